@@ -1,0 +1,60 @@
+/**
+ * The codec port: what formats need for compressed data. Hosts implement it (`src/host/*`), formats only call it.
+ * Types only, so that a format can name a codec without loading it.
+ */
+import type { MaybePromise } from '../base/async.ts';
+
+/**
+ * How to compress.
+ * `deflate-raw` is RFC 1951 without a wrapper, `zlib` is RFC 1950, `zstd` is RFC 8878.
+ */
+export interface Compression {
+  readonly method: 'deflate-raw' | 'zlib' | 'zstd';
+  /** Effort; the default is 6 for deflate (zlib's own) and 3 for zstd. */
+  readonly level?: number;
+  /** Deflate only: base-2 logarithm of the window, 9 to 15 (default 15). The reader's window must be as large. */
+  readonly windowBits?: number;
+  /** Deflate only: memory of the match finder, 1 to 9 (default 8). */
+  readonly memLevel?: number;
+}
+
+/** How to decompress. */
+export interface Decompression {
+  readonly method: 'deflate-raw' | 'zlib' | 'zstd' | 'bzip2' | 'lzfse' | 'adc';
+  /** Deflate only: window of the decoder, 8 to 15 (default 15, which reads every stream). */
+  readonly windowBits?: number;
+}
+
+/** One stream of a batch: decoded from `input` into `output`. */
+export interface DecompressPiece {
+  readonly input: Uint8Array;
+  readonly output: Uint8Array;
+}
+
+/**
+ * Compression and decompression. Arrays passed in must stay untouched until the call is done; they may be views on
+ * shared memory. Damaged data throws a `BlockError` of kind `io`.
+ */
+export interface CodecPort {
+  /**
+   * Decodes one stream and returns the number of bytes written to the start of `into`.
+   * - Bytes after the end of the stream are ignored.
+   * - A stream that yields more than `into` holds is not an error: decoding stops there, and `into.length` is returned.
+   * - A complete stream that yields less returns its length: whether that is an error is the caller's decision.
+   * - A stream that ends early before `into` is full, or is damaged, throws kind `io`. What `into` holds then is undefined.
+   */
+  decompress(how: Decompression, input: Uint8Array, into: Uint8Array): MaybePromise<number>;
+
+  /**
+   * Decodes many streams, on all cores when that pays. Returns the number of bytes of each piece, with the rules of
+   * {@link decompress}; the first damaged piece, if any, rejects the whole batch.
+   */
+  decompressBatch(how: Decompression, pieces: readonly DecompressPiece[]): Promise<number[]>;
+
+  /**
+   * Compresses each `unit` bytes of `input` (the last unit may be shorter) to a stream of its own, on all cores when
+   * that pays; several batches may be in flight. An entry is undefined where the stream would not be shorter than
+   * `limit` bytes. The results may be views into one common array.
+   */
+  compressBatch(how: Compression, input: Uint8Array, unit: number, limit: number): Promise<(Uint8Array | undefined)[]>;
+}
