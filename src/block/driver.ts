@@ -1,0 +1,367 @@
+/**
+ * The thin side of the block layer: what a format driver implements. A driver says where guest bytes are; the node
+ * (`node.ts`) moves them, and owns bounds, alignment, read-modify-write, copy-on-write, zero and discard emulation.
+ */
+import type { MaybePromise } from '../base/async.ts';
+import type { AnyOptionValues, OptionTable } from '../options/table.ts';
+import type { OptionTree } from '../options/tree.ts';
+import type { Limits, Preallocation, Storage, ZeroFlags } from '../storage/storage.ts';
+import type { Services } from './services.ts';
+
+/** Where a run of guest bytes is. `length` is at least 1 and never more than was asked for. */
+export type Mapping =
+  | {
+      /** The bytes are at `offset` of `storage`; past its end they are zeroes. */
+      readonly kind: 'data';
+      readonly length: number;
+      readonly storage: Storage;
+      readonly offset: number;
+      /** Ask the storage for holes: it knows better than the format (raw, preallocated metadata). */
+      readonly sparse?: boolean;
+    }
+  | {
+      /** Zeroes that the format records itself; they hide the backing image. */
+      readonly kind: 'zero';
+      readonly length: number;
+      /** Space that is kept for the range, if any. */
+      readonly storage?: Storage;
+      readonly offset?: number;
+    }
+  | {
+      /** Nothing here: the backing image's bytes, or zeroes if there is none. */
+      readonly kind: 'unallocated';
+      readonly length: number;
+    }
+  | {
+      /** Only the driver can decode these: `readSpecial`. */
+      readonly kind: 'special';
+      readonly length: number;
+      readonly compressed: boolean;
+      readonly encrypted: boolean;
+      /** Where the stored bytes start, when that means something to a person. */
+      readonly storage?: Storage;
+      readonly offset?: number;
+    };
+
+/** Room for guest bytes, made by {@link ImageDriver.allocate}. */
+export interface Allocation {
+  /** First guest byte of the room; at most the offset asked for. */
+  readonly start: number;
+  /** Bytes of room; reaches beyond the offset asked for, perhaps beyond what was asked for. */
+  readonly length: number;
+  readonly storage: Storage;
+  /** Where guest byte `start` goes. */
+  readonly offset: number;
+  /**
+   * The room is new: the caller fills all of it, with the old guest content around what it writes. In rooms that are
+   * not new the caller writes only its own bytes.
+   */
+  readonly fresh: boolean;
+  /** A fresh room that already reads as zeroes, so zeroes need not be written. */
+  readonly zeroed?: boolean;
+  /** Changes guest bytes into stored bytes (encryption). Whole multiples of the node's request alignment. */
+  encode?(guestOffset: number, bytes: Uint8Array): MaybePromise<Uint8Array>;
+  /** Called when the bytes are written: makes the room part of the image. */
+  commit?(): MaybePromise<void>;
+  /** Called instead of `commit` when writing failed: gives the room back. */
+  abort?(): MaybePromise<void>;
+}
+
+/** Compressed writing: coding is separate from storing, so that coding can run on all cores. */
+export interface Compressor {
+  /** Guest bytes in one compressed unit; units start at multiples of it. */
+  readonly unit: number;
+  /**
+   * Codes consecutive units (the last may be short only at the end of the image). An element is undefined where
+   * coding does not pay; such units are written as plain data.
+   */
+  encode(guestOffset: number, bytes: Uint8Array): Promise<(Uint8Array | undefined)[]>;
+  /** Stores one coded unit. Calls come one at a time. */
+  store(guestOffset: number, coded: Uint8Array): MaybePromise<void>;
+  /** Formats whose units all have to come through the compressor, in order, zeroes included (streamOptimized). */
+  readonly sequential?: boolean;
+}
+
+/** A backing image as an image names it. */
+export interface BackingReference {
+  /** Name as stored: relative names count from the directory of the image. */
+  readonly file: string;
+  /** Format as stored; undefined means that it has to be probed. */
+  readonly format?: string;
+}
+
+/** A value of format-specific information, printed by `info`. */
+export type InfoValue = string | number | boolean | null | readonly InfoValue[] | { readonly [key: string]: InfoValue };
+
+/** What `info` shows about an image beyond what every image has. */
+export interface FormatInfo {
+  readonly clusterSize?: number;
+  /** Writing was not finished properly. */
+  readonly dirty?: boolean;
+  readonly encrypted?: boolean;
+  readonly compressed?: boolean;
+  /**
+   * Format-specific data with QEMU's key names, in QEMU's order (`{ compat: '1.1', 'lazy-refcounts': false }`), or
+   * undefined when the real tool has none for this format.
+   */
+  readonly specific?: { readonly type: string; readonly data: { readonly [key: string]: InfoValue } };
+}
+
+/** One internal snapshot as `snapshot -l` shows it. */
+export interface SnapshotInfo {
+  readonly id: string;
+  readonly name: string;
+  /** Bytes of saved machine state. */
+  readonly vmStateSize: number;
+  readonly dateSeconds: number;
+  readonly dateNanoseconds: number;
+  readonly vmClockNanoseconds: bigint;
+  /** Executed instructions, -1n if not recorded. */
+  readonly instructionCount: bigint;
+  /** Guest-visible size when the snapshot was taken, in bytes. */
+  readonly virtualSize: number;
+}
+
+/** Internal snapshots of an image. */
+export interface SnapshotStore {
+  list(): MaybePromise<readonly SnapshotInfo[]>;
+  create(name: string): Promise<SnapshotInfo>;
+  apply(idOrName: string): Promise<void>;
+  remove(idOrName: string): Promise<void>;
+  /** The snapshot's content as an image to read from; closing it does not close the image. */
+  view(select: { readonly id?: string; readonly name?: string }): Promise<ImageDriver>;
+}
+
+/** One persistent dirty bitmap. */
+export interface BitmapInfo {
+  readonly name: string;
+  /** Bytes that one bit stands for. */
+  readonly granularity: number;
+  /** The bitmap was in use when its image was last written: its content cannot be trusted. */
+  readonly inUse: boolean;
+  /** The bitmap records writes. */
+  readonly enabled: boolean;
+}
+
+/** Persistent dirty bitmaps of an image. */
+export interface BitmapStore {
+  list(): MaybePromise<readonly BitmapInfo[]>;
+  add(name: string, granularity: number | undefined, enabled: boolean): Promise<void>;
+  remove(name: string): Promise<void>;
+  clear(name: string): Promise<void>;
+  setEnabled(name: string, enabled: boolean): Promise<void>;
+  /** The dirty runs, sorted, not touching each other. */
+  ranges(name: string): Promise<readonly { readonly offset: number; readonly length: number }[]>;
+  /** Marks runs dirty. */
+  mark(name: string, ranges: readonly { readonly offset: number; readonly length: number }[]): Promise<void>;
+}
+
+/** What a check is to repair. */
+export type RepairMode = 'none' | 'leaks' | 'all';
+
+/** Result of a check; counts have the meaning of `qemu-img check --output=json`. */
+export interface CheckResult {
+  /** Damage found (and not repaired). */
+  corruptions: number;
+  leaks: number;
+  /** Errors that kept the check from looking everywhere. */
+  checkErrors: number;
+  corruptionsFixed: number;
+  leaksFixed: number;
+  /** End of the last used cluster in bytes, if the format knows. */
+  imageEndOffset?: number;
+  /** Statistics over guest clusters, if the format has them. */
+  clusters?: { total: number; allocated: number; fragmented: number; compressed: number };
+}
+
+/** Structure checks and repair. */
+export interface Checker {
+  /**
+   * @param report is called with each line of the report, in order, without the final newline; `stream` says where
+   * the real tool prints it.
+   */
+  check(repair: RepairMode, report: (line: string, stream: 'out' | 'err') => void): Promise<CheckResult>;
+}
+
+/** Changing options of an existing image. */
+export interface Amender {
+  amend(
+    options: AnyOptionValues,
+    how: { readonly force: boolean; onProgress?(done: number, total: number): void; warn(text: string): void },
+  ): Promise<void>;
+}
+
+/** One opened image, its own layer only. Callers never run two changing calls at the same time. */
+export interface ImageDriver {
+  /** Guest-visible size in bytes now. */
+  readonly virtualSize: number;
+  /** Of the guest view: `requestAlignment` 512 makes the node round all reads and writes to sectors. */
+  readonly limits?: Partial<Limits>;
+  /** Where the run at `offset` is. `offset + length` never exceeds the virtual size. May run beside other calls. */
+  map(offset: number, length: number): MaybePromise<Mapping>;
+  /** Decodes a range that `map` called special. May run beside other calls. */
+  readSpecial?(offset: number, into: Uint8Array): MaybePromise<void>;
+  /**
+   * Guest bytes that can be allocated or zeroed as one; powers of two. Two writes inside one unit are never
+   * under way at the same time. Absent: 1.
+   */
+  readonly allocationUnit?: number;
+  /** Finds or makes room for the guest range; absent: the image is read-only. */
+  allocate?(offset: number, length: number): MaybePromise<Allocation>;
+  /** Makes whole allocation units (or up to the end of the image) read as zeroes; absent: zeroes are written as data. */
+  writeZeroes?(offset: number, length: number, flags: ZeroFlags): MaybePromise<void>;
+  /** Gives up whole allocation units (or up to the end of the image). */
+  discard?(offset: number, length: number): MaybePromise<void>;
+  readonly compressor?: Compressor;
+  resize?(size: number, preallocation: Preallocation): Promise<void>;
+  /** Writes cached metadata in safe order and flushes the storages below. */
+  flush(): MaybePromise<void>;
+  /** Flushes and releases what the driver itself opened (not the `file` it was given). */
+  close(): MaybePromise<void>;
+  info(): MaybePromise<FormatInfo>;
+  /** The backing image that this image names. */
+  readonly backing?: BackingReference;
+  /** Records another backing image; undefined removes it. Content does not change. */
+  setBacking?(backing: BackingReference | undefined): Promise<void>;
+  /** Drops every allocation, so that all content comes from the backing image (the end of `commit`). */
+  makeEmpty?(): Promise<void>;
+  /** Storages besides `file` that hold the image's bytes, by child name (`data-file`, `extents.0`). */
+  readonly children?: readonly { readonly role: string; readonly node: Storage }[];
+  readonly snapshots?: SnapshotStore;
+  readonly bitmaps?: BitmapStore;
+  readonly checker?: Checker;
+  readonly amender?: Amender;
+  /** Bytes on the medium if the driver knows better than the sum of its storages. */
+  allocatedSize?(): MaybePromise<number | undefined>;
+}
+
+/** Why an image is opened. */
+export type OpenIntent =
+  /** Only to describe it: referenced files may be missing, encrypted images need no key. */
+  | 'info'
+  /** Its data is read or written. */
+  | 'io'
+  /** Its structure is looked at or repaired: damage is not a reason to fail. */
+  | 'check';
+
+/** What a driver gets to open an image. */
+export interface OpenContext {
+  /** The storage below. */
+  readonly file: Storage;
+  /** Name of the image as the user knows it. */
+  readonly filename: string;
+  readonly readOnly: boolean;
+  readonly intent: OpenIntent;
+  /** Values of the driver's `openOptions`. */
+  readonly options: AnyOptionValues;
+  readonly services: Services;
+  /**
+   * Opens a storage that the image names by itself (or an option of the same role overrides), through the gate.
+   * @param role child name, for instance `data-file`.
+   * @param reference plain file name, relative to the image's directory; undefined if only an option can name it.
+   * @param how `format: 'raw'` for a raw image layer (windows); default is the bare protocol.
+   */
+  openChild(
+    role: string,
+    reference: string | undefined,
+    how?: { readonly writable?: boolean; readonly optional?: boolean },
+  ): Promise<Storage | undefined>;
+  /** A warning for the user (`warning: ` is put in front by the program). */
+  warn(text: string): void;
+}
+
+/** What a driver gets to create an image. */
+export interface CreateContext {
+  /** The new, empty storage below. */
+  readonly file: Storage;
+  /** Name of the new image as the user knows it. */
+  readonly filename: string;
+  readonly services: Services;
+  /**
+   * Creates (or, with `existing`, opens) a further file of the image for writing.
+   * @param name relative names count from the directory of the image.
+   */
+  createChild(
+    name: string,
+    size: number,
+    how?: { readonly existing?: boolean; readonly preallocation?: Preallocation },
+  ): Promise<Storage>;
+  /** Opens the backing image's storage graph read-only, to look at its size or identity (VMDK content id). */
+  openBacking(file: string, format: string | undefined): Promise<Storage & { readonly image?: ImageDriver }>;
+  warn(text: string): void;
+}
+
+/** Bytes that a new image will need. */
+export interface Measurement {
+  /** File size in bytes when the image holds the data that was measured. */
+  readonly required: number;
+  /** File size in bytes when every guest byte is allocated. */
+  readonly fullyAllocated: number;
+  /** Bytes for persistent bitmaps, where the source has some. */
+  readonly bitmaps?: number;
+}
+
+/** What a driver gets to measure a new image. */
+export interface MeasureContext {
+  /** Guest size in bytes of the new image. */
+  readonly virtualSize: number;
+  readonly services: Services;
+  /** The image that would be converted; undefined when only a size was given. */
+  readonly source?: Storage & { readonly image?: ImageDriver };
+  /**
+   * Runs of guest data that would have to be stored, merged, in order; everything of `virtualSize` counts as not
+   * allocated when there is no source.
+   */
+  dataRuns(): AsyncIterable<{ readonly offset: number; readonly length: number }>;
+}
+
+/** A disk image format. Registered in `drivers.ts`. */
+export interface FormatDriver {
+  /** Name for `-f`, for instance `qcow2`. */
+  readonly name: string;
+  /**
+   * How sure the driver is, 0 to 100, that an image begins with `head` (at most 2,048 bytes) or has that name.
+   * Absent: never found by probing.
+   */
+  probe?(head: Uint8Array, filename: string): number;
+  /** Runtime options (`driver=qcow2,lazy-refcounts=on`). */
+  readonly openOptions: OptionTable;
+  /** Options of `create -o`; absent: the format cannot be created. */
+  readonly createOptions?: OptionTable;
+  /** Options of `amend -o`; absent: the format cannot be amended. */
+  readonly amendOptions?: OptionTable;
+  /** The format records backing images. */
+  readonly supportsBacking?: boolean;
+  /** The driver takes a directory or nothing below instead of a file (vvfat). */
+  readonly fileless?: boolean;
+  open(context: OpenContext): Promise<ImageDriver>;
+  /** Writes an empty image into `context.file`. `options` holds values of `createOptions`, `size` in bytes included. */
+  create?(context: CreateContext, options: AnyOptionValues): Promise<void>;
+  measure?(context: MeasureContext, options: AnyOptionValues): Promise<Measurement>;
+}
+
+/** A protocol: where bytes come from (`file`, later `nbd`, `https`). */
+export interface ProtocolDriver {
+  /** Name for `driver=`, for instance `file`. */
+  readonly name: string;
+  /** Prefixes of file names that belong to it, without the colon. */
+  readonly prefixes: readonly string[];
+  readonly openOptions: OptionTable;
+  readonly createOptions?: OptionTable;
+  /** Options for a name with one of the prefixes (or without any, for `file`). */
+  parseFilename(name: string): OptionTree;
+  /** Opens; `access` are the permissions to lock, where the protocol has locks. */
+  open(context: ProtocolContext, options: AnyOptionValues): Promise<Storage>;
+  /** Creates an object of `size` bytes. */
+  create?(context: ProtocolContext, name: string, options: AnyOptionValues): Promise<void>;
+}
+
+/** What a protocol driver gets. */
+export interface ProtocolContext {
+  readonly services: Services;
+  readonly writable: boolean;
+  /** Undefined: take no locks. */
+  readonly access: import('../storage/files.ts').FileAccess | undefined;
+  readonly cache: import('../storage/files.ts').CacheMode | undefined;
+  readonly discard: 'ignore' | 'unmap' | undefined;
+}

@@ -1,0 +1,34 @@
+/** What formats and operations need from their host besides files; passed in, never ambient. */
+import type { CodecPort } from '../codec/codec.ts';
+import type { CryptoPort } from '../crypto/crypto.ts';
+import type { FilePort } from '../storage/files.ts';
+
+/** Passphrases and keys by id (`--object secret,id=...`). */
+export interface SecretStore {
+  /** The bytes of a secret; throws a `BlockError` with the real tool's wording if there is none of that id. */
+  get(id: string): Uint8Array | Promise<Uint8Array>;
+}
+
+/** The ports of a host. */
+export interface Services {
+  readonly files: FilePort;
+  readonly codec: CodecPort;
+  readonly crypto: CryptoPort;
+  readonly secrets: SecretStore;
+  /** Fills an array with random bytes fit for keys and identifiers. */
+  random(into: Uint8Array): void;
+  /** Seconds and nanoseconds since 1970, UTC. */
+  now(): { readonly seconds: number; readonly nanoseconds: number };
+  /** The host's time zone offset at that time in seconds east of UTC, for dates shown to people. */
+  zoneOffset(seconds: number): number;
+  /** A memory buffer suited for large transfers (page-aligned under Node); give it back with `release`. */
+  readonly buffers: BufferPool;
+}
+
+/** Reusable transfer buffers of one size. */
+export interface BufferPool {
+  /** Bytes in each buffer. */
+  readonly size: number;
+  acquire(): Uint8Array;
+  release(buffer: Uint8Array): void;
+}

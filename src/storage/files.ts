@@ -1,0 +1,76 @@
+/** The port through which files are reached. A host implements it; `protocols/file` is its only caller. */
+import type { MaybePromise } from '../base/async.ts';
+import type { Preallocation, StorageDriver } from './storage.ts';
+
+/**
+ * What a user of a file does, or lets others do, as a set of bits. The values are those of QEMU's image locks:
+ * bit i is byte 100 + i ("I do this") and byte 200 + i ("I do not let others do this").
+ */
+export const Permission = { consistentRead: 1, write: 2, writeUnchanged: 4, resize: 8 } as const;
+
+/** The permissions that one opener uses and those that it lets others use at the same time. */
+export interface FileAccess {
+  /** Bits of {@link Permission}. */
+  readonly used: number;
+  /** Bits of {@link Permission}. */
+  readonly shared: number;
+}
+
+/** QEMU's cache modes. */
+export type CacheMode = 'none' | 'writeback' | 'unsafe' | 'directsync' | 'writethrough' | 'off';
+
+/** How a file is opened. */
+export interface FileOpenOptions {
+  readonly writable: boolean;
+  /** Locks to take; absent means none are taken and none are looked at. */
+  readonly access?: FileAccess;
+  readonly cache?: CacheMode;
+  /** Whether `discard` punches holes (`unmap`) or does nothing. */
+  readonly discard?: 'ignore' | 'unmap';
+}
+
+/** What a file is, without opening it. */
+export interface FileStatus {
+  readonly kind: 'file' | 'directory' | 'block-device' | 'character-device' | 'fifo' | 'socket' | 'other';
+  /** Size in bytes; 0 for everything but files. */
+  readonly size: number;
+  /** Equal for two names of one file (device and inode number). */
+  readonly identity: string;
+}
+
+/** An open file. */
+export interface FileHandle extends StorageDriver {
+  /** Equal for two handles of one file (device and inode number). */
+  readonly identity: string;
+  readonly kind: FileStatus['kind'];
+  /**
+   * Changes the locks that are held. Throws kind `locked` with QEMU's message (`Failed to get "write" lock`, and the
+   * hint that names the file) when another process is in the way; the old locks are then still held.
+   */
+  setAccess(access: FileAccess): MaybePromise<void>;
+}
+
+/** How a file is created. */
+export interface FileCreateOptions {
+  /** Size in bytes of the new file. */
+  readonly size: number;
+  readonly preallocation: Preallocation;
+  /** Fail with `exists` instead of truncating what is there. */
+  readonly exclusive?: boolean;
+  readonly nocow?: boolean;
+  readonly extentSizeHint?: number;
+}
+
+/** Files of the host. Names are the host's own; errors are `BlockError`s with the POSIX code and text. */
+export interface FilePort {
+  /** Opens an existing file or device. Never blocks on a FIFO. Message of a failure: `Could not open 'NAME': <text>`. */
+  open(name: string, options: FileOpenOptions): Promise<FileHandle>;
+  /** Creates a file or empties an existing one, under QEMU's locks for creation. */
+  create(name: string, options: FileCreateOptions): Promise<void>;
+  status(name: string): Promise<FileStatus>;
+  remove(name: string): Promise<void>;
+  /** Renames over an existing file, and makes the new name durable. */
+  rename(from: string, to: string): Promise<void>;
+  /** Names of a directory's entries, sorted. */
+  list(name: string): Promise<string[]>;
+}
