@@ -1,0 +1,43 @@
+/** Builds `dist`: node scripts/build.mjs [--bin-only] [--clean] */
+import { spawnSync } from 'node:child_process';
+import { existsSync, renameSync, rmSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { buildProgram, stagingDirectory } from './lib/bundle.mjs';
+import { withLock } from './lib/lock.mjs';
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const flags = new Set(process.argv.slice(2));
+
+/** Compiles the library to a fresh directory, which then takes the place of `dist/lib`. */
+function buildLibrary() {
+  const staging = stagingDirectory(root);
+  const fresh = join(staging, 'lib');
+  try {
+    const tsc = join(root, 'node_modules/typescript/bin/tsc');
+    const { status } = spawnSync(process.execPath, [tsc, '-p', join(root, 'tsconfig.build.json'), '--outDir', fresh], {
+      stdio: 'inherit',
+    });
+    if (status !== 0) throw new Error('the library does not compile');
+    const lib = join(root, 'dist/lib');
+    if (existsSync(lib)) renameSync(lib, join(staging, 'old'));
+    renameSync(fresh, lib);
+  } finally {
+    rmSync(staging, { recursive: true, force: true });
+  }
+}
+
+const unknown = [...flags].filter((flag) => flag !== '--bin-only' && flag !== '--clean');
+if (unknown.length > 0) {
+  console.error(`build: unknown option ${unknown[0]}`);
+  process.exit(2);
+}
+try {
+  await withLock(join(root, '.cache/lock'), async () => {
+    await buildProgram(root, { clean: flags.has('--clean') });
+    if (!flags.has('--bin-only')) buildLibrary();
+  });
+} catch (error) {
+  console.error(`build: ${error.message}`);
+  process.exit(1);
+}
