@@ -5,6 +5,7 @@
 import type { MaybePromise } from '../base/async.ts';
 import type { AnyOptionValues, OptionTable } from '../options/table.ts';
 import type { OptionTree } from '../options/tree.ts';
+import type { CacheMode, FileAccess } from '../storage/files.ts';
 import type { Limits, Preallocation, Storage, ZeroFlags } from '../storage/storage.ts';
 import type { Services } from './services.ts';
 
@@ -340,6 +341,14 @@ export interface FormatDriver {
   measure?(context: MeasureContext, options: AnyOptionValues): Promise<Measurement>;
 }
 
+/** What a protocol opens: a storage that may have locks and an identity. */
+export interface ProtocolStorage extends Storage {
+  /** Changes the permissions that are locked; throws kind `locked`. Absent: the protocol has no locks. */
+  setAccess?(access: FileAccess): MaybePromise<void>;
+  /** Equal for two openings of one object; absent where that cannot be known. */
+  readonly identity?: string;
+}
+
 /** A protocol: where bytes come from (`file`, later `nbd`, `https`). */
 export interface ProtocolDriver {
   /** Name for `driver=`, for instance `file`. */
@@ -351,7 +360,7 @@ export interface ProtocolDriver {
   /** Options for a name with one of the prefixes (or without any, for `file`). */
   parseFilename(name: string): OptionTree;
   /** Opens; `access` are the permissions to lock, where the protocol has locks. */
-  open(context: ProtocolContext, options: AnyOptionValues): Promise<Storage>;
+  open(context: ProtocolContext, options: AnyOptionValues): Promise<ProtocolStorage>;
   /** Creates an object of `size` bytes. */
   create?(context: ProtocolContext, name: string, options: AnyOptionValues): Promise<void>;
 }
@@ -361,7 +370,7 @@ export interface ProtocolContext {
   readonly services: Services;
   readonly writable: boolean;
   /** Undefined: take no locks. */
-  readonly access: import('../storage/files.ts').FileAccess | undefined;
-  readonly cache: import('../storage/files.ts').CacheMode | undefined;
+  readonly access: FileAccess | undefined;
+  readonly cache: CacheMode | undefined;
   readonly discard: 'ignore' | 'unmap' | undefined;
 }

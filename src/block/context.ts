@@ -1,0 +1,13 @@
+/** What opening and creating images needs; the base of every operation's context. */
+import type { Gate } from './gate.ts';
+import type { DriverRegistry } from './registry.ts';
+import type { Services } from './services.ts';
+
+/** Drivers, ports and policy. */
+export interface GraphContext {
+  readonly drivers: DriverRegistry;
+  readonly services: Services;
+  readonly gate: Gate;
+  /** Receives warnings for the user, without `warning: ` in front. */
+  onWarning?(text: string): void;
+}

@@ -1,0 +1,136 @@
+/** Creates images: the file, then the format inside it. */
+import { asBlockError, BlockError, withPrefix } from '../base/error.ts';
+import { combineNames } from '../options/filename.ts';
+import type { AnyOptionValues } from '../options/table.ts';
+import type { Storage } from '../storage/storage.ts';
+import type { GraphContext } from './context.ts';
+import type { CreateContext, FormatDriver, ProtocolDriver, ProtocolStorage } from './driver.ts';
+import { openRequest } from './open.ts';
+import { accessFor } from './permission.ts';
+import { treeOfName } from './reference.ts';
+
+/** What to create. */
+export interface CreateImageRequest {
+  readonly filename: string;
+  readonly driver: FormatDriver;
+  /** Values of the driver's `createOptions`; `size` in bytes is always there. */
+  readonly options: AnyOptionValues;
+  /** Values of the protocol's `createOptions`. */
+  readonly protocolOptions?: AnyOptionValues;
+}
+
+/** The protocol that a name for a new image belongs to. */
+export async function protocolOfName(context: GraphContext, filename: string): Promise<ProtocolDriver> {
+  const tree = await treeOfName(context.drivers, filename);
+  const file = tree['file'] as { readonly driver?: string } | undefined;
+  const name = file?.driver ?? 'file';
+  return context.drivers.protocol(name);
+}
+
+/**
+ * Writes a new, empty image. A file that was there is emptied first, under QEMU's locks; a new file is removed again if
+ * creation fails.
+ */
+export async function createImage(context: GraphContext, request: CreateImageRequest): Promise<void> {
+  const { driver, filename } = request;
+  if (!driver.create) {
+    throw new BlockError('unsupported', `Format driver '${driver.name}' does not support image creation`);
+  }
+  const existed = await exists(context, filename);
+  const created: string[] = existed ? [] : [filename];
+  const opened: Storage[] = [];
+  try {
+    const file = await createFile(context, filename, request.protocolOptions ?? {}, driver.name);
+    opened.push(file);
+    await driver.create(createContext(context, request, file, opened, created), request.options);
+    for (const storage of opened) await storage.flush();
+  } catch (error) {
+    await closeAll(opened);
+    for (const name of created) await removeQuietly(context, name);
+    throw asBlockError(error);
+  }
+  await closeAll(opened);
+}
+
+function createContext(
+  context: GraphContext,
+  request: CreateImageRequest,
+  file: Storage,
+  opened: Storage[],
+  created: string[],
+): CreateContext {
+  return {
+    file,
+    filename: request.filename,
+    services: context.services,
+    warn: (text) => context.onWarning?.(text),
+    createChild: async (name, size, how = {}) => {
+      const path = combineNames(request.filename, name);
+      if (!how.existing) {
+        if (!(await exists(context, path))) created.push(path);
+        await createFile(context, path, { size, preallocation: how.preallocation ?? 'off' }, 'raw').then((s) => s.close());
+      }
+      const child = await openFile(context, path, 'data');
+      opened.push(child);
+      return child;
+    },
+    openBacking: async (name, format) => {
+      const path = combineNames(request.filename, name);
+      const node = await withPrefix(`Could not open '${path}': `, () =>
+        openRequest(context, { filename: path, ...(format === undefined ? {} : { format }), noBacking: true }),
+      );
+      opened.push(node);
+      return node;
+    },
+  };
+}
+
+/** Creates or empties a file and opens it for writing. */
+async function createFile(
+  context: GraphContext,
+  filename: string,
+  options: AnyOptionValues,
+  format: string,
+): Promise<ProtocolStorage> {
+  const protocol = await protocolOfName(context, filename);
+  if (!protocol.create) {
+    throw new BlockError('unsupported', `Protocol driver '${protocol.name}' does not support image creation`);
+  }
+  await protocol.create(
+    { services: context.services, writable: true, access: undefined, cache: undefined, discard: undefined },
+    filename,
+    { size: 0, ...options },
+  );
+  return openFile(context, filename, format);
+}
+
+async function openFile(context: GraphContext, filename: string, format: string): Promise<ProtocolStorage> {
+  const protocol = await protocolOfName(context, filename);
+  const access = accessFor({ format, writable: true, describeOnly: false, forceShare: false, resize: true });
+  const options = protocol.parseFilename(filename) as AnyOptionValues;
+  return protocol.open(
+    { services: context.services, writable: true, access, cache: undefined, discard: 'unmap' },
+    options,
+  );
+}
+
+async function exists(context: GraphContext, filename: string): Promise<boolean> {
+  try {
+    await context.services.files.status(filename);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+async function removeQuietly(context: GraphContext, filename: string): Promise<void> {
+  try {
+    await context.services.files.remove(filename);
+  } catch {
+    // The failure of the creation is the one to report.
+  }
+}
+
+async function closeAll(storages: readonly Storage[]): Promise<void> {
+  for (const storage of storages) await storage.close();
+}

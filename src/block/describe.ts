@@ -1,0 +1,37 @@
+/** The other way round: from the options of a node to the name under which it can be opened again. */
+import { formatJsonName } from '../options/jsonName.ts';
+import type { OptionTree } from '../options/tree.ts';
+
+/** Options that say how an image is used, not which image it is: they do not show in its name. */
+const WEAK = new Set(['driver', 'file', 'backing', 'node-name', 'read-only', 'auto-read-only', 'discard', 'detect-zeroes', 'cache', 'force-share']);
+
+/** Options of formats that change what is read from the same file. */
+const STRONG = /^(offset|size|encrypt|key-secret|aes-key|data-file|data_file)/;
+
+/**
+ * The name of an image node: its file's name if that says it all, else `json:{...}`.
+ * @param fileName name of the `file` child.
+ */
+export function describeNode(tree: OptionTree, format: string, fileName: string, hasBacking: boolean): string {
+  const strong = Object.entries(tree).filter(([key]) => !WEAK.has(key) && STRONG.test(key));
+  const nested = isTree(tree['file']) && 'file' in tree['file'];
+  const otherBacking = hasBacking && isTree(tree['backing']);
+  if (strong.length === 0 && !nested && !otherBacking) return fileName;
+  const parts: Record<string, OptionTree[string]> = { ...Object.fromEntries(strong), driver: format };
+  if (isTree(tree['file'])) parts['file'] = describeChild(tree['file']);
+  if (otherBacking && isTree(tree['backing'])) parts['backing'] = describeChild(tree['backing']);
+  return formatJsonName(parts);
+}
+
+function isTree(value: OptionTree[string] | undefined): value is OptionTree {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function describeChild(tree: OptionTree): OptionTree {
+  const known: Record<string, OptionTree[string]> = { driver: tree['driver'] ?? 'file' };
+  for (const [key, value] of Object.entries(tree)) {
+    if (isTree(value)) known[key] = describeChild(value);
+    else if (key !== 'driver' && !WEAK.has(key)) known[key] = value;
+  }
+  return known;
+}

@@ -1,0 +1,31 @@
+/**
+ * The gate: everything that an image names by itself (backing files, data files, extents) is asked for here before it
+ * is opened. Names that the user typed do not pass it.
+ */
+import { BlockError } from '../base/error.ts';
+import type { OptionTree } from '../options/tree.ts';
+
+/** A file that an image wants opened. */
+export interface ImplicitReference {
+  /** `backing`, `data-file`, `extents.0` and so on. */
+  readonly role: string;
+  /** Name of the image that has the reference. */
+  readonly parent: string;
+  /** The reference as stored in the image. */
+  readonly reference: string;
+  /** What would be opened. */
+  readonly target: OptionTree;
+}
+
+/** Decides on one reference: returns to let it through, throws kind `denied` to refuse. */
+export type Gate = (reference: ImplicitReference) => void | Promise<void>;
+
+/** Lets everything through, as `qemu-img` does. */
+export const permissiveGate: Gate = () => {};
+
+/** Refuses everything: images must be self-contained. */
+export const closedGate: Gate = ({ role, parent, reference }) => {
+  throw new BlockError('denied', `'${parent}' refers to another file ('${reference}', ${role}), which is not allowed`, {
+    context: { file: parent, operation: 'open' },
+  });
+};

@@ -1,0 +1,22 @@
+/** A protocol opened where an image is expected (`driver=file` at the top): its bytes are the guest's. */
+import type { ImageDriver, ProtocolStorage } from './driver.ts';
+import { ImageNode } from './node.ts';
+
+/** An image node whose guest bytes are those of `storage`. @param format the protocol's name. */
+export function passThrough(storage: ProtocolStorage, format: string): ImageNode {
+  const driver: ImageDriver = {
+    get virtualSize() {
+      return storage.size();
+    },
+    map: (offset, length) => ({ kind: 'data', length, storage, offset, sparse: true }),
+    allocate: (offset, length) => ({ start: offset, length, storage, offset, fresh: false }),
+    writeZeroes: (offset, length, flags) => storage.writeZeroes(offset, length, flags),
+    discard: (offset, length) => storage.discard(offset, length),
+    resize: async (size, preallocation) => storage.truncate(size, preallocation),
+    flush: () => storage.flush(),
+    close: () => storage.close(),
+    info: () => ({}),
+    allocatedSize: () => storage.allocatedSize(),
+  };
+  return new ImageNode({ name: storage.name, format, driver, readOnly: storage.readOnly });
+}

@@ -1,0 +1,30 @@
+/** Which image locks an opener takes (the lock table is in `docs/ARCHITECTURE.md`). */
+import { type FileAccess, Permission } from '../storage/files.ts';
+
+const { consistentRead, write, writeUnchanged, resize } = Permission;
+const ALL = consistentRead | write | writeUnchanged | resize;
+
+/** Why the file below an image is opened. */
+export interface AccessPurpose {
+  /** Format of the image: raw images share everything, all others expect to be the only writer. */
+  readonly format: string;
+  readonly writable: boolean;
+  /** The image is only described, its data not touched. */
+  readonly describeOnly: boolean;
+  /** `-U`: whatever others do is accepted. */
+  readonly forceShare: boolean;
+  /** A raw image is going to change its size. */
+  readonly resize: boolean;
+}
+
+/** Permissions for the file below an image. */
+export function accessFor(purpose: AccessPurpose): FileAccess {
+  const raw = purpose.format === 'raw';
+  let used = purpose.describeOnly ? 0 : consistentRead;
+  if (purpose.writable) used |= raw && !purpose.resize ? write : write | resize;
+  const shared = raw || purpose.forceShare ? ALL : consistentRead | writeUnchanged;
+  return { used, shared };
+}
+
+/** Nothing used, everything shared: no locks. */
+export const noAccess: FileAccess = { used: 0, shared: ALL };

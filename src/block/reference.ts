@@ -1,0 +1,27 @@
+/** From a name to an option tree. */
+import { BlockError } from '../base/error.ts';
+import { hasProtocol } from '../options/filename.ts';
+import { parseJsonName } from '../options/jsonName.ts';
+import type { OptionTree } from '../options/tree.ts';
+import type { DriverRegistry } from './registry.ts';
+
+/**
+ * The option tree that a name stands for.
+ * @param name file name, `json:{...}` or `protocol:...`.
+ * @param format driver of the image, if known.
+ */
+export async function treeOfName(drivers: DriverRegistry, name: string, format?: string): Promise<OptionTree> {
+  if (format !== undefined && !drivers.has(format)) throw new BlockError('unsupported', `Unknown driver '${format}'`);
+  if (name.startsWith('json:')) {
+    const tree = parseJsonName(name);
+    if (format === undefined || tree['driver'] === format) return tree;
+    if (tree['driver'] !== undefined) throw new BlockError('invalid-argument', 'Driver specified twice');
+    return { ...tree, driver: format };
+  }
+  const prefix = hasProtocol(name);
+  const protocol = prefix === undefined ? await drivers.protocol('file') : await drivers.protocolOfPrefix(prefix);
+  const own = { driver: protocol.name, ...protocol.parseFilename(name) };
+  if (format === undefined) return { file: own };
+  if (drivers.isProtocol(format)) return { ...own, driver: format };
+  return { driver: format, file: own };
+}

@@ -1,0 +1,80 @@
+/** The known drivers, loaded when they are first used. */
+import { BlockError } from '../base/error.ts';
+import type { FormatDriver, ProtocolDriver } from './driver.ts';
+
+/** A format before it is loaded. */
+export interface FormatEntry {
+  readonly name: string;
+  /** As in {@link FormatDriver.probe}, but cheap to load. */
+  readonly probe?: (head: Uint8Array, filename: string) => number;
+  load(): Promise<FormatDriver>;
+}
+
+/** A protocol before it is loaded. */
+export interface ProtocolEntry {
+  readonly name: string;
+  readonly prefixes: readonly string[];
+  load(): Promise<ProtocolDriver>;
+}
+
+/** Bytes of a file that probing looks at. */
+export const PROBE_SIZE = 2048;
+
+/** Drivers by name, in probing order. */
+export class DriverRegistry {
+  readonly formats: readonly FormatEntry[];
+  readonly protocols: readonly ProtocolEntry[];
+
+  constructor(formats: readonly FormatEntry[], protocols: readonly ProtocolEntry[]) {
+    this.formats = formats;
+    this.protocols = protocols;
+  }
+
+  /** True if `name` is a format or a protocol. */
+  has(name: string): boolean {
+    return this.isFormat(name) || this.isProtocol(name);
+  }
+
+  isFormat(name: string): boolean {
+    return this.formats.some((entry) => entry.name === name);
+  }
+
+  isProtocol(name: string): boolean {
+    return this.protocols.some((entry) => entry.name === name);
+  }
+
+  /** The format of that name; throws `unsupported` with the real tool's wording. */
+  async format(name: string): Promise<FormatDriver> {
+    const entry = this.formats.find((candidate) => candidate.name === name);
+    if (!entry) throw new BlockError('unsupported', `Unknown driver '${name}'`);
+    return entry.load();
+  }
+
+  /** The protocol of that name. */
+  async protocol(name: string): Promise<ProtocolDriver> {
+    const entry = this.protocols.find((candidate) => candidate.name === name);
+    if (!entry) throw new BlockError('unsupported', `Unknown driver '${name}'`);
+    return entry.load();
+  }
+
+  /** The protocol that a file name's prefix belongs to. */
+  async protocolOfPrefix(prefix: string): Promise<ProtocolDriver> {
+    const entry = this.protocols.find((candidate) => candidate.prefixes.includes(prefix));
+    if (!entry) throw new BlockError('unsupported', `Unknown protocol '${prefix}'`);
+    return entry.load();
+  }
+
+  /** Name of the format that is surest about the first bytes of an image; `raw` if none is. */
+  probe(head: Uint8Array, filename: string): string {
+    let best = 'raw';
+    let score = 0;
+    for (const entry of this.formats) {
+      const own = entry.probe?.(head, filename) ?? 0;
+      if (own > score) {
+        score = own;
+        best = entry.name;
+      }
+    }
+    return best;
+  }
+}

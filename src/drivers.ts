@@ -1,0 +1,18 @@
+/** All drivers, in QEMU's order of probing. The one file that knows them all. */
+import { DriverRegistry, type FormatEntry, type ProtocolEntry } from './block/registry.ts';
+import { probe as probeQcow2 } from './formats/qcow2/probe.ts';
+
+const FORMATS: readonly FormatEntry[] = [
+  { name: 'qcow2', probe: probeQcow2, load: async () => (await import('./formats/qcow2/driver.ts')).qcow2 },
+  { name: 'raw', load: async () => (await import('./formats/raw/driver.ts')).raw },
+];
+
+const PROTOCOLS: readonly ProtocolEntry[] = [
+  { name: 'file', prefixes: ['file'], load: async () => (await import('./protocols/file/driver.ts')).file },
+  { name: 'host_device', prefixes: ['host_device'], load: async () => (await import('./protocols/file/driver.ts')).hostDevice },
+  { name: 'null-co', prefixes: ['null-co'], load: async () => (await import('./protocols/null/driver.ts')).nullCo },
+  { name: 'null-aio', prefixes: ['null-aio'], load: async () => (await import('./protocols/null/driver.ts')).nullAio },
+];
+
+/** The drivers of this build. */
+export const drivers: DriverRegistry = new DriverRegistry(FORMATS, PROTOCOLS);

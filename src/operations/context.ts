@@ -1,0 +1,10 @@
+/** What every operation is given. Operations never print and never exit. */
+import type { GraphContext } from '../block/context.ts';
+
+/** Drivers, ports and policy, and how to follow and stop the operation. */
+export interface OperationContext extends GraphContext {
+  /** Stops the operation; it then throws kind `aborted` and leaves its target as after a failure. */
+  readonly signal?: AbortSignal;
+  /** Work done and in all, in units of the operation; called often. */
+  onProgress?(done: number, total: number): void;
+}
