@@ -1,0 +1,143 @@
+/**
+ * Documentation that a program can check: every export of src has a docblock, a check that is switched off has
+ * a reason, links between pages lead somewhere, and the README names only commands and formats that exist. Usage: node scripts/check-docs.mjs [directory]
+ */
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { dirname, join, posix } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { filesIn, parse } from './lib/sources.mjs';
+
+const REQUIRED_PAGES = ['README.md', 'docs/ARCHITECTURE.md', 'CONTRIBUTING.md', 'CHANGELOG.md', 'LICENSE'];
+const ENTRY_POINTS = ['src/index.ts', 'src/node.ts', 'src/testing.ts'];
+
+function nameOf(declaration) {
+  return declaration.id?.name ?? declaration.declarations?.map(({ id }) => id.name).join(', ') ?? 'default';
+}
+
+/** Overloads share the docblock of the first of them. */
+function continuesOverload(previous, name) {
+  return previous?.declaration?.type === 'TSDeclareFunction' && nameOf(previous.declaration) === name;
+}
+
+/** Exports without a docblock that ends right before them. */
+function undocumentedIn(root, path) {
+  const source = parse(root, path);
+  const docblocks = source.comments.filter(({ type, value }) => type === 'Block' && value.startsWith('*'));
+  const hasDocblock = (start) =>
+    docblocks.some(({ end }) => end <= start && source.text.slice(end, start).trim() === '');
+  const complaints = [];
+  const isEntryPoint = ENTRY_POINTS.includes(path);
+  if (isEntryPoint && !source.text.startsWith('/**'))
+    complaints.push(`${path}:1: does not say what this entry point is for`);
+  for (const { value, start } of source.comments) {
+    if (!/oxlint-disable|biome-ignore|@ts-expect-error/.test(value) || / -- \S/.test(value)) continue;
+    complaints.push(`${path}:${source.line(start)}: a check is switched off without a reason (" -- why")`);
+  }
+  // Declared first and exported in a list later: the declaration is where the docblock belongs.
+  const listed = new Set(
+    source.program.body.flatMap((node) => (node.source ? [] : (node.specifiers ?? []).map(({ local }) => local?.name))),
+  );
+  source.program.body.forEach((node, index) => {
+    const exported = /^Export(Named|Default)Declaration$/.test(node.type) ? node.declaration : undefined;
+    const declaration = exported ?? (node.type.endsWith('Declaration') && listed.has(nameOf(node)) ? node : undefined);
+    if (!declaration || node.type === 'ImportDeclaration') return;
+    const name = nameOf(declaration);
+    if (hasDocblock(node.start) || continuesOverload(source.program.body[index - 1], name)) return;
+    complaints.push(`${path}:${source.line(node.start)}: '${name}' is exported without a docblock`);
+  });
+  return complaints;
+}
+
+function withoutCode(text) {
+  return text.replace(/^(```|~~~)[^]*?^\1/gm, (block) => block.replace(/[^\n]/g, '')).replace(/`[^`\n]*`/g, '');
+}
+
+/** Relative links of a page to files that do not exist. */
+function brokenLinksIn(root, page) {
+  const text = withoutCode(readFileSync(join(root, page), 'utf8'));
+  return [...text.matchAll(/\]\(<?([^)\s>]+)>?[^)]*\)/g)].flatMap(([, link]) => {
+    if (/^([a-z][a-z0-9+.-]*:|#|\/\/)/i.test(link)) return [];
+    const target = posix.join(posix.dirname(page), decodeURI(link.split('#')[0]));
+    return existsSync(join(root, target)) ? [] : [`${page}: the link '${link}' leads nowhere`];
+  });
+}
+
+function foldersIn(root, ...parents) {
+  return parents.flatMap((parent) => {
+    if (!existsSync(join(root, parent))) return [];
+    return readdirSync(join(root, parent), { withFileTypes: true }).flatMap((entry) =>
+      entry.isDirectory() ? [entry.name] : [],
+    );
+  });
+}
+
+/** Code of a page: fenced blocks and spans. */
+function codeOf(text) {
+  const blocks = [...text.matchAll(/^(```|~~~)[^\n]*\n([^]*?)^\1/gm)].map(([, , code]) => code);
+  const spans = [...withoutBlocks(text).matchAll(/`([^`\n]+)`/g)].map(([, code]) => code);
+  return [...blocks, ...spans].join('\n');
+}
+
+function withoutBlocks(text) {
+  return text.replace(/^(```|~~~)[^]*?^\1/gm, '');
+}
+
+/** Names in the first column of the tables that stand below a heading that matches. */
+function namesInTables(text, heading) {
+  const names = [];
+  let below = false;
+  for (const line of withoutBlocks(text).split('\n')) {
+    if (line.startsWith('#')) below = heading.test(line);
+    const first = below ? /^\|([^|]*)\|/.exec(line)?.[1] : undefined;
+    for (const [, name] of first?.matchAll(/`([^`]+)`/g) ?? []) names.push(name);
+  }
+  return names;
+}
+
+/** Commands and formats that the README names, in examples and in tables, and that do not exist. */
+function inventionsIn(root) {
+  const text = readFileSync(join(root, 'README.md'), 'utf8');
+  const code = codeOf(text);
+  const commands = filesIn(root, 'src/cli/commands', '.ts').map((path) => posix.basename(path, '.ts'));
+  const formats = foldersIn(root, 'src/formats', 'src/protocols', 'src/filters');
+  const complaints = [];
+  const expect = (kind, known, names) => {
+    for (const name of new Set(names)) {
+      if (!known.includes(name)) complaints.push(`README.md: the ${kind} '${name}' does not exist`);
+    }
+  };
+  const programs = /(?:^|[\s/$])(?:qimg|qemu-img) +([a-z][a-z-]*)/gm;
+  expect(
+    'command',
+    commands,
+    [...code.matchAll(programs)].map(([, name]) => name),
+  );
+  expect(
+    'command',
+    commands,
+    namesInTables(text, /\bcommands?\b/i).map((name) => name.replace(/^(qimg|qemu-img) /, '').split(' ')[0]),
+  );
+  expect(
+    'format',
+    formats,
+    [...code.matchAll(/(?:^|\s)-[fFO] +([a-z][a-z0-9-]*)/gm)].map(([, name]) => name),
+  );
+  expect('format', formats, namesInTables(text, /\bformats?\b/i));
+  return complaints;
+}
+
+function complaintsAbout(root) {
+  const missing = [...REQUIRED_PAGES, ...ENTRY_POINTS].filter((page) => !existsSync(join(root, page)));
+  const pages = [...REQUIRED_PAGES, ...filesIn(root, 'docs', '.md')].filter((page) => page.endsWith('.md'));
+  const present = [...new Set(pages)].filter((page) => existsSync(join(root, page)));
+  return [
+    ...missing.map((page) => `${page} is missing`),
+    ...filesIn(root, 'src', '.ts').flatMap((path) => undocumentedIn(root, path)),
+    ...present.flatMap((page) => brokenLinksIn(root, page)),
+    ...(present.includes('README.md') ? inventionsIn(root) : []),
+  ];
+}
+
+const complaints = complaintsAbout(process.argv[2] ?? dirname(dirname(fileURLToPath(import.meta.url))));
+for (const complaint of complaints) console.error(complaint);
+process.exitCode = complaints.length > 0 ? 1 : 0;

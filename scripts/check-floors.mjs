@@ -1,0 +1,110 @@
+/**
+ * Enforces the floors of docs/ARCHITECTURE.md: a folder imports only from lower floors, and folders of one floor do not
+ * know each other. Type-only imports obey the same rules. Usage: node scripts/check-floors.mjs [directory with src/]
+ */
+import { existsSync } from 'node:fs';
+import { builtinModules } from 'node:module';
+import { dirname, join, posix } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { filesIn, importsOf, parse } from './lib/sources.mjs';
+
+/** Which unit a file belongs to, and its floor. Units of one floor are blind to each other. */
+const FLOORS = [
+  { floor: 0, path: /^src\/(base)\// },
+  { floor: 1, path: /^src\/(storage|options|codec|crypto)\// },
+  { floor: 2, path: /^src\/(block)\// },
+  { floor: 3, path: /^src\/((?:formats|protocols|filters)\/[^/]+)\// },
+  { floor: 4, path: /^src\/(operations)\// },
+  { floor: 4, path: /^src\/(drivers\.ts)$/ },
+  { floor: 5, path: /^src\/(report|host\/node|host\/browser)\// },
+  { floor: 6, path: /^src\/()(?:index|node|browser|testing)\.ts$/, unit: 'the entry points' },
+  { floor: 7, path: /^src\/(cli)\// },
+];
+
+/** The only places that may know the platform. */
+const PLATFORM = /^src\/(host\/node|cli)\//;
+/** The only places that may load packages; everything else gets what it needs passed in. */
+const PACKAGES = /^src\/host\//;
+/** Where one image must not leave anything behind for the next. */
+const STATELESS = /^src\/(formats|protocols|filters|operations)\//;
+
+function placeOf(path) {
+  for (const { floor, path: pattern, unit } of FLOORS) {
+    const match = pattern.exec(path);
+    if (match) return { floor, unit: unit ?? match[1] };
+  }
+  return undefined;
+}
+
+function isBuiltin(name) {
+  return name.startsWith('node:') || builtinModules.includes(name.split('/')[0]);
+}
+
+/** Why `from` may not import the module `name`; undefined if it may. */
+function objectionTo(root, from, name) {
+  if (isBuiltin(name))
+    return PLATFORM.test(from) ? undefined : 'the platform is known to src/host/node and src/cli only';
+  if (!name.startsWith('.')) return PACKAGES.test(from) ? undefined : 'packages are loaded in src/host only';
+  const target = posix.join(posix.dirname(from), name);
+  if (!existsSync(join(root, target))) return 'there is no such file';
+  const here = placeOf(from);
+  const there = placeOf(target);
+  if (!there) return 'it belongs to no floor';
+  if (here.unit === there.unit || there.floor < here.floor) return undefined;
+  if (there.floor > here.floor) return `floor ${there.floor} is above floor ${here.floor}`;
+  return `${here.unit} and ${there.unit} of floor ${here.floor} are blind to each other`;
+}
+
+function stateOf(source) {
+  return source.program.body
+    .map((node) => node.declaration ?? node)
+    .filter((node) => node.type === 'VariableDeclaration' && !node.declare && node.kind !== 'const')
+    .map((node) => source.line(node.start));
+}
+
+/** Import cycles between files, each once, as lists of paths. */
+function cyclesIn(graph) {
+  const cycles = [];
+  const done = new Set();
+  const trail = [];
+  const visit = (path) => {
+    const seen = trail.indexOf(path);
+    if (seen >= 0) cycles.push([...trail.slice(seen), path]);
+    if (seen >= 0 || done.has(path)) return;
+    trail.push(path);
+    for (const target of graph.get(path) ?? []) visit(target);
+    trail.pop();
+    done.add(path);
+  };
+  for (const path of graph.keys()) visit(path);
+  return cycles;
+}
+
+/** Every breach of the rules below `root`, one line each. */
+function breachesIn(root) {
+  const breaches = [];
+  const graph = new Map();
+  for (const path of filesIn(root, 'src', '.ts')) {
+    const source = parse(root, path);
+    if (!placeOf(path)) {
+      breaches.push(`${path}: belongs to no floor`);
+      continue;
+    }
+    const imports = importsOf(source);
+    for (const { name, line } of imports) {
+      const objection = objectionTo(root, path, name);
+      if (objection) breaches.push(`${path}:${line}: may not import '${name}': ${objection}`);
+    }
+    const relative = imports.filter(({ name }) => name.startsWith('.'));
+    graph.set(path, new Set(relative.map(({ name }) => posix.join(posix.dirname(path), name))));
+    if (STATELESS.test(path)) {
+      for (const line of stateOf(source)) breaches.push(`${path}:${line}: module-scope state that can change`);
+    }
+  }
+  for (const cycle of cyclesIn(graph)) breaches.push(`import cycle: ${cycle.join(' -> ')}`);
+  return breaches;
+}
+
+const breaches = breachesIn(process.argv[2] ?? dirname(dirname(fileURLToPath(import.meta.url))));
+for (const breach of breaches) console.error(breach);
+process.exitCode = breaches.length > 0 ? 1 : 0;

@@ -1,0 +1,46 @@
+/** Reading TypeScript sources for the checks: files, syntax trees, imports. */
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join, posix } from 'node:path';
+import { parseSync } from 'rolldown/utils';
+
+/** Paths below `root` of all files in `folder` whose name ends in `suffix`, sorted, with forward slashes. */
+export function filesIn(root, folder, suffix) {
+  if (!existsSync(join(root, folder))) return [];
+  return readdirSync(join(root, folder), { withFileTypes: true })
+    .flatMap((entry) => {
+      const path = posix.join(folder, entry.name);
+      if (entry.isDirectory()) return filesIn(root, path, suffix);
+      return entry.name.endsWith(suffix) ? [path] : [];
+    })
+    .sort();
+}
+
+/** The parsed file: `program` (ESTree with TypeScript nodes), `comments`, `text`, and `line(position)`. */
+export function parse(root, path) {
+  const text = readFileSync(join(root, path), 'utf8');
+  const { program, comments, errors } = parseSync(path, text, { lang: 'ts', sourceType: 'module' });
+  if (errors.length > 0) throw new Error(`${path}: ${errors[0].message}`);
+  return { program, comments, text, line: (position) => text.slice(0, position).split('\n').length };
+}
+
+function isNode(value) {
+  return typeof value === 'object' && value !== null && typeof value.type === 'string';
+}
+
+/** Calls `visit` for every node of a syntax tree. */
+function walk(node, visit) {
+  visit(node);
+  for (const value of Object.values(node)) {
+    for (const child of Array.isArray(value) ? value : [value]) if (isNode(child)) walk(child, visit);
+  }
+}
+
+/** Every module that a file names: imports, re-exports, dynamic imports, and types written as `import('...')`. */
+export function importsOf(source) {
+  const found = [];
+  walk(source.program, (node) => {
+    if (!/^(Import(Declaration|Expression)|Export(All|Named)Declaration|TSImportType)$/.test(node.type)) return;
+    if (typeof node.source?.value === 'string') found.push({ name: node.source.value, line: source.line(node.start) });
+  });
+  return found;
+}

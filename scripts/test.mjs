@@ -1,0 +1,106 @@
+/**
+ * `npm test`: installs what is missing, builds, then checks everything, stopping at the first failure.
+ * `npm test -- lint floors` runs these steps only. Uses nothing but Node until the dependencies are there.
+ */
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { dirname, join, relative } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { install, isInstalled } from './lib/install.mjs';
+import { withLock } from './lib/lock.mjs';
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const results = join(root, '.cache/vitest.json');
+
+function run(...words) {
+  const [program, ...args] = words;
+  return spawnSync(program, args, { cwd: root, stdio: 'inherit' }).status === 0;
+}
+
+function node(...args) {
+  return run(process.execPath, ...args);
+}
+
+/** Runs a tool of a package, by the file that its package.json names. */
+function tool(name, ...args) {
+  const home = join(root, 'node_modules', name);
+  const { bin } = JSON.parse(readFileSync(join(home, 'package.json'), 'utf8'));
+  const file = typeof bin === 'string' ? bin : (bin[name.replace(/^.*\//, '')] ?? Object.values(bin)[0]);
+  return node(join(home, file), ...args);
+}
+
+async function installMissing() {
+  await withLock(join(root, '.cache/lock'), async () => {
+    if (!isInstalled(root)) await install(root);
+  });
+  return true;
+}
+
+/** Counts tests; a file that breaks before its tests run counts as one failed test. */
+function readResults() {
+  const { testResults } = JSON.parse(readFileSync(results, 'utf8'));
+  const tests = testResults.flatMap((file) => {
+    const broken = file.status === 'failed' && !file.assertionResults.some(({ status }) => status === 'failed');
+    const own = file.assertionResults.map(({ status, fullName }) => ({
+      status,
+      name: `${relative(root, file.name)}: ${fullName}`,
+    }));
+    return broken ? [...own, { status: 'failed', name: file.name }] : own;
+  });
+  const passed = tests.filter(({ status }) => status === 'passed').length;
+  const failed = tests.filter(({ status }) => status === 'failed').length;
+  const skipped = tests.filter(({ status }) => status !== 'passed' && status !== 'failed');
+  return { passed, failed, skipped };
+}
+
+/** Where everything that tests need has been set up, a skipped test is a mistake. */
+function mustNotSkip() {
+  return process.env.QIMG_NO_SKIP === '1';
+}
+
+function runTests() {
+  mkdirSync(dirname(results), { recursive: true });
+  rmSync(results, { force: true });
+  const ok = tool('vitest', 'run', '--reporter=default', '--reporter=json', `--outputFile.json=${results}`);
+  const { passed, failed, skipped } = readResults();
+  const forbidden = mustNotSkip() ? skipped : [];
+  for (const { name } of forbidden) console.error(`must not be skipped here: ${name}`);
+  console.log(`${passed} passed, ${failed} failed, ${skipped.length} skipped`);
+  return ok && failed === 0 && forbidden.length === 0;
+}
+
+const STEPS = {
+  install: installMissing,
+  build: () => node('scripts/build.mjs'),
+  format: () => tool('@biomejs/biome', 'format', '.'),
+  types: () => tool('typescript', '-p', '.'),
+  lint: () => tool('oxlint', '--deny-warnings'),
+  floors: () => node('scripts/check-floors.mjs'),
+  docs: () => node('scripts/check-docs.mjs'),
+  unused: () => tool('knip', '--no-progress'),
+  length: () => node('scripts/check-length.mjs'),
+  package: () => tool('publint', '--strict'),
+  tests: runTests,
+};
+
+const asked = process.argv.slice(2);
+const unknown = asked.find((name) => !(name in STEPS));
+if (unknown !== undefined) {
+  console.error(`test: there is no step '${unknown}'; steps are: ${Object.keys(STEPS).join(', ')}`);
+  process.exit(2);
+}
+for (const [name, step] of Object.entries(STEPS)) {
+  if (asked.length > 0 && !asked.includes(name)) continue;
+  console.log(`--- ${name}`);
+  let ok;
+  try {
+    ok = await step();
+  } catch (error) {
+    console.error(error.message);
+    ok = false;
+  }
+  if (!ok) {
+    console.error(`test: step '${name}' failed`);
+    process.exit(1);
+  }
+}

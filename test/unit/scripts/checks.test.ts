@@ -1,0 +1,133 @@
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join, resolve } from 'node:path';
+import { afterEach, beforeAll, describe, expect, it } from 'vitest';
+
+const scripts = resolve(import.meta.dirname, '../../../scripts');
+const made: string[] = [];
+
+afterEach(() => {
+  for (const directory of made.splice(0)) rmSync(directory, { recursive: true });
+});
+
+/** Runs a check over a project of the given files; returns its complaints. */
+function check(script: string, files: Record<string, string>): string[] {
+  const root = mkdtempSync(join(tmpdir(), 'qimg-check-'));
+  made.push(root);
+  for (const [path, text] of Object.entries(files)) {
+    mkdirSync(dirname(join(root, path)), { recursive: true });
+    writeFileSync(join(root, path), text);
+  }
+  const { stderr, status } = spawnSync(process.execPath, [join(scripts, script), root], { encoding: 'utf8' });
+  const complaints = stderr.split('\n').filter((line) => line !== '');
+  expect(status).toBe(complaints.length > 0 ? 1 : 0);
+  return complaints;
+}
+
+describe('check-floors', () => {
+  const sound = {
+    'src/base/a.ts': 'export const a = 1;',
+    'src/storage/s.ts': "import { a } from '../base/a.ts'; export const s = a;",
+    'src/block/b.ts': "import type { s } from '../storage/s.ts'; export type B = typeof s;",
+    'src/formats/raw/driver.ts':
+      "import type { B } from '../../block/b.ts'; export type R = B; export const table = [];",
+    'src/drivers.ts': "export type * from './formats/raw/driver.ts';",
+    'src/host/node/file.ts': "import fs from 'node:fs'; import koffi from 'koffi'; export const f = [fs, koffi];",
+    'src/index.ts': "export * from './drivers.ts';",
+    'src/node.ts': "export * from './index.ts'; export * from './host/node/file.ts';",
+    'src/cli/main.ts': "import path from 'node:path'; import * as all from '../node.ts'; export const m = [path, all];",
+  };
+
+  it('accepts imports from lower floors', () => {
+    expect(check('check-floors.mjs', sound)).toEqual([]);
+  });
+
+  const bad: [what: string, path: string, text: string, complaint: string][] = [
+    ['an import from a higher floor', 'src/base/x1.ts', "import '../storage/s.ts';", 'floor 1 is above floor 0'],
+    ['a sibling', 'src/options/x2.ts', "import '../storage/s.ts';", 'options and storage of floor 1 are blind'],
+    ['another driver', 'src/formats/vdi/x3.ts', "import '../raw/driver.ts';", 'formats/vdi and formats/raw of floor 3'],
+    ['an operation that lists drivers', 'src/operations/x4.ts', "import '../drivers.ts';", 'are blind to each other'],
+    ['a printer that knows the host', 'src/report/x5.ts', "import '../host/node/file.ts';", 'are blind to each other'],
+    ['a type-only import', 'src/block/x6.ts', "import type { R } from '../formats/raw/driver.ts';", 'floor 3 is above'],
+    ['an import type', 'src/block/x7.ts', "export type X = import('../formats/raw/driver.ts').R;", 'floor 3 is above'],
+    ['a dynamic import', 'src/block/x8.ts', "await import('../formats/raw/driver.ts');", 'floor 3 is above floor 2'],
+    ['a re-export', 'src/block/x9.ts', "export * from '../formats/raw/driver.ts';", 'floor 3 is above floor 2'],
+    ['the platform', 'src/formats/vdi/x10.ts', "import 'node:fs';", 'the platform is known to'],
+    ['the platform without its prefix', 'src/block/x11.ts', "import 'fs/promises';", 'the platform is known to'],
+    ['a package', 'src/block/x12.ts', "import 'pako';", 'packages are loaded in src/host only'],
+    ['a missing file', 'src/block/x13.ts', "import './y.ts';", 'there is no such file'],
+    ['a file of no floor', 'src/formats/x14.ts', '', 'belongs to no floor'],
+    ['state in a module', 'src/formats/vdi/x15.ts', 'export let state = 0;', 'module-scope state that can change'],
+  ];
+  let complaints: string[] = [];
+  beforeAll(() => {
+    const files = Object.fromEntries(bad.map(([, path, text]) => [path, text]));
+    complaints = check('check-floors.mjs', { ...sound, ...files });
+  });
+
+  it.each(bad)('catches %s', (_, path, _text, complaint) => {
+    expect(complaints.filter((line) => line.startsWith(`${path}:`))).toEqual([expect.stringContaining(complaint)]);
+  });
+
+  it('catches a cycle, also one of types', () => {
+    const cycle = {
+      'src/base/x.ts': "import type { Y } from './y.ts'; export type X = Y;",
+      'src/base/y.ts': "import type { X } from './x.ts'; export type Y = X;",
+    };
+    expect(check('check-floors.mjs', cycle)).toEqual(['import cycle: src/base/x.ts -> src/base/y.ts -> src/base/x.ts']);
+  });
+});
+
+describe('check-docs', () => {
+  const sound = {
+    'README.md': [
+      'See [the architecture](docs/ARCHITECTURE.md#floors) and [the web](https://example.org/x).',
+      '',
+      '```sh',
+      'qimg info -f raw disk.img',
+      '```',
+      '## Formats',
+      '| name | since |',
+      '|---|---|',
+      '| `raw` | `always` |',
+    ].join('\n'),
+    'docs/ARCHITECTURE.md': '[back](../README.md)',
+    'CONTRIBUTING.md': '',
+    'CHANGELOG.md': '',
+    LICENSE: '',
+    'src/index.ts': "/** Everything. */\nexport * from './formats/raw/driver.ts';\n",
+    'src/node.ts': '/** On Node. */\nexport {};\n',
+    'src/testing.ts': '/** For tests. */\nexport {};\n',
+    'src/cli/commands/info.ts': '/** Info. */\nexport function info(a: 1): void;\nexport function info(): void {}\n',
+    'src/formats/raw/driver.ts': '/** Raw. */\nconst raw = 1;\nexport { raw };\n',
+  };
+
+  it('accepts a documented project', () => {
+    expect(check('check-docs.mjs', sound)).toEqual([]);
+  });
+
+  it('catches what is wrong', () => {
+    const { LICENSE: _, ...rest } = sound;
+    const complaints = check('check-docs.mjs', {
+      ...rest,
+      'README.md': `${sound['README.md']}\n| \`qcow9\` | now |\n\nRun \`qimg paint x\` or \`qimg info -O vhdz\`; [more](docs/none.md).\n`,
+      'src/node.ts': 'export {};\n',
+      'src/base/x.ts':
+        '/** File. */\nimport type { Y } from "./y.ts";\nexport type X = Y;\n// plain\nexport const x = 1;\n',
+      'src/base/z.ts': 'class Z {}\nexport { Z };\n// oxlint-disable-next-line no-console\n',
+    });
+    expect(complaints).toEqual([
+      'LICENSE is missing',
+      "src/base/x.ts:3: 'X' is exported without a docblock",
+      "src/base/x.ts:5: 'x' is exported without a docblock",
+      'src/base/z.ts:3: a check is switched off without a reason (" -- why")',
+      "src/base/z.ts:1: 'Z' is exported without a docblock",
+      'src/node.ts:1: does not say what this entry point is for',
+      "README.md: the link 'docs/none.md' leads nowhere",
+      "README.md: the command 'paint' does not exist",
+      "README.md: the format 'vhdz' does not exist",
+      "README.md: the format 'qcow9' does not exist",
+    ]);
+  });
+});

@@ -1,0 +1,32 @@
+import { defineConfig, type ViteUserConfig } from 'vitest/config';
+
+/** Tests of one folder. Processes rather than threads: native modules, signals and the working directory are per process. */
+function project(name: string, isolate: boolean, testTimeout: number): object {
+  return {
+    test: {
+      name,
+      include: [`test/${name}/**/*.test.ts`],
+      pool: 'forks',
+      isolate,
+      testTimeout,
+      hookTimeout: testTimeout,
+      globalSetup: name === 'interop' ? ['test/support/announceOracle.ts'] : [],
+    },
+  };
+}
+
+const config: ViteUserConfig = defineConfig({
+  test: {
+    maxWorkers: 2,
+    projects: [
+      // Formats and operations keep no state in modules, so that many files may share one process.
+      project('unit', false, 20_000),
+      project('model', false, 60_000),
+      project('fuzz', false, 60_000),
+      project('interop', true, 60_000),
+      project('crash', true, 60_000),
+    ],
+  },
+});
+
+export default config;
