@@ -8,8 +8,8 @@ export function isPromise<T>(value: MaybePromise<T>): value is Promise<T> {
   return value instanceof Promise;
 }
 
-/** Calls `next` with the value, at once if it is there already. */
-export function then<T, U>(value: MaybePromise<T>, next: (value: T) => MaybePromise<U>): MaybePromise<U> {
+/** Calls `next` with the value, at once if it is there already. (Not named `then`: a module exporting that is a promise to `import()`.) */
+export function andThen<T, U>(value: MaybePromise<T>, next: (value: T) => MaybePromise<U>): MaybePromise<U> {
   return isPromise(value) ? value.then(next) : next(value);
 }
 
@@ -79,7 +79,7 @@ export class RangeLock {
 
   /** Runs `body` while holding `[start, end)`. Stays synchronous if it can. */
   run<T>(start: number, end: number, body: () => MaybePromise<T>): MaybePromise<T> {
-    return then(this.acquire(start, end), (release) => {
+    return andThen(this.acquire(start, end), (release) => {
       let result: MaybePromise<T>;
       try {
         result = body();

@@ -3,7 +3,7 @@
  * every format needs and no driver should write again: bounds, alignment, copy-on-write from the backing image, zero
  * and discard emulation, and the order of concurrent writes.
  */
-import { isPromise, type MaybePromise, RangeLock, Semaphore, then } from '../base/async.ts';
+import { isPromise, type MaybePromise, RangeLock, Semaphore, andThen } from '../base/async.ts';
 import { BlockError } from '../base/error.ts';
 import { alignDown, alignUp } from '../base/offset.ts';
 import type { Extent, Limits, Preallocation, Storage, ZeroFlags } from '../storage/storage.ts';
@@ -73,7 +73,7 @@ export class ImageNode implements Storage {
   map(offset: number, length: number): MaybePromise<Mapping> {
     const limit = Math.min(length, this.size() - offset);
     if (limit <= 0) throw this.#outOfRange('map', offset, length);
-    return then(this.image.map(offset, limit), (mapping) => this.#assertMapping(mapping, offset, limit));
+    return andThen(this.image.map(offset, limit), (mapping) => this.#assertMapping(mapping, offset, limit));
   }
 
   #assertMapping(mapping: Mapping, offset: number, limit: number): Mapping {
@@ -102,7 +102,7 @@ export class ImageNode implements Storage {
       const mapping = this.map(offset + at, into.length - at);
       if (isPromise(mapping)) {
         return mapping
-          .then((known) => then(this.#readMapping(known, offset, into, here), () => known.length))
+          .then((known) => andThen(this.#readMapping(known, offset, into, here), () => known.length))
           .then((length) => this.#readFrom(offset, into, here + length));
       }
       const done = this.#readMapping(mapping, offset, into, at);
@@ -253,7 +253,7 @@ export class ImageNode implements Storage {
   /** Holes are what surely reads as zeroes; backing images are looked through. */
   status(offset: number, length: number): MaybePromise<Extent> {
     if (offset >= this.size()) return { length: Math.max(1, length), kind: 'hole' };
-    return then(this.map(offset, length), (mapping) => this.#extentOf(mapping, offset));
+    return andThen(this.map(offset, length), (mapping) => this.#extentOf(mapping, offset));
   }
 
   #extentOf(mapping: Mapping, offset: number): MaybePromise<Extent> {

@@ -1,6 +1,6 @@
 /** Requests that are not multiples of a node's alignment, turned into ones that are. */
 import type { MaybePromise } from '../base/async.ts';
-import { then } from '../base/async.ts';
+import { andThen } from '../base/async.ts';
 import { alignDown, alignUp } from '../base/offset.ts';
 import type { Storage } from '../storage/storage.ts';
 
@@ -19,7 +19,7 @@ export function rounded(
   const end = Math.min(size, alignUp(offset + into.length, unit));
   if (start === offset && end === offset + into.length) return read(offset, into);
   const bounce = new Uint8Array(end - start);
-  return then(read(start, bounce), () => into.set(bounce.subarray(offset - start, offset - start + into.length)));
+  return andThen(read(start, bounce), () => into.set(bounce.subarray(offset - start, offset - start + into.length)));
 }
 
 /** Writes through `store` in multiples of `unit`, reading what surrounds the bytes from `node` first. */

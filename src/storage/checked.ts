@@ -1,5 +1,5 @@
 /** Leads from the thin {@link StorageDriver} to the complete {@link Storage}. */
-import { isPromise, type MaybePromise, then } from '../base/async.ts';
+import { isPromise, type MaybePromise, andThen } from '../base/async.ts';
 import { BlockError } from '../base/error.ts';
 import { MAX_SIZE } from '../base/offset.ts';
 import type { Extent, Limits, Preallocation, Storage, StorageDriver, ZeroFlags } from './storage.ts';
@@ -143,7 +143,7 @@ export class CheckedStorage implements Storage {
   close(): MaybePromise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    return then(this.driver.close(), () => this.#onClose?.());
+    return andThen(this.driver.close(), () => this.#onClose?.());
   }
 
   allocatedSize(): MaybePromise<number | undefined> {

@@ -1,0 +1,124 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { BlockError } from '../../../src/base/error.ts';
+import { CheckedStorage } from '../../../src/storage/checked.ts';
+import { MemoryDriver, memoryStorage } from '../../../src/storage/memory.ts';
+import { SliceDriver } from '../../../src/storage/slice.ts';
+import type { StorageDriver } from '../../../src/storage/storage.ts';
+
+describe('memory storage', () => {
+  it('equals a plain byte array', async () => {
+    const step = fc.record({
+      kind: fc.constantFrom('write', 'zero', 'discard', 'truncate'),
+      offset: fc.nat(300_000),
+      length: fc.nat(200_000),
+    });
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { maxLength: 12 }), async (list) => {
+        const storage = memoryStorage();
+        let model = new Uint8Array();
+        const grow = (size: number): void => {
+          if (size > model.length) model = Uint8Array.from({ length: size }, (_, i) => model[i] ?? 0);
+        };
+        for (const { kind, offset, length } of list) {
+          if (kind === 'write') {
+            await storage.write(offset, new Uint8Array(length).fill(3));
+            if (length > 0) grow(offset + length);
+            model.fill(3, offset, offset + length);
+          } else if (kind === 'zero') {
+            await storage.writeZeroes(offset, length);
+            if (length > 0) grow(offset + length);
+            model.fill(0, offset, offset + length);
+          } else if (kind === 'discard') {
+            await storage.discard(offset, length);
+            model.fill(0, offset, offset + length);
+          } else {
+            await storage.truncate(offset);
+            grow(offset);
+            model = model.slice(0, offset);
+          }
+        }
+        const bytes = new Uint8Array(storage.size());
+        await storage.read(0, bytes);
+        expect(bytes.length).toBe(model.length);
+        expect(Buffer.compare(bytes, model)).toBe(0);
+      }),
+      { numRuns: 40 },
+    );
+  });
+
+  it('is sparse and tells where its data is', async () => {
+    const storage = memoryStorage(2 ** 50);
+    await storage.write(2 ** 40, new Uint8Array(10));
+    const first = await storage.status(0, 2 ** 50);
+    expect(first).toEqual({ length: 2 ** 40, kind: 'hole' });
+    expect(await storage.status(2 ** 40, 2 ** 50)).toEqual({ length: 65536, kind: 'data' });
+    expect(await storage.allocatedSize()).toBe(65536);
+  });
+});
+
+describe('checked storage', () => {
+  const reading = (): StorageDriver => ({
+    limits: { requestAlignment: 1, maxTransfer: 100 },
+    size: () => 250,
+    read: (offset, into) => {
+      if (into.length > 100) throw new Error('too long');
+      into.fill(offset / 100);
+    },
+    close: () => {},
+  });
+
+  it('splits transfers to what the driver takes', async () => {
+    const bytes = new Uint8Array(250);
+    await new CheckedStorage(reading(), { name: 'x', readOnly: true }).read(0, bytes);
+    expect([bytes[99], bytes[100], bytes[249]]).toEqual([0, 1, 2]);
+  });
+
+  it('refuses ranges outside, writing, and use after closing', async () => {
+    const storage = new CheckedStorage(reading(), { name: 'x', readOnly: true });
+    for (const [offset, length] of [
+      [-1, 1],
+      [0.5, 1],
+      [249, 2],
+      [Number.NaN, 1],
+      [2 ** 63, 1],
+    ] as const) {
+      expect(() => storage.read(offset, new Uint8Array(length))).toThrow(BlockError);
+    }
+    expect(() => storage.write(0, new Uint8Array(1))).toThrow(/read-only/);
+    await storage.close();
+    expect(() => storage.read(0, new Uint8Array(1))).toThrow(/closed/);
+  });
+
+  it('pads reads beyond the end with zeroes', async () => {
+    const bytes = new Uint8Array(100).fill(9);
+    await new CheckedStorage(reading(), { name: 'x', readOnly: true }).readPadded(200, bytes);
+    expect([bytes[49], bytes[50], bytes[99]]).toEqual([2, 0, 0]);
+  });
+
+  it('writes zeroes as data only where that is allowed', async () => {
+    const written: number[] = [];
+    const driver: StorageDriver = { ...reading(), write: (_, from) => void written.push(from.length) };
+    const storage = new CheckedStorage(driver, { name: 'x', readOnly: false });
+    await expect(storage.writeZeroes(0, 250, { noFallback: true })).rejects.toThrow(/zeroes/);
+    await storage.writeZeroes(0, 250);
+    expect(written).toEqual([100, 100, 50]);
+  });
+});
+
+describe('slice', () => {
+  it('shows a window and keeps writes inside it', async () => {
+    const whole = memoryStorage(1000);
+    const slice = new CheckedStorage(new SliceDriver(whole, 100, 50), { name: 'window', readOnly: false });
+    await slice.write(10, new Uint8Array(40).fill(5));
+    expect(() => slice.write(11, new Uint8Array(40))).toThrow(/window/);
+    const bytes = new Uint8Array(1000);
+    await whole.read(0, bytes);
+    expect([bytes[109], bytes[110], bytes[149], bytes[150]]).toEqual([0, 5, 5, 0]);
+    expect(slice.size()).toBe(50);
+  });
+});
+
+it('a driver of a closed memory can be reused', () => {
+  expect(new MemoryDriver(new Uint8Array([1, 2])).toBytes()).toEqual(new Uint8Array([1, 2]));
+});
