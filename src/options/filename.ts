@@ -1,0 +1,43 @@
+/** What an image name says by itself: protocol prefixes, and names that count from the place of another image. */
+import { isJsonName } from './jsonName.ts';
+
+/**
+ * The protocol in front of a name, without its colon: the text before the first `:` if no `/` comes earlier.
+ * `./x:y` and `/x:y` have none, `:x` has an empty one.
+ */
+export function protocolPrefix(name: string): string | undefined {
+  const end = name.search(/[:/]/);
+  return end >= 0 && name[end] === ':' ? name.slice(0, end) : undefined;
+}
+
+/** True if a protocol (or `json:`) stands in front of the name. */
+export function hasProtocol(name: string): boolean {
+  return protocolPrefix(name) !== undefined;
+}
+
+/** The name without `protocol:` in front, if it is there. */
+export function stripProtocol(name: string, protocol: string): string {
+  return name.startsWith(`${protocol}:`) ? name.slice(protocol.length + 1) : name;
+}
+
+/** True for a name that does not depend on any directory. */
+export function isAbsolute(name: string): boolean {
+  return name.startsWith('/') || hasProtocol(name);
+}
+
+/** The directory of a name with its final `/`, or the bare protocol prefix, or nothing. */
+export function directoryOf(name: string): string {
+  const protocol = protocolPrefix(name);
+  const afterProtocol = protocol === undefined ? 0 : protocol.length + 1;
+  return name.slice(0, Math.max(name.lastIndexOf('/') + 1, afterProtocol));
+}
+
+/**
+ * The name of a file that an image at `base` refers to as `name`: relative names count from the directory of `base`.
+ * Undefined if `name` is relative and `base` is a `json:` description, which has no directory.
+ */
+export function relativeTo(base: string, name: string): string | undefined {
+  if (name === '' || isAbsolute(name)) return name;
+  if (isJsonName(base)) return undefined;
+  return directoryOf(base) + name;
+}
