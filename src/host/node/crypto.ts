@@ -1,0 +1,66 @@
+/** The crypto port on `node:crypto`. */
+import { createCipheriv, createDecipheriv, createHash, getHashes, pbkdf2, randomFillSync } from 'node:crypto';
+import { BlockError } from '../../base/error.ts';
+import type { BlockCipher, CryptoPort, HashName } from '../../crypto/crypto.ts';
+
+/** `node:crypto` does one update of at most 2^31 - 1 bytes. */
+type Update = { update(data: Uint8Array): Uint8Array };
+
+function aligned(bytes: Uint8Array): Uint8Array {
+  return bytes.byteOffset % 4 === 0 ? bytes : new Uint8Array(bytes);
+}
+
+function aes(key: Uint8Array): BlockCipher {
+  const algorithm = `aes-${key.length * 8}`;
+  const encryptor: Update = createCipheriv(`${algorithm}-ecb`, key, null).setAutoPadding(false);
+  // A decryptor costs a second key schedule; who only encrypts never pays for it.
+  let decryptor: Update | undefined;
+  return {
+    blockSize: 16,
+    encrypt: (data) => aligned(encryptor.update(data)),
+    decrypt(data) {
+      decryptor ??= createDecipheriv(`${algorithm}-ecb`, key, null).setAutoPadding(false) as Update;
+      return aligned(decryptor.update(data));
+    },
+    startCbc() {
+      const chain: Update = createCipheriv(`${algorithm}-cbc`, key, new Uint8Array(16)).setAutoPadding(false);
+      return (data) => aligned(chain.update(data));
+    },
+  };
+}
+
+function derive(
+  hash: HashName,
+  password: Uint8Array,
+  salt: Uint8Array,
+  iterations: number,
+  length: number,
+): Promise<Uint8Array> {
+  if (iterations > 0x7fffffff) {
+    throw new BlockError('limit', `PBKDF2 iteration count ${iterations} is too large`);
+  }
+  return new Promise((resolve, reject) => {
+    pbkdf2(password, salt, iterations, length, hash, (error, key) => (error ? reject(error) : resolve(key)));
+  });
+}
+
+/** The crypto port of Node (and of what offers `node:crypto`); PBKDF2 runs on the thread pool. */
+export function nodeCrypto(): CryptoPort {
+  let hashes: Set<string> | undefined;
+  return {
+    fillRandom(into) {
+      randomFillSync(into);
+    },
+    hasHash(name) {
+      hashes ??= new Set(getHashes().map((known) => known.toLowerCase()));
+      return hashes.has(name);
+    },
+    hash: (name, data) => new Uint8Array(createHash(name).update(data).digest()),
+    pbkdf2: derive,
+    aes,
+    cpuTime() {
+      const { user, system } = process.cpuUsage();
+      return (user + system) / 1000;
+    },
+  };
+}
