@@ -7,11 +7,15 @@ const FORMATS: readonly FormatEntry[] = [
   { name: 'raw', load: async () => (await import('./formats/raw/driver.ts')).raw },
 ];
 
+const file = () => import('./protocols/file/driver.ts');
+const nothing = () => import('./protocols/null/driver.ts');
+
 const PROTOCOLS: readonly ProtocolEntry[] = [
-  { name: 'file', prefixes: ['file'], load: async () => (await import('./protocols/file/driver.ts')).file },
-  { name: 'host_device', prefixes: ['host_device'], load: async () => (await import('./protocols/file/driver.ts')).hostDevice },
-  { name: 'null-co', prefixes: ['null-co'], load: async () => (await import('./protocols/null/driver.ts')).nullCo },
-  { name: 'null-aio', prefixes: ['null-aio'], load: async () => (await import('./protocols/null/driver.ts')).nullAio },
+  { name: 'file', prefixes: ['file'], load: async () => (await file()).fileDriver },
+  { name: 'host_device', prefixes: ['host_device'], load: async () => (await file()).hostDeviceDriver },
+  { name: 'host_cdrom', prefixes: ['host_cdrom'], load: async () => (await file()).hostCdromDriver },
+  { name: 'null-co', prefixes: ['null-co'], load: async () => (await nothing()).nullCoDriver },
+  { name: 'null-aio', prefixes: ['null-aio'], load: async () => (await nothing()).nullAioDriver },
 ];
 
 /** The drivers of this build. */

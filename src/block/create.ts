@@ -1,6 +1,5 @@
 /** Creates images: the file, then the format inside it. */
 import { asBlockError, BlockError, withPrefix } from '../base/error.ts';
-import { combineNames } from '../options/filename.ts';
 import type { AnyOptionValues } from '../options/table.ts';
 import type { Storage } from '../storage/storage.ts';
 import type { GraphContext } from './context.ts';
@@ -8,6 +7,7 @@ import type { CreateContext, FormatDriver, ProtocolDriver, ProtocolStorage } fro
 import { openRequest } from './open.ts';
 import { accessFor } from './permission.ts';
 import { treeOfName } from './reference.ts';
+import { placed } from './scope.ts';
 
 /** What to create. */
 export interface CreateImageRequest {
@@ -65,17 +65,19 @@ function createContext(
     services: context.services,
     warn: (text) => context.onWarning?.(text),
     createChild: async (name, size, how = {}) => {
-      const path = combineNames(request.filename, name);
+      const path = placed(request.filename, name);
       if (!how.existing) {
         if (!(await exists(context, path))) created.push(path);
-        await createFile(context, path, { size, preallocation: how.preallocation ?? 'off' }, 'raw').then((s) => s.close());
+        await createFile(context, path, { size, preallocation: how.preallocation ?? 'off' }, 'raw').then((s) =>
+          s.close(),
+        );
       }
       const child = await openFile(context, path, 'data');
       opened.push(child);
       return child;
     },
     openBacking: async (name, format) => {
-      const path = combineNames(request.filename, name);
+      const path = placed(request.filename, name);
       const node = await withPrefix(`Could not open '${path}': `, () =>
         openRequest(context, { filename: path, ...(format === undefined ? {} : { format }), noBacking: true }),
       );

@@ -1,9 +1,21 @@
 /** The other way round: from the options of a node to the name under which it can be opened again. */
-import { formatJsonName } from '../options/jsonName.ts';
+import { isTree } from '../options/dotted.ts';
+import { printJsonName } from '../options/jsonName.ts';
 import type { OptionTree } from '../options/tree.ts';
 
 /** Options that say how an image is used, not which image it is: they do not show in its name. */
-const WEAK = new Set(['driver', 'file', 'backing', 'node-name', 'read-only', 'auto-read-only', 'discard', 'detect-zeroes', 'cache', 'force-share']);
+const WEAK = new Set([
+  'driver',
+  'file',
+  'backing',
+  'node-name',
+  'read-only',
+  'auto-read-only',
+  'discard',
+  'detect-zeroes',
+  'cache',
+  'force-share',
+]);
 
 /** Options of formats that change what is read from the same file. */
 const STRONG = /^(offset|size|encrypt|key-secret|aes-key|data-file|data_file)/;
@@ -20,11 +32,7 @@ export function describeNode(tree: OptionTree, format: string, fileName: string,
   const parts: Record<string, OptionTree[string]> = { ...Object.fromEntries(strong), driver: format };
   if (isTree(tree['file'])) parts['file'] = describeChild(tree['file']);
   if (otherBacking && isTree(tree['backing'])) parts['backing'] = describeChild(tree['backing']);
-  return formatJsonName(parts);
-}
-
-function isTree(value: OptionTree[string] | undefined): value is OptionTree {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
+  return printJsonName(parts);
 }
 
 function describeChild(tree: OptionTree): OptionTree {

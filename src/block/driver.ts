@@ -206,14 +206,14 @@ export interface ImageDriver {
    * Guest bytes that can be allocated or zeroed as one; powers of two. Two writes inside one unit are never
    * under way at the same time. Absent: 1.
    */
-  readonly allocationUnit?: number;
+  readonly allocationUnit?: number | undefined;
   /** Finds or makes room for the guest range; absent: the image is read-only. */
   allocate?(offset: number, length: number): MaybePromise<Allocation>;
   /** Makes whole allocation units (or up to the end of the image) read as zeroes; absent: zeroes are written as data. */
   writeZeroes?(offset: number, length: number, flags: ZeroFlags): MaybePromise<void>;
   /** Gives up whole allocation units (or up to the end of the image). */
   discard?(offset: number, length: number): MaybePromise<void>;
-  readonly compressor?: Compressor;
+  readonly compressor?: Compressor | undefined;
   resize?(size: number, preallocation: Preallocation): Promise<void>;
   /** Writes cached metadata in safe order and flushes the storages below. */
   flush(): MaybePromise<void>;
@@ -221,17 +221,17 @@ export interface ImageDriver {
   close(): MaybePromise<void>;
   info(): MaybePromise<FormatInfo>;
   /** The backing image that this image names. */
-  readonly backing?: BackingReference;
+  readonly backing?: BackingReference | undefined;
   /** Records another backing image; undefined removes it. Content does not change. */
   setBacking?(backing: BackingReference | undefined): Promise<void>;
   /** Drops every allocation, so that all content comes from the backing image (the end of `commit`). */
   makeEmpty?(): Promise<void>;
   /** Storages besides `file` that hold the image's bytes, by child name (`data-file`, `extents.0`). */
   readonly children?: readonly { readonly role: string; readonly node: Storage }[];
-  readonly snapshots?: SnapshotStore;
-  readonly bitmaps?: BitmapStore;
-  readonly checker?: Checker;
-  readonly amender?: Amender;
+  readonly snapshots?: SnapshotStore | undefined;
+  readonly bitmaps?: BitmapStore | undefined;
+  readonly checker?: Checker | undefined;
+  readonly amender?: Amender | undefined;
   /** Bytes on the medium if the driver knows better than the sum of its storages. */
   allocatedSize?(): MaybePromise<number | undefined>;
 }

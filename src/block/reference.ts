@@ -1,6 +1,6 @@
 /** From a name to an option tree. */
 import { BlockError } from '../base/error.ts';
-import { hasProtocol } from '../options/filename.ts';
+import { protocolPrefix } from '../options/filename.ts';
 import { parseJsonName } from '../options/jsonName.ts';
 import type { OptionTree } from '../options/tree.ts';
 import type { DriverRegistry } from './registry.ts';
@@ -18,7 +18,7 @@ export async function treeOfName(drivers: DriverRegistry, name: string, format?:
     if (tree['driver'] !== undefined) throw new BlockError('invalid-argument', 'Driver specified twice');
     return { ...tree, driver: format };
   }
-  const prefix = hasProtocol(name);
+  const prefix = protocolPrefix(name);
   const protocol = prefix === undefined ? await drivers.protocol('file') : await drivers.protocolOfPrefix(prefix);
   const own = { driver: protocol.name, ...protocol.parseFilename(name) };
   if (format === undefined) return { file: own };

@@ -26,12 +26,19 @@ export class FakeImage implements ImageDriver {
   readonly #table = new Map<number, number | 'zero'>();
   #next = 0;
   closed = 0;
+  declare writeZeroes?: (offset: number, length: number) => void;
 
   constructor(options: FakeOptions) {
     this.#options = options;
     this.virtualSize = options.size;
     this.allocationUnit = options.cluster;
     this.limits = { requestAlignment: options.encrypted ? 512 : 1 };
+    if (options.zeroFlags) {
+      this.writeZeroes = (offset, length) => {
+        for (let at = offset; at < offset + length; at += options.cluster)
+          this.#table.set(at / options.cluster, 'zero');
+      };
+    }
   }
 
   map(offset: number, length: number): Mapping | Promise<Mapping> {
@@ -72,15 +79,6 @@ export class FakeImage implements ImageDriver {
     };
     const room: Allocation = { ...common, length: fresh * cluster, offset: host, fresh: true, zeroed: true, commit };
     return slow ? Promise.resolve(room) : room;
-  }
-
-  get writeZeroes(): ((offset: number, length: number) => void) | undefined {
-    if (!this.#options.zeroFlags) return undefined;
-    return (offset, length) => {
-      for (let at = offset; at < offset + length; at += this.#options.cluster) {
-        this.#table.set(at / this.#options.cluster, 'zero');
-      }
-    };
   }
 
   async resize(size: number): Promise<void> {

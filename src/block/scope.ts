@@ -1,0 +1,57 @@
+/** What a whole graph has in common while it is being opened. */
+import { BlockError } from '../base/error.ts';
+import { relativeTo } from '../options/filename.ts';
+import type { OptionTree } from '../options/tree.ts';
+import type { CacheMode, FileAccess } from '../storage/files.ts';
+import type { GraphContext } from './context.ts';
+import type { OpenIntent } from './driver.ts';
+import { accessFor } from './permission.ts';
+
+/** Settings of one opening; layers further down get changed copies. */
+export interface Scope {
+  readonly context: GraphContext;
+  readonly writable: boolean;
+  readonly intent: OpenIntent;
+  readonly noBacking: boolean;
+  readonly forceShare: boolean;
+  readonly resize: boolean;
+  readonly cache: CacheMode | undefined;
+  readonly discard: 'ignore' | 'unmap' | undefined;
+  /** Identities of the files of the images above; a repetition is a loop. */
+  readonly above: readonly string[];
+  /** Access that the layer above asks for, when this node is its `file`. */
+  readonly inherited?: FileAccess;
+}
+
+/** The access that an image of that format needs to the file below it. */
+export function accessOf(format: string, scope: Scope): FileAccess {
+  return accessFor({
+    format,
+    writable: scope.writable,
+    describeOnly: scope.intent === 'info',
+    forceShare: scope.forceShare,
+    resize: scope.resize,
+  });
+}
+
+/** The error for a child given as the name of a node: there are no named nodes here. */
+export function noSuchNode(reference: OptionTree[string] | undefined): BlockError {
+  const name = String(reference);
+  return new BlockError('not-found', `Cannot find device='${name}' nor node-name='${name}'`);
+}
+
+/** Where a reference inside the image at `parent` leads. */
+export function placed(parent: string, reference: string): string {
+  const name = relativeTo(parent, reference);
+  if (name !== undefined) return name;
+  throw new BlockError('invalid-argument', `Cannot generate a base directory with the name '${parent}'`);
+}
+
+/** Closes something after a failure; a second failure would only hide the first. */
+export async function closeQuietly(what: { close(): unknown } | undefined): Promise<void> {
+  try {
+    await what?.close();
+  } catch {
+    // The first error is the one to report.
+  }
+}
