@@ -1,0 +1,141 @@
+/**
+ * The few libc calls that Node does not offer, through the native module of koffi's platform package. The module is
+ * loaded on first use; where there is none (another platform, optional dependencies left out), everything that needs
+ * it degrades: no kernel locks, no holes, no kernel copies.
+ */
+import { createRequire } from 'node:module';
+import { constants } from 'node:os';
+import { dirname, join } from 'node:path';
+
+/** What we use of koffi's native module (its own types describe the JavaScript wrapper that we do not load). */
+interface NativeModule {
+  load(library: string | null): {
+    func(prototype: string): NativeFunction;
+    func(name: string, result: string, parameters: readonly string[]): NativeFunction;
+  };
+  errno(): number;
+}
+
+type NativeArgument = number | bigint | Uint8Array | BigInt64Array | null;
+
+interface NativeFunction {
+  (...parameters: NativeArgument[]): number | bigint;
+  async(...parameters: [...NativeArgument[], (error: unknown, result: number | bigint) => void]): void;
+}
+
+/** Calls of the C library. Every call returns its result, or the negative error number as the kernel does. */
+export interface Libc {
+  /** lseek(2) with `SEEK_DATA` (3) or `SEEK_HOLE` (4) and the like. */
+  seek(fd: number, offset: number, whence: number): number;
+  /** fallocate(2); several threads may be at it at once. */
+  fallocate(fd: number, mode: number, offset: number, length: number): Promise<number>;
+  /** fallocate(2) on the calling thread, for short ranges. */
+  fallocateSync(fd: number, mode: number, offset: number, length: number): number;
+  /** copy_file_range(2) with explicit offsets. */
+  copyFileRange(from: number, fromOffset: number, to: number, toOffset: number, length: number): Promise<number>;
+  /** fcntl(2) with a `struct flock`; `lock` is changed by the `GETLK` commands. */
+  lock(fd: number, command: number, lock: Uint8Array): number;
+  /** ioctl(2) with a pointer. */
+  ioctl(fd: number, request: number, argument: Uint8Array): number;
+  /** ioctl(2) with a pointer, on another thread. */
+  ioctlAsync(fd: number, request: number, argument: Uint8Array): Promise<number>;
+  /** pwrite(2), for offsets beyond what Node passes on. */
+  write(fd: number, from: Uint8Array, offset: number): number;
+  /** ftruncate(2), for sizes beyond what Node passes on. */
+  truncate(fd: number, size: number): number;
+}
+
+/** A 64-bit argument: koffi takes numbers as far as they are exact. */
+function wide(value: number): number | bigint {
+  return Number.isSafeInteger(value) ? value : BigInt(value);
+}
+
+function loadNative(): NativeModule | undefined {
+  // Request codes, structures and open file description locks are those of 64-bit Linux.
+  if (process.platform !== 'linux' || !['x64', 'arm64'].includes(process.arch)) return undefined;
+  const name = `@koromix/koffi-linux-${process.arch}`;
+  try {
+    const require = createRequire(import.meta.url);
+    const folder = dirname(require.resolve(`${name}/package.json`));
+    for (const build of [`linux_${process.arch}`, `musl_${process.arch}`]) {
+      try {
+        // Not `require(name)`: its own loader looks into ELF files first, which takes longer than all else here.
+        const holder = { exports: {} };
+        process.dlopen(holder, join(folder, build, 'koffi.node'));
+        return holder.exports as NativeModule;
+      } catch {
+        // Built for the other C library.
+      }
+    }
+    return require(name) as NativeModule;
+  } catch {
+    return undefined;
+  }
+}
+
+function bind(native: NativeModule): Libc {
+  const library = native.load(null);
+  const functions = new Map<string, NativeFunction>();
+  const get = (prototype: string): NativeFunction => {
+    let found = functions.get(prototype);
+    if (!found) {
+      found = library.func(prototype);
+      functions.set(prototype, found);
+    }
+    return found;
+  };
+  const result = (value: number | bigint): number => (value < 0 ? -native.errno() : Number(value));
+  const later = (call: NativeFunction, ...parameters: NativeArgument[]): Promise<number> =>
+    new Promise((resolve, reject) => {
+      call.async(...parameters, (error, value) => {
+        if (error) reject(error);
+        else resolve(result(value));
+      });
+    });
+
+  const seek = library.func('int64 lseek(int fd, int64 offset, int whence)');
+  const fcntl = library.func('int fcntl(int fd, int command, void *lock)');
+  const fallocate = 'int fallocate(int fd, int mode, int64 offset, int64 length)';
+  const copy = 'int64 copy_file_range(int from, void *fromOffset, int to, void *toOffset, uint64 length, uint flags)';
+  const ioctl = 'int ioctl(int fd, ulong request, void *argument)';
+  return {
+    seek: (fd, offset, whence) => result(seek(fd, wide(offset), whence)),
+    fallocate: (fd, mode, offset, length) => later(get(fallocate), fd, mode, wide(offset), wide(length)),
+    fallocateSync: (fd, mode, offset, length) => result(get(fallocate)(fd, mode, wide(offset), wide(length))),
+    copyFileRange: (from, fromOffset, to, toOffset, length) => {
+      const start = new BigInt64Array([BigInt(fromOffset)]);
+      const target = new BigInt64Array([BigInt(toOffset)]);
+      return later(get(copy), from, start, to, target, length, 0);
+    },
+    lock: (fd, command, lock) => result(fcntl(fd, command, lock)),
+    ioctl: (fd, request, argument) => result(get(ioctl)(fd, request, argument)),
+    ioctlAsync: (fd, request, argument) => later(get(ioctl), fd, request, argument),
+    write: (fd, from, offset) =>
+      result(
+        get('int64 pwrite(int fd, const void *from, uint64 count, int64 offset)')(fd, from, from.length, wide(offset)),
+      ),
+    truncate: (fd, size) => result(get('int ftruncate(int fd, int64 size)')(fd, wide(size))),
+  };
+}
+
+let loaded: { readonly libc: Libc | undefined } | undefined;
+
+/** The C library, loaded on the first call; undefined where it cannot be reached. */
+export function libc(): Libc | undefined {
+  if (!loaded) {
+    const native = loadNative();
+    loaded = { libc: native && bind(native) };
+  }
+  return loaded.libc;
+}
+
+/** Name of an error number, for instance `ENOSPC` for 28. */
+export function errorName(number: number): string {
+  for (const [name, value] of Object.entries(constants.errno)) if (value === number) return name;
+  return 'UNKNOWN';
+}
+
+/** True if a result of {@link Libc} is one of these errors. */
+export function failedWith(result: number, ...names: readonly (keyof typeof constants.errno)[]): boolean {
+  return result < 0 && names.some((name) => constants.errno[name] === -result);
+}

@@ -1,0 +1,258 @@
+/** The file port under Node. */
+import { closeSync, constants, type BigIntStats, fsyncSync, fstatSync, openSync, promises, readSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { BlockError } from '../../base/error.ts';
+import {
+  type CacheMode,
+  type FileCreateOptions,
+  type FileHandle,
+  type FileOpenOptions,
+  type FilePort,
+  type FileStatus,
+  Permission,
+} from '../../storage/files.ts';
+import type { Limits } from '../../storage/storage.ts';
+import { deviceLimits, deviceSectorSize, deviceSize } from './device.ts';
+import { type Libc, libc as loadLibc } from './ffi.ts';
+import { alignedArray } from './fileBuffers.ts';
+import { nodeError } from './fileErrors.ts';
+import { type OpenedFile, ReadOnlyFile, WritableFile } from './fileHandle.ts';
+import { applyCreateFlags } from './fileFlags.ts';
+import { fileLocks, type LockRegistry } from './lock.ts';
+
+/** Flags that keep opening from waiting for the other end of a pipe or taking over a terminal. */
+const ALWAYS = (constants.O_NONBLOCK ?? 0) | (constants.O_NOCTTY ?? 0);
+/** Alignments to try for direct I/O. */
+const DIRECT_ALIGNMENTS = [512, 4096] as const;
+/** What `create` does to a file: it changes content and size, and lets nobody else change the size. */
+const CREATE_ACCESS = {
+  used: Permission.write | Permission.resize,
+  shared: Permission.consistentRead | Permission.write | Permission.writeUnchanged,
+};
+
+/** Files of the machine that Node runs on. */
+export class NodeFiles implements FilePort {
+  readonly #loadLibc: () => Libc | undefined;
+  readonly #registry: LockRegistry = new Map();
+
+  /**
+   * @param options `libc` takes the place of the C library; `false` does without it, as on platforms where it cannot
+   * be loaded.
+   */
+  constructor(options: { readonly libc?: Libc | boolean } = {}) {
+    const given = options.libc ?? true;
+    this.#loadLibc = given === true ? loadLibc : () => given || undefined;
+  }
+
+  async open(name: string, options: FileOpenOptions): Promise<FileHandle> {
+    const message = `Could not open '${name}'`;
+    const mode = cacheMode(options.cache);
+    const flags =
+      ALWAYS | (options.writable ? constants.O_RDWR : constants.O_RDONLY) | (mode.synchronous ? constants.O_DSYNC : 0);
+    const { fd, alignment } = openDescriptor(name, message, flags, mode.direct);
+    return this.#started(fd, () => {
+      const opened = this.#describe(fd, name, flags, alignment, options);
+      // Whoever opened a directory or a pipe is told so by its caller; there is nothing to lock.
+      const lockable = ['file', 'block-device', 'character-device'].includes(opened.kind);
+      if (options.access && lockable) opened.locks.set(options.access);
+      return options.writable ? new WritableFile(opened) : new ReadOnlyFile(opened);
+    });
+  }
+
+  /** Runs `body`; the descriptor is closed if it fails. */
+  async #started<T>(fd: number, body: () => T | Promise<T>): Promise<T> {
+    try {
+      return await body();
+    } catch (error) {
+      closeSync(fd);
+      throw error;
+    }
+  }
+
+  #describe(
+    fd: number,
+    name: string,
+    flags: number,
+    alignment: number | undefined,
+    options: Pick<FileOpenOptions, 'cache' | 'discard'>,
+  ): OpenedFile {
+    const stats = fstatSync(fd, { bigint: true });
+    const kind = kindOf(stats);
+    const identity = identityOf(stats);
+    const libc = kind === 'directory' ? undefined : this.#loadLibc();
+    const { size, limits } = measure(libc, fd, kind, stats, alignment ?? 1);
+    const mode = cacheMode(options.cache);
+    return {
+      fd,
+      name,
+      kind,
+      identity,
+      size,
+      limits,
+      flags,
+      direct: alignment !== undefined,
+      synchronous: mode.synchronous,
+      unsafe: mode.unsafe,
+      unmap: options.discard !== 'ignore',
+      locks: fileLocks(libc, this.#registry, fd, identity, name),
+      libc,
+    };
+  }
+
+  async create(name: string, options: FileCreateOptions): Promise<void> {
+    const message = `Could not create '${name}'`;
+    const flags = ALWAYS | constants.O_RDWR | constants.O_CREAT | (options.exclusive ? constants.O_EXCL : 0);
+    const { fd } = openDescriptor(name, message, flags, false);
+    const file = await this.#started(fd, () => {
+      const opened = this.#describe(fd, name, flags, undefined, {});
+      opened.locks.set(CREATE_ACCESS);
+      return { handle: new WritableFile(opened), libc: opened.libc };
+    });
+    try {
+      await fillNewFile(file.handle, file.libc, fd, options);
+    } finally {
+      await file.handle.close();
+    }
+  }
+
+  async status(name: string): Promise<FileStatus> {
+    const context = { file: name, operation: 'stat' };
+    const stats = await promises.stat(name, { bigint: true }).catch((error: unknown) => {
+      throw nodeError(error, `Could not open '${name}'`, context);
+    });
+    return { kind: kindOf(stats), size: stats.isFile() ? Number(stats.size) : 0, identity: identityOf(stats) };
+  }
+
+  async remove(name: string): Promise<void> {
+    await promises.unlink(name).catch((error: unknown) => {
+      throw nodeError(error, `Could not remove '${name}'`, { file: name, operation: 'remove' });
+    });
+  }
+
+  async rename(from: string, to: string): Promise<void> {
+    const context = { file: to, operation: 'rename' };
+    try {
+      await promises.rename(from, to);
+      syncDirectory(dirname(to));
+    } catch (error) {
+      throw nodeError(error, `Could not rename '${from}' to '${to}'`, context);
+    }
+  }
+
+  async list(name: string): Promise<string[]> {
+    const names = await promises.readdir(name).catch((error: unknown) => {
+      throw nodeError(error, `Could not read directory '${name}'`, { file: name, operation: 'list' });
+    });
+    return names.sort();
+  }
+}
+
+/** Gives a file that was just opened by `create` its flags and size. */
+async function fillNewFile(
+  handle: WritableFile,
+  libc: Libc | undefined,
+  fd: number,
+  options: FileCreateOptions,
+): Promise<void> {
+  if (handle.kind !== 'file' && handle.kind !== 'fifo') {
+    // Devices are used as they are, as long as they are large enough.
+    if (options.size <= handle.size()) return;
+    throw new BlockError('unsupported', 'Cannot grow device files', { context: { operation: 'create' } });
+  }
+  await handle.truncate(0, 'off');
+  if (libc) applyCreateFlags(libc, fd, options);
+  await handle.truncate(options.size, options.preallocation);
+}
+
+/** What a cache mode asks of the operating system. */
+function cacheMode(mode: CacheMode | undefined): { direct: boolean; synchronous: boolean; unsafe: boolean } {
+  return {
+    direct: mode === 'none' || mode === 'off' || mode === 'directsync',
+    synchronous: mode === 'writethrough' || mode === 'directsync',
+    unsafe: mode === 'unsafe',
+  };
+}
+
+/** Opens a file; `alignment` is that of direct I/O, or undefined if the page cache is used. */
+function openDescriptor(
+  name: string,
+  message: string,
+  flags: number,
+  direct: boolean,
+): { fd: number; alignment: number | undefined } {
+  if (direct && constants.O_DIRECT !== undefined) {
+    try {
+      const fd = openSync(name, flags | constants.O_DIRECT, 0o644);
+      const alignment = directAlignment(fd);
+      if (alignment !== undefined) return { fd, alignment };
+      closeSync(fd);
+    } catch {
+      // A file system without direct I/O; if something else is wrong, the next attempt says what.
+    }
+  }
+  try {
+    return { fd: openSync(name, flags, 0o644), alignment: undefined };
+  } catch (error) {
+    throw nodeError(error, message, { file: name, operation: 'open' });
+  }
+}
+
+/** The smallest alignment with which a file can be read directly, or undefined. */
+function directAlignment(fd: number): number | undefined {
+  const buffer = alignedArray(4096);
+  return DIRECT_ALIGNMENTS.find((alignment) => {
+    try {
+      readSync(fd, buffer, 0, alignment, 0);
+      return true;
+    } catch {
+      return false;
+    }
+  });
+}
+
+/** Size and limits of an opened file or device. */
+function measure(
+  libc: Libc | undefined,
+  fd: number,
+  kind: FileStatus['kind'],
+  stats: BigIntStats,
+  alignment: number,
+): { size: number; limits: Limits } {
+  if (kind === 'block-device' && libc) {
+    return { size: deviceSize(libc, fd) ?? 0, limits: deviceLimits(deviceSectorSize(libc, fd), alignment) };
+  }
+  const limits: Limits = {
+    requestAlignment: alignment,
+    minMemoryAlignment: alignment,
+    optimalMemoryAlignment: 4096,
+    maxIov: 1024,
+  };
+  return { size: kind === 'file' ? Number(stats.size) : 0, limits };
+}
+
+function kindOf(stats: BigIntStats): FileStatus['kind'] {
+  if (stats.isFile()) return 'file';
+  if (stats.isDirectory()) return 'directory';
+  if (stats.isBlockDevice()) return 'block-device';
+  if (stats.isCharacterDevice()) return 'character-device';
+  if (stats.isFIFO()) return 'fifo';
+  if (stats.isSocket()) return 'socket';
+  return 'other';
+}
+
+function identityOf(stats: BigIntStats): string {
+  // A device node stands for its device, whatever the name and the file system of the node.
+  return stats.isBlockDevice() ? `device:${stats.rdev}` : `${stats.dev}:${stats.ino}`;
+}
+
+/** Makes the entries of a directory durable, where the file system has a way to. */
+function syncDirectory(name: string): void {
+  const fd = openSync(name, constants.O_RDONLY);
+  try {
+    fsyncSync(fd);
+  } catch {
+    // Some network file systems refuse; renaming has worked nevertheless.
+  } finally {
+    closeSync(fd);
+  }
+}

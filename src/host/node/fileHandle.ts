@@ -1,0 +1,406 @@
+/** An open file or device under Node. */
+import {
+  close as closeFile,
+  fdatasync,
+  fstatSync,
+  ftruncateSync,
+  openSync,
+  read as readFile,
+  readSync,
+  write as writeFile,
+  writeSync,
+} from 'node:fs';
+import { isPromise, type MaybePromise, andThen } from '../../base/async.ts';
+import { BlockError, type ErrorContext } from '../../base/error.ts';
+import { isAligned, KiB, MiB } from '../../base/offset.ts';
+import type { FileAccess, FileHandle, FileStatus } from '../../storage/files.ts';
+import type { Extent, Limits, Preallocation, StorageDriver, ZeroFlags } from '../../storage/storage.ts';
+import { deviceDiscard, deviceZero } from './device.ts';
+import type { Libc } from './ffi.ts';
+import { alignedArray, isMemoryAligned } from './fileBuffers.ts';
+import { libcError, nodeError, systemError } from './fileErrors.ts';
+import type { FileLocks } from './lock.ts';
+import { FileSpace } from './sparse.ts';
+
+/** Transfers up to here are done on the calling thread: quicker than a change of threads, and no promise is needed. */
+const SMALL = 64 * KiB;
+/** Bytes in one write of preallocation `full`. */
+const FILL_CHUNK = MiB;
+
+/** What an opened file is made of. */
+export interface OpenedFile {
+  readonly fd: number;
+  readonly name: string;
+  readonly kind: FileStatus['kind'];
+  readonly identity: string;
+  readonly size: number;
+  readonly limits: Limits;
+  /** The flags it was opened with, without `O_DIRECT`, to open it once more. */
+  readonly flags: number;
+  /** The page cache is left out where requests are aligned. */
+  readonly direct: boolean;
+  /** Each write is durable when it is done. */
+  readonly synchronous: boolean;
+  /** `flush` does nothing (cache mode `unsafe`). */
+  readonly unsafe: boolean;
+  /** Space is given back when content is discarded. */
+  readonly unmap: boolean;
+  readonly locks: FileLocks;
+  readonly libc: Libc | undefined;
+}
+
+/** True for an error of `node:fs` with that code. */
+function hasCode(error: unknown, code: string): boolean {
+  return error instanceof Error && (error as NodeJS.ErrnoException).code === code;
+}
+
+/** A file opened for reading. */
+export class ReadOnlyFile implements FileHandle {
+  readonly limits: Limits;
+  readonly identity: string;
+  readonly kind: FileStatus['kind'];
+  protected readonly opened: OpenedFile;
+  protected readonly space: FileSpace | undefined;
+  protected currentSize: number;
+  #direct: boolean;
+  /** The same file through the page cache, for requests that are not aligned. */
+  #cached: number | undefined;
+
+  constructor(opened: OpenedFile) {
+    this.opened = opened;
+    this.limits = opened.limits;
+    this.identity = opened.identity;
+    this.kind = opened.kind;
+    this.currentSize = opened.size;
+    this.#direct = opened.direct;
+    this.space = opened.libc && new FileSpace(opened.libc, opened.fd, opened.name);
+  }
+
+  size(): number {
+    return this.currentSize;
+  }
+
+  read(offset: number, into: Uint8Array): MaybePromise<void> {
+    if (into.length > SMALL || this.kind !== 'file') return this.#readLater(offset, into);
+    for (let at = 0; at < into.length; ) {
+      const count = this.#readNow(offset + at, into, at);
+      // The file has become shorter: what is missing reads as zeroes, as it would after growing again.
+      if (count === 0) {
+        into.fill(0, at);
+        return;
+      }
+      at += count;
+    }
+  }
+
+  #readNow(position: number, into: Uint8Array, at: number): number {
+    const fd = this.fdFor(position, into, at);
+    try {
+      return readSync(fd, into, at, into.length - at, nodePosition(position));
+    } catch (error) {
+      if (hasCode(error, 'EINTR') || this.leaveDirect(fd, error)) return this.#readNow(position, into, at);
+      throw nodeError(error, undefined, this.context('read', position, into.length - at));
+    }
+  }
+
+  #readLater(offset: number, into: Uint8Array): Promise<void> {
+    return new Promise((resolve, reject) => {
+      let at = 0;
+      let fd = -1;
+      const next = () => {
+        fd = this.fdFor(offset + at, into, at);
+        readFile(fd, into, at, into.length - at, nodePosition(offset + at), finished);
+      };
+      const finished = (error: NodeJS.ErrnoException | null, count: number) => {
+        if (error) {
+          if (error.code === 'EINTR' || this.leaveDirect(fd, error)) next();
+          else reject(nodeError(error, undefined, this.context('read', offset + at, into.length - at)));
+          return;
+        }
+        if (count === 0) into.fill(0, at);
+        at += count;
+        if (count === 0 || at === into.length) resolve();
+        else next();
+      };
+      next();
+    });
+  }
+
+  status(offset: number, length: number): Extent {
+    if (!this.space || this.kind !== 'file') return { length, kind: 'data' };
+    return this.space.extent(offset, length);
+  }
+
+  allocatedSize(): number {
+    return fstatSync(this.opened.fd).blocks * 512;
+  }
+
+  setAccess(access: FileAccess): void {
+    this.opened.locks.set(access);
+  }
+
+  async close(): Promise<void> {
+    this.opened.locks.release();
+    const cached = this.#cached;
+    this.#cached = undefined;
+    if (cached !== undefined) await closeDescriptor(cached);
+    await closeDescriptor(this.opened.fd).catch((error: unknown) => {
+      throw nodeError(error, undefined, this.context('close'));
+    });
+  }
+
+  /** The descriptor of another handle for a kernel copy out of it; undefined if it is no file. */
+  get copySource(): number | undefined {
+    return this.kind === 'file' ? this.opened.fd : undefined;
+  }
+
+  protected context(operation: string, offset?: number, length?: number): ErrorContext {
+    const where = offset === undefined ? {} : { offset };
+    return { file: this.opened.name, operation, ...where, ...(length === undefined ? {} : { length }) };
+  }
+
+  /**
+   * The descriptor for a transfer. Direct I/O takes only aligned memory, offsets and lengths; what is not aligned goes
+   * through the page cache, which the kernel keeps coherent with direct I/O.
+   */
+  protected fdFor(offset: number, bytes: Uint8Array, at: number): number {
+    if (!this.#direct) return this.#cached ?? this.opened.fd;
+    const unit = this.limits.requestAlignment;
+    const aligned = isAligned(offset, unit) && isAligned(bytes.length - at, unit) && isAligned(at, unit);
+    if (aligned && isMemoryAligned(bytes, unit)) return this.opened.fd;
+    this.#cached ??= openSync(`/proc/self/fd/${this.opened.fd}`, this.opened.flags);
+    return this.#cached;
+  }
+
+  /** True if `error` means that the file takes no direct I/O after all; it is then used through the page cache. */
+  protected leaveDirect(fd: number, error: unknown): boolean {
+    if (!this.#direct || fd !== this.opened.fd || !hasCode(error, 'EINVAL')) return false;
+    this.#cached ??= openSync(`/proc/self/fd/${this.opened.fd}`, this.opened.flags);
+    this.#direct = false;
+    return true;
+  }
+}
+
+/** A file opened for reading and writing. */
+export class WritableFile extends ReadOnlyFile {
+  #changed = false;
+  /** The first error of `flush`: the kernel reports lost writes only once, but the data is gone for good. */
+  #lost: unknown;
+
+  write(offset: number, from: Uint8Array): MaybePromise<void> {
+    this.#changed = true;
+    const small = from.length <= SMALL && this.kind === 'file' && !this.opened.synchronous;
+    if (!small) return this.#writeLater(offset, from);
+    for (let at = 0; at < from.length; ) at += this.#writeNow(offset + at, from, at);
+    this.#grown(offset + from.length);
+  }
+
+  #writeNow(position: number, from: Uint8Array, at: number): number {
+    if (!Number.isSafeInteger(position)) return this.#writeFar(position, from.subarray(at));
+    const fd = this.fdFor(position, from, at);
+    try {
+      return writeSync(fd, from, at, from.length - at, position);
+    } catch (error) {
+      if (hasCode(error, 'EINTR') || this.leaveDirect(fd, error)) return this.#writeNow(position, from, at);
+      throw nodeError(error, undefined, this.context('write', position, from.length - at));
+    }
+  }
+
+  /** Node would write at the file position instead: it drops positions that are not safe integers. */
+  #writeFar(position: number, from: Uint8Array): number {
+    const { libc, fd } = this.opened;
+    const context = this.context('write', position, from.length);
+    if (!libc) throw systemError('EFBIG', undefined, context);
+    const count = libc.write(fd, from, position);
+    if (count < 0) throw libcError(count, undefined, context);
+    return count;
+  }
+
+  #writeLater(offset: number, from: Uint8Array): Promise<void> {
+    return new Promise((resolve, reject) => {
+      let at = 0;
+      let fd = -1;
+      const advance = (count: number) => {
+        at += count;
+        if (at < from.length) return next();
+        this.#grown(offset + from.length);
+        resolve();
+      };
+      const next = (): void => {
+        if (!Number.isSafeInteger(offset + at)) return advance(this.#writeFar(offset + at, from.subarray(at)));
+        fd = this.fdFor(offset + at, from, at);
+        writeFile(fd, from, at, from.length - at, offset + at, finished);
+      };
+      const finished = (error: NodeJS.ErrnoException | null, count: number) => {
+        try {
+          if (!error) advance(count);
+          else if (error.code === 'EINTR' || this.leaveDirect(fd, error)) next();
+          else reject(nodeError(error, undefined, this.context('write', offset + at, from.length - at)));
+        } catch (thrown) {
+          reject(thrown);
+        }
+      };
+      next();
+    });
+  }
+
+  #grown(end: number): void {
+    if (this.kind === 'file' && end > this.currentSize) this.currentSize = end;
+  }
+
+  writeZeroes(offset: number, length: number, flags: ZeroFlags): MaybePromise<void> {
+    const { space } = this;
+    if (!space || (this.kind !== 'file' && this.kind !== 'block-device')) throw this.#cannotZero(offset, length);
+    this.#changed = true;
+    const done = (zeroed: boolean) => {
+      if (!zeroed) throw this.#cannotZero(offset, length);
+      this.#grown(offset + length);
+    };
+    const unmap = flags.unmap === true && this.opened.unmap;
+    if (this.kind === 'block-device') return andThen(this.#zeroDevice(space, offset, length, unmap), done);
+    if (!unmap) return andThen(space.zero(offset, length), done);
+    return andThen(this.#zeroByHole(space, offset, length), done);
+  }
+
+  #cannotZero(offset: number, length: number): BlockError {
+    return systemError('ENOTSUP', undefined, this.context('write zeroes', offset, length));
+  }
+
+  /** A hole inside the file, and growth without content beyond its end. */
+  #zeroByHole(space: FileSpace, offset: number, length: number): MaybePromise<boolean> {
+    const inside = Math.min(offset + length, this.currentSize) - offset;
+    return andThen(inside <= 0 || space.punch(offset, inside), (punched) => {
+      if (!punched) return space.zero(offset, length);
+      if (offset + length > this.currentSize) this.#setSize(offset + length);
+      return true;
+    });
+  }
+
+  async #zeroDevice(space: FileSpace, offset: number, length: number, unmap: boolean): Promise<boolean> {
+    if (unmap && (await space.punch(offset, length))) return true;
+    const { libc, fd } = this.opened;
+    const sector = this.limits.writeZeroesAlignment ?? 512;
+    if (!libc || !isAligned(offset, sector) || !isAligned(length, sector)) return false;
+    return (await deviceZero(libc, fd, offset, length)) >= 0;
+  }
+
+  /** Gives space back where that is wanted; a hint, so that it never fails for lack of support. */
+  discard(offset: number, length: number): MaybePromise<void> {
+    const { space } = this;
+    if (!space || !this.opened.unmap) return;
+    if (this.kind === 'file') {
+      const ignored = space.punch(offset, length);
+      return isPromise(ignored) ? ignored.then(() => undefined) : undefined;
+    }
+    const { libc, fd } = this.opened;
+    if (this.kind !== 'block-device' || !libc) return;
+    return deviceDiscard(libc, fd, offset, length).then(() => undefined);
+  }
+
+  copyFrom(source: StorageDriver, from: number, to: number, length: number): MaybePromise<number> {
+    if (!this.space || this.kind !== 'file' || !(source instanceof ReadOnlyFile)) return 0;
+    const fd = source.copySource;
+    if (fd === undefined || length === 0) return 0;
+    this.#changed = true;
+    return this.space.copy(fd, from, to, length).then((count) => {
+      this.#grown(to + count);
+      return count;
+    });
+  }
+
+  truncate(size: number, preallocation: Preallocation): MaybePromise<void> {
+    if (preallocation === 'metadata') {
+      throw new BlockError('unsupported', 'Unsupported preallocation mode: metadata', {
+        context: this.context('truncate'),
+      });
+    }
+    if (this.kind !== 'file' && this.kind !== 'fifo') return this.#keepDeviceSize(size);
+    if (preallocation === 'off' || size === this.currentSize) return this.#setSize(size);
+    if (size < this.currentSize) {
+      throw new BlockError('invalid-argument', 'Preallocation can only be used for growing images', {
+        context: this.context('truncate'),
+        posix: { code: 'ENOTSUP', text: 'Operation not supported' },
+      });
+    }
+    return this.#preallocate(size, preallocation);
+  }
+
+  #keepDeviceSize(size: number): void {
+    if (size === this.currentSize) return;
+    throw new BlockError('unsupported', 'Cannot resize device files', { context: this.context('truncate') });
+  }
+
+  #setSize(size: number): void {
+    const { fd, libc } = this.opened;
+    const context = this.context('truncate', size);
+    this.#changed = true;
+    try {
+      if (Number.isSafeInteger(size)) ftruncateSync(fd, size);
+      else {
+        const result = libc ? libc.truncate(fd, size) : undefined;
+        if (result === undefined) throw systemError('EFBIG', 'Could not resize file', context);
+        if (result < 0) throw libcError(result, 'Could not resize file', context);
+      }
+    } catch (error) {
+      throw nodeError(error, 'Could not resize file', context);
+    }
+    if (size < this.currentSize) this.space?.forget();
+    this.currentSize = size;
+  }
+
+  async #preallocate(size: number, how: 'falloc' | 'full'): Promise<void> {
+    const old = this.currentSize;
+    let failure = 'Could not preallocate new data';
+    try {
+      if (how === 'falloc' && this.space && (await this.space.reserve(old, size - old))) {
+        this.currentSize = size;
+        return;
+      }
+      failure = 'Could not write zeros for preallocation';
+      // A size beyond what the file system can hold fails at once and not when the disk is full.
+      if (how === 'full') this.#setSize(size);
+      await this.#fill(old, size);
+    } catch (thrown) {
+      this.currentSize = Math.max(this.currentSize, fstatSync(this.opened.fd).size);
+      this.#setSize(old);
+      if (!(thrown instanceof BlockError) || thrown.context.operation === 'truncate') throw thrown;
+      throw thrown.reworded(`${failure}: ${thrown.strerror}`);
+    }
+  }
+
+  async #fill(start: number, end: number): Promise<void> {
+    const zeroes = alignedArray(Math.min(FILL_CHUNK, end - start));
+    for (let at = start; at < end; at += zeroes.length) {
+      await this.write(at, zeroes.subarray(0, Math.min(zeroes.length, end - at)));
+    }
+  }
+
+  flush(): MaybePromise<void> {
+    if (this.#lost !== undefined) throw this.#lost;
+    if (this.opened.unsafe || !this.#changed) return;
+    this.#changed = false;
+    return new Promise((resolve, reject) => {
+      fdatasync(this.opened.fd, (error) => {
+        // Pipes and the like have nothing to make durable.
+        if (!error || error.code === 'EINVAL') return resolve();
+        this.#lost = nodeError(error, undefined, this.context('flush'));
+        reject(this.#lost);
+      });
+    });
+  }
+}
+
+/** Node reads at a bigint position of any size, but takes numbers only as far as they are exact. */
+function nodePosition(position: number): number | bigint {
+  return Number.isSafeInteger(position) ? position : BigInt(position);
+}
+
+/** Closes a descriptor; nothing is left to do when that is interrupted. */
+export function closeDescriptor(fd: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    closeFile(fd, (error) => {
+      if (error && error.code !== 'EINTR') reject(error);
+      else resolve();
+    });
+  });
+}

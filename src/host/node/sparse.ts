@@ -1,0 +1,150 @@
+/** Holes and space of one open file: where data is, giving space back, reserving it, copying inside the kernel. */
+import type { MaybePromise } from '../../base/async.ts';
+import { andThen } from '../../base/async.ts';
+import { isAligned, MiB } from '../../base/offset.ts';
+import type { Extent } from '../../storage/storage.ts';
+import { failedWith, type Libc } from './ffi.ts';
+import { libcError } from './fileErrors.ts';
+
+const SEEK_DATA = 3;
+const SEEK_HOLE = 4;
+
+/** Modes of fallocate(2). */
+const RESERVE = 0;
+const KEEP_SIZE = 1;
+const PUNCH_HOLE = 2;
+const ZERO_RANGE = 16;
+
+/** `_IOW(0x94, 13, struct file_clone_range)`: source fd, source offset, length, target offset, 64 bits each. */
+const FICLONERANGE = 0x4020940d;
+
+/** Ranges up to here are changed on the calling thread: a few microseconds, less than a change of threads takes. */
+const SHORT = 16 * MiB;
+/** Most bytes of one kernel copy, so that several are in flight and a cancelled job ends soon. */
+const COPY_CHUNK = 64 * MiB;
+/** Block size that file systems with shared extents work in. */
+const CLONE_ALIGNMENT = 4096;
+
+/** The space of one open file. Needs the C library; errors are those of the system calls. */
+export class FileSpace {
+  readonly #libc: Libc;
+  readonly #fd: number;
+  readonly #name: string;
+  /** The run of data found last. It may be out of date only by calling data what is a hole by now. */
+  #dataStart = 0;
+  #dataEnd = 0;
+  #canSeek = true;
+  #canPunch = true;
+  #canZero = true;
+  #canReserve = true;
+  #canCopy = true;
+  #canClone = true;
+
+  constructor(libc: Libc, fd: number, name: string) {
+    this.#libc = libc;
+    this.#fd = fd;
+    this.#name = name;
+  }
+
+  /** The run at `offset`, at most `length` bytes; inside the file. */
+  extent(offset: number, length: number): Extent {
+    if (offset >= this.#dataStart && offset < this.#dataEnd) return this.#data(offset, length);
+    if (!this.#canSeek) return { length, kind: 'data' };
+    const data = this.#libc.seek(this.#fd, offset, SEEK_DATA);
+    // ENXIO: no data from here to the end.
+    if (failedWith(data, 'ENXIO')) return { length, kind: 'hole' };
+    if (data < 0) {
+      this.#canSeek = false;
+      return { length, kind: 'data' };
+    }
+    if (data > offset) return { length: Math.min(data - offset, length), kind: 'hole' };
+    const hole = this.#libc.seek(this.#fd, offset, SEEK_HOLE);
+    // The file may have become shorter in between.
+    if (hole <= offset) return { length, kind: 'data' };
+    this.#dataStart = offset;
+    this.#dataEnd = hole;
+    return this.#data(offset, length);
+  }
+
+  #data(offset: number, length: number): Extent {
+    return { length: Math.min(length, this.#dataEnd - offset), kind: 'data' };
+  }
+
+  /** To be called when data may have become a hole. */
+  forget(): void {
+    this.#dataEnd = 0;
+  }
+
+  /** Gives the space of a range inside the file back; it then reads as zeroes. False if the file system cannot. */
+  punch(offset: number, length: number): MaybePromise<boolean> {
+    if (!this.#canPunch) return false;
+    this.forget();
+    return andThen(this.#fallocate(PUNCH_HOLE | KEEP_SIZE, offset, length), (done) => {
+      this.#canPunch = done;
+      return done;
+    });
+  }
+
+  /** Makes a range read as zeroes while it keeps its space; grows the file if need be. False if that cannot be done. */
+  zero(offset: number, length: number): MaybePromise<boolean> {
+    this.forget();
+    return andThen(this.#canZero && this.#fallocate(ZERO_RANGE, offset, length), (done) => {
+      this.#canZero = done;
+      return done || this.#punchAndReserve(offset, length);
+    });
+  }
+
+  #punchAndReserve(offset: number, length: number): MaybePromise<boolean> {
+    return andThen(this.punch(offset, length), (done) => done && this.reserve(offset, length));
+  }
+
+  /** Reserves space for a range, which may be beyond the end. False if the file system cannot. */
+  reserve(offset: number, length: number): MaybePromise<boolean> {
+    if (!this.#canReserve) return false;
+    return andThen(this.#fallocate(RESERVE, offset, length), (done) => {
+      this.#canReserve = done;
+      return done;
+    });
+  }
+
+  #fallocate(mode: number, offset: number, length: number): MaybePromise<boolean> {
+    const result =
+      length <= SHORT
+        ? this.#libc.fallocateSync(this.#fd, mode, offset, length)
+        : this.#libc.fallocate(this.#fd, mode, offset, length);
+    return andThen(result, (code) => {
+      if (code >= 0) return true;
+      if (failedWith(code, 'EINTR')) return this.#fallocate(mode, offset, length);
+      if (failedWith(code, 'EOPNOTSUPP', 'ENOSYS', 'ENODEV', 'ENOTTY')) return false;
+      throw libcError(code, undefined, { file: this.#name, offset, length, operation: 'fallocate' });
+    });
+  }
+
+  /**
+   * Copies from another file, by sharing its blocks where the file system can. Returns the bytes copied, which may
+   * be fewer than asked for; 0 if this pair of files cannot do it.
+   */
+  async copy(source: number, from: number, to: number, length: number): Promise<number> {
+    if (this.#clone(source, from, to, length)) return length;
+    if (!this.#canCopy) return 0;
+    const result = await this.#libc.copyFileRange(source, from, this.#fd, to, Math.min(length, COPY_CHUNK));
+    if (result >= 0) return result;
+    if (failedWith(result, 'EINTR')) return this.copy(source, from, to, length);
+    // EINVAL and ETXTBSY depend on the ranges or the files, not on the call; reading and writing then shows what is wrong.
+    if (failedWith(result, 'EXDEV', 'ENOSYS', 'EOPNOTSUPP', 'EBADF', 'EPERM')) this.#canCopy = false;
+    else if (!failedWith(result, 'EINVAL', 'ETXTBSY', 'EISDIR', 'EOVERFLOW')) {
+      throw libcError(result, undefined, { file: this.#name, offset: to, length, operation: 'copy' });
+    }
+    return 0;
+  }
+
+  #clone(source: number, from: number, to: number, length: number): boolean {
+    const aligned = [from, to, length].every((value) => isAligned(value, CLONE_ALIGNMENT));
+    if (!this.#canClone || !aligned || length === 0) return false;
+    const request = new BigInt64Array([BigInt(source), BigInt(from), BigInt(length), BigInt(to)]);
+    const result = this.#libc.ioctl(this.#fd, FICLONERANGE, new Uint8Array(request.buffer));
+    // The reason does not matter: the ordinary copy follows, and reports what is wrong if it fails as well.
+    this.#canClone = result >= 0;
+    return this.#canClone;
+  }
+}

@@ -1,0 +1,110 @@
+/** The null protocols: storages that take everything and hold nothing, for measurements and tests. */
+import type { MaybePromise } from '../../base/async.ts';
+import { BlockError } from '../../base/error.ts';
+import { alignUp, GiB, MAX_SIZE, SECTOR } from '../../base/offset.ts';
+import type { ProtocolDriver } from '../../block/driver.ts';
+import type { AnyOptionValues, OptionTable } from '../../options/table.ts';
+import { CheckedStorage } from '../../storage/checked.ts';
+import type { Extent, Limits, StorageDriver } from '../../storage/storage.ts';
+
+const openOptions: OptionTable = {
+  filename: { kind: 'string', help: 'Nothing but the name of the protocol' },
+  size: { kind: 'size', help: 'Size of the storage (default: 1 GiB)' },
+  'latency-ns': { kind: 'number', help: 'Time that every request takes, in nanoseconds' },
+  'read-zeroes': { kind: 'bool', help: 'Whether reading is promised to yield zeroes' },
+};
+
+declare function setTimeout(callback: () => void, milliseconds: number): unknown;
+
+/** A storage of `size` bytes that reads as zeroes and forgets what is written. */
+class NullDriver implements StorageDriver {
+  readonly limits: Limits = {
+    requestAlignment: 1,
+    minMemoryAlignment: 512,
+    optimalMemoryAlignment: 4096,
+    maxIov: 1024,
+  };
+  readonly #size: number;
+  readonly #latency: number;
+
+  /** @param latency milliseconds per request. */
+  constructor(size: number, latency: number) {
+    this.#size = size;
+    this.#latency = latency;
+  }
+
+  size(): number {
+    return this.#size;
+  }
+
+  read(_offset: number, into: Uint8Array): MaybePromise<void> {
+    // Without `read-zeroes` any content would do, but not what the buffer held before: that may be someone's data.
+    into.fill(0);
+    return this.#wait();
+  }
+
+  write(): MaybePromise<void> {
+    return this.#wait();
+  }
+
+  writeZeroes(): MaybePromise<void> {
+    return this.#wait();
+  }
+
+  discard(): MaybePromise<void> {
+    return this.#wait();
+  }
+
+  status(_offset: number, length: number): Extent {
+    return { length, kind: 'hole' };
+  }
+
+  flush(): MaybePromise<void> {
+    return this.#wait();
+  }
+
+  close(): void {}
+
+  allocatedSize(): number {
+    return 0;
+  }
+
+  #wait(): MaybePromise<void> {
+    if (this.#latency > 0) return new Promise((resolve) => setTimeout(resolve, this.#latency));
+  }
+}
+
+function sizeOption(options: AnyOptionValues): number {
+  const size = Number(options['size'] ?? GiB);
+  if (size >= 0 && size <= MAX_SIZE) return alignUp(size, SECTOR);
+  throw new BlockError('too-large', 'Could not refresh total sector count: File too large');
+}
+
+function latencyOption(options: AnyOptionValues): number {
+  const nanoseconds = Number(options['latency-ns'] ?? 0);
+  if (nanoseconds >= 0 && nanoseconds < 2 ** 63) return nanoseconds / 1e6;
+  throw new BlockError('invalid-argument', 'latency-ns is invalid');
+}
+
+function nullProtocol(name: string): ProtocolDriver {
+  const address = `${name}://`;
+  return {
+    name,
+    prefixes: [name],
+    openOptions,
+    parseFilename: (filename) => {
+      if (filename === address) return {};
+      throw new BlockError('invalid-argument', `The only allowed filename for this driver is '${address}'`);
+    },
+    open: async (context, options) => {
+      const driver = new NullDriver(sizeOption(options), latencyOption(options));
+      return new CheckedStorage(driver, { name: address, readOnly: !context.writable });
+    },
+  };
+}
+
+/** The null protocol by its usual name. */
+export const nullCoDriver: ProtocolDriver = nullProtocol('null-co');
+
+/** The same; in QEMU the two differ in how requests are scheduled. */
+export const nullAioDriver: ProtocolDriver = nullProtocol('null-aio');

@@ -1,0 +1,316 @@
+import { execFileSync } from 'node:child_process';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { BlockError } from '../../../../src/base/error.ts';
+import { NodeFiles } from '../../../../src/host/node/file.ts';
+import { AlignedBufferPool, isMemoryAligned } from '../../../../src/host/node/fileBuffers.ts';
+import type { CacheMode, FileHandle } from '../../../../src/storage/files.ts';
+
+let dir = '';
+beforeAll(() => {
+  dir = mkdtempSync(join(tmpdir(), 'qimg-file-'));
+});
+afterAll(() => rmSync(dir, { recursive: true, force: true }));
+
+async function failure(body: () => unknown): Promise<BlockError> {
+  try {
+    await body();
+  } catch (error) {
+    expect(error).toBeInstanceOf(BlockError);
+    return error as BlockError;
+  }
+  throw new Error('no error was thrown');
+}
+
+async function withFile<T>(
+  files: NodeFiles,
+  name: string,
+  body: (handle: FileHandle) => Promise<T>,
+  cache?: CacheMode,
+): Promise<T> {
+  const handle = await files.open(name, { writable: true, ...(cache ? { cache } : {}) });
+  try {
+    return await body(handle);
+  } finally {
+    await handle.close();
+  }
+}
+
+type Step =
+  | { readonly do: 'write'; readonly at: number; readonly length: number; readonly byte: number }
+  | { readonly do: 'zero'; readonly at: number; readonly length: number; readonly unmap: boolean }
+  | { readonly do: 'truncate'; readonly at: number };
+
+const steps = fc.array(
+  fc.oneof(
+    fc.record({
+      do: fc.constant('write' as const),
+      at: fc.nat(200_000),
+      length: fc.integer({ min: 1, max: 150_000 }),
+      byte: fc.integer({ min: 1, max: 255 }),
+    }),
+    fc.record({
+      do: fc.constant('zero' as const),
+      at: fc.nat(200_000),
+      length: fc.integer({ min: 1, max: 150_000 }),
+      unmap: fc.boolean(),
+    }),
+    fc.record({ do: fc.constant('truncate' as const), at: fc.nat(300_000) }),
+  ),
+  { maxLength: 8 },
+);
+
+function applyToModel(model: Uint8Array, size: number, step: Step): number {
+  if (step.do === 'truncate') {
+    model.fill(0, step.at);
+    return step.at;
+  }
+  model.fill(step.do === 'write' ? step.byte : 0, step.at, step.at + step.length);
+  return Math.max(size, step.at + step.length);
+}
+
+async function applyToFile(handle: FileHandle, step: Step): Promise<void> {
+  if (step.do === 'truncate') return handle.truncate?.(step.at, 'off');
+  if (step.do === 'write') return handle.write?.(step.at, new Uint8Array(step.length).fill(step.byte));
+  return handle.writeZeroes?.(step.at, step.length, { unmap: step.unmap });
+}
+
+describe.each(['writeback', 'none', 'directsync', 'unsafe'] as const)('content with cache mode %s', (cache) => {
+  it('is that of a plain byte array', async () => {
+    const name = join(dir, `model-${cache}`);
+    await fc.assert(
+      fc.asyncProperty(steps, fc.nat(250_000), fc.integer({ min: 1, max: 100_000 }), async (todo, from, length) => {
+        writeFileSync(name, '');
+        const model = new Uint8Array(400_000);
+        let size = 0;
+        await withFile(
+          new NodeFiles(),
+          name,
+          async (handle) => {
+            for (const step of todo) {
+              await applyToFile(handle, step);
+              size = applyToModel(model, size, step);
+            }
+            expect(handle.size()).toBe(size);
+            const end = Math.min(size, from + length);
+            if (end > from) {
+              const bytes = new Uint8Array(end - from);
+              await handle.read(from, bytes);
+              expect(Buffer.compare(bytes, model.subarray(from, end))).toBe(0);
+            }
+            await handle.flush?.();
+          },
+          cache,
+        );
+        expect(Buffer.compare(readFileSync(name), model.subarray(0, size))).toBe(0);
+      }),
+      { numRuns: 15 },
+    );
+  });
+});
+
+describe('reading and writing', () => {
+  const files = new NodeFiles();
+
+  it('is synchronous for small pieces and not for large ones', async () => {
+    const name = join(dir, 'sync');
+    writeFileSync(name, new Uint8Array(300_000));
+    await withFile(files, name, async (handle) => {
+      expect(handle.read(0, new Uint8Array(65536))).toBeUndefined();
+      expect(handle.write?.(0, new Uint8Array(512))).toBeUndefined();
+      expect(handle.read(0, new Uint8Array(65537))).toBeInstanceOf(Promise);
+    });
+  });
+
+  it('fills with zeroes what another program has cut off meanwhile', async () => {
+    const name = join(dir, 'cut');
+    writeFileSync(name, new Uint8Array(200_000).fill(7));
+    await withFile(files, name, async (handle) => {
+      truncateSync(name, 1000);
+      const bytes = new Uint8Array(2000).fill(9);
+      await handle.read(0, bytes);
+      expect([bytes[999], bytes[1000], bytes[1999]]).toEqual([7, 0, 0]);
+      const large = new Uint8Array(150_000).fill(9);
+      await handle.read(0, large);
+      expect([large[999], large[1000], large[149_999]]).toEqual([7, 0, 0]);
+    });
+  });
+
+  it('uses direct I/O with aligned buffers, and has the alignment in its limits', async () => {
+    const name = join(dir, 'direct');
+    writeFileSync(name, new Uint8Array(1 << 20).fill(3));
+    const pool = new AlignedBufferPool();
+    const buffer = pool.acquire();
+    await withFile(
+      files,
+      name,
+      async (handle) => {
+        expect([512, 4096, 1]).toContain(handle.limits.requestAlignment);
+        await handle.read(0, buffer);
+        expect(buffer[777]).toBe(3);
+        buffer.fill(4);
+        await handle.write?.(0, buffer);
+        // Not aligned in any way, so through the page cache, which must see the direct write and be seen by a direct read.
+        const few = new Uint8Array(3);
+        await handle.read(1001, few);
+        expect([...few]).toEqual([4, 4, 4]);
+        await handle.write?.(5000, new Uint8Array([1, 2, 3]));
+        await handle.read(0, buffer);
+        expect([...buffer.subarray(4999, 5004)]).toEqual([4, 1, 2, 3, 4]);
+      },
+      'none',
+    );
+    pool.release(buffer);
+  });
+
+  it('does not offer writing on a file that is opened for reading', async () => {
+    const name = join(dir, 'ro');
+    writeFileSync(name, 'x');
+    const handle = await files.open(name, { writable: false });
+    expect(handle.write).toBeUndefined();
+    await handle.close();
+  });
+
+  it('reaches offsets beyond 2^53 without touching the start of the file', async () => {
+    const folder = mkdtempSync('/dev/shm/qimg-far-');
+    try {
+      const name = join(folder, 'far');
+      writeFileSync(name, 'start');
+      await withFile(files, name, async (handle) => {
+        const far = 2 ** 60;
+        await handle.write?.(far, new Uint8Array([1, 2, 3]));
+        expect(handle.size()).toBe(far);
+        const bytes = new Uint8Array(3);
+        await handle.read(far, bytes);
+        expect([...bytes]).toEqual([1, 2, 3]);
+        await handle.read(0, bytes);
+        expect(Buffer.from(bytes).toString()).toBe('sta');
+        await handle.truncate?.(2 ** 59, 'off');
+        expect(statSync(name, { bigint: true }).size).toBe(2n ** 59n);
+      });
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+
+  it('reports what the operating system says', async () => {
+    const handle = await files.open('/dev/full', { writable: true });
+    const error = await failure(() => handle.write?.(0, new Uint8Array(512)));
+    expect(error).toMatchObject({ kind: 'no-space', message: 'No space left on device', code: 'ENOSPC' });
+    expect(error.context).toMatchObject({ file: '/dev/full', offset: 0, length: 512, operation: 'write' });
+    await handle.close();
+  });
+});
+
+describe('opening', () => {
+  const files = new NodeFiles();
+  const open = (name: string, writable = false) => failure(() => files.open(name, { writable }));
+
+  it('fails with the words of the C library', async () => {
+    const missing = join(dir, 'missing');
+    expect(await open(missing)).toMatchObject({
+      kind: 'not-found',
+      message: `Could not open '${missing}': No such file or directory`,
+    });
+    const loop = join(dir, 'loop');
+    symlinkSync('loop', loop);
+    expect((await open(loop)).message).toBe(`Could not open '${loop}': Too many levels of symbolic links`);
+    const plain = join(dir, 'plain');
+    writeFileSync(plain, '');
+    expect((await open(`${plain}/x`)).strerror).toBe('Not a directory');
+    expect((await open('x'.repeat(300))).strerror).toBe('File name too long');
+    expect(await open(dir, true)).toMatchObject({ kind: 'is-directory', strerror: 'Is a directory' });
+    expect((await open('a\0b')).kind).toBe('not-found');
+  });
+
+  it('tells what it has opened, and does not wait for the other end of a pipe', async () => {
+    const fifo = join(dir, 'fifo');
+    execFileSync('mkfifo', [fifo]);
+    for (const [name, kind] of [
+      [dir, 'directory'],
+      [fifo, 'fifo'],
+      ['/dev/null', 'character-device'],
+    ] as const) {
+      const access = { used: 1, shared: 15 };
+      const handle = await files.open(name, { writable: false, access });
+      expect([handle.kind, handle.size()]).toEqual([kind, 0]);
+      expect((await files.status(name)).kind).toBe(kind);
+      await handle.close();
+    }
+  });
+
+  it('gives one identity to all names of a file', async () => {
+    const name = join(dir, 'named');
+    writeFileSync(name, '');
+    symlinkSync('named', join(dir, 'alias'));
+    const a = await files.status(name);
+    expect((await files.status(join(dir, 'alias'))).identity).toBe(a.identity);
+    const handle = await files.open(join(dir, 'alias'), { writable: false });
+    expect(handle.identity).toBe(a.identity);
+    await handle.close();
+  });
+});
+
+describe('names', () => {
+  const files = new NodeFiles();
+
+  it('are created, listed, renamed over others and removed', async () => {
+    const folder = join(dir, 'names');
+    mkdirSync(folder);
+    const [a, b] = [join(folder, 'a'), join(folder, 'b')];
+    await files.create(b, { size: 10, preallocation: 'off' });
+    await files.create(a, { size: 4096, preallocation: 'off', exclusive: true });
+    expect(await files.list(folder)).toEqual(['a', 'b']);
+    const again = await failure(() => files.create(a, { size: 1, preallocation: 'off', exclusive: true }));
+    expect(again).toMatchObject({ kind: 'exists', message: `Could not create '${a}': File exists` });
+    await files.rename(a, b);
+    expect((await files.status(b)).size).toBe(4096);
+    await files.remove(b);
+    expect(await files.list(folder)).toEqual([]);
+    expect((await failure(() => files.remove(b))).kind).toBe('not-found');
+    expect((await failure(() => files.rename(a, b))).kind).toBe('not-found');
+    expect((await failure(() => files.list(a))).kind).toBe('not-found');
+  });
+
+  it('are emptied when they are created again', async () => {
+    const name = join(dir, 'again');
+    writeFileSync(name, 'old content');
+    await files.create(name, { size: 20, preallocation: 'off' });
+    expect(readFileSync(name)).toEqual(Buffer.alloc(20));
+  });
+
+  it('are refused for what is no file', async () => {
+    const create = (name: string) => failure(() => files.create(name, { size: 512, preallocation: 'off' }));
+    expect((await create(dir)).message).toBe(`Could not create '${dir}': Is a directory`);
+    expect((await create('/dev/null')).message).toBe('Cannot grow device files');
+    const pipe = join(dir, 'pipe');
+    execFileSync('mkfifo', [pipe]);
+    expect((await create(pipe)).message).toBe('Could not resize file: Invalid argument');
+  });
+});
+
+it('hands out buffers that start at a page, again and again', () => {
+  const pool = new AlignedBufferPool(65536);
+  const buffers = Array.from({ length: 20 }, () => pool.acquire());
+  expect(buffers.every((buffer) => buffer.length === 65536 && isMemoryAligned(buffer, 4096))).toBe(true);
+  expect(new Set(buffers.map((buffer) => `${buffer.byteOffset}`)).size).toBeLessThanOrEqual(20);
+  buffers.forEach((buffer, index) => {
+    buffer.fill(index);
+  });
+  expect(buffers.every((buffer, index) => buffer[0] === index && buffer[65535] === index)).toBe(true);
+  for (const buffer of buffers) pool.release(buffer);
+  expect(buffers).toContain(pool.acquire());
+  expect(isMemoryAligned(new Uint8Array(4096), 4096)).toBe(false);
+});
