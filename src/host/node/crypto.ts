@@ -1,7 +1,16 @@
 /** The crypto port on `node:crypto`. */
-import { createCipheriv, createDecipheriv, createHash, getHashes, pbkdf2, randomFillSync } from 'node:crypto';
+import type * as Crypto from 'node:crypto';
+import { createRequire } from 'node:module';
 import { BlockError } from '../../base/error.ts';
 import type { BlockCipher, CryptoPort, HashName } from '../../crypto/crypto.ts';
+
+let loaded: typeof Crypto | undefined;
+
+/** `node:crypto`, loaded at the first call: most commands answer in less time than that takes. */
+function crypto(): typeof Crypto {
+  loaded ??= createRequire(import.meta.url)('node:crypto') as typeof Crypto;
+  return loaded;
+}
 
 /** `node:crypto` does one update of at most 2^31 - 1 bytes. */
 type Update = { update(data: Uint8Array): Uint8Array };
@@ -12,18 +21,18 @@ function aligned(bytes: Uint8Array): Uint8Array {
 
 function aes(key: Uint8Array): BlockCipher {
   const algorithm = `aes-${key.length * 8}`;
-  const encryptor: Update = createCipheriv(`${algorithm}-ecb`, key, null).setAutoPadding(false);
+  const encryptor: Update = crypto().createCipheriv(`${algorithm}-ecb`, key, null).setAutoPadding(false);
   // A decryptor costs a second key schedule; who only encrypts never pays for it.
   let decryptor: Update | undefined;
   return {
     blockSize: 16,
     encrypt: (data) => aligned(encryptor.update(data)),
     decrypt(data) {
-      decryptor ??= createDecipheriv(`${algorithm}-ecb`, key, null).setAutoPadding(false) as Update;
+      decryptor ??= crypto().createDecipheriv(`${algorithm}-ecb`, key, null).setAutoPadding(false) as Update;
       return aligned(decryptor.update(data));
     },
     startCbc() {
-      const chain: Update = createCipheriv(`${algorithm}-cbc`, key, new Uint8Array(16)).setAutoPadding(false);
+      const chain: Update = crypto().createCipheriv(`${algorithm}-cbc`, key, new Uint8Array(16)).setAutoPadding(false);
       return (data) => aligned(chain.update(data));
     },
   };
@@ -40,7 +49,7 @@ function derive(
     throw new BlockError('limit', `PBKDF2 iteration count ${iterations} is too large`);
   }
   return new Promise((resolve, reject) => {
-    pbkdf2(password, salt, iterations, length, hash, (error, key) => (error ? reject(error) : resolve(key)));
+    crypto().pbkdf2(password, salt, iterations, length, hash, (error, key) => (error ? reject(error) : resolve(key)));
   });
 }
 
@@ -49,13 +58,17 @@ export function nodeCrypto(): CryptoPort {
   let hashes: Set<string> | undefined;
   return {
     fillRandom(into) {
-      randomFillSync(into);
+      crypto().randomFillSync(into);
     },
     hasHash(name) {
-      hashes ??= new Set(getHashes().map((known) => known.toLowerCase()));
+      hashes ??= new Set(
+        crypto()
+          .getHashes()
+          .map((known) => known.toLowerCase()),
+      );
       return hashes.has(name);
     },
-    hash: (name, data) => new Uint8Array(createHash(name).update(data).digest()),
+    hash: (name, data) => new Uint8Array(crypto().createHash(name).update(data).digest()),
     pbkdf2: derive,
     aes,
     cpuTime() {
