@@ -1,4 +1,5 @@
 /** Block devices: what the kernel tells about them, and how they are zeroed and discarded. */
+import { readFileSync } from 'node:fs';
 import type { Limits } from '../../storage/storage.ts';
 import type { Libc } from './ffi.ts';
 
@@ -26,15 +27,43 @@ export function deviceSectorSize(libc: Libc, fd: number): number {
   return size >= SECTOR ? size : SECTOR;
 }
 
-/** Limits of a block device; `request` is 1 unless the device is used without the page cache. */
-export function deviceLimits(sector: number, request: number): Limits {
+/** The unit in which a device discards, from what the kernel publishes about it; 0 if it does not discard. */
+function discardUnit(device: bigint): number {
+  const { major, minor } = deviceNumbers(device);
+  // A partition has no queue of its own, its disk has.
+  for (const queue of ['queue', '../queue']) {
+    try {
+      const text = readFileSync(`/sys/dev/block/${major}:${minor}/${queue}/discard_granularity`, 'latin1');
+      return Number.parseInt(text, 10) || 0;
+    } catch {
+      // The other place, or nothing known.
+    }
+  }
+  return 0;
+}
+
+/**
+ * Limits of a block device.
+ * @param device number of the device, as `stat` gives it.
+ * @param request alignment of requests; 1 unless the page cache is left out.
+ */
+export function deviceLimits(device: bigint, sector: number, request: number): Limits {
+  const discard = discardUnit(device);
   return {
     requestAlignment: request,
     minMemoryAlignment: request,
     optimalMemoryAlignment: 4096,
     maxIov: 1024,
     writeZeroesAlignment: sector,
-    discardAlignment: 4096,
+    ...(discard > 0 ? { discardAlignment: discard } : {}),
+  };
+}
+
+/** Major and minor number: minor in bits 0-7 and 20-31 of a Linux device number, major in bits 8-19 and 32-63. */
+export function deviceNumbers(device: bigint): { readonly major: bigint; readonly minor: bigint } {
+  return {
+    major: ((device >> 8n) & 0xfffn) | ((device >> 32n) & ~0xfffn),
+    minor: (device & 0xffn) | ((device >> 12n) & 0xffffff00n),
   };
 }
 

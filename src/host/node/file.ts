@@ -219,7 +219,7 @@ function measure(
   alignment: number,
 ): { size: number; limits: Limits } {
   if (kind === 'block-device' && libc) {
-    return { size: deviceSize(libc, fd) ?? 0, limits: deviceLimits(deviceSectorSize(libc, fd), alignment) };
+    return { size: deviceSize(libc, fd) ?? 0, limits: deviceLimits(stats.rdev, deviceSectorSize(libc, fd), alignment) };
   }
   const limits: Limits = {
     requestAlignment: alignment,

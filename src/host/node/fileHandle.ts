@@ -277,10 +277,10 @@ export class WritableFile extends ReadOnlyFile {
   }
 
   async #zeroDevice(space: FileSpace, offset: number, length: number, unmap: boolean): Promise<boolean> {
-    if (unmap && (await space.punch(offset, length))) return true;
     const { libc, fd } = this.opened;
     const sector = this.limits.writeZeroesAlignment ?? 512;
     if (!libc || !isAligned(offset, sector) || !isAligned(length, sector)) return false;
+    if (unmap && (await space.punch(offset, length))) return true;
     return (await deviceZero(libc, fd, offset, length)) >= 0;
   }
 

@@ -7,6 +7,7 @@
 import { readFileSync } from 'node:fs';
 import { BlockError } from '../../base/error.ts';
 import type { FileAccess } from '../../storage/files.ts';
+import { deviceNumbers } from './device.ts';
 import { failedWith, type Libc } from './ffi.ts';
 import { libcError } from './fileErrors.ts';
 
@@ -214,10 +215,7 @@ function procName(identity: string): string {
   const [device = '', inode = ''] = identity.split(':');
   // A block device: its locks are listed under an inode that has no name.
   if (!/^\d+$/.test(device)) return '';
-  const number = BigInt(device);
-  // Device numbers of Linux: minor in bits 0-7 and 20-31, major in bits 8-19 and 32-63.
-  const major = ((number >> 8n) & 0xfffn) | ((number >> 32n) & ~0xfffn);
-  const minor = (number & 0xffn) | ((number >> 12n) & ~0xffn & 0xffffffffn);
+  const { major, minor } = deviceNumbers(BigInt(device));
   return `${major.toString(16).padStart(2, '0')}:${minor.toString(16).padStart(2, '0')}:${inode}`;
 }
 
