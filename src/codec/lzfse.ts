@@ -26,8 +26,8 @@ const D_SYMBOLS = 64;
 const LITERAL_SYMBOLS = 256;
 
 /** Extra bits of each symbol; the values of a symbol start where those of the one before end. */
-const L_EXTRA: readonly number[] = [...new Array<number>(16).fill(0), 2, 3, 5, 8];
-const M_EXTRA: readonly number[] = [...new Array<number>(16).fill(0), 3, 5, 8, 11];
+const L_EXTRA: readonly number[] = [...new Uint8Array(16), 2, 3, 5, 8];
+const M_EXTRA: readonly number[] = [...new Uint8Array(16), 3, 5, 8, 11];
 const D_EXTRA: readonly number[] = Array.from({ length: D_SYMBOLS }, (_, symbol) => symbol >> 2);
 
 /** A decoding table with one entry a state. */
@@ -144,7 +144,7 @@ function readFrequencies(bytes: Uint8Array): Uint16Array {
       held |= (bytes[at++] as number) << count;
       count += 8;
     }
-    const { value, size } = frequency(held);
+    const { value, size } = decodeFrequency(held);
     if (size > count) throw damaged('LZFSE', 'the frequencies are cut off');
     all[i] = value;
     held >>>= size;
@@ -153,7 +153,7 @@ function readFrequencies(bytes: Uint8Array): Uint16Array {
   return all;
 }
 
-function frequency(bits: number): { value: number; size: number } {
+function decodeFrequency(bits: number): { value: number; size: number } {
   switch (bits & 7) {
     case 0:
     case 4:

@@ -10,8 +10,8 @@ export interface Step {
   readonly distance: number;
 }
 
-const L_EXTRA = [...new Array<number>(16).fill(0), 2, 3, 5, 8];
-const M_EXTRA = [...new Array<number>(16).fill(0), 3, 5, 8, 11];
+const L_EXTRA = [...new Uint8Array(16), 2, 3, 5, 8];
+const M_EXTRA = [...new Uint8Array(16), 3, 5, 8, 11];
 const D_EXTRA = Array.from({ length: 64 }, (_, i) => i >> 2);
 
 /** Bits in the order in which they are written; a decoder takes them from the last one. */
@@ -59,7 +59,7 @@ function before(table: State[], symbol: number, to: number, bits: Bits): number 
 
 /** Frequencies over all symbols that occur, adding up to `total`; `skew` decides how uneven they are. */
 function spread(symbols: number[], size: number, total: number, skew: number): number[] {
-  const frequencies = new Array<number>(size).fill(0);
+  const frequencies = Array.from({ length: size }, () => 0);
   const used = [...new Set(symbols)];
   let left = total;
   for (const [i, symbol] of used.entries()) {
@@ -106,7 +106,8 @@ export function encodeBlock(steps: readonly Step[], size: number, skew = 3): Uin
       skew,
     ),
   );
-  const literalFrequencies = literals.length === 0 ? new Array<number>(256).fill(0) : spread(literals, 256, 1024, skew);
+  const literalFrequencies =
+    literals.length === 0 ? Array.from({ length: 256 }, () => 0) : spread(literals, 256, 1024, skew);
 
   const literalBits = new Bits();
   const literalTable = states(literalFrequencies, 1024);

@@ -36,7 +36,12 @@ describe('zstdFrame', () => {
   it('refuses a content size that the blocks cannot yield', () => {
     const frame = bytesOf(FRAMES.twoByteSize.base64);
     // An 8-byte content size of almost 2^64 instead of the two-byte one.
-    const liar = Uint8Array.from([...frame.subarray(0, 4), 0xe0, ...new Array(8).fill(0xf0), ...frame.subarray(7)]);
+    const liar = Uint8Array.from([
+      ...frame.subarray(0, 4),
+      0xe0,
+      ...new Uint8Array(8).fill(0xf0),
+      ...frame.subarray(7),
+    ]);
     expect(() => zstdFrame(liar)).toThrow('cannot yield');
   });
 

@@ -1,0 +1,259 @@
+/**
+ * Worker threads for work that takes long enough to be worth a message.
+ *
+ * Jobs wait in one queue. Workers take them as they become free, and so does the main thread: with its help one worker
+ * less is needed, and nothing waits for workers to start. Workers start only once the work seen so far would have
+ * paid for them. They keep the process alive only while they work.
+ */
+import { existsSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { fileURLToPath } from 'node:url';
+import { SHARE_ENV, type Transferable, Worker } from 'node:worker_threads';
+import { isPromise } from '../../base/async.ts';
+import { asBlockError, BlockError, type ErrorKind } from '../../base/error.ts';
+import { type ArgumentOf, loadTask, type ResultOf, type TaskName } from './tasks.ts';
+
+/** A job on its way to a worker. */
+export interface ToWorker {
+  readonly id: number;
+  readonly name: TaskName;
+  readonly argument: unknown;
+}
+
+/** What a worker says: that it is there, or how a job went. */
+export type FromWorker =
+  | { readonly ready: true }
+  | { readonly id: number; readonly result: unknown }
+  | { readonly id: number; readonly error: { readonly kind: ErrorKind; readonly message: string } };
+
+/** One piece of work. */
+export interface JobRequest<N extends TaskName> {
+  readonly name: N;
+  /** For the main thread: may refer to any memory. */
+  readonly argument: ArgumentOf<N>;
+  /** Estimated duration in milliseconds; some 2 to 5 are best, as the main thread is busy that long with one. */
+  readonly cost: number;
+  /** The argument for a worker. Views on shared memory pass as they are, other memory is copied or transferred. */
+  forWorker(transfer: Transferable[]): ArgumentOf<N>;
+}
+
+/** Settings of a {@link WorkerPool}. */
+export interface PoolOptions {
+  /** Threads that work at once, the main thread among them; the default is the number of cores, at most 8. */
+  readonly threads?: number;
+  /** The built `worker.js`; the default is the one beside this module. Without any, the main thread does it all. */
+  readonly worker?: string | undefined;
+  /** Milliseconds of work, seen in total, for which a worker is started. */
+  readonly startAfter?: number;
+}
+
+interface Job {
+  readonly request: JobRequest<TaskName>;
+  readonly resolve: (result: unknown) => void;
+  readonly reject: (error: BlockError) => void;
+}
+
+interface Thread {
+  readonly worker: Worker;
+  readonly jobs: Map<number, Job>;
+  ready: boolean;
+}
+
+const MAX_THREADS = 8;
+/** Jobs given to a worker ahead of time, so that it need not wait for the answer to the last one. */
+const DEPTH = 2;
+/** About half of what it takes to start a worker: it starts on another core while this one goes on. */
+const START_AFTER = 12;
+
+/** Path of the built worker: beside the bundle or one folder above its chunks; undefined when running from sources. */
+function findWorker(): string | undefined {
+  if (!import.meta.url.startsWith('file:') || import.meta.url.endsWith('.ts')) return undefined;
+  for (const name of ['./worker.js', '../worker.js']) {
+    const path = fileURLToPath(new URL(name, import.meta.url));
+    if (existsSync(path)) return path;
+  }
+  return undefined;
+}
+
+/** A lazily started pool of worker threads. */
+export class WorkerPool {
+  readonly #queue: Job[] = [];
+  readonly #threads: Thread[] = [];
+  readonly #maxWorkers: number;
+  readonly #startAfter: number;
+  #worker: string | undefined;
+  #looked: boolean;
+  #nextId = 0;
+  #seen = 0;
+  #mainBusy = false;
+  #closed = false;
+
+  constructor(options: PoolOptions = {}) {
+    this.#maxWorkers = Math.max(0, (options.threads ?? Math.min(MAX_THREADS, availableParallelism())) - 1);
+    this.#startAfter = options.startAfter ?? START_AFTER;
+    this.#worker = options.worker;
+    this.#looked = 'worker' in options;
+  }
+
+  /** Number of worker threads that were started. */
+  get workers(): number {
+    return this.#threads.length;
+  }
+
+  /**
+   * Does the work on some thread. Rejects with the task's `BlockError`, or kind `aborted` after {@link close}. The
+   * memory that the argument refers to is in use until then.
+   */
+  run<N extends TaskName>(request: JobRequest<N>): Promise<ResultOf<N>> {
+    if (this.#closed) return Promise.reject(closedError());
+    this.#seen += request.cost;
+    return new Promise((resolve, reject) => {
+      this.#queue.push({
+        request,
+        resolve: resolve as (result: unknown) => void,
+        reject,
+      });
+      this.#startWorkers();
+      this.#pump();
+    });
+  }
+
+  /** Stops the workers; jobs that are not done are rejected with kind `aborted`. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    for (const job of this.#queue.splice(0)) job.reject(closedError());
+    await Promise.all(this.#threads.splice(0).map((thread) => this.#stop(thread)));
+  }
+
+  async #stop(thread: Thread): Promise<void> {
+    const jobs = [...thread.jobs.values()];
+    thread.jobs.clear();
+    await thread.worker.terminate();
+    // Only now is the memory of their arguments free.
+    for (const job of jobs) job.reject(closedError());
+  }
+
+  #startWorkers(): void {
+    const wanted = Math.min(this.#maxWorkers, Math.floor(this.#seen / this.#startAfter));
+    if (this.#threads.length >= wanted) return;
+    if (!this.#looked) {
+      this.#looked = true;
+      this.#worker = findWorker();
+    }
+    while (this.#worker !== undefined && this.#threads.length < wanted) this.#start(this.#worker);
+  }
+
+  #start(path: string): void {
+    let worker: Worker;
+    try {
+      worker = new Worker(path, { env: SHARE_ENV, execArgv: [], trackUnmanagedFds: false });
+    } catch {
+      this.#worker = undefined;
+      return;
+    }
+    const thread: Thread = { worker, jobs: new Map(), ready: false };
+    this.#threads.push(thread);
+    worker.unref();
+    worker.on('message', (message: FromWorker) => this.#receive(thread, message));
+    worker.on('error', (error) => this.#lose(thread, error));
+    worker.on('exit', () => this.#lose(thread, new Error('the thread ended')));
+  }
+
+  #receive(thread: Thread, message: FromWorker): void {
+    if ('ready' in message) {
+      thread.ready = true;
+    } else {
+      const job = thread.jobs.get(message.id);
+      thread.jobs.delete(message.id);
+      if (thread.jobs.size === 0) thread.worker.unref();
+      if ('error' in message) job?.reject(new BlockError(message.error.kind, message.error.message));
+      else job?.resolve(message.result);
+    }
+    this.#pump();
+  }
+
+  /** A worker is gone. One that never worked is done without; what another one was doing is lost. */
+  #lose(thread: Thread, cause: unknown): void {
+    const index = this.#threads.indexOf(thread);
+    if (index < 0) return;
+    this.#threads.splice(index, 1);
+    this.#worker = undefined;
+    for (const job of thread.jobs.values()) {
+      job.reject(new BlockError('internal', 'a worker thread stopped unexpectedly', { cause }));
+    }
+    thread.jobs.clear();
+    this.#pump();
+  }
+
+  #pump(): void {
+    for (let depth = 1; depth <= DEPTH; depth++) {
+      for (const thread of this.#threads) {
+        if (!thread.ready || thread.jobs.size >= depth) continue;
+        const job = this.#queue.shift();
+        if (!job) return;
+        this.#post(thread, job);
+      }
+    }
+    if (this.#queue.length > 0 && !this.#mainBusy) {
+      this.#mainBusy = true;
+      // Between two jobs the main thread sees to its input and output.
+      setImmediate(() => this.#help());
+    }
+  }
+
+  #post(thread: Thread, job: Job): void {
+    const id = this.#nextId++;
+    const transfer: Transferable[] = [];
+    try {
+      const message: ToWorker = { id, name: job.request.name, argument: job.request.forWorker(transfer) };
+      thread.worker.postMessage(message, transfer);
+    } catch (thrown) {
+      job.reject(asBlockError(thrown));
+      return;
+    }
+    if (thread.jobs.size === 0) thread.worker.ref();
+    thread.jobs.set(id, job);
+  }
+
+  /** Does one job on this thread. */
+  #help(): void {
+    const job = this.#queue.shift();
+    if (!job) {
+      this.#mainBusy = false;
+      return;
+    }
+    const next = (): void => {
+      this.#mainBusy = false;
+      this.#pump();
+    };
+    inThread(job).then(next, next);
+  }
+}
+
+async function inThread(job: Job): Promise<void> {
+  try {
+    const task = loadTask(job.request.name);
+    const result = (isPromise(task) ? await task : task).run(job.request.argument);
+    job.resolve(isPromise(result) ? await result : result);
+  } catch (thrown) {
+    job.reject(asBlockError(thrown));
+  }
+}
+
+function closedError(): BlockError {
+  return new BlockError('aborted', 'the worker threads were closed');
+}
+
+/** `bytes` for a worker: as they are on shared memory, else a copy that moves there. */
+export function forOtherThread(bytes: Uint8Array, transfer: Transferable[]): Uint8Array {
+  if (isShared(bytes)) return bytes;
+  // Not slice(), which for a Buffer is a view on the very memory that would be transferred.
+  const copy = new Uint8Array(bytes);
+  transfer.push(copy.buffer);
+  return copy;
+}
+
+/** True if `bytes` lie in memory that all threads see. */
+export function isShared(bytes: Uint8Array): boolean {
+  return bytes.buffer instanceof SharedArrayBuffer;
+}

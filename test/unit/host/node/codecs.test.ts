@@ -1,0 +1,154 @@
+import * as fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { fate, SAFE } from '../../codec/damage.ts';
+import { nodeCodecs } from '../../../../src/host/node/codecs.ts';
+import { WorkerPool } from '../../../../src/host/node/pool.ts';
+import { type Decoder, deflater, type Encoder, inflater } from '../../../../src/host/node/zlibCodec.ts';
+import { zlib } from '../../../../src/host/node/zlibHandle.ts';
+import { type ZstdWay, zstdDecoder, zstdEncoder } from '../../../../src/host/node/zstdCodec.ts';
+
+type Method = 'deflate-raw' | 'zlib' | 'zstd';
+
+const IO: unknown = expect.objectContaining({ name: 'BlockError', kind: 'io' });
+const text = Uint8Array.from({ length: 20_000 }, (_, i) => (i * i) >> 9);
+let state = 1;
+const noise = new Uint8Array(5000).map(() => {
+  state ^= state << 13;
+  state ^= state >>> 17;
+  state ^= state << 5;
+  return state;
+});
+
+/** Every implementation behind the port, the fallbacks among them. */
+const ways: [name: string, make: () => Promise<{ encode: Encoder; decode: Decoder }>][] = [];
+for (const method of ['deflate-raw', 'zlib'] as const) {
+  for (const internals of [true, false]) {
+    ways.push([
+      `${method}, ${internals ? 'reused stream' : 'public functions'}`,
+      async () => ({ encode: deflater({ method }, internals), decode: inflater({ method }, internals) }),
+    ]);
+  }
+}
+const zstdWays: ZstdWay[] = 'zstdCompressSync' in zlib() ? ['handle', 'sync', 'wasm'] : ['wasm'];
+for (const way of zstdWays) {
+  ways.push([
+    `zstd, ${way}`,
+    async () => ({ encode: await zstdEncoder({ method: 'zstd' }, way), decode: await zstdDecoder(way) }),
+  ]);
+}
+
+describe.each(ways)('%s', (_name, make) => {
+  it('gives back what it compressed, with anything behind it', async () => {
+    const { encode, decode } = await make();
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 300 }), fc.uint8Array({ maxLength: 9 }), (bytes, behind) => {
+        const stream = Buffer.concat([encode(bytes, Number.POSITIVE_INFINITY) as Uint8Array, behind]);
+        const into = new Uint8Array(bytes.length + 3).fill(9);
+        expect(decode(stream, into.subarray(0, bytes.length))).toBe(bytes.length);
+        expect(into).toEqual(Uint8Array.from([...bytes, 9, 9, 9]));
+      }),
+      { numRuns: 30 },
+    );
+  });
+
+  it('works on shared memory', async () => {
+    const { encode, decode } = await make();
+    const input = new Uint8Array(new SharedArrayBuffer(text.length));
+    input.set(text);
+    const stream = (encode(input, text.length) as Uint8Array).slice();
+    const into = new Uint8Array(new SharedArrayBuffer(text.length));
+    expect(decode(stream, into)).toBe(text.length);
+    expect(Buffer.compare(into, text)).toBe(0);
+  });
+
+  it('declines what does not get shorter than the limit', async () => {
+    const { encode } = await make();
+    const length = (encode(text, Number.POSITIVE_INFINITY) as Uint8Array).length;
+    expect(encode(text, length)).toBeUndefined();
+    expect(encode(text, length + 1)?.length).toBe(length);
+    expect(encode(noise, noise.length)).toBeUndefined();
+    expect(encode(noise, Number.POSITIVE_INFINITY)?.length).toBeGreaterThanOrEqual(noise.length);
+    expect(encode(text, 0)).toBeUndefined();
+  });
+
+  it('stops when the output is full, and reports a stream that yields less', async () => {
+    const { encode, decode } = await make();
+    const stream = Uint8Array.from(encode(text, text.length) as Uint8Array);
+    const part = new Uint8Array(1000);
+    expect(decode(stream, part)).toBe(1000);
+    expect(part).toEqual(text.subarray(0, 1000));
+    expect(decode(stream, new Uint8Array(text.length + 1))).toBe(text.length);
+    expect(decode(stream, new Uint8Array(0))).toBe(0);
+  });
+
+  it('refuses damaged streams and works on after them', async () => {
+    const { encode, decode } = await make();
+    const stream = Uint8Array.from(encode(text, text.length) as Uint8Array);
+    const into = new Uint8Array(text.length);
+    for (const length of [0, 1, stream.length >> 1, stream.length - 12]) {
+      expect(() => decode(stream.subarray(0, length), into)).toThrow(IO);
+    }
+    expect(() => decode(new Uint8Array(100).fill(0xff), into)).toThrow(IO);
+    const damaged = stream.slice();
+    damaged.fill(0x55, 12, 200);
+    expect(() => decode(damaged, into)).toThrow(IO);
+    expect(decode(stream, into)).toBe(text.length);
+    expect(Buffer.compare(into, text)).toBe(0);
+  });
+
+  it('ends in output or a BlockError on any damage', async () => {
+    const { encode, decode } = await make();
+    const stream = Uint8Array.from(encode(text.subarray(0, 3000), 3000) as Uint8Array);
+    const into = new Uint8Array(3000);
+    const change = fc.tuple(fc.nat(stream.length - 1), fc.nat(255));
+    fc.assert(
+      fc.property(fc.array(change, { minLength: 1, maxLength: 3 }), (changes) => {
+        const bytes = stream.slice();
+        for (const [at, value] of changes) bytes[at] = value;
+        expect(fate(() => decode(bytes, into))).toMatch(SAFE);
+      }),
+      { numRuns: 100 },
+    );
+  });
+});
+
+describe('nodeCodecs', () => {
+  const codecs = nodeCodecs(new WorkerPool({ worker: undefined }));
+
+  it.each<Method>(['deflate-raw', 'zlib', 'zstd'])('compresses and decodes batches: %s', async (method) => {
+    const unit = 4096;
+    const input = Buffer.concat([text.subarray(0, unit), noise.subarray(0, unit), text.subarray(0, 1000)]);
+    const streams = await codecs.compressBatch({ method }, input, unit, unit);
+    expect(streams.map((stream) => stream !== undefined)).toEqual([true, false, true]);
+    const pieces = [0, 2].map((i) => ({ input: streams[i] as Uint8Array, output: new Uint8Array(unit) }));
+    expect(await codecs.decompressBatch({ method }, pieces)).toEqual([unit, 1000]);
+    expect(pieces[0]?.output).toEqual(text.subarray(0, unit));
+    expect(pieces[1]?.output.subarray(0, 1000)).toEqual(text.subarray(0, 1000));
+  });
+
+  it('decodes the methods that have no compressor', async () => {
+    const into = new Uint8Array(24);
+    const bzip2 = Buffer.from('QlpoOTFBWSZTWW9PEPMAAAXRAAAQQAACRKAAMMACqDRxDa2HDxdyRThQkG9PEPM=', 'base64');
+    expect(await codecs.decompress({ method: 'bzip2' }, bzip2, into)).toBe(24);
+    expect(Buffer.from(into).toString()).toBe('hello hello hello hello\n');
+    expect(await codecs.decompress({ method: 'adc' }, Uint8Array.from([0x80, 65]), into)).toBe(1);
+    expect(await codecs.decompress({ method: 'lzfse' }, Buffer.from('bvx-\x01\0\0\0Xbvx$', 'latin1'), into)).toBe(1);
+  });
+
+  it('decodes single deflate streams without a promise', () => {
+    const stream = zlib().deflateRawSync(text, { windowBits: 12 });
+    const produced = codecs.decompress({ method: 'deflate-raw', windowBits: 12 }, stream, new Uint8Array(text.length));
+    expect(produced).toBe(text.length);
+  });
+
+  it('rejects a batch with a damaged piece, after all of it is done', async () => {
+    const good = zlib().deflateRawSync(text);
+    const pieces = [good, good.subarray(0, 9), good].map((input) => ({ input, output: new Uint8Array(text.length) }));
+    await expect(codecs.decompressBatch({ method: 'deflate-raw' }, pieces)).rejects.toEqual(IO);
+  });
+
+  it('handles empty batches', async () => {
+    expect(await codecs.compressBatch({ method: 'zlib' }, new Uint8Array(0), 512, 512)).toEqual([]);
+    expect(await codecs.decompressBatch({ method: 'zlib' }, [])).toEqual([]);
+  });
+});
