@@ -3,9 +3,11 @@
  * loaded on first use; where there is none (another platform, optional dependencies left out), everything that needs
  * it degrades: no kernel locks, no holes, no kernel copies.
  */
+import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { constants } from 'node:os';
 import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 
 /** What we use of koffi's native module (its own types describe the JavaScript wrapper that we do not load). */
 interface NativeModule {
@@ -50,27 +52,37 @@ function wide(value: number): number | bigint {
   return Number.isSafeInteger(value) ? value : BigInt(value);
 }
 
+/** Directories that may hold the package, nearest first: looking ourselves is quicker than Node's own resolution. */
+function* packageFolders(name: string): Generator<string> {
+  let folder = dirname(fileURLToPath(import.meta.url));
+  for (let parent = dirname(folder); parent !== folder; folder = parent, parent = dirname(folder)) {
+    yield join(folder, 'node_modules', name);
+  }
+  yield dirname(createRequire(import.meta.url).resolve(`${name}/package.json`));
+}
+
 function loadNative(): NativeModule | undefined {
   // Request codes, structures and open file description locks are those of 64-bit Linux.
   if (process.platform !== 'linux' || !['x64', 'arm64'].includes(process.arch)) return undefined;
   const name = `@koromix/koffi-linux-${process.arch}`;
   try {
-    const require = createRequire(import.meta.url);
-    const folder = dirname(require.resolve(`${name}/package.json`));
-    for (const build of [`linux_${process.arch}`, `musl_${process.arch}`]) {
-      try {
-        // Not `require(name)`: its own loader looks into ELF files first, which takes longer than all else here.
-        const holder = { exports: {} };
-        process.dlopen(holder, join(folder, build, 'koffi.node'));
-        return holder.exports as NativeModule;
-      } catch {
-        // Built for the other C library.
+    for (const folder of packageFolders(name)) {
+      if (!existsSync(folder)) continue;
+      for (const build of [`linux_${process.arch}`, `musl_${process.arch}`]) {
+        try {
+          // Not `require`: the package's own loader looks into ELF files first, which takes longer than all else here.
+          const holder = { exports: {} };
+          process.dlopen(holder, join(folder, build, 'koffi.node'));
+          return holder.exports as NativeModule;
+        } catch {
+          // Built for the other C library.
+        }
       }
     }
-    return require(name) as NativeModule;
   } catch {
-    return undefined;
+    // Not installed: it is an optional dependency.
   }
+  return undefined;
 }
 
 function bind(native: NativeModule): Libc {

@@ -1,6 +1,6 @@
 /** An open file or device under Node. */
 import {
-  close as closeFile,
+  closeSync,
   fdatasync,
   fstatSync,
   ftruncateSync,
@@ -139,14 +139,17 @@ export class ReadOnlyFile implements FileHandle {
     this.opened.locks.set(access);
   }
 
-  async close(): Promise<void> {
+  close(): MaybePromise<void> {
     this.opened.locks.release();
     const cached = this.#cached;
     this.#cached = undefined;
-    if (cached !== undefined) await closeDescriptor(cached);
-    await closeDescriptor(this.opened.fd).catch((error: unknown) => {
-      throw nodeError(error, undefined, this.context('close'));
-    });
+    try {
+      if (cached !== undefined) closeSync(cached);
+      closeSync(this.opened.fd);
+    } catch (error) {
+      // The descriptor is gone after an interruption as well.
+      if (!hasCode(error, 'EINTR')) throw nodeError(error, undefined, this.context('close'));
+    }
   }
 
   /** The descriptor of another handle for a kernel copy out of it; undefined if it is no file. */
@@ -393,14 +396,4 @@ export class WritableFile extends ReadOnlyFile {
 /** Node reads at a bigint position of any size, but takes numbers only as far as they are exact. */
 function nodePosition(position: number): number | bigint {
   return Number.isSafeInteger(position) ? position : BigInt(position);
-}
-
-/** Closes a descriptor; nothing is left to do when that is interrupted. */
-export function closeDescriptor(fd: number): Promise<void> {
-  return new Promise((resolve, reject) => {
-    closeFile(fd, (error) => {
-      if (error && error.code !== 'EINTR') reject(error);
-      else resolve();
-    });
-  });
 }
