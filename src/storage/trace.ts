@@ -40,41 +40,46 @@ export class TraceDriver implements StorageDriver {
   constructor(inner: StorageDriver, report: (event: TraceEvent) => void) {
     this.#inner = inner;
     this.#report = report;
-    const { write, writeZeroes, discard, status, copyFrom, truncate } = inner;
+    const write = inner.write?.bind(inner);
+    const writeZeroes = inner.writeZeroes?.bind(inner);
+    const discard = inner.discard?.bind(inner);
+    const status = inner.status?.bind(inner);
+    const copyFrom = inner.copyFrom?.bind(inner);
+    const truncate = inner.truncate?.bind(inner);
     if (write) {
       this.write = (offset: number, from: Uint8Array): MaybePromise<void> => {
         report({ operation: 'write', offset, length: from.length });
-        return write.call(inner, offset, from);
+        return write(offset, from);
       };
     }
     if (writeZeroes) {
       this.writeZeroes = (offset: number, length: number, flags: ZeroFlags): MaybePromise<void> => {
         report({ operation: 'write-zeroes', offset, length });
-        return writeZeroes.call(inner, offset, length, flags);
+        return writeZeroes(offset, length, flags);
       };
     }
     if (discard) {
       this.discard = (offset: number, length: number): MaybePromise<void> => {
         report({ operation: 'discard', offset, length });
-        return discard.call(inner, offset, length);
+        return discard(offset, length);
       };
     }
     if (status) {
       this.status = (offset: number, length: number): MaybePromise<Extent> => {
         report({ operation: 'status', offset, length });
-        return status.call(inner, offset, length);
+        return status(offset, length);
       };
     }
     if (copyFrom) {
       this.copyFrom = (source: StorageDriver, from: number, to: number, length: number): MaybePromise<number> => {
         report({ operation: 'copy-from', offset: to, length });
-        return copyFrom.call(inner, source instanceof TraceDriver ? source.#inner : source, from, to, length);
+        return copyFrom(source instanceof TraceDriver ? source.#inner : source, from, to, length);
       };
     }
     if (truncate) {
       this.truncate = (size: number, preallocation: Preallocation): MaybePromise<void> => {
         report({ operation: 'truncate', offset: size });
-        return truncate.call(inner, size, preallocation);
+        return truncate(size, preallocation);
       };
     }
   }

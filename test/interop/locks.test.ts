@@ -12,6 +12,16 @@ const writer: FileAccess = { used: consistentRead | write | resize, shared: cons
 const reader: FileAccess = { used: consistentRead, shared: consistentRead | writeUnchanged };
 const describing: FileAccess = { used: 0, shared: consistentRead | writeUnchanged };
 
+/** What a real program says on its error output, or `fine`. */
+function real(program: 'qemu-img' | 'qemu-io', ...options: string[]): string {
+  try {
+    execFileSync(oracleProgram(program), options, { encoding: 'utf8', stdio: 'pipe' });
+    return 'fine';
+  } catch (error) {
+    return (error as { stderr: string }).stderr.trim();
+  }
+}
+
 describeWithOracle('locks between qimg and the real programs', () => {
   let dir = '';
   let name = '';
@@ -39,15 +49,6 @@ describeWithOracle('locks between qimg and the real programs', () => {
       child.stdout.on('data', (text: Buffer) => text.includes('qemu-io>') && resolve());
       child.once('exit', () => reject(new Error('qemu-io could not open the image')));
     });
-  }
-
-  function real(program: 'qemu-img' | 'qemu-io', ...options: string[]): string {
-    try {
-      execFileSync(oracleProgram(program), options, { encoding: 'utf8', stdio: 'pipe' });
-      return 'fine';
-    } catch (error) {
-      return (error as { stderr: string }).stderr.trim();
-    }
   }
 
   // With the locks of the kernel, and with only its list of them.

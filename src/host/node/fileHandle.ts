@@ -188,7 +188,7 @@ export class ReadOnlyFile implements FileHandle {
 export class WritableFile extends ReadOnlyFile {
   #changed = false;
   /** The first error of `flush`: the kernel reports lost writes only once, but the data is gone for good. */
-  #lost: unknown;
+  #lost: Error | undefined;
 
   write(offset: number, from: Uint8Array): MaybePromise<void> {
     this.#changed = true;
@@ -386,7 +386,8 @@ export class WritableFile extends ReadOnlyFile {
       fdatasync(this.opened.fd, (error) => {
         // Pipes and the like have nothing to make durable.
         if (!error || error.code === 'EINVAL') return resolve();
-        this.#lost = nodeError(error, undefined, this.context('flush'));
+        const lost = nodeError(error, undefined, this.context('flush'));
+        this.#lost = lost instanceof Error ? lost : error;
         reject(this.#lost);
       });
     });

@@ -60,7 +60,7 @@ describe('options', () => {
     { locking: true },
     { aio: 'io_uring', 'drop-cache': true, 'aio-max-batch': -1, 'x-check-cache-dropped': true },
   ])('%j works', async (options) => {
-    const storage = await open(options as AnyOptionValues);
+    const storage = await open(options);
     expect([storage.size(), storage.readOnly]).toEqual([1024, true]);
     expect(storage.identity).toBe((await new NodeFiles().status(join(dir, 'a.raw'))).identity);
     await storage.close();

@@ -2,18 +2,18 @@ import { expect, it } from 'vitest';
 import { MemoryDriver } from '../../../src/storage/memory.ts';
 import { describeEvent, TraceDriver } from '../../../src/storage/trace.ts';
 
-it('reports operations and passes them on', () => {
+it('reports operations and passes them on', async () => {
   const seen: string[] = [];
   const traced = new TraceDriver(new MemoryDriver(1024), (event) => seen.push(describeEvent(event)));
-  traced.write?.(10, new Uint8Array([1, 2]));
+  await traced.write?.(10, new Uint8Array([1, 2]));
   const bytes = new Uint8Array(2);
-  traced.read(10, bytes);
-  traced.truncate?.(2048, 'off');
-  traced.writeZeroes?.(0, 5, {});
-  traced.discard?.(5, 5);
-  traced.status?.(0, 7);
-  traced.flush();
-  traced.close();
+  await traced.read(10, bytes);
+  await traced.truncate?.(2048, 'off');
+  await traced.writeZeroes?.(0, 5, {});
+  await traced.discard?.(5, 5);
+  await traced.status?.(0, 7);
+  await traced.flush();
+  await traced.close();
   expect([...bytes]).toEqual([1, 2]);
   expect([traced.size(), traced.copyFrom]).toEqual([2048, undefined]);
   expect(seen).toEqual([

@@ -64,7 +64,8 @@ describe.each([true, false])('locks, C library: %s', (libc) => {
     const first = await open(writer);
     const second = await files.open(name, { writable: true });
     const third = await open(nothing);
-    await Promise.all([first, second, third].map((handle) => handle.close()));
+    for (const handle of [first, second, third]) await handle.close();
+    expect(third.identity).toBe(first.identity);
   });
 
   it('can be changed, and stay as they were when they cannot', async () => {
@@ -79,7 +80,7 @@ describe.each([true, false])('locks, C library: %s', (libc) => {
     expect((await refusal(reader)).message).toBe('Failed to get shared "write" lock');
     await second.setAccess(sharing);
     const fourth = await open(reader);
-    await Promise.all([first, second, fourth].map((handle) => handle.close()));
+    for (const handle of [first, second, fourth]) await handle.close();
   });
 
   it('keep a file from being created over one that is in use', async () => {
