@@ -112,6 +112,39 @@ describe.each(ways)('%s', (_name, make) => {
   });
 });
 
+describe.each(zstdWays)('zstdDecoder, %s', (way) => {
+  /** Output of `zstd` 1.5.4: from a pipe, thus without a content size, and with several blocks. */
+  const streamed = Buffer.from('KLUv/QBYbQAAOGhlbGxvIAoBAJlLEQ==', 'base64');
+  const blocks = Buffer.from('KLUv/aTgkwQAVAAAEAAAAQD7/znAAgIAEAADnwQALSjeJg==', 'base64');
+  const hello = Buffer.from('hello hello hello hello\n');
+
+  it('decodes frames without a content size', async () => {
+    const into = new Uint8Array(30);
+    expect((await zstdDecoder(way))(Buffer.concat([streamed, hello]), into)).toBe(24);
+    expect(into.subarray(0, 24)).toEqual(new Uint8Array(hello));
+  });
+
+  it('decodes frame after frame and passes over skippable ones', async () => {
+    const skippable = Buffer.from([0x50, 0x2a, 0x4d, 0x18, 2, 0, 0, 0, 9, 9]);
+    const into = new Uint8Array(400_000).fill(1);
+    const decode = await zstdDecoder(way);
+    expect(decode(Buffer.concat([skippable, streamed, skippable, blocks, streamed]), into)).toBe(300_048);
+    expect(into.subarray(0, 24)).toEqual(new Uint8Array(hello));
+    expect(into.subarray(24, 300_024).every((byte) => byte === 0)).toBe(true);
+    expect(into.subarray(300_024, 300_048)).toEqual(new Uint8Array(hello));
+    expect(into[300_048]).toBe(1);
+  });
+
+  it('is not deceived by a content size that is too small', async () => {
+    const decode = await zstdDecoder(way);
+    const liar = Uint8Array.from(blocks);
+    // The four bytes of the content size: 300,000 becomes 16.
+    liar.set([16, 0, 0, 0], 5);
+    expect(fate(() => decode(liar, new Uint8Array(300_000)))).toMatch(SAFE);
+    expect(decode(blocks, new Uint8Array(300_000))).toBe(300_000);
+  });
+});
+
 describe('nodeCodecs', () => {
   const codecs = nodeCodecs(new WorkerPool({ worker: undefined }));
 
