@@ -8,7 +8,7 @@ import type { CompressTask, DecompressTask } from './codecTasks.ts';
 import type { Task } from './task.ts';
 
 /** Every task with the types of its argument and result. */
-export interface TaskTypes {
+interface TaskTypes {
   compress: CompressTask;
   decompress: DecompressTask;
 }
