@@ -10,4 +10,6 @@ export interface GraphContext {
   readonly gate: Gate;
   /** Receives warnings for the user, without `warning: ` in front. */
   onWarning?(text: string): void;
+  /** Receives text that is shown to the user as it is, several lines without the final newline. */
+  onNotice?(text: string): void;
 }

@@ -97,7 +97,7 @@ export type InfoValue = string | number | boolean | null | readonly InfoValue[] 
 /** What `info` shows about an image beyond what every image has. */
 export interface FormatInfo {
   readonly clusterSize?: number;
-  /** Writing was not finished properly. */
+  /** Writing was not finished properly. Absent where the real tool shows no `dirty-flag`, not even `false`. */
   readonly dirty?: boolean;
   readonly encrypted?: boolean;
   readonly compressed?: boolean;
@@ -347,6 +347,8 @@ export interface ProtocolStorage extends Storage {
   setAccess?(access: FileAccess): MaybePromise<void>;
   /** Equal for two openings of one object; absent where that cannot be known. */
   readonly identity?: string;
+  /** Name of the protocol for `info`, for instance `host_device`; absent: `file`. */
+  readonly protocol?: string;
 }
 
 /** A protocol: where bytes come from (`file`, later `nbd`, `https`). */

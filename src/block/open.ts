@@ -132,6 +132,7 @@ async function openLayer(tree: OptionTree, file: FileNode | undefined, scope: Sc
   const backingIsOwn = scope.noBacking && tree['backing'] !== null;
   const roles = new Set(backingIsOwn ? ['file'] : ['file', 'backing']);
   const image = await openDriver(driver, tree, file, scope, roles);
+  if (format === 'raw' && driverName(tree) === undefined && scope.writable) noticeProbedRaw(scope, file?.name ?? '');
   let backing: ImageNode | undefined;
   try {
     backing = await openBacking(image, tree, file, scope);
@@ -152,6 +153,15 @@ async function openLayer(tree: OptionTree, file: FileNode | undefined, scope: Sc
     await closeQuietly(backing);
     throw error;
   }
+}
+
+/** Whoever can write a raw disk can make it look like another format the next time it is opened. */
+function noticeProbedRaw(scope: Scope, filename: string): void {
+  scope.context.onNotice?.(
+    `WARNING: Image format was not specified for '${filename}' and probing guessed raw.\n` +
+      '         Automatically detecting the format is dangerous for raw images, write operations on block 0 will be ' +
+      "restricted.\n         Specify the 'raw' format explicitly to remove the restrictions.",
+  );
 }
 
 /** Raw layers hand their permissions down to the file; other formats below have taken their own. */

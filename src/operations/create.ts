@@ -1,0 +1,243 @@
+/** `create`: writes an empty image. */
+import { asBlockError, BlockError } from '../base/error.ts';
+import { createImage, protocolOfName } from '../block/create.ts';
+import { openRequest } from '../block/open.ts';
+import { relativeTo } from '../options/filename.ts';
+import type { AnyOptionValues, OptionTable } from '../options/table.ts';
+import type { OperationContext } from './context.ts';
+import { coerceNewImage, type NewImage, type NewImageOptions, namingFile, newImage, showValue } from './options.ts';
+import type { CreateRequest } from './requests.ts';
+
+/** What is going to be created: the content of the `Formatting ...` line. */
+export interface CreatePlan {
+  readonly filename: string;
+  readonly format: string;
+  /** Options that were given or have a default, in the real tool's order, as text with commas doubled. */
+  readonly options: readonly (readonly [name: string, text: string])[];
+}
+
+/** Result of {@link create}. */
+export interface CreateResult extends CreatePlan {
+  /** Guest size in bytes that was asked for; the format may have rounded it up. */
+  readonly size: number;
+}
+
+/** Tables for `-o help`. */
+export interface CreateOptionTables {
+  readonly format: string;
+  readonly table: OptionTable;
+  /** Options of the protocol; absent when no file was named. */
+  readonly protocol?: OptionTable;
+}
+
+/**
+ * The options that a new image can have.
+ * @param filename decides about the protocol; absent: the format's options only.
+ * @throws BlockError if the format is unknown or cannot be created.
+ */
+export async function createOptions(
+  context: OperationContext,
+  format: string,
+  filename?: string,
+): Promise<CreateOptionTables> {
+  const image = await newImage(context, format, filename);
+  const table = image.format.createOptions;
+  return { format, table, ...(image.protocol?.createOptions ? { protocol: image.protocol.createOptions } : {}) };
+}
+
+/**
+ * Writes an empty image. A file that is there is overwritten; a new one is removed again if something goes wrong.
+ * @param onStart is called when the arguments are known to be good, right before the file is touched.
+ * @throws BlockError whose message begins with `NAME: `.
+ */
+export async function create(
+  context: OperationContext,
+  request: CreateRequest,
+  onStart?: (plan: CreatePlan) => void,
+): Promise<CreateResult> {
+  return namingFile(request.filename, async () => {
+    const image = await newImage(context, request.format, request.filename);
+    const options = coerceNewImage(image, request.options);
+    if (request.size !== undefined && options.given.has('size')) {
+      throw new BlockError('invalid-argument', 'The image size must be specified only once');
+    }
+    const backing = backingOf(request, image, options);
+    const size = await sizeOf(context, request, options, backing);
+    const values: AnyOptionValues = {
+      ...options.format,
+      size,
+      ...(backing.file === undefined ? {} : { backing_file: backing.file }),
+      ...(backing.format === undefined ? {} : { backing_fmt: backing.format }),
+    };
+    const plan: CreatePlan = {
+      filename: request.filename,
+      format: request.format,
+      options: shownOptions(image, options, values),
+    };
+    onStart?.(plan);
+    await writeImage(context, request, image, values, options.protocol);
+    return { ...plan, size };
+  });
+}
+
+/** The backing image as it is to be recorded. */
+interface NewBacking {
+  readonly file: string | undefined;
+  readonly format: string | undefined;
+}
+
+function backingOf(request: CreateRequest, image: NewImage, options: NewImageOptions): NewBacking {
+  const { name, createOptions } = image.format;
+  if (request.backingFile !== undefined && !('backing_file' in createOptions)) {
+    throw new BlockError('unsupported', `Backing file not supported for file format '${name}'`);
+  }
+  if (request.backingFormat !== undefined && !('backing_fmt' in createOptions)) {
+    throw new BlockError('unsupported', `Backing file format not supported for file format '${name}'`);
+  }
+  const file = request.backingFile ?? text(options.format['backing_file']);
+  const format = request.backingFormat ?? text(options.format['backing_fmt']);
+  if (file === '') throw new BlockError('invalid-argument', 'Expected backing file name, got empty string');
+  if (file === request.filename) {
+    throw new BlockError(
+      'invalid-argument',
+      'Error: Trying to create an image with the same filename as the backing file',
+    );
+  }
+  return { file, format };
+}
+
+function text(value: AnyOptionValues[string]): string | undefined {
+  return typeof value === 'string' ? value : undefined;
+}
+
+/** The guest size; looks at the backing image, which has to be there even if the size is given. */
+async function sizeOf(
+  context: OperationContext,
+  request: CreateRequest,
+  options: NewImageOptions,
+  backing: NewBacking,
+): Promise<number> {
+  const own = request.size ?? options.format['size'];
+  const known = typeof own === 'number' ? own : undefined;
+  let inherited: number | undefined;
+  if (backing.file !== undefined && !request.backingUnsafe) {
+    inherited = await lookAtBacking(context, request.filename, backing.file, backing.format);
+  } else if (backing.file !== undefined && backing.format === undefined) {
+    throw withoutFormat();
+  }
+  const size = known ?? inherited;
+  if (size === undefined) throw new BlockError('invalid-argument', 'Image creation needs a size parameter');
+  return size;
+}
+
+function withoutFormat(hint?: string): BlockError {
+  return new BlockError(
+    'invalid-argument',
+    'Backing file specified without backing format',
+    hint === undefined ? {} : { hint },
+  );
+}
+
+/**
+ * Opens the backing image only to look at it: no key is needed, and nobody is kept from using it.
+ * @returns its guest size.
+ */
+async function lookAtBacking(
+  context: OperationContext,
+  filename: string,
+  file: string,
+  format: string | undefined,
+): Promise<number> {
+  try {
+    const name = relativeTo(filename, file) ?? file;
+    const node = await openRequest(context, {
+      filename: name,
+      ...(format === undefined ? {} : { format }),
+      intent: 'info',
+      forceShare: true,
+    });
+    const found = { size: node.size(), format: node.format };
+    await node.close();
+    if (format === undefined) throw withoutFormat(`Detected format of ${found.format}.`);
+    return found.size;
+  } catch (thrown) {
+    const error = asBlockError(thrown);
+    if (error.hint?.startsWith('Detected format')) throw error;
+    throw withHint(error, 'Could not open backing image.');
+  }
+}
+
+/** The same error with one more line below it. */
+function withHint(error: BlockError, line: string): BlockError {
+  return new BlockError(error.kind, error.message, {
+    context: error.context,
+    cause: error,
+    hint: error.hint === undefined ? line : `${error.hint}\n${line}`,
+    posix: { code: error.code, text: error.strerror },
+  });
+}
+
+function shownOptions(
+  image: NewImage,
+  options: NewImageOptions,
+  values: AnyOptionValues,
+): readonly (readonly [string, string])[] {
+  const shown: (readonly [string, string])[] = [];
+  for (const name of Object.keys(image.table)) {
+    const value = values[name];
+    const decided = name === 'size' || name === 'backing_file' || name === 'backing_fmt';
+    const text = decided && value !== undefined ? showValue(value) : options.shown.get(name);
+    if (text !== undefined) shown.push([name, text]);
+  }
+  return shown;
+}
+
+/**
+ * Writes the file, and the image in it.
+ * @param where `at`: build it there instead; see {@link createImage}.
+ * @param values options of the format, size included; `protocolOptions` those of the protocol.
+ */
+export async function writeImage(
+  context: OperationContext,
+  where: { readonly filename: string; readonly at?: string },
+  image: NewImage,
+  values: AnyOptionValues,
+  protocolOptions: AnyOptionValues,
+): Promise<void> {
+  const { driver } = image.format;
+  try {
+    if (!driver) return await createFile(context, where.at ?? where.filename, values, image);
+    // A raw image is its file: the file gets its size at once, so that space can be reserved for it.
+    const raw = driver.name === 'raw' ? { size: values['size'] } : {};
+    await createImage(context, {
+      ...where,
+      driver,
+      options: values,
+      protocolOptions: { ...protocolOptions, ...raw },
+    });
+  } catch (thrown) {
+    throw tooLarge(asBlockError(thrown), image);
+  }
+}
+
+/** `create -f file`: the protocol's own way to create, without a format in it. */
+async function createFile(
+  context: OperationContext,
+  filename: string,
+  values: AnyOptionValues,
+  image: NewImage,
+): Promise<void> {
+  const { name } = image.format;
+  const protocol = await (name === 'file' ? protocolOfName(context, filename) : context.drivers.protocol(name));
+  await protocol.create?.(
+    { services: context.services, writable: true, access: undefined, cache: undefined, discard: undefined },
+    filename,
+    values,
+  );
+}
+
+function tooLarge(error: BlockError, image: NewImage): BlockError {
+  if (error.code !== 'EFBIG') return error;
+  const advice = 'cluster_size' in image.format.createOptions ? ' (try using a larger cluster size)' : '';
+  return error.reworded(`The image size is too large for file format '${image.format.name}'${advice}`);
+}

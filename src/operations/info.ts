@@ -1,0 +1,221 @@
+/** `info`: describes an image and, on request, the images below it. */
+import { BlockError } from '../base/error.ts';
+import { alignUp, SECTOR } from '../base/offset.ts';
+import type { FormatInfo, InfoValue, ProtocolStorage, SnapshotInfo } from '../block/driver.ts';
+import { ImageNode } from '../block/node.ts';
+import { openImage } from '../block/open.ts';
+import { relativeTo } from '../options/filename.ts';
+import type { CacheMode } from '../storage/files.ts';
+import type { Limits, Storage } from '../storage/storage.ts';
+import type { OperationContext } from './context.ts';
+import type { ImageSource, InfoRequest } from './requests.ts';
+import { openSource } from './source.ts';
+
+/** An internal snapshot with what is needed to show its date. */
+export interface SnapshotEntry extends SnapshotInfo {
+  /** Local time minus UTC in seconds when the snapshot was taken. */
+  readonly zoneOffset: number;
+}
+
+/** What is known about one node of an image's graph. */
+export interface ImageInfo {
+  readonly filename: string;
+  /** Driver name. */
+  readonly format: string;
+  /** The node is no image but what its bytes lie in. */
+  readonly protocol: boolean;
+  /** Guest-visible size, or length of the file, in bytes. */
+  readonly virtualSize: number;
+  /** Bytes on the medium, if known. */
+  readonly actualSize?: number;
+  readonly clusterSize?: number;
+  readonly encrypted?: boolean;
+  readonly compressed?: boolean;
+  /** Writing was not finished properly; absent where the format cannot tell. */
+  readonly dirty?: boolean;
+  /** Backing name as stored. */
+  readonly backingFile?: string;
+  /** The same seen from the current directory; absent if that cannot be said. */
+  readonly fullBackingFile?: string;
+  readonly backingFormat?: string;
+  readonly snapshots: readonly SnapshotEntry[];
+  /** Only on request. */
+  readonly limits?: Limits;
+  readonly specific?: NonNullable<FormatInfo['specific']>;
+  /** The storages below, last opened first. */
+  readonly children: readonly { readonly name: string; readonly info: ImageInfo }[];
+}
+
+/** Result of {@link info}. */
+export interface InfoResult {
+  /** The image, and with `backingChain` all images below it in order. */
+  readonly images: readonly ImageInfo[];
+}
+
+/** How to collect; the same for all images of a chain. */
+interface Collection {
+  readonly context: OperationContext;
+  readonly limits: boolean;
+  readonly forceShare: boolean;
+  readonly cache: CacheMode | undefined;
+}
+
+/**
+ * Describes an image. Backing images are opened only with `backingChain`, and then one after the other; other files
+ * that an image names are not opened at all.
+ * @throws BlockError if an image cannot be opened, or if the chain comes back to an image that was there before.
+ */
+export async function info(context: OperationContext, request: InfoRequest): Promise<InfoResult> {
+  const how: Collection = {
+    context,
+    limits: request.limits,
+    forceShare: request.forceShare,
+    cache: request.cache,
+  };
+  const images: ImageInfo[] = [];
+  const seen = new Set<string>();
+  let next: { source: ImageSource; parent?: ImageInfo } | undefined = { source: request.image };
+  while (next !== undefined) {
+    context.signal?.throwIfAborted();
+    const image: ImageInfo = await describeImage(how, next.source, next.parent, seen);
+    images.push(image);
+    next = request.backingChain ? below(image) : undefined;
+  }
+  return { images };
+}
+
+/** The backing image to look at after `image`. */
+function below(image: ImageInfo): { source: ImageSource; parent: ImageInfo } | undefined {
+  if (image.fullBackingFile === undefined) return undefined;
+  const format = image.backingFormat === undefined ? {} : { format: image.backingFormat };
+  return { source: { filename: image.fullBackingFile, ...format }, parent: image };
+}
+
+/** @param seen identities of the images before; a second visit is a loop. */
+async function describeImage(
+  how: Collection,
+  source: ImageSource,
+  parent: ImageInfo | undefined,
+  seen: Set<string>,
+): Promise<ImageInfo> {
+  const settings = {
+    intent: 'info',
+    noBacking: true,
+    forceShare: how.forceShare,
+    ...(how.cache === undefined ? {} : { cache: how.cache }),
+  } as const;
+  const node = parent
+    ? await openImage(how.context, {
+        ...settings,
+        filename: source.filename,
+        ...(source.format === undefined ? {} : { format: source.format }),
+        implicit: { role: 'backing', parent: parent.filename, reference: parent.backingFile ?? '' },
+      })
+    : await openSource(how.context, source, settings);
+  try {
+    const identity = identityOf(node) ?? source.filename;
+    if (seen.has(identity)) {
+      throw new BlockError('invalid-image', `Backing file '${source.filename}' creates an infinite loop.`);
+    }
+    seen.add(identity);
+    const probed = source.format === undefined && source.imageOptions === undefined;
+    return await describe(how, node, probed);
+  } finally {
+    await node.close();
+  }
+}
+
+function identityOf(node: ImageNode): string | undefined {
+  return node.file instanceof ImageNode ? identityOf(node.file) : (node.file as ProtocolStorage | undefined)?.identity;
+}
+
+/** @param probed the format was found out from the content: raw images are then written in whole sectors only. */
+async function describe(how: Collection, node: ImageNode, probed: boolean): Promise<ImageInfo> {
+  const protocol = how.context.drivers.isProtocol(node.format);
+  const own: FormatInfo = protocol ? protocolInfo(node.format) : await node.image.info();
+  const children = await describeChildren(how, node);
+  const file = children.find((child) => child.name === 'file')?.info;
+  const inherited = node.format === 'raw' ? file : undefined;
+  const { backing } = node.image;
+  const full = backing && relativeTo(node.file?.name ?? node.name, backing.file);
+  return dropUndefined({
+    filename: node.name,
+    format: node.format,
+    protocol,
+    virtualSize: node.size(),
+    actualSize: await node.allocatedSize(),
+    clusterSize: own.clusterSize ?? inherited?.clusterSize,
+    encrypted: own.encrypted,
+    compressed: own.compressed,
+    dirty: own.dirty ?? inherited?.dirty,
+    backingFile: backing?.file,
+    fullBackingFile: full,
+    backingFormat: backing?.format,
+    snapshots: await listSnapshots(how.context, node),
+    limits: how.limits ? limitsOf(node, probed) : undefined,
+    specific: own.specific,
+    children,
+  });
+}
+
+async function listSnapshots(context: OperationContext, node: ImageNode): Promise<SnapshotEntry[]> {
+  const list = (await node.image.snapshots?.list()) ?? [];
+  return list.map((entry) => ({ ...entry, zoneOffset: context.services.zoneOffset(entry.dateSeconds) }));
+}
+
+/** The storages below a node, in the order in which the real tool lists them: the latest first. */
+async function describeChildren(how: Collection, node: ImageNode): Promise<ImageInfo['children'][number][]> {
+  const list = [...(node.image.children ?? [])].map(({ role, node: storage }) => ({ name: role, storage }));
+  if (node.file) list.unshift({ name: 'file', storage: node.file });
+  const children: ImageInfo['children'][number][] = [];
+  for (const { name, storage } of list.reverse()) {
+    const info = storage instanceof ImageNode ? await describe(how, storage, false) : await describeFile(how, storage);
+    children.push({ name, info });
+  }
+  return children;
+}
+
+async function describeFile(how: Collection, storage: Storage): Promise<ImageInfo> {
+  const format = (storage as ProtocolStorage).protocol ?? 'file';
+  const { dirty, specific } = protocolInfo(format);
+  return dropUndefined({
+    filename: storage.name,
+    format,
+    protocol: true,
+    virtualSize: alignUp(storage.size(), SECTOR),
+    actualSize: await storage.allocatedSize(),
+    dirty,
+    snapshots: [],
+    limits: how.limits ? limitsOf(storage, false) : undefined,
+    specific,
+    children: [],
+  });
+}
+
+/** What the real tool says about nodes that are no images. */
+function protocolInfo(protocol: string): FormatInfo {
+  if (protocol.startsWith('null-')) return {};
+  const data: { readonly [key: string]: InfoValue } = {};
+  return { dirty: false, specific: { type: protocol, data } };
+}
+
+/** Limits of a node: its own, and the memory limits of what is below it. */
+function limitsOf(storage: Storage, probed: boolean): Limits {
+  const own = storage.limits;
+  const under = storage instanceof ImageNode && storage.file ? limitsOf(storage.file, false) : undefined;
+  const limits: Limits = {
+    minMemoryAlignment: under?.minMemoryAlignment ?? 512,
+    optimalMemoryAlignment: under?.optimalMemoryAlignment ?? 4096,
+    maxIov: under?.maxIov ?? 1024,
+    ...own,
+  };
+  if (!(storage instanceof ImageNode) || storage.format !== 'raw') return limits;
+  return { ...limits, requestAlignment: probed ? 512 : (under?.requestAlignment ?? limits.requestAlignment) };
+}
+
+type Defined<T> = { [K in keyof T]: Exclude<T[K], undefined> };
+
+/** The object without members that are undefined. */
+function dropUndefined<T extends object>(object: T): Defined<T> {
+  return Object.fromEntries(Object.entries(object).filter(([, value]) => value !== undefined)) as Defined<T>;
+}

@@ -1,0 +1,73 @@
+/** `map`: lists what is allocated where. */
+import { type BlockStatus, walkChain } from '../block/chain.ts';
+import type { OperationContext } from './context.ts';
+import type { MapRequest } from './requests.ts';
+import { openSource } from './source.ts';
+
+/** A run of guest bytes of one nature. */
+export interface MapExtent {
+  /** First guest byte. */
+  readonly start: number;
+  readonly length: number;
+  /** Layer that decides: 0 is the image itself, 1 its backing image and so on. */
+  readonly depth: number;
+  /** The layer has an entry for the run, data or zeroes. */
+  readonly present: boolean;
+  /** Surely reads as zeroes. */
+  readonly zero: boolean;
+  /** Space is taken by data. */
+  readonly data: boolean;
+  readonly compressed: boolean;
+  /** Where the run starts in the file that holds it, and the name of that file. */
+  readonly offset?: number;
+  readonly filename?: string;
+}
+
+/** Result of {@link map}. */
+export interface MapResult {
+  readonly extents: readonly MapExtent[];
+}
+
+/**
+ * Lists the runs of an image, merged, in the order of the guest; for images with very many runs {@link mapExtents}
+ * needs less memory.
+ */
+export async function map(context: OperationContext, request: MapRequest): Promise<MapResult> {
+  const extents: MapExtent[] = [];
+  for await (const extent of mapExtents(context, request)) extents.push(extent);
+  return { extents };
+}
+
+/**
+ * The runs of {@link map}, one after the other. The image is open until the last one was taken. A window that holds
+ * nothing gives one run of length 0, as with the real tool.
+ */
+export async function* mapExtents(
+  context: OperationContext,
+  request: MapRequest,
+): AsyncGenerator<MapExtent, void, undefined> {
+  const node = await openSource(context, request.image, { forceShare: request.forceShare });
+  try {
+    const size = node.size();
+    const end = request.maxLength === undefined ? size : Math.min(size, request.startOffset + request.maxLength);
+    if (request.startOffset >= end) {
+      yield { start: request.startOffset, length: 0, ...NOTHING };
+      return;
+    }
+    for await (const status of walkChain(node, request.startOffset, end)) {
+      context.signal?.throwIfAborted();
+      yield toExtent(status);
+      context.onProgress?.(status.start + status.length - request.startOffset, end - request.startOffset);
+    }
+  } finally {
+    await node.close();
+  }
+}
+
+const NOTHING = { depth: 0, present: false, zero: false, data: false, compressed: false };
+
+function toExtent(status: BlockStatus & { readonly start: number }): MapExtent {
+  const { start, length, depth, present, zero, data, compressed, storage, offset } = status;
+  const place = storage && offset !== undefined ? { offset, filename: storage.name } : {};
+  return { start, length, depth, present, zero, data, compressed, ...place };
+}

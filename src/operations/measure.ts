@@ -1,0 +1,76 @@
+/** `measure`: how large a new image will be. */
+import { asBlockError, BlockError } from '../base/error.ts';
+import { alignUp, SECTOR } from '../base/offset.ts';
+import { walkChain } from '../block/chain.ts';
+import type { MeasureContext, Measurement } from '../block/driver.ts';
+import type { ImageNode } from '../block/node.ts';
+import type { OperationContext } from './context.ts';
+import { coerceNewImage, type CreatableFormat, newImage } from './options.ts';
+import type { MeasureRequest } from './requests.ts';
+import { snapshotView } from './snapshotView.ts';
+import { withSource } from './source.ts';
+
+/** Result of {@link measure}: bytes. */
+export type MeasureResult = Measurement;
+
+/**
+ * The file size of a new image that would hold the content of an image, or that has a given guest size.
+ * @throws BlockError if the target format is unknown or cannot be measured. Bad options give
+ * `Invalid options for file format 'x'` with the option's own error as its cause.
+ */
+export async function measure(context: OperationContext, request: MeasureRequest): Promise<MeasureResult> {
+  const { image, snapshot } = request;
+  if (!image) return measureTarget(context, request);
+  return withSource(context, image, { forceShare: request.forceShare }, async (node) => {
+    const source = snapshot === undefined ? node : await snapshotView(node, snapshot);
+    return measureTarget(context, request, source);
+  });
+}
+
+async function measureTarget(
+  context: OperationContext,
+  request: MeasureRequest,
+  source?: ImageNode,
+): Promise<MeasureResult> {
+  // The target has no name yet; files are what it will most likely be written to.
+  const image = await newImage(context, request.targetFormat, 'file:');
+  const options = await coerced(image, request);
+  const driver = measurable(image.format);
+  const virtualSize = alignUp(request.size ?? source?.size() ?? 0, SECTOR);
+  const measureContext: MeasureContext = {
+    virtualSize,
+    services: context.services,
+    ...(source ? { source } : {}),
+    dataRuns: () => dataRuns(context, source),
+  };
+  return driver(measureContext, { ...options, size: virtualSize });
+}
+
+async function coerced(image: Awaited<ReturnType<typeof newImage>>, request: MeasureRequest) {
+  try {
+    return coerceNewImage(image, request.options).format;
+  } catch (thrown) {
+    const cause = asBlockError(thrown);
+    throw new BlockError(cause.kind, `Invalid options for file format '${request.targetFormat}'`, { cause });
+  }
+}
+
+function measurable(format: CreatableFormat) {
+  const { driver } = format;
+  const measureImage = driver?.measure?.bind(driver);
+  if (measureImage) return measureImage;
+  throw new BlockError('unsupported', `Block driver '${format.name}' does not support size measurement`);
+}
+
+/** What of the source's chain has to be stored. */
+async function* dataRuns(
+  context: OperationContext,
+  source: ImageNode | undefined,
+): AsyncGenerator<{ readonly offset: number; readonly length: number }, void, undefined> {
+  if (!source) return;
+  for await (const status of walkChain(source)) {
+    context.signal?.throwIfAborted();
+    if (status.data && !status.zero) yield { offset: status.start, length: status.length };
+    context.onProgress?.(status.start + status.length, source.size());
+  }
+}

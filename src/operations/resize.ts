@@ -1,0 +1,49 @@
+/** `resize`: changes the guest size of an image. */
+import { BlockError } from '../base/error.ts';
+import { MAX_SIZE } from '../base/offset.ts';
+import type { OperationContext } from './context.ts';
+import type { ResizeRequest } from './requests.ts';
+import { withSource } from './source.ts';
+
+/** Result of {@link resize}. */
+export interface ResizeResult {
+  readonly filename: string;
+  readonly format: string;
+  /** Guest sizes in bytes before and after. */
+  readonly oldSize: number;
+  readonly size: number;
+}
+
+/** What a refusal to shrink is about; the hint of its error. */
+export const SHRINK_ADVICE: string =
+  "Shrinking an image will delete all data beyond the shrunken image's end. Before performing such an operation, make " +
+  'sure there is no important data there.';
+
+/**
+ * Changes the guest size. A grown area reads as zeroes; shrinking has to be asked for.
+ * @throws BlockError if the size is impossible, or smaller without `shrink` (with {@link SHRINK_ADVICE} as its hint).
+ */
+export async function resize(context: OperationContext, request: ResizeRequest): Promise<ResizeResult> {
+  return withSource(context, request.image, { writable: true, resize: true }, async (node) => {
+    const oldSize = node.size();
+    const size = newSize(request, oldSize);
+    if (size <= oldSize && request.preallocation !== 'off') {
+      throw new BlockError('invalid-argument', 'Preallocation can only be used for growing images');
+    }
+    if (size < oldSize && !request.shrink) {
+      throw new BlockError('invalid-argument', 'Use the --shrink option to perform a shrink operation.', {
+        hint: SHRINK_ADVICE,
+      });
+    }
+    await node.truncate(size, request.preallocation);
+    await node.flush();
+    return { filename: request.image.filename, format: node.format, oldSize, size: node.size() };
+  });
+}
+
+function newSize(request: ResizeRequest, oldSize: number): number {
+  const { size, relative } = request;
+  const total = relative === '' ? size : relative === '+' ? oldSize + size : oldSize - size;
+  if (total > 0 && total <= MAX_SIZE) return total;
+  throw new BlockError('invalid-argument', 'New image size must be positive');
+}

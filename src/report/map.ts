@@ -1,0 +1,69 @@
+/** What `map` prints, line by line: maps can be long. */
+import { BlockError } from '../base/error.ts';
+import { exactDecimal } from '../base/size.ts';
+import type { MapExtent } from '../operations/map.ts';
+
+/** Lines that are handed on together. */
+const BATCH = 512;
+
+/**
+ * The table for people: only runs that hold data.
+ * @throws BlockError at the first run whose data cannot be read from a file as it is.
+ */
+export async function* formatMap(extents: AsyncIterable<MapExtent>): AsyncGenerator<string, void, undefined> {
+  let text = row('Offset', 'Length', 'Mapped to', 'File');
+  let lines = 0;
+  try {
+    for await (const extent of extents) {
+      if (!extent.data) continue;
+      text += tableLine(extent);
+      if (++lines % BATCH === 0) {
+        yield text;
+        text = '';
+      }
+    }
+  } finally {
+    // What was found before a failure is shown, as with the real tool.
+    yield text;
+  }
+}
+
+function row(offset: string, length: string, place: string, file: string): string {
+  return `${offset.padEnd(16)}${length.padEnd(16)}${place.padEnd(16)}${file}\n`;
+}
+
+/** Nothing for runs that read as zeroes. */
+function tableLine(extent: MapExtent): string {
+  if (extent.offset === undefined || extent.filename === undefined || extent.compressed) {
+    throw new BlockError('unsupported', 'File contains external, encrypted or compressed clusters.');
+  }
+  if (extent.zero) return '';
+  return row(hexadecimal(extent.start), hexadecimal(extent.length), hexadecimal(extent.offset), extent.filename);
+}
+
+function hexadecimal(value: number): string {
+  return value === 0 ? '0' : `0x${BigInt(value).toString(16)}`;
+}
+
+/** The list for programs: one object per line. */
+export async function* formatMapJson(extents: AsyncIterable<MapExtent>): AsyncGenerator<string, void, undefined> {
+  let text = '[';
+  let lines = 0;
+  for await (const extent of extents) {
+    text += `${lines === 0 ? '' : ',\n'}${jsonLine(extent)}`;
+    if (++lines % BATCH === 0) {
+      yield text;
+      text = '';
+    }
+  }
+  yield `${text}]\n`;
+}
+
+function jsonLine(extent: MapExtent): string {
+  const { start, length, depth, present, zero, data, compressed, offset } = extent;
+  const place = offset === undefined ? '' : `, "offset": ${exactDecimal(offset)}`;
+  return (
+    `{ "start": ${exactDecimal(start)}, "length": ${exactDecimal(length)}, "depth": ${depth}, ` +
+    `"present": ${present}, "zero": ${zero}, "data": ${data}, "compressed": ${compressed}${place}}`
+  );
+}

@@ -1,0 +1,42 @@
+/** The table of internal snapshots that `info` and `snapshot -l` show. */
+import { humanSize } from '../base/size.ts';
+import type { SnapshotEntry } from '../operations/info.ts';
+
+/** Title line of the table. */
+export const snapshotTitle: string = row('ID', 'TAG', 'VM_SIZE', 'DATE', 'VM_CLOCK', 'ICOUNT');
+
+function row(id: string, tag: string, size: string, date: string, clock: string, count: string): string {
+  const left = `${padBytes(id, 7)} ${padBytes(tag, 16)}`;
+  return `${left} ${size.padStart(8)} ${date.padStart(19)} ${clock.padStart(15)} ${count.padStart(10)}`;
+}
+
+/** Blanks up to a width that counts bytes of UTF-8, as C does. */
+function padBytes(text: string, width: number): string {
+  return text + ' '.repeat(Math.max(0, width - new TextEncoder().encode(text).length));
+}
+
+function twoDigits(value: number | bigint): string {
+  return String(value).padStart(2, '0');
+}
+
+/** Local date and time of the snapshot, `2026-11-22 09:14:54`. */
+function dateOf(entry: SnapshotEntry): string {
+  const local = new Date((entry.dateSeconds + entry.zoneOffset) * 1000);
+  return Number.isNaN(local.getTime()) ? String(entry.dateSeconds) : local.toISOString().slice(0, 19).replace('T', ' ');
+}
+
+/** Hours, minutes, seconds and milliseconds that the machine had run, `0000:00:01.250`. */
+function clockOf(nanoseconds: bigint): string {
+  const milliseconds = nanoseconds / 1_000_000n;
+  const seconds = milliseconds / 1000n;
+  const hours = String(seconds / 3600n).padStart(4, '0');
+  const rest = `${twoDigits((seconds / 60n) % 60n)}:${twoDigits(seconds % 60n)}`;
+  return `${hours}:${rest}.${String(milliseconds % 1000n).padStart(3, '0')}`;
+}
+
+/** One line of the table. */
+export function snapshotLine(entry: SnapshotEntry): string {
+  const count = entry.instructionCount === -1n ? '' : String(entry.instructionCount);
+  const size = humanSize(entry.vmStateSize);
+  return row(entry.id, entry.name, size, dateOf(entry), clockOf(entry.vmClockNanoseconds), count);
+}
