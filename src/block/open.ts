@@ -11,7 +11,7 @@ import type { GraphContext } from './context.ts';
 import { describeNode } from './describe.ts';
 import type { BackingReference, FormatDriver, ImageDriver, OpenIntent, ProtocolStorage } from './driver.ts';
 import { ImageNode } from './node.ts';
-import { coerceTree, ownOptions } from './openOptions.ts';
+import { coerceTree, ownOptions, withCommonOptions } from './openOptions.ts';
 import { passThrough } from './passThrough.ts';
 import { noAccess } from './permission.ts';
 import { openProtocol } from './protocol.ts';
@@ -78,7 +78,8 @@ function driverName(tree: OptionTree): string | undefined {
   return typeof name === 'string' ? name : undefined;
 }
 
-async function openNode(tree: OptionTree, scope: Scope): Promise<ImageNode> {
+async function openNode(tree: OptionTree, above: Scope): Promise<ImageNode> {
+  const scope = withCommonOptions(tree, above);
   const name = driverName(tree);
   const { drivers } = scope.context;
   if (name !== undefined && drivers.isProtocol(name)) {
@@ -109,7 +110,7 @@ async function openFileChild(child: OptionTree[string], scope: Scope): Promise<F
   if (driver !== undefined && scope.context.drivers.isFormat(driver)) {
     return openNode(child, { ...scope, inherited: noAccess });
   }
-  return openProtocol(child, scope, noAccess);
+  return openProtocol(child, withCommonOptions(child, scope), noAccess);
 }
 
 async function probeFormat(file: Storage, scope: Scope): Promise<string> {

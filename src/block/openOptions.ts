@@ -1,8 +1,10 @@
-/** Open options of a tree: which belong to the driver, which to the graph, which to nobody. */
-import { coerceLeaf, defaultsOf } from '../options/coerce.ts';
-import { flatten } from '../options/dotted.ts';
+/** Open options of a tree: which belong to the graph, which to the driver, which to nobody. */
+import { BlockError } from '../base/error.ts';
+import { coerceLeaf, defaultsOf, parseBool } from '../options/coerce.ts';
+import { flatten, isTree } from '../options/dotted.ts';
 import type { AnyOptionValues, OptionTable } from '../options/table.ts';
 import type { OptionTree } from '../options/tree.ts';
+import type { Scope } from './scope.ts';
 
 /** Options that the graph itself understands, for every driver. */
 const COMMON = new Set([
@@ -12,14 +14,24 @@ const COMMON = new Set([
   'auto-read-only',
   'discard',
   'detect-zeroes',
-  'cache',
   'force-share',
+  'cache.direct',
+  'cache.no-flush',
 ]);
 
 /** The tree without children of the given roles and without the options that every driver has. */
 export function ownOptions(tree: OptionTree, roles: Iterable<string>): OptionTree {
   const left = new Set(roles);
-  return Object.fromEntries(Object.entries(tree).filter(([name]) => !COMMON.has(name) && !left.has(name)));
+  const own: Record<string, OptionTree[string]> = {};
+  for (const [name, value] of Object.entries(tree)) {
+    if (COMMON.has(name) || left.has(name)) continue;
+    if (name !== 'cache' || !isTree(value)) own[name] = value;
+    else {
+      const rest = Object.entries(value).filter(([part]) => !COMMON.has(`cache.${part}`));
+      if (rest.length > 0) own[name] = Object.fromEntries(rest);
+    }
+  }
+  return own;
 }
 
 /** Values of a table's options that the tree holds, and the first option that the table does not know. */
@@ -35,4 +47,43 @@ export function coerceTree(
     else unknown ??= name;
   }
   return { values, unknown };
+}
+
+/** The scope with what a node's own common options change; the values are checked. */
+export function withCommonOptions(tree: OptionTree, scope: Scope): Scope {
+  const flag = (name: string, value: OptionTree[string] | undefined): boolean =>
+    value !== undefined && (typeof value === 'boolean' ? value : parseBool(name, String(value)));
+  const cache = isTree(tree['cache']) ? tree['cache'] : {};
+  const direct = flag('cache.direct', cache['direct']);
+  const noFlush = flag('cache.no-flush', cache['no-flush']);
+  const forceShare = flag('force-share', tree['force-share']);
+  flag('auto-read-only', tree['auto-read-only']);
+  if (flag('read-only', tree['read-only']) && scope.writable) {
+    throw new BlockError('read-only', 'Block node is read-only');
+  }
+  checkDetectZeroes(tree['detect-zeroes']);
+  checkNodeName(tree['node-name']);
+  return {
+    ...scope,
+    forceShare: scope.forceShare || forceShare,
+    cache: direct ? 'none' : noFlush ? 'unsafe' : scope.cache,
+    discard: discardMode(tree['discard']) ?? scope.discard,
+  };
+}
+
+function discardMode(value: OptionTree[string] | undefined): 'ignore' | 'unmap' | undefined {
+  if (value === undefined) return undefined;
+  if (value === 'unmap' || value === 'on') return 'unmap';
+  if (value === 'ignore' || value === 'off') return 'ignore';
+  throw new BlockError('invalid-argument', 'Invalid discard option');
+}
+
+function checkDetectZeroes(value: OptionTree[string] | undefined): void {
+  if (value === undefined || ['on', 'off', 'unmap'].includes(String(value))) return;
+  throw new BlockError('invalid-argument', `invalid parameter value: ${String(value)}`);
+}
+
+function checkNodeName(value: OptionTree[string] | undefined): void {
+  if (value === undefined || /^[A-Za-z][A-Za-z0-9._-]{0,30}$/.test(String(value))) return;
+  throw new BlockError('invalid-argument', `Invalid node-name: '${String(value)}'`);
 }
