@@ -1,0 +1,196 @@
+/** Host clusters: taking new ones, and giving up old ones once nothing refers to them any more. */
+import { isPromise } from '../../base/async.ts';
+import type { Qcow2Image } from './image.ts';
+import { hex } from './image.ts';
+import { Incompatible } from './layout.ts';
+
+/** Given-up bytes after which the refcounts are brought up to date without waiting for a flush. */
+const RELEASE_LIMIT = 268435456;
+/** Runs of given-up clusters that are remembered at most. */
+const RELEASE_RUNS = 65536;
+
+/** A run of host clusters. */
+interface ClusterRun {
+  readonly cluster: number;
+  count: number;
+}
+
+/** Allocation in one image. */
+export class Allocator {
+  readonly #image: Qcow2Image;
+  /** No cluster below is free. */
+  #hint = 0;
+  /** Where the next compressed cluster goes, if its host cluster has room; 0: nowhere. */
+  #freeByte = 0;
+  /** Clusters whose last reference is gone in memory, but perhaps not on the disk. */
+  #released: ClusterRun[] = [];
+  #releasedBytes = 0;
+
+  constructor(image: Qcow2Image) {
+    this.#image = image;
+  }
+
+  /** Clusters were given up that still count as used. */
+  get hasReleases(): boolean {
+    return this.#released.length > 0;
+  }
+
+  /** So much was given up that it is time to use it again. */
+  get shouldApply(): boolean {
+    return this.#releasedBytes > RELEASE_LIMIT || this.#released.length > RELEASE_RUNS;
+  }
+
+  /**
+   * Takes `count` consecutive clusters, the first that fit.
+   * @returns their offset in the file in bytes.
+   */
+  async allocate(count: number): Promise<number> {
+    const image = this.#image;
+    const { refcounts } = image;
+    await this.#beginChange();
+    const first = await this.#find(count);
+    await this.checkPlace(first, count);
+    await this.#ensureBlocks(first, count);
+    await refcounts.increment(first, count);
+    this.#hint = first + count;
+    return first * image.geometry.clusterSize;
+  }
+
+  /** Refcounts are going to change: fixes what has to be on the disk before any reference to new clusters. */
+  async #beginChange(): Promise<void> {
+    const image = this.#image;
+    if (!image.lazyRefcounts) {
+      image.l2.writeAfter(image.refcounts);
+    } else if ((image.header.incompatible & Incompatible.dirty) === 0) {
+      await image.setIncompatible(Incompatible.dirty, true);
+    }
+    image.l2.writeAfter(image.dataBarrier);
+  }
+
+  async #find(count: number): Promise<number> {
+    const { refcounts } = this.#image;
+    for (let at = this.#hint; ; ) {
+      const first = await refcounts.firstFree(at);
+      if (at === this.#hint) this.#hint = first;
+      const free = await refcounts.freeRun(first, count);
+      if (free >= count) return first;
+      at = first + free;
+    }
+  }
+
+  async #ensureBlocks(first: number, count: number): Promise<void> {
+    const { refcounts } = this.#image;
+    const end = first + count;
+    for (let at = first; at < end; at += refcounts.perBlock - (at % refcounts.perBlock)) {
+      await refcounts.ensureBlock(at, end);
+    }
+  }
+
+  /** Refuses clusters that damaged refcounts call free although the header or a table is there. */
+  async checkPlace(first: number, count: number): Promise<void> {
+    const { header, geometry } = this.#image;
+    const start = first * geometry.clusterSize;
+    const end = start + count * geometry.clusterSize;
+    const inside = (offset: number, length: number): boolean => length > 0 && start < offset + length && offset < end;
+    let what: string | undefined;
+    if (first === 0) what = 'qcow2_header';
+    else if (inside(header.reftableOffset, header.reftableClusters * geometry.clusterSize)) what = 'refcount table';
+    else if (inside(header.l1Offset, header.l1Entries * 8)) what = 'active L1 table';
+    if (what === undefined) return;
+    await this.#image.failDamaged(
+      `Preventing invalid write on metadata (overlaps with ${what}) at offset ${hex(start)}`,
+    );
+  }
+
+  /**
+   * Takes `size` bytes for a compressed cluster, behind the last one where that is possible. Every compressed cluster
+   * counts as a reference to each host cluster that it touches.
+   * @param size at most a cluster.
+   */
+  async allocateBytes(size: number): Promise<number> {
+    const image = this.#image;
+    const { clusterSize } = image.geometry;
+    const { refcounts } = image;
+    const offset = this.#freeByte;
+    const cluster = Math.floor(offset / clusterSize);
+    const room = clusterSize - (offset % clusterSize);
+    if (offset !== 0 && (await refcounts.get(cluster)) < refcounts.max) {
+      if (size <= room || (await this.#takeAt(cluster + 1))) {
+        await this.#beginChange();
+        await refcounts.increment(cluster, 1);
+        return this.#leaveRest(offset, size);
+      }
+    }
+    return this.#leaveRest(await this.allocate(1), size);
+  }
+
+  #leaveRest(offset: number, size: number): number {
+    const end = offset + size;
+    this.#freeByte = end % this.#image.geometry.clusterSize === 0 ? 0 : end;
+    return offset;
+  }
+
+  /** Takes one certain cluster, if it is free. */
+  async #takeAt(cluster: number): Promise<boolean> {
+    const { refcounts } = this.#image;
+    const known = refcounts.get(cluster);
+    if ((isPromise(known) ? await known : known) !== 0) return false;
+    await this.#beginChange();
+    await this.checkPlace(cluster, 1);
+    await refcounts.ensureBlock(cluster, cluster + 1);
+    await refcounts.increment(cluster, 1);
+    return true;
+  }
+
+  /** Gives up references to clusters. They count as used until the tables that dropped them are on the disk. */
+  release(cluster: number, count: number): void {
+    if (count <= 0) return;
+    this.#releasedBytes += count * this.#image.geometry.clusterSize;
+    const last = this.#released.at(-1);
+    if (last && last.cluster + last.count === cluster) last.count += count;
+    else this.#released.push({ cluster, count });
+  }
+
+  /** Gives up the clusters that a compressed cluster touches. */
+  releaseBytes(offset: number, length: number): void {
+    const { clusterSize } = this.#image.geometry;
+    const first = Math.floor(offset / clusterSize);
+    this.release(first, Math.floor((offset + length - 1) / clusterSize) - first + 1);
+  }
+
+  /** Gives back clusters at once that nothing ever referred to. */
+  async giveBack(offset: number, count: number): Promise<void> {
+    const first = offset / this.#image.geometry.clusterSize;
+    await this.#image.refcounts.decrement(first, count, (cluster) => this.#noteFree(cluster));
+  }
+
+  #noteFree(cluster: number): void {
+    this.#hint = Math.min(this.#hint, cluster);
+    if (Math.floor(this.#freeByte / this.#image.geometry.clusterSize) === cluster) this.#freeByte = 0;
+  }
+
+  /** Counts down what was given up. The tables that dropped the references are on the disk. */
+  async applyReleases(): Promise<void> {
+    const image = this.#image;
+    const { clusterSize } = image.geometry;
+    const runs = this.#released;
+    this.#released = [];
+    this.#releasedBytes = 0;
+    const freed: ClusterRun[] = [];
+    for (const run of runs) {
+      await image.refcounts.decrement(run.cluster, run.count, (cluster) => {
+        this.#noteFree(cluster);
+        const last = freed.at(-1);
+        if (last && last.cluster + last.count === cluster) last.count++;
+        else freed.push({ cluster, count: 1 });
+      });
+    }
+    await image.refcounts.flush();
+    if (!image.discardFreed) return;
+    for (const { cluster, count } of freed) {
+      const offset = cluster * clusterSize;
+      const length = Math.min(count * clusterSize, image.file.size() - offset);
+      if (length > 0) await image.file.discard(offset, length);
+    }
+  }
+}

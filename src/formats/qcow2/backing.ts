@@ -1,0 +1,40 @@
+/** The backing image that an image names, and handing everything over to it. */
+import { utf8Bytes } from '../../base/bytes.ts';
+import { BlockError } from '../../base/error.ts';
+import type { BackingReference } from '../../block/driver.ts';
+import { flushImage } from './flush.ts';
+import { encodeHeader } from './header.ts';
+import type { Qcow2Image } from './image.ts';
+import { MAX_BACKING_NAME } from './layout.ts';
+import { clear } from './zero.ts';
+
+/** Records another backing image, or none. Everything else is on the disk before the header changes. */
+export async function setBacking(image: Qcow2Image, backing: BackingReference | undefined): Promise<void> {
+  if (backing && image.rawData) {
+    throw new BlockError('invalid-argument', 'Backing file and data-file-raw cannot be used at the same time');
+  }
+  if (backing && utf8Bytes(backing.file).length > MAX_BACKING_NAME) {
+    throw new BlockError('invalid-argument', 'Invalid argument');
+  }
+  await flushImage(image);
+  const { header } = image;
+  const changed = { ...header };
+  delete changed.backingFile;
+  delete changed.backingFormat;
+  if (backing) {
+    changed.backingFile = backing.file;
+    if (backing.format !== undefined) changed.backingFormat = backing.format;
+  }
+  encodeHeader(changed);
+  delete header.backingFile;
+  delete header.backingFormat;
+  Object.assign(header, changed);
+  await image.writeHeader();
+  await image.file.flush();
+}
+
+/** Drops every allocation of guest data. */
+export async function makeEmpty(image: Qcow2Image): Promise<void> {
+  await clear(image, 0, image.header.virtualSize, 'drop');
+  await flushImage(image);
+}

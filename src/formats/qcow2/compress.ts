@@ -1,0 +1,44 @@
+/** Writing compressed clusters. */
+import { alignUp } from '../../base/offset.ts';
+import type { Compressor } from '../../block/driver.ts';
+import type { Compression } from '../../codec/codec.ts';
+import { setCompressed } from './geometry.ts';
+import type { Qcow2Image } from './image.ts';
+import { entryPosition, releaseOld, writableL2 } from './write.ts';
+
+/** The codec call for an image: raw deflate in a 4 KiB window (the format's limit), or zstd. */
+export function compressionOf(image: Qcow2Image): Compression {
+  if (image.header.compressionType === 1) return { method: 'zstd' };
+  return { method: 'deflate-raw', windowBits: 12, memLevel: 9 };
+}
+
+/** The compressor of an image. */
+export function compressorOf(image: Qcow2Image): Compressor {
+  const { clusterSize } = image.geometry;
+  return {
+    unit: clusterSize,
+    encode(_guestOffset: number, bytes: Uint8Array): Promise<(Uint8Array | undefined)[]> {
+      let whole = bytes;
+      if (bytes.length % clusterSize !== 0) {
+        whole = new Uint8Array(alignUp(bytes.length, clusterSize));
+        whole.set(bytes);
+      }
+      return image.services.codec.compressBatch(compressionOf(image), whole, clusterSize, clusterSize);
+    },
+    store: (guestOffset, coded) => store(image, guestOffset, coded),
+  };
+}
+
+/** Stores one coded cluster, byte-tight behind the last one. */
+async function store(image: Qcow2Image, guest: number, coded: Uint8Array): Promise<void> {
+  image.markDirty(guest, image.geometry.clusterSize);
+  await writableL2(image, guest);
+  const offset = await image.allocator.allocateBytes(coded.length);
+  await image.file.write(offset, coded);
+  const table = await writableL2(image, guest);
+  const at = entryPosition(image, guest);
+  releaseOld(image, table, at, undefined);
+  setCompressed(image.geometry, table.view, at, offset, coded.length);
+  image.l2.writeAfter(image.dataBarrier);
+  image.l2.markDirty(table);
+}

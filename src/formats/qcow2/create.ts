@@ -1,0 +1,130 @@
+/** New qcow2 images, laid out as the real tool lays them out. */
+import { asBlockError, BlockError } from '../../base/error.ts';
+import { utf8Bytes } from '../../base/bytes.ts';
+import { alignUp, divideUp } from '../../base/offset.ts';
+import type { CreateContext } from '../../block/driver.ts';
+import type { AnyOptionValues } from '../../options/table.ts';
+import type { Storage } from '../../storage/storage.ts';
+import { encodeHeader, type Header } from './header.ts';
+import { closeImage } from './flush.ts';
+import { setEntry } from './geometry.ts';
+import { Qcow2Image } from './image.ts';
+import { MAX_BACKING_NAME } from './layout.ts';
+import { preallocate } from './preallocation.ts';
+import { setRefcount } from './refcount.ts';
+import { headerOf, l1EntriesOf, type Settings, settingsOf } from './settings.ts';
+
+/** Writes an empty image into `context.file`. */
+export async function create(context: CreateContext, options: AnyOptionValues): Promise<void> {
+  refuseEncryption(options);
+  const settings = settingsOf(options);
+  const data = await createDataFile(context, settings);
+  try {
+    const image = await writeEmpty(context, settings, data);
+    if (settings.preallocation !== 'off' || settings.rawData) await fill(image, settings);
+    await context.file.flush();
+  } finally {
+    await data?.close();
+  }
+}
+
+function refuseEncryption(options: AnyOptionValues): void {
+  const format = options['encrypt.format'];
+  if (options['encryption'] !== undefined && format !== undefined) {
+    throw new BlockError(
+      'invalid-argument',
+      "'encrypt.format' and its alias 'encryption' can't be used at the same time",
+    );
+  }
+  if (format !== undefined && format !== 'aes' && format !== 'luks') {
+    throw new BlockError('invalid-argument', `Parameter 'format' does not accept value '${String(format)}'`);
+  }
+  const others = Object.keys(options).some((name) => name.startsWith('encrypt.') && options[name] !== undefined);
+  if (format === undefined && options['encryption'] !== true) {
+    if (others) throw new BlockError('invalid-argument', "Parameter 'encrypt.format' is missing");
+    return;
+  }
+  if (options['encrypt.key-secret'] === undefined) {
+    throw new BlockError('invalid-argument', "Parameter 'encrypt.key-secret' is required for cipher");
+  }
+  throw new BlockError('unsupported', 'Creating encrypted qcow2 images is not supported yet');
+}
+
+async function createDataFile(context: CreateContext, settings: Settings): Promise<Storage | undefined> {
+  if (settings.dataFile === undefined) return undefined;
+  if (!settings.keepData) return context.createChild(settings.dataFile, settings.size);
+  const data = await context.createChild(settings.dataFile, settings.size, { existing: true });
+  if (data.size() < settings.size) await data.truncate(settings.size);
+  return data;
+}
+
+/**
+ * Refcount table (cluster 1), one refcount block (cluster 2), and an empty L1 table where allocation puts it. The header
+ * comes last, so that an unfinished image is not taken for an image.
+ */
+async function writeEmpty(context: CreateContext, settings: Settings, data: Storage | undefined): Promise<Qcow2Image> {
+  const { file } = context;
+  const { clusterSize, refcountBits } = settings;
+  const header = headerOf(settings);
+  checkBackingName(settings, header);
+  await file.truncate(0);
+  await writeFirstRefcounts(file, clusterSize, refcountBits);
+  const image = new Qcow2Image({
+    file,
+    data: data ?? file,
+    header,
+    storedHeaderLength: 0,
+    filename: context.filename,
+    readOnly: false,
+    intent: 'io',
+    services: context.services,
+    warn: (text) => context.warn(text),
+  });
+  const entries = l1EntriesOf(settings.size, clusterSize, settings.extended);
+  if (entries > 0) {
+    const offset = await image.allocator.allocate(divideUp(entries * 8, clusterSize));
+    header.l1Offset = offset;
+    header.l1Entries = entries;
+    image.l1.replace(offset, entries, new Uint8Array(entries * 8));
+    await image.refcounts.flush();
+    // The table ends where its last entry does; it is all zero.
+    if (file.size() < offset + entries * 8) await file.truncate(offset + entries * 8);
+  }
+  await file.flush();
+  await image.writeHeader();
+  return image;
+}
+
+async function writeFirstRefcounts(file: Storage, clusterSize: number, bits: number): Promise<void> {
+  const bytes = new Uint8Array(clusterSize * 2);
+  const view = new DataView(bytes.buffer);
+  setEntry(view, 0, clusterSize * 2, false);
+  const block = new DataView(bytes.buffer, clusterSize);
+  for (let cluster = 0; cluster < 3; cluster++) setRefcount(block, bits, cluster, 1);
+  await file.write(clusterSize, bytes);
+}
+
+function checkBackingName(settings: Settings, header: Header): void {
+  const name = settings.backingFile;
+  if (name === undefined) return;
+  const failure = (text: string, kind: 'invalid-argument' | 'no-space'): BlockError =>
+    new BlockError(
+      kind,
+      `Could not assign backing file '${name}' with format '${settings.backingFormat ?? 'raw'}': ${text}`,
+    );
+  if (utf8Bytes(name).length > MAX_BACKING_NAME) throw failure('Invalid argument', 'invalid-argument');
+  try {
+    encodeHeader(header);
+  } catch (error) {
+    throw failure(asBlockError(error).strerror, 'no-space');
+  }
+}
+
+/** Preallocation of a new image. */
+async function fill(image: Qcow2Image, settings: Settings): Promise<void> {
+  const mode = settings.preallocation === 'off' ? 'metadata' : settings.preallocation;
+  await preallocate(image, 0, settings.size, mode);
+  await closeImage(image);
+  const size = image.file.size();
+  if (size % settings.clusterSize !== 0) await image.file.truncate(alignUp(size, settings.clusterSize));
+}

@@ -1,0 +1,158 @@
+/** The qcow2 driver: registration, options, and the image's face to the block layer. */
+import type { MaybePromise } from '../../base/async.ts';
+import { BlockError } from '../../base/error.ts';
+import type {
+  Allocation,
+  BackingReference,
+  Checker,
+  Compressor,
+  FormatDriver,
+  FormatInfo,
+  ImageDriver,
+  Mapping,
+  OpenContext,
+} from '../../block/driver.ts';
+import type { Limits, Preallocation, Storage, ZeroFlags } from '../../storage/storage.ts';
+import { makeEmpty, setBacking } from './backing.ts';
+import { checkerOf } from './check.ts';
+import { SpecialReader } from './compressedRead.ts';
+import { compressorOf } from './compress.ts';
+import { create } from './create.ts';
+import { repairDirty } from './dirty.ts';
+import { closeImage, flushImage } from './flush.ts';
+import type { Qcow2Image } from './image.ts';
+import { infoOf } from './info.ts';
+import { Incompatible } from './layout.ts';
+import { map } from './mapping.ts';
+import { measure } from './measure.ts';
+import { openQcow2, prepareForWriting } from './open.ts';
+import { createOptions, openOptions } from './options.ts';
+import { probe } from './probe.ts';
+import { metadataOnly } from './preallocation.ts';
+import { resize } from './resize.ts';
+import { allocate } from './write.ts';
+import { canRecordZeroes, discard, writeZeroes } from './zero.ts';
+
+/** An open qcow2 image as the block layer sees it. */
+export class Qcow2Driver implements ImageDriver {
+  /** State of the image, for the other files of this folder. */
+  readonly state: Qcow2Image;
+  readonly #special: SpecialReader;
+  readonly compressor: Compressor;
+  readonly allocationUnit: number;
+  readonly limits: Partial<Limits>;
+  readonly checker: Checker;
+  /** Absent where zeroes cannot be recorded. */
+  writeZeroes?: (offset: number, length: number, flags: ZeroFlags) => Promise<void>;
+
+  constructor(state: Qcow2Image) {
+    this.state = state;
+    this.#special = new SpecialReader(state);
+    this.compressor = compressorOf(state);
+    this.checker = checkerOf(state);
+    this.#offerZeroes();
+    this.allocationUnit = state.geometry.clusterSize;
+    this.limits = {
+      requestAlignment: state.header.cryptMethod === 0 ? 1 : 512,
+      writeZeroesAlignment: state.geometry.subclusterSize,
+      discardAlignment: state.geometry.clusterSize,
+    };
+  }
+
+  get virtualSize(): number {
+    return this.state.header.virtualSize;
+  }
+
+  get children(): readonly { readonly role: string; readonly node: Storage }[] {
+    const { state } = this;
+    return state.data === state.file ? [] : [{ role: 'data-file', node: state.data }];
+  }
+
+  get backing(): BackingReference | undefined {
+    const { backingFile, backingFormat } = this.state.header;
+    if (backingFile === undefined) return undefined;
+    return { file: backingFile, ...(backingFormat === undefined ? {} : { format: backingFormat }) };
+  }
+
+  map(offset: number, length: number): MaybePromise<Mapping> {
+    return map(this.state, offset, length);
+  }
+
+  readSpecial(offset: number, into: Uint8Array): Promise<void> {
+    return this.#special.read(offset, into);
+  }
+
+  allocate(offset: number, length: number): Promise<Allocation> {
+    return allocate(this.state, offset, length);
+  }
+
+  /** Zeroes can be recorded unless an old image would have to hide its backing image. */
+  #offerZeroes(): void {
+    if (canRecordZeroes(this.state)) {
+      this.writeZeroes = (offset, length, flags) => writeZeroes(this.state, offset, length, flags);
+    } else {
+      delete this.writeZeroes;
+    }
+  }
+
+  discard(offset: number, length: number): Promise<void> {
+    return discard(this.state, offset, length);
+  }
+
+  resize(size: number, preallocation: Preallocation): Promise<void> {
+    return resize(this.state, size, preallocation);
+  }
+
+  flush(): Promise<void> {
+    return flushImage(this.state);
+  }
+
+  async close(): Promise<void> {
+    try {
+      await closeImage(this.state);
+    } finally {
+      if (this.state.data !== this.state.file) await this.state.data.close();
+    }
+  }
+
+  info(): FormatInfo {
+    return infoOf(this.state);
+  }
+
+  async setBacking(backing: BackingReference | undefined): Promise<void> {
+    await setBacking(this.state, backing);
+    this.#offerZeroes();
+  }
+
+  makeEmpty(): Promise<void> {
+    return makeEmpty(this.state);
+  }
+}
+
+async function open(context: OpenContext): Promise<ImageDriver> {
+  const image = await openQcow2(context);
+  if (context.intent === 'io') {
+    if (image.header.cryptMethod !== 0) {
+      throw new BlockError('unsupported', 'Encrypted qcow2 images are not supported yet');
+    }
+    image.sparse = await metadataOnly(image);
+  }
+  if (!context.readOnly) {
+    if ((image.header.incompatible & Incompatible.dirty) !== 0 && context.intent === 'io') await repairDirty(image);
+    if (context.intent !== 'info') await prepareForWriting(image);
+  }
+  return new Qcow2Driver(image);
+}
+
+/** The qcow2 format. */
+export const qcow2: FormatDriver = {
+  name: 'qcow2',
+  probe,
+  openOptions,
+  createOptions,
+  supportsBacking: true,
+  compresses: true,
+  open,
+  create,
+  measure,
+};

@@ -1,0 +1,32 @@
+/** Bringing an image to the disk in an order that any interruption can only turn into leaked clusters. */
+import { alignUp } from '../../base/offset.ts';
+import type { Qcow2Image } from './image.ts';
+import { Incompatible } from './layout.ts';
+
+/**
+ * Writes everything that is cached: data and refcounts first, then L2 tables, then the L1 table, and only then counts
+ * down the clusters that nothing refers to any more.
+ */
+export async function flushImage(image: Qcow2Image): Promise<void> {
+  if (image.readOnly) return;
+  await image.refcounts.flush();
+  await image.l2.flush();
+  await image.l1.flush();
+  if (image.allocator.hasReleases) {
+    await image.file.flush();
+    await image.allocator.applyReleases();
+  }
+  const size = image.file.size();
+  if (size % 512 !== 0) await image.file.truncate(alignUp(size, 512));
+  await image.dataBarrier.flush();
+}
+
+/** Flushes, and marks the refcounts as exact again. */
+export async function closeImage(image: Qcow2Image): Promise<void> {
+  if (image.readOnly) return;
+  await flushImage(image);
+  // An image that was damaged before keeps its mark until it is repaired.
+  if ((image.header.incompatible & Incompatible.corrupt) === 0) {
+    await image.setIncompatible(Incompatible.dirty, false);
+  }
+}

@@ -1,0 +1,344 @@
+/** The qcow2 header: parsing, checking, encoding. No I/O. */
+import { bigEndian, concatBytes, type Fields, utf8Bytes } from '../../base/bytes.ts';
+import { BlockError } from '../../base/error.ts';
+import { alignUp } from '../../base/offset.ts';
+import { checkIncompatible, encodeFeatureNames } from './features.ts';
+import * as layout from './layout.ts';
+import { Autoclear, Extension, Incompatible } from './layout.ts';
+
+/** A header extension that is carried along. */
+export interface HeaderExtension {
+  readonly type: number;
+  readonly data: Uint8Array;
+}
+
+/** Where the bitmap directory is (bitmaps extension). */
+export interface BitmapsHeader {
+  readonly count: number;
+  /** Bytes of the directory. */
+  readonly size: number;
+  readonly offset: number;
+}
+
+/** Everything that the header says. Changed in place by whoever changes the image, then written as a whole. */
+export interface Header {
+  version: 2 | 3;
+  readonly clusterBits: number;
+  /** Guest-visible size in bytes. */
+  virtualSize: number;
+  /** 0 none, 1 AES-CBC, 2 LUKS. */
+  cryptMethod: number;
+  /** Entries of the active L1 table. */
+  l1Entries: number;
+  l1Offset: number;
+  reftableOffset: number;
+  reftableClusters: number;
+  snapshotCount: number;
+  snapshotsOffset: number;
+  /** Bits of `Incompatible`. */
+  incompatible: number;
+  compatible: bigint;
+  autoclear: bigint;
+  /** Bits of a refcount entry are two to the power of this. */
+  refcountOrder: number;
+  /** 0 zlib, 1 zstd. */
+  compressionType: number;
+  /** Bytes of the header proper when it was read. */
+  readonly headerLength: number;
+  /** Header bytes after those that are understood. */
+  readonly unknownFields: Uint8Array;
+  backingFile?: string;
+  backingFormat?: string;
+  dataFileName?: string;
+  /** Offset and length of the LUKS header (crypto extension). */
+  crypto?: { readonly offset: number; readonly length: number };
+  bitmaps?: BitmapsHeader;
+  featureNames?: Uint8Array;
+  /** Extensions that are not understood. */
+  extensions: HeaderExtension[];
+}
+
+/** Bytes that {@link parseHeader} wants to see at least: then it knows the cluster size. */
+export const HEADER_PROBE = 4096;
+
+function invalid(message: string): BlockError {
+  return new BlockError('invalid-image', message);
+}
+
+/**
+ * Cluster size of an image from its first bytes.
+ * @throws BlockError with the real tool's message if this is not a qcow2 header.
+ */
+export function clusterSizeOf(bytes: Uint8Array): number {
+  const fields = bigEndian(bytes);
+  if (fields.u32(0) !== layout.MAGIC) throw new BlockError('wrong-format', 'Image is not in qcow2 format');
+  const version = fields.u32(4);
+  if (version < 2 || version > 3) throw new BlockError('unsupported', `Unsupported qcow2 version ${version}`);
+  const bits = fields.u32(20);
+  if (bits < layout.MIN_CLUSTER_BITS || bits > layout.MAX_CLUSTER_BITS) {
+    throw invalid(`Unsupported cluster size: 2^${bits}`);
+  }
+  return 2 ** bits;
+}
+
+/**
+ * Parses the header.
+ * @param bytes the first cluster of the image.
+ */
+export function parseHeader(bytes: Uint8Array): Header {
+  const clusterSize = clusterSizeOf(bytes);
+  const fields = bigEndian(bytes);
+  const version = fields.u32(4) as 2 | 3;
+  const headerLength = version === 2 ? layout.V2_HEADER : fields.u32(100);
+  if (version === 3 && headerLength < layout.V3_HEADER) throw invalid('qcow2 header too short');
+  if (headerLength > clusterSize) throw invalid('qcow2 header exceeds cluster size');
+  const backingOffset = fields.u64lossy(8);
+  if (backingOffset > clusterSize) throw invalid('Invalid backing file offset');
+  const header = readFixed(fields, version, headerLength);
+  readExtensions(fields, header, backingOffset === 0 ? clusterSize : backingOffset);
+  if (version === 3) checkIncompatible(fields.big64(72), header.featureNames);
+  checkFixed(fields, header);
+  if (backingOffset !== 0) {
+    const length = fields.u32(16);
+    if (length > Math.min(layout.MAX_BACKING_NAME, clusterSize - backingOffset)) {
+      throw invalid('Backing file name too long');
+    }
+    header.backingFile = fields.utf8(backingOffset, length);
+  }
+  return header;
+}
+
+function readFixed(fields: Fields, version: 2 | 3, headerLength: number): Header {
+  const v3 = version === 3;
+  const written = Math.min(headerLength, layout.WRITTEN_HEADER);
+  return {
+    version,
+    clusterBits: fields.u32(20),
+    virtualSize: fields.u64lossy(24),
+    cryptMethod: fields.u32(32),
+    l1Entries: fields.u32(36),
+    l1Offset: fields.u64lossy(40),
+    reftableOffset: fields.u64lossy(48),
+    reftableClusters: fields.u32(56),
+    snapshotCount: fields.u32(60),
+    snapshotsOffset: fields.u64lossy(64),
+    incompatible: v3 ? fields.halves(72)[1] : 0,
+    compatible: v3 ? fields.big64(80) : 0n,
+    autoclear: v3 ? fields.big64(88) : 0n,
+    refcountOrder: v3 ? fields.u32(96) : 4,
+    compressionType: v3 && headerLength > layout.V3_HEADER ? fields.u8(104) : 0,
+    headerLength,
+    unknownFields: fields.slice(written, headerLength - written).slice(),
+    extensions: [],
+  };
+}
+
+function readExtensions(fields: Fields, header: Header, end: number): void {
+  let at = header.headerLength;
+  while (at + 8 <= end) {
+    const type = fields.u32(at);
+    const length = fields.u32(at + 4);
+    at += 8;
+    if (type === Extension.end) return;
+    if (length > end - at) throw invalid('Header extension too large');
+    readExtension(fields.slice(at, length).slice(), type, header);
+    at = alignUp(at + length, 8);
+  }
+}
+
+function readExtension(data: Uint8Array, type: number, header: Header): void {
+  const text = (): string => {
+    const end = data.indexOf(0);
+    return new TextDecoder().decode(end < 0 ? data : data.subarray(0, end));
+  };
+  switch (type) {
+    case Extension.backingFormat:
+      if (data.length >= 16) throw invalid(`ERROR: ext_backing_format: len=${data.length} too large (>=16)`);
+      header.backingFormat = text();
+      return;
+    case Extension.featureNames:
+      header.featureNames = data;
+      return;
+    case Extension.dataFile:
+      header.dataFileName = text();
+      return;
+    case Extension.crypto: {
+      if (header.cryptMethod !== 2) {
+        throw invalid('CRYPTO header extension only expected with LUKS encryption method');
+      }
+      if (data.length !== 16) {
+        throw invalid(`CRYPTO header extension size ${data.length}, but expected size 16`);
+      }
+      const crypto = bigEndian(data);
+      header.crypto = { offset: crypto.u64lossy(0), length: crypto.u64lossy(8) };
+      return;
+    }
+    case Extension.bitmaps: {
+      if (data.length !== 24) throw invalid('bitmaps_ext: Invalid extension length');
+      const bitmaps = bigEndian(data);
+      header.bitmaps = { count: bitmaps.u32(0), size: bitmaps.u64lossy(8), offset: bitmaps.u64lossy(16) };
+      return;
+    }
+    default:
+      header.extensions.push({ type, data });
+  }
+}
+
+function checkFixed(fields: Fields, header: Header): void {
+  const clusterSize = 2 ** header.clusterBits;
+  if (header.refcountOrder > 6) throw invalid('Reference count entry width too large; may not exceed 64 bits');
+  if (header.cryptMethod > 2) {
+    throw new BlockError('unsupported', `Unsupported encryption method ${header.cryptMethod}`);
+  }
+  checkCompression(header);
+  if ((header.incompatible & Incompatible.extendedL2) !== 0 && clusterSize < layout.MIN_EXTENDED_CLUSTER) {
+    throw invalid('Extended L2 entries are only supported with cluster sizes of at least 16384 bytes');
+  }
+  checkTable(
+    fields,
+    48,
+    header.reftableClusters,
+    clusterSize,
+    layout.MAX_REFTABLE_BYTES,
+    clusterSize,
+    'Reference count table',
+  );
+  checkTable(fields, 64, header.snapshotCount, 40, layout.MAX_SNAPSHOTS * 40, clusterSize, 'Snapshot table');
+  checkTable(fields, 40, header.l1Entries, 8, layout.MAX_L1_BYTES, clusterSize, 'Active L1 table');
+  header.virtualSize -= header.virtualSize % 512;
+  const entries = l1EntriesFor(header.virtualSize, header);
+  if (entries > 2147483647) throw new BlockError('too-large', 'Image is too big');
+  if (header.l1Entries < entries) throw invalid('L1 table is too small');
+}
+
+function checkCompression(header: Header): void {
+  const bit = (header.incompatible & Incompatible.compression) !== 0;
+  if (header.compressionType !== 0 && !bit) {
+    throw invalid('qcow2: Compression type incompatible feature bit must be set');
+  }
+  if (header.compressionType === 0 && bit) {
+    throw invalid('qcow2: Compression type incompatible feature bit must not be set');
+  }
+  if (header.compressionType > 1) {
+    throw new BlockError('unsupported', `qcow2: unknown compression type: ${header.compressionType}`);
+  }
+}
+
+/** A table's size and place: not too large, aligned to clusters, its end below 2^63. */
+function checkTable(
+  fields: Fields,
+  at: number,
+  entries: number,
+  entrySize: number,
+  limit: number,
+  clusterSize: number,
+  name: string,
+): void {
+  if (entries * entrySize > limit) throw new BlockError('too-large', `${name} too large`);
+  const [high, low] = fields.halves(at);
+  if (high >= 0x7fffffff || low % clusterSize !== 0) {
+    throw invalid(`${name} offset invalid`);
+  }
+}
+
+/** Bytes of an L2 entry. */
+export function l2EntrySize(header: Pick<Header, 'incompatible'>): 8 | 16 {
+  return (header.incompatible & Incompatible.extendedL2) !== 0 ? 16 : 8;
+}
+
+/** Entries of an L1 table for a guest size in bytes. */
+export function l1EntriesFor(size: number, header: Pick<Header, 'clusterBits' | 'incompatible'>): number {
+  const clusterSize = 2 ** header.clusterBits;
+  return Math.ceil(size / (clusterSize * (clusterSize / l2EntrySize(header))));
+}
+
+/**
+ * The header as it is stored: fixed part, extensions, backing file name.
+ * @throws BlockError `no-space` if it does not fit into a cluster.
+ */
+export function encodeHeader(header: Header): Uint8Array {
+  const v3 = header.version === 3;
+  const unknown = v3 ? header.unknownFields : new Uint8Array(0);
+  const fixed = new Uint8Array(v3 ? layout.WRITTEN_HEADER + unknown.length : layout.V2_HEADER);
+  if (v3) fixed.set(unknown, layout.WRITTEN_HEADER);
+  const pieces = [fixed, ...encodeExtensions(header)];
+  const name = header.backingFile === undefined ? new Uint8Array(0) : utf8Bytes(header.backingFile);
+  let nameOffset = 0;
+  if (header.backingFile !== undefined) {
+    nameOffset = pieces.reduce((sum, piece) => sum + piece.length, 0);
+    pieces.push(name);
+  }
+  const bytes = concatBytes(pieces);
+  if (bytes.length > 2 ** header.clusterBits) {
+    throw new BlockError('no-space', 'No space left on device');
+  }
+  writeFixed(bytes, header, nameOffset, name.length, fixed.length);
+  return bytes;
+}
+
+function writeFixed(bytes: Uint8Array, header: Header, nameOffset: number, nameLength: number, length: number): void {
+  const fields = bigEndian(bytes);
+  fields.setU32(0, layout.MAGIC);
+  fields.setU32(4, header.version);
+  fields.setU64(8, nameOffset);
+  fields.setU32(16, nameLength);
+  fields.setU32(20, header.clusterBits);
+  fields.setU64(24, header.virtualSize);
+  fields.setU32(32, header.cryptMethod);
+  fields.setU32(36, header.l1Entries);
+  fields.setU64(40, header.l1Offset);
+  fields.setU64(48, header.reftableOffset);
+  fields.setU32(56, header.reftableClusters);
+  fields.setU32(60, header.snapshotCount);
+  fields.setU64(64, header.snapshotsOffset);
+  if (header.version === 2) return;
+  fields.setU64(72, header.incompatible);
+  fields.setBig64(80, header.compatible);
+  fields.setBig64(88, header.autoclear);
+  fields.setU32(96, header.refcountOrder);
+  fields.setU32(100, length);
+  fields.setU8(104, header.compressionType);
+}
+
+function encodeExtensions(header: Header): Uint8Array[] {
+  const pieces: Uint8Array[] = [];
+  const add = (type: number, data: Uint8Array): void => {
+    const piece = new Uint8Array(8 + alignUp(data.length, 8));
+    const fields = bigEndian(piece);
+    fields.setU32(0, type);
+    fields.setU32(4, data.length);
+    fields.set(8, data);
+    pieces.push(piece);
+  };
+  if (header.backingFormat !== undefined) add(Extension.backingFormat, utf8Bytes(header.backingFormat));
+  if (header.dataFileName !== undefined) add(Extension.dataFile, utf8Bytes(header.dataFileName));
+  if (header.crypto) {
+    const data = bigEndian(new Uint8Array(16));
+    data.setU64(0, header.crypto.offset);
+    data.setU64(8, header.crypto.length);
+    add(Extension.crypto, data.bytes);
+  }
+  // Small clusters keep their room for the backing file name.
+  if (header.version === 3 && header.clusterBits >= layout.MIN_NAMED_CLUSTER_BITS)
+    add(Extension.featureNames, encodeFeatureNames());
+  if (header.bitmaps) {
+    const data = bigEndian(new Uint8Array(24));
+    data.setU32(0, header.bitmaps.count);
+    data.setU64(8, header.bitmaps.size);
+    data.setU64(16, header.bitmaps.offset);
+    add(Extension.bitmaps, data.bytes);
+  }
+  for (const { type, data } of header.extensions) add(type, data);
+  pieces.push(new Uint8Array(8));
+  return pieces;
+}
+
+/** True if the image keeps guest data in a file of its own. */
+export function hasDataFile(header: Header): boolean {
+  return (header.incompatible & Incompatible.dataFile) !== 0;
+}
+
+/** True if that file is to stay valid as a raw image. */
+export function isRawDataFile(header: Header): boolean {
+  return (header.autoclear & BigInt(Autoclear.rawData)) !== 0n;
+}

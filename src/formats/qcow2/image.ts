@@ -1,0 +1,156 @@
+/** State of an open qcow2 image; the other files of this folder are functions on it. */
+import type { MaybePromise } from '../../base/async.ts';
+import { BlockError } from '../../base/error.ts';
+import { MetadataCache } from '../../block/cache.ts';
+import type { OpenIntent } from '../../block/driver.ts';
+import type { Services } from '../../block/services.ts';
+import type { Storage } from '../../storage/storage.ts';
+import { Allocator } from './allocator.ts';
+import { type Geometry, geometryOf } from './geometry.ts';
+import { encodeHeader, type Header, isRawDataFile } from './header.ts';
+import { L1Table } from './l1.ts';
+import { Incompatible } from './layout.ts';
+import { Refcounts } from './refcount.ts';
+
+/** Bytes of L2 tables that are kept. */
+const L2_BUDGET = 33554432;
+
+/** Encryption of guest data; whole 512-byte sectors. */
+export interface ImageCipher {
+  /** Decodes in place. `hostOffset` is where the bytes are stored, `guestOffset` what they are. */
+  decrypt(bytes: Uint8Array, hostOffset: number, guestOffset: number): MaybePromise<void>;
+  /** Encoded bytes, in a new array or in place. */
+  encrypt(bytes: Uint8Array, hostOffset: number, guestOffset: number): MaybePromise<Uint8Array>;
+}
+
+/** Called with every guest range whose content changes, before it changes. */
+export type ChangeListener = (offset: number, length: number) => void;
+
+/** What {@link Qcow2Image} is made of. */
+export interface ImageParts {
+  readonly file: Storage;
+  /** Where guest data is: the external data file, or `file`. */
+  readonly data: Storage;
+  readonly header: Header;
+  /** Bytes of the stored header with extensions and names. */
+  readonly storedHeaderLength: number;
+  readonly filename: string;
+  readonly readOnly: boolean;
+  readonly intent: OpenIntent;
+  readonly services: Services;
+  warn(text: string): void;
+}
+
+/** One open qcow2 image. */
+export class Qcow2Image {
+  readonly file: Storage;
+  readonly data: Storage;
+  readonly header: Header;
+  readonly geometry: Geometry;
+  readonly l1: L1Table;
+  readonly l2: MetadataCache;
+  readonly refcounts: Refcounts;
+  readonly allocator: Allocator;
+  readonly filename: string;
+  readonly readOnly: boolean;
+  readonly intent: OpenIntent;
+  readonly services: Services;
+  readonly warn: (text: string) => void;
+  /** Set when the image is encrypted and a key was given. */
+  cipher: ImageCipher | undefined;
+  /** Persistent bitmaps listen here. */
+  readonly changeListeners: ChangeListener[] = [];
+  /** Guest data may have holes that the format does not know of (preallocated metadata). */
+  sparse = false;
+  /** Refcount updates may wait until the image is closed; the dirty bit says so. */
+  lazyRefcounts = false;
+  /** Freed clusters give their space back to the file. */
+  discardFreed = true;
+  /** Counts changes of guest content, to know when decoded data is stale. */
+  generation = 0;
+  /** Where lines about damage go; each is a full line of the real tool. */
+  reportDamage: (line: string) => void;
+  #damageReported = false;
+  #storedHeaderLength: number;
+
+  constructor(parts: ImageParts) {
+    this.file = parts.file;
+    this.data = parts.data;
+    this.header = parts.header;
+    this.filename = parts.filename;
+    this.readOnly = parts.readOnly;
+    this.intent = parts.intent;
+    this.services = parts.services;
+    this.warn = parts.warn;
+    this.reportDamage = parts.warn;
+    this.#storedHeaderLength = parts.storedHeaderLength;
+    this.geometry = geometryOf(parts.header);
+    this.refcounts = new Refcounts(this);
+    this.allocator = new Allocator(this);
+    this.l2 = new MetadataCache({ storage: this.file, tableSize: this.geometry.clusterSize, budget: L2_BUDGET });
+    this.l1 = new L1Table(this.file, parts.header.l1Offset, parts.header.l1Entries, this.l2);
+  }
+
+  /** Flushes guest data; what refers to it is written after. */
+  readonly dataBarrier = {
+    flush: async (): Promise<void> => {
+      await this.data.flush();
+      if (this.data !== this.file) await this.file.flush();
+    },
+  };
+
+  /** The external data file has to stay valid as a raw image. */
+  get rawData(): boolean {
+    return this.geometry.external && isRawDataFile(this.header);
+  }
+
+  /** Tells the listeners that guest bytes are going to change. */
+  markDirty(offset: number, length: number): void {
+    this.generation++;
+    for (const listener of this.changeListeners) listener(offset, length);
+  }
+
+  /** Writes the header as it is now, over the old one. */
+  async writeHeader(): Promise<void> {
+    const bytes = encodeHeader(this.header);
+    const padded = new Uint8Array(Math.max(bytes.length, this.#storedHeaderLength));
+    padded.set(bytes);
+    await this.file.write(0, padded);
+    this.#storedHeaderLength = bytes.length;
+  }
+
+  /** Sets or clears an incompatible feature bit, durably. */
+  async setIncompatible(bit: number, on: boolean): Promise<void> {
+    const flags = on ? this.header.incompatible | bit : this.header.incompatible & ~bit;
+    if (flags === this.header.incompatible) return;
+    this.header.incompatible = flags;
+    await this.writeHeader();
+    await this.file.flush();
+  }
+
+  /**
+   * Damage was found: says so once, marks an image that is open for writing, and gives the error to throw.
+   * @param what the real tool's description of the damage.
+   */
+  damaged(what: string): MaybePromise<BlockError> {
+    const error = new BlockError('io', 'Input/output error', { context: { file: this.filename } });
+    if (this.#damageReported) return error;
+    this.#damageReported = true;
+    if (this.readOnly || this.header.version < 3) {
+      this.reportDamage(`qcow2: Image is corrupt: ${what}; further non-fatal corruption events will be suppressed`);
+      return error;
+    }
+    this.reportDamage(`qcow2: Marking image as corrupt: ${what}; further corruption events will be suppressed`);
+    return this.setIncompatible(Incompatible.corrupt, true).then(() => error);
+  }
+
+  /** Throws what {@link damaged} gives. */
+  async failDamaged(what: string): Promise<never> {
+    throw await this.damaged(what);
+  }
+}
+
+/** A number in C's `%#x` notation. */
+export function hex(value: number): string {
+  return value === 0 ? '0' : `0x${value.toString(16)}`;
+}

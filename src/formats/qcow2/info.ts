@@ -1,0 +1,65 @@
+/** What `info` says about a qcow2 image. */
+import type { FormatInfo, InfoValue } from '../../block/driver.ts';
+import { isRawDataFile } from './header.ts';
+import type { Qcow2Image } from './image.ts';
+import { Compatible, Incompatible } from './layout.ts';
+
+/** Parts of the information that other files of this folder know. */
+export interface InfoParts {
+  /** Value of `bitmaps`; undefined: the image has none. */
+  readonly bitmaps?: InfoValue;
+  /** Value of `encrypt` for LUKS; undefined: only the format is known. */
+  readonly encrypt?: InfoValue;
+}
+
+/** Information of an open image. */
+export function infoOf(image: Qcow2Image, parts: InfoParts = {}): FormatInfo {
+  const { header } = image;
+  return {
+    clusterSize: image.geometry.clusterSize,
+    dirty: (header.incompatible & Incompatible.dirty) !== 0,
+    ...(header.cryptMethod === 0 ? {} : { encrypted: true }),
+    specific: { type: 'qcow2', data: header.version === 2 ? oldData(image, parts) : newData(image, parts) },
+  };
+}
+
+function encryptOf(image: Qcow2Image, parts: InfoParts): { [key: string]: InfoValue } {
+  switch (image.header.cryptMethod) {
+    case 0:
+      return {};
+    case 1:
+      return { encrypt: { format: 'aes' } };
+    default:
+      return { encrypt: parts.encrypt ?? { format: 'luks' } };
+  }
+}
+
+function compressionName(image: Qcow2Image): string {
+  return image.header.compressionType === 1 ? 'zstd' : 'zlib';
+}
+
+function oldData(image: Qcow2Image, parts: InfoParts): { [key: string]: InfoValue } {
+  return {
+    compat: '0.10',
+    'compression-type': compressionName(image),
+    'refcount-bits': image.refcounts.bits,
+    ...encryptOf(image, parts),
+  };
+}
+
+function newData(image: Qcow2Image, parts: InfoParts): { [key: string]: InfoValue } {
+  const { header } = image;
+  const external = image.geometry.external;
+  return {
+    compat: '1.1',
+    'compression-type': compressionName(image),
+    'lazy-refcounts': (header.compatible & BigInt(Compatible.lazyRefcounts)) !== 0n,
+    ...(parts.bitmaps === undefined ? {} : { bitmaps: parts.bitmaps }),
+    'refcount-bits': image.refcounts.bits,
+    ...encryptOf(image, parts),
+    ...(external && header.dataFileName !== undefined ? { 'data-file': header.dataFileName } : {}),
+    ...(external ? { 'data-file-raw': isRawDataFile(header) } : {}),
+    corrupt: (header.incompatible & Incompatible.corrupt) !== 0,
+    'extended-l2': image.geometry.extended,
+  };
+}

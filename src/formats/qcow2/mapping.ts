@@ -1,0 +1,126 @@
+/** Where guest bytes are: L1 and L2 tables to mappings. */
+import { type MaybePromise, andThen } from '../../base/async.ts';
+import type { Table } from '../../block/cache.ts';
+import type { Mapping } from '../../block/driver.ts';
+import { entryOffset, Kind, kindOf } from './geometry.ts';
+import { hex, type Qcow2Image } from './image.ts';
+import { SUBCLUSTERS } from './layout.ts';
+
+/** A run of guest bytes of one kind; with host space, at consecutive places. */
+class Run {
+  kind = -1;
+  length = 0;
+  host = 0;
+
+  /** Appends a piece; false if it does not continue the run. */
+  add(kind: number, host: number, length: number): boolean {
+    if (this.kind < 0) {
+      this.kind = kind;
+      this.host = host;
+    } else if (kind !== this.kind) {
+      return false;
+    } else if ((kind === Kind.data || kind === Kind.zeroAllocated) && host !== this.host + this.length) {
+      return false;
+    }
+    this.length += length;
+    return true;
+  }
+}
+
+/** The run of guest bytes at `offset`, at most `length` bytes, merged over clusters and L2 tables. */
+export function map(image: Qcow2Image, offset: number, length: number): MaybePromise<Mapping> {
+  return andThen(image.l1.view(), (l1) => follow(image, l1, offset, length, new Run()));
+}
+
+function follow(image: Qcow2Image, l1: DataView, start: number, length: number, run: Run): MaybePromise<Mapping> {
+  const { l2Coverage } = image.geometry;
+  while (run.length < length) {
+    const offset = start + run.length;
+    const index = Math.floor(offset / l2Coverage);
+    const l2Offset = index * 8 < l1.byteLength ? entryOffset(l1, index * 8) : 0;
+    if (l2Offset === 0) {
+      if (!run.add(Kind.unallocated, 0, l2Coverage - (offset % l2Coverage))) break;
+      continue;
+    }
+    const more = andThen(l2Table(image, index, l2Offset), (table) => {
+      const scanned = scan(image, table, offset, start + length, run);
+      return typeof scanned === 'boolean' ? scanned : scanned.then(() => false);
+    });
+    if (typeof more === 'boolean') {
+      if (!more) break;
+      continue;
+    }
+    return more.then((goOn) => (goOn ? follow(image, l1, start, length, run) : toMapping(image, run, length)));
+  }
+  return toMapping(image, run, length);
+}
+
+/** The L2 table at a place that an L1 entry names. */
+export function l2Table(image: Qcow2Image, l1Index: number, offset: number): MaybePromise<Table> {
+  if (offset % image.geometry.clusterSize !== 0) {
+    return image.failDamaged(`L2 table offset ${hex(offset)} unaligned (L1 index: ${hex(l1Index)})`);
+  }
+  return image.l2.get(offset);
+}
+
+/** Adds entries of one table to the run, from `offset` to `end`; false if the run ends before. */
+function scan(image: Qcow2Image, table: Table, offset: number, end: number, run: Run): boolean | Promise<never> {
+  const { geometry } = image;
+  const { clusterSize, entrySize, l2Coverage, subclusterSize, extended } = geometry;
+  const tableEnd = Math.min(end, offset - (offset % l2Coverage) + l2Coverage);
+  for (let at = offset; at < tableEnd; ) {
+    const inCluster = at % clusterSize;
+    const index = Math.floor((at % l2Coverage) / clusterSize);
+    const position = index * entrySize;
+    const sub = extended ? Math.floor(inCluster / subclusterSize) : 0;
+    const kind = kindOf(geometry, table.view, position, sub);
+    const host = entryOffset(table.view, position);
+    if (kind === Kind.invalid || (kind === Kind.data && host % clusterSize !== 0)) {
+      if (run.length > 0) return false;
+      return image.failDamaged(damageOf(image, table, index, kind, host));
+    }
+    const length =
+      extended && kind !== Kind.compressed
+        ? sameSubclusters(image, table, position, sub, kind) * subclusterSize - (inCluster % subclusterSize)
+        : clusterSize - inCluster;
+    if (!run.add(kind, host + inCluster, length)) return false;
+    at += length;
+  }
+  return true;
+}
+
+/** How many subclusters from `sub` on are of one kind. */
+function sameSubclusters(image: Qcow2Image, table: Table, position: number, sub: number, kind: number): number {
+  let count = 1;
+  while (sub + count < SUBCLUSTERS && kindOf(image.geometry, table.view, position, sub + count) === kind) count++;
+  return count;
+}
+
+function damageOf(image: Qcow2Image, table: Table, index: number, kind: number, host: number): string {
+  const place = `(L2 offset: ${hex(table.offset)}, L2 index: ${hex(index)})`;
+  if (kind === Kind.data) return `Cluster allocation offset ${hex(host)} unaligned ${place}`;
+  if (image.geometry.external && (table.view.getUint32(index * image.geometry.entrySize) & 0x40000000) !== 0) {
+    return `Compressed cluster entry found in image with external data file ${place}`;
+  }
+  if (!image.geometry.extended) return `Zero cluster entry found in pre-v3 image ${place}`;
+  return `Invalid cluster entry found  ${place}`;
+}
+
+function toMapping(image: Qcow2Image, run: Run, limit: number): Mapping {
+  const length = Math.min(run.length, limit);
+  switch (run.kind) {
+    case Kind.data:
+      if (image.header.cryptMethod !== 0) {
+        return { kind: 'special', length, compressed: false, encrypted: true, storage: image.data, offset: run.host };
+      }
+      return { kind: 'data', length, storage: image.data, offset: run.host, sparse: image.sparse };
+    case Kind.zeroAllocated:
+      return { kind: 'zero', length, storage: image.data, offset: run.host };
+    case Kind.zero:
+      return { kind: 'zero', length };
+    case Kind.compressed:
+      return { kind: 'special', length, compressed: true, encrypted: false };
+    default:
+      return { kind: 'unallocated', length };
+  }
+}

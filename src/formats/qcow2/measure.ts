@@ -1,0 +1,90 @@
+/** How large a new qcow2 image will be. */
+import { BlockError } from '../../base/error.ts';
+import { alignUp, divideUp } from '../../base/offset.ts';
+import type { Measurement, MeasureContext } from '../../block/driver.ts';
+import type { AnyOptionValues } from '../../options/table.ts';
+import { MAX_L1_BYTES } from './layout.ts';
+import { checkClusterSize, checkRefcountBits, l1EntriesOf } from './settings.ts';
+
+/** File sizes of a new image in bytes. */
+export async function measure(context: MeasureContext, options: AnyOptionValues): Promise<Measurement> {
+  const clusterSize = Number(options['cluster_size'] ?? 65536);
+  const extended = options['extended_l2'] === true;
+  checkClusterSize(clusterSize, extended);
+  const refcountBits = Number(options['refcount_bits'] ?? 16);
+  checkRefcountBits(refcountBits);
+  const compat = options['compat'];
+  if (refcountBits !== 16 && (compat === '0.10' || compat === 'v2')) {
+    throw new BlockError(
+      'invalid-argument',
+      'Different refcount widths than 16 bits require compatibility level 1.1 or above (use compat=1.1 or greater)',
+    );
+  }
+  const size = alignUp(context.virtualSize, clusterSize);
+  if (l1EntriesOf(size, clusterSize, extended) * 8 > MAX_L1_BYTES) {
+    throw new BlockError('too-large', 'The image size is too large (try using a larger cluster size)');
+  }
+  const preallocation = options['preallocation'];
+  const whole = preallocation === 'full' || preallocation === 'falloc';
+  const data = whole ? size : await dataBytes(context, clusterSize);
+  const metadata = metadataBytes(size, clusterSize, refcountBits, extended);
+  const bitmaps = await bitmapBytes(context, clusterSize);
+  return {
+    required: metadata + data,
+    fullyAllocated: metadata + size,
+    ...(bitmaps === undefined ? {} : { bitmaps }),
+  };
+}
+
+/** Bytes in clusters that hold some of the source's data. */
+async function dataBytes(context: MeasureContext, clusterSize: number): Promise<number> {
+  if (!context.source) return 0;
+  let total = 0;
+  let counted = 0;
+  for await (const { offset, length } of context.dataRuns()) {
+    const end = alignUp(offset + length, clusterSize);
+    const start = Math.max(counted, offset - (offset % clusterSize));
+    if (end > start) total += end - start;
+    counted = Math.max(counted, end);
+  }
+  return total;
+}
+
+/** Bytes of all tables of an image whose guest clusters are all allocated; what `create` preallocates. */
+export function metadataBytes(size: number, clusterSize: number, refcountBits: number, extended: boolean): number {
+  const entrySize = extended ? 16 : 8;
+  const l2Tables = divideUp(size * (entrySize / clusterSize), clusterSize);
+  const l1Bytes = alignUp(alignUp(l2Tables, clusterSize / 8) * 8, clusterSize);
+  const withoutRefcounts = clusterSize + l1Bytes + l2Tables * clusterSize;
+  return withoutRefcounts + refcountBytes(divideUp(withoutRefcounts + size, clusterSize), clusterSize, refcountBits);
+}
+
+/** Bytes of the refcount structures for so many clusters and for themselves. */
+function refcountBytes(clusters: number, clusterSize: number, refcountBits: number): number {
+  const perBlock = (clusterSize * 8) / refcountBits;
+  let blocks = 0;
+  let table = 0;
+  for (;;) {
+    const total = clusters + blocks + table;
+    const blocksNow = divideUp(total, perBlock);
+    const tableNow = divideUp(blocksNow * 8, clusterSize);
+    if (blocksNow === blocks && tableNow === table) return (blocks + table) * clusterSize;
+    blocks = blocksNow;
+    table = tableNow;
+  }
+}
+
+/** Bytes that copies of the source's persistent bitmaps take; undefined if there are none to copy from. */
+async function bitmapBytes(context: MeasureContext, clusterSize: number): Promise<number | undefined> {
+  const store = context.source?.image?.bitmaps;
+  if (!store) return undefined;
+  let total = 0;
+  let directory = 0;
+  for (const bitmap of await store.list()) {
+    const bits = divideUp(context.virtualSize, bitmap.granularity);
+    const clusters = divideUp(divideUp(bits, 8), clusterSize);
+    total += clusters * clusterSize + alignUp(clusters * 8, clusterSize);
+    directory += alignUp(24 + new TextEncoder().encode(bitmap.name).length, 8);
+  }
+  return total + alignUp(directory, clusterSize);
+}

@@ -1,0 +1,111 @@
+/** Opening a qcow2 image. */
+import { BlockError } from '../../base/error.ts';
+import type { OpenContext } from '../../block/driver.ts';
+import type { Storage } from '../../storage/storage.ts';
+import {
+  clusterSizeOf,
+  encodeHeader,
+  HEADER_PROBE,
+  hasDataFile,
+  type Header,
+  isRawDataFile,
+  parseHeader,
+} from './header.ts';
+import { Qcow2Image } from './image.ts';
+import { Autoclear, Compatible, Incompatible, KNOWN_AUTOCLEAR } from './layout.ts';
+
+/** Reads and checks the header of a file. */
+export async function readHeader(file: Storage): Promise<Header> {
+  const head = new Uint8Array(HEADER_PROBE);
+  await file.readPadded(0, head);
+  const clusterSize = clusterSizeOf(head);
+  const cluster = new Uint8Array(clusterSize);
+  await file.readPadded(0, cluster);
+  return parseHeader(cluster);
+}
+
+/** Opens an image: header, external data file, feature bits. Tables are read when they are needed. */
+export async function openQcow2(context: OpenContext): Promise<Qcow2Image> {
+  const header = await readHeader(context.file);
+  const storedHeaderLength = storedLength(header);
+  checkFeatures(header, context);
+  const data = await openDataFile(header, context);
+  const image = new Qcow2Image({
+    file: context.file,
+    data: data ?? context.file,
+    header,
+    storedHeaderLength,
+    filename: context.filename,
+    readOnly: context.readOnly,
+    intent: context.intent,
+    services: context.services,
+    warn: (text) => context.warn(text),
+  });
+  const lazy = context.options['lazy-refcounts'];
+  image.lazyRefcounts =
+    typeof lazy === 'boolean' ? lazy : (header.compatible & BigInt(Compatible.lazyRefcounts)) !== 0n;
+  image.discardFreed = context.options['pass-discard-snapshot'] !== false;
+  return image;
+}
+
+/** Bytes that the stored header takes, so that a shorter one leaves nothing of it behind. */
+function storedLength(header: Header): number {
+  try {
+    return encodeHeader(header).length;
+  } catch {
+    return 2 ** header.clusterBits;
+  }
+}
+
+function checkFeatures(header: Header, context: OpenContext): void {
+  const corrupt = (header.incompatible & Incompatible.corrupt) !== 0;
+  if (corrupt && !context.readOnly && context.intent === 'io') {
+    throw new BlockError('permission', 'qcow2: Image is corrupt; cannot be opened read/write');
+  }
+  if (header.reftableClusters === 0 && context.intent !== 'check') {
+    throw new BlockError('invalid-image', 'Image does not contain a reference count table');
+  }
+  if (header.cryptMethod === 2 && !header.crypto) {
+    throw new BlockError('invalid-image', 'Missing CRYPTO header for crypt method 2');
+  }
+  if (header.bitmaps && (header.autoclear & BigInt(Autoclear.bitmaps)) === 0n) {
+    if (header.version >= 3) {
+      context.warn(
+        'a program lacking bitmap support modified this file, so all bitmaps are now considered inconsistent\n' +
+          "Some clusters may be leaked, run 'qemu-img check -r' on the image file to fix.",
+      );
+    }
+    delete header.bitmaps;
+  }
+}
+
+async function openDataFile(header: Header, context: OpenContext): Promise<Storage | undefined> {
+  const wanted = context.options['data-file'] !== undefined;
+  if (!hasDataFile(header)) {
+    if (wanted) {
+      throw new BlockError('invalid-argument', "'data-file' can only be set for images with an external data file");
+    }
+    if (isRawDataFile(header) && context.intent !== 'info') {
+      throw new BlockError('invalid-image', 'data-file-raw requires a data file');
+    }
+    return undefined;
+  }
+  if (context.intent === 'info') return undefined;
+  const data = await context.openChild('data-file', header.dataFileName, { writable: !context.readOnly });
+  if (!data) throw new BlockError('invalid-argument', "'data-file' is required for this image");
+  return data;
+}
+
+/**
+ * Prepares an image for changes: autoclear features that nothing here keeps up to date are dropped.
+ * Bitmaps are kept only if something listens to the changes.
+ */
+export async function prepareForWriting(image: Qcow2Image): Promise<void> {
+  const { header } = image;
+  let kept = header.autoclear & BigInt(KNOWN_AUTOCLEAR);
+  if (header.bitmaps && image.changeListeners.length === 0) kept &= ~BigInt(Autoclear.bitmaps);
+  if (header.autoclear === kept) return;
+  header.autoclear = kept;
+  await image.writeHeader();
+  await image.file.flush();
+}

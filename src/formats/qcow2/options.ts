@@ -1,0 +1,47 @@
+/** Option tables of the qcow2 driver. */
+import type { OptionTable } from '../../options/table.ts';
+
+/** Options of `create -o`, in the order in which the real tool repeats them. */
+export const createOptions: OptionTable = {
+  encryption: { kind: 'bool', help: "Encrypt with format 'aes' (deprecated, use encrypt.format=aes)" },
+  'encrypt.format': { kind: 'string', help: "Encryption of the image: 'aes' or 'luks'" },
+  'encrypt.key-secret': { kind: 'string', help: 'Id of the secret with the AES key or the LUKS passphrase' },
+  'encrypt.cipher-alg': { kind: 'string', help: 'Cipher' },
+  'encrypt.cipher-mode': { kind: 'string', help: 'Cipher mode' },
+  'encrypt.ivgen-alg': { kind: 'string', help: 'How initialisation vectors are made' },
+  'encrypt.ivgen-hash-alg': { kind: 'string', help: 'Hash used to make initialisation vectors' },
+  'encrypt.hash-alg': { kind: 'string', help: 'Hash of the key derivation' },
+  'encrypt.iter-time': { kind: 'number', help: 'Milliseconds that one key derivation should take' },
+  cluster_size: { kind: 'size', help: 'Bytes in a cluster, a power of two from 512 to 2M', default: 65536 },
+  extended_l2: { kind: 'bool', help: 'L2 entries that describe subclusters', default: false },
+  preallocation: { kind: 'string', help: 'What is reserved ahead: off, metadata, falloc or full' },
+  compression_type: { kind: 'string', help: 'Compression of compressed clusters: zlib or zstd', default: 'zlib' },
+  keep_data_file: { kind: 'bool', help: 'The external data file exists already and keeps its content' },
+  size: { kind: 'size', help: 'Size of the virtual disk' },
+  compat: { kind: 'string', help: 'Format version: v2 (0.10) or v3 (1.1)' },
+  backing_file: { kind: 'string', help: 'Name of the backing image' },
+  backing_fmt: { kind: 'string', help: 'Format of the backing image' },
+  data_file: { kind: 'string', help: 'Name of an external file for guest data' },
+  data_file_raw: { kind: 'bool', help: 'Keep the external data file valid as a raw image' },
+  lazy_refcounts: { kind: 'bool', help: 'Write reference counts late', default: false },
+  refcount_bits: { kind: 'number', help: 'Bits of a reference count, a power of two from 1 to 64', default: 16 },
+};
+
+/** Runtime options. */
+export const openOptions: OptionTable = {
+  'lazy-refcounts': { kind: 'bool', help: 'Write reference counts late' },
+  'pass-discard-request': { kind: 'bool', help: 'Give discarded space back to the file' },
+  'pass-discard-snapshot': { kind: 'bool', help: 'Give the space of deleted snapshots back to the file' },
+  'pass-discard-other': { kind: 'bool', help: 'Give other freed space back to the file' },
+  'discard-no-unref': { kind: 'bool', help: 'Keep discarded clusters reserved' },
+  'overlap-check': { kind: 'string', help: 'Metadata that writes are checked against' },
+  'overlap-check.template': { kind: 'string', help: 'Metadata that writes are checked against' },
+  'cache-size': { kind: 'size', help: 'Bytes of cached metadata' },
+  'l2-cache-size': { kind: 'size', help: 'Bytes of cached L2 tables' },
+  'l2-cache-entry-size': { kind: 'size', help: 'Bytes of a cache entry' },
+  'refcount-cache-size': { kind: 'size', help: 'Bytes of cached refcount blocks' },
+  'cache-clean-interval': { kind: 'number', help: 'Seconds after which unused cache entries are dropped' },
+  'encrypt.format': { kind: 'string', help: 'Encryption of the image' },
+  'encrypt.key-secret': { kind: 'string', help: 'Id of the secret with the key or passphrase' },
+  'data-file': { kind: 'string', help: 'External data file' },
+};

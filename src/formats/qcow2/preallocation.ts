@@ -1,0 +1,94 @@
+/** Allocating guest clusters without data, and recognising images that were made so. */
+import { alignDown, divideUp } from '../../base/offset.ts';
+import type { Preallocation } from '../../storage/storage.ts';
+import { setEntry } from './geometry.ts';
+import type { Qcow2Image } from './image.ts';
+import { getRefcount } from './refcount.ts';
+import { entryPosition, writableL2 } from './write.ts';
+
+/** Clusters allocated at a time. */
+const PIECE = 65536;
+/** Refcount blocks that are looked at to recognise preallocated metadata. */
+const MAX_BLOCKS = 4096;
+
+/**
+ * Allocates the unallocated guest clusters of a range. With subclusters they stay marked as unallocated, so that a
+ * backing image still shows through.
+ * @param mode how the space itself is reserved; `metadata` leaves it to the file system.
+ */
+export async function preallocate(image: Qcow2Image, start: number, end: number, mode: Preallocation): Promise<void> {
+  const { clusterSize, external } = image.geometry;
+
+  let last = 0;
+  for (let guest = alignDown(start, clusterSize); guest < end; ) {
+    const [count, host] = await allocateRun(image, guest, end);
+    if (host !== undefined) last = Math.max(last, host + count * clusterSize);
+    guest += count * clusterSize;
+  }
+  if (external) {
+    if (mode === 'falloc' || mode === 'full') await reserve(image, start, end, mode);
+    else if (image.data.size() < end) await image.data.truncate(end);
+    return;
+  }
+  if (last > image.file.size()) await image.file.truncate(last, mode === 'metadata' ? 'off' : mode);
+}
+
+async function reserve(image: Qcow2Image, start: number, end: number, mode: Preallocation): Promise<void> {
+  // The area has to be new for the storage to reserve it.
+  await image.data.truncate(start);
+  await image.data.truncate(end, mode);
+}
+
+/** Allocates clusters from `guest` on within one L2 table; returns how many were passed, and where new ones are. */
+async function allocateRun(image: Qcow2Image, guest: number, end: number): Promise<[count: number, host?: number]> {
+  const { clusterSize, l2Coverage, external, extended } = image.geometry;
+  const stop = Math.min(end, alignDown(guest, l2Coverage) + l2Coverage);
+  const wanted = Math.min(PIECE, divideUp(stop - guest, clusterSize));
+  let table = await writableL2(image, guest);
+  const isFree = (cluster: number): boolean => {
+    const at = entryPosition(image, guest + cluster * clusterSize);
+    return table.view.getUint32(at) === 0 && table.view.getUint32(at + 4) === 0;
+  };
+  const free = isFree(0);
+  let count = 1;
+  while (count < wanted && isFree(count) === free) count++;
+  if (!free) return [count];
+  const host = external ? guest : await image.allocator.allocate(count);
+  table = await writableL2(image, guest);
+  for (let i = 0; i < count; i++) {
+    const at = entryPosition(image, guest + i * clusterSize);
+    setEntry(table.view, at, host + i * clusterSize, true);
+    if (extended) {
+      table.view.setUint32(at + 8, 0);
+      table.view.setUint32(at + 12, 0);
+    }
+  }
+  image.l2.markDirty(table);
+  return external ? [count] : [count, host];
+}
+
+/**
+ * True if guest clusters are allocated that the file system holds no data for: then holes of the file mean zeroes.
+ * More than a tenth of the clusters in use have to be holes.
+ */
+export async function metadataOnly(image: Qcow2Image): Promise<boolean> {
+  if (image.geometry.external) return false;
+  const { clusterSize } = image.geometry;
+  const size = image.file.size();
+  const stored = await image.file.allocatedSize();
+  if (stored === undefined || stored >= size * 0.9) return false;
+  const { refcounts } = image;
+  const blocks = divideUp(divideUp(size, clusterSize), refcounts.perBlock);
+  if (blocks > MAX_BLOCKS) return false;
+  let used = 0;
+  try {
+    for (let index = 0; index < blocks; index++) {
+      const block = await refcounts.block(index);
+      if (!block) continue;
+      for (let i = 0; i < refcounts.perBlock; i++) if (getRefcount(block.view, refcounts.bits, i) !== 0) used++;
+    }
+  } catch {
+    return false;
+  }
+  return stored < used * clusterSize * 0.9;
+}

@@ -1,0 +1,281 @@
+/** Refcount table and blocks: how often each host cluster is referenced. */
+import { isPromise, type MaybePromise, andThen } from '../../base/async.ts';
+import { BlockError } from '../../base/error.ts';
+import { divideUp } from '../../base/offset.ts';
+import { type Flushable, MetadataCache, type Table } from '../../block/cache.ts';
+import { setEntry } from './geometry.ts';
+import { hex, type Qcow2Image } from './image.ts';
+import { MAX_REFTABLE_BYTES, TWO32 } from './layout.ts';
+
+/** Bytes of refcount blocks that are kept. */
+const BLOCK_BUDGET = 8388608;
+
+/** The refcount entry `index` of a block with entries of `bits` bits. Wide entries lose precision above 2^53. */
+export function getRefcount(view: DataView, bits: number, index: number): number {
+  switch (bits) {
+    case 8:
+      return view.getUint8(index);
+    case 16:
+      return view.getUint16(index * 2);
+    case 32:
+      return view.getUint32(index * 4);
+    case 64:
+      return view.getUint32(index * 8) * TWO32 + view.getUint32(index * 8 + 4);
+    default: {
+      // Below eight bits the first entry is in the least significant bits of its byte.
+      const bit = index * bits;
+      return (view.getUint8(bit >>> 3) >>> (bit & 7)) & (2 ** bits - 1);
+    }
+  }
+}
+
+/** Stores a refcount entry; `value` has to fit. */
+export function setRefcount(view: DataView, bits: number, index: number, value: number): void {
+  switch (bits) {
+    case 8:
+      return view.setUint8(index, value);
+    case 16:
+      return view.setUint16(index * 2, value);
+    case 32:
+      return view.setUint32(index * 4, value);
+    case 64:
+      view.setUint32(index * 8, Math.floor(value / TWO32));
+      return view.setUint32(index * 8 + 4, value % TWO32);
+    default: {
+      const bit = index * bits;
+      const mask = (2 ** bits - 1) << (bit & 7);
+      view.setUint8(bit >>> 3, (view.getUint8(bit >>> 3) & ~mask) | (value << (bit & 7)));
+    }
+  }
+}
+
+/** The refcounts of an image. */
+export class Refcounts implements Flushable {
+  readonly #image: Qcow2Image;
+  /** Bits of an entry. */
+  readonly bits: number;
+  /** Entries in a block. */
+  readonly perBlock: number;
+  /** Largest refcount that can be stored. */
+  readonly max: number;
+  readonly cache: MetadataCache;
+  #table: DataView | undefined;
+  #tableDirty = false;
+
+  constructor(image: Qcow2Image) {
+    const { clusterSize } = image.geometry;
+    this.#image = image;
+    this.bits = 2 ** image.header.refcountOrder;
+    this.perBlock = (clusterSize * 8) / this.bits;
+    this.max = Math.min(2 ** this.bits - 1, Number.MAX_SAFE_INTEGER);
+    this.cache = new MetadataCache({ storage: image.file, tableSize: clusterSize, budget: BLOCK_BUDGET });
+  }
+
+  /** The refcount table, 8 bytes an entry; loaded at the first call. */
+  table(): MaybePromise<DataView> {
+    if (this.#table) return this.#table;
+    const { reftableOffset, reftableClusters } = this.#image.header;
+    const bytes = new Uint8Array(reftableClusters * this.#image.geometry.clusterSize);
+    return andThen(this.#image.file.readPadded(reftableOffset, bytes), () => {
+      this.#table ??= new DataView(bytes.buffer);
+      return this.#table;
+    });
+  }
+
+  /** Puts another table in place, which is on the disk already. */
+  replaceTable(bytes: Uint8Array): void {
+    this.#table = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    this.#tableDirty = false;
+  }
+
+  /** Offset of a refcount block; 0 if there is none. */
+  blockOffset(index: number): MaybePromise<number> {
+    return andThen(this.table(), (table) => {
+      if (index * 8 >= table.byteLength) return 0;
+      return table.getUint32(index * 8) * TWO32 + ((table.getUint32(index * 8 + 4) & 0xfffffe00) >>> 0);
+    });
+  }
+
+  /** A refcount block; undefined if there is none. */
+  block(index: number): MaybePromise<Table | undefined> {
+    return andThen(this.blockOffset(index), (offset): MaybePromise<Table | undefined> => {
+      if (offset === 0) return undefined;
+      if (offset % this.#image.geometry.clusterSize !== 0) {
+        return this.#image.failDamaged(`Refblock offset ${hex(offset)} unaligned (reftable index: ${hex(index)})`);
+      }
+      return this.cache.get(offset);
+    });
+  }
+
+  /** Refcount of a cluster. */
+  get(cluster: number): MaybePromise<number> {
+    return andThen(this.block(Math.floor(cluster / this.perBlock)), (block) =>
+      block ? getRefcount(block.view, this.bits, cluster % this.perBlock) : 0,
+    );
+  }
+
+  /** Sets the refcount of one cluster whose block exists. */
+  async set(cluster: number, value: number): Promise<void> {
+    const block = await this.block(Math.floor(cluster / this.perBlock));
+    if (!block) throw new BlockError('internal', `no refcount block for cluster ${cluster}`);
+    setRefcount(block.view, this.bits, cluster % this.perBlock, value);
+    this.cache.markDirty(block);
+  }
+
+  /** Counts `count` clusters from `first` on up by one. Their blocks exist. */
+  async increment(first: number, count: number): Promise<void> {
+    await this.#each(first, count, (block, index) => {
+      const value = getRefcount(block.view, this.bits, index);
+      if (value >= this.max) throw new BlockError('invalid-argument', 'Invalid argument');
+      setRefcount(block.view, this.bits, index, value + 1);
+    });
+  }
+
+  /** Counts clusters down by one; calls `freed` with each that is free then. Counts that are 0 stay so. */
+  async decrement(first: number, count: number, freed: (cluster: number) => void): Promise<void> {
+    await this.#each(first, count, (block, index, cluster) => {
+      const value = getRefcount(block.view, this.bits, index);
+      if (value === 0) return;
+      setRefcount(block.view, this.bits, index, value - 1);
+      if (value === 1) freed(cluster);
+    });
+  }
+
+  async #each(
+    first: number,
+    count: number,
+    visit: (block: Table, index: number, cluster: number) => void,
+  ): Promise<void> {
+    const end = first + count;
+    for (let cluster = first; cluster < end; ) {
+      const found = this.block(Math.floor(cluster / this.perBlock));
+      const block = isPromise(found) ? await found : found;
+      const stop = Math.min(end, cluster - (cluster % this.perBlock) + this.perBlock);
+      if (block) {
+        this.cache.markDirty(block);
+        for (; cluster < stop; cluster++) visit(block, cluster % this.perBlock, cluster);
+      }
+      cluster = stop;
+    }
+  }
+
+  /** Number of free clusters from `cluster` on, up to `limit`; 0 if it is in use. */
+  async freeRun(cluster: number, limit: number): Promise<number> {
+    let count = 0;
+    while (count < limit) {
+      const at = cluster + count;
+      const block = await this.block(Math.floor(at / this.perBlock));
+      const inBlock = at % this.perBlock;
+      const room = Math.min(limit - count, this.perBlock - inBlock);
+      if (!block) {
+        count += room;
+        continue;
+      }
+      let free = 0;
+      while (free < room && getRefcount(block.view, this.bits, inBlock + free) === 0) free++;
+      count += free;
+      if (free < room) break;
+    }
+    return count;
+  }
+
+  /** The first free cluster at or after `cluster`. */
+  async firstFree(cluster: number): Promise<number> {
+    for (let at = cluster; ; ) {
+      const block = await this.block(Math.floor(at / this.perBlock));
+      if (!block) return at;
+      const inBlock = at % this.perBlock;
+      let used = 0;
+      while (inBlock + used < this.perBlock && getRefcount(block.view, this.bits, inBlock + used) !== 0) used++;
+      at += used;
+      if (inBlock + used < this.perBlock) return at;
+    }
+  }
+
+  /**
+   * Makes sure that the refcount block that describes `cluster` is there.
+   * @param behind new blocks are put into free clusters from here on.
+   */
+  async ensureBlock(cluster: number, behind: number): Promise<void> {
+    const index = Math.floor(cluster / this.perBlock);
+    if ((await this.blockOffset(index)) !== 0) return;
+    const place = await this.firstFree(behind);
+    const describing = Math.floor(place / this.perBlock);
+    const table = await this.table();
+    if (Math.max(index, describing) * 8 >= table.byteLength) {
+      await this.#growTable(index, behind);
+      return this.ensureBlock(cluster, behind);
+    }
+    const offset = place * this.#image.geometry.clusterSize;
+    await this.#image.allocator.checkPlace(place, 1);
+    if (describing !== index) {
+      await this.ensureBlock(place, place + 1);
+      await this.increment(place, 1);
+    }
+    const block = await this.cache.create(offset);
+    if (describing === index) setRefcount(block.view, this.bits, place % this.perBlock, 1);
+    this.#setBlock(await this.table(), index, offset);
+  }
+
+  #setBlock(table: DataView, index: number, offset: number): void {
+    setEntry(table, index * 8, offset, false);
+    this.#tableDirty = true;
+  }
+
+  /**
+   * Moves the refcount table to a larger place: behind everything that the old one can describe, with the blocks that
+   * describe the new place in front of it. The header names it only when all of it is on the disk.
+   */
+  async #growTable(index: number, behind: number): Promise<void> {
+    const image = this.#image;
+    const { clusterSize } = image.geometry;
+    const old = await this.table();
+    const oldEntries = old.byteLength / 8;
+    const first = Math.max(oldEntries * this.perBlock, behind);
+    const firstIndex = Math.floor(first / this.perBlock);
+    const wanted = Math.max(index + 2, firstIndex + 2, Math.ceil(oldEntries * 1.5));
+    let blocks = 1;
+    let tableClusters = 0;
+    for (;;) {
+      tableClusters = divideUp(Math.max(wanted, firstIndex + blocks) * 8, clusterSize);
+      const last = Math.floor((first + blocks + tableClusters - 1) / this.perBlock);
+      if (last - firstIndex + 1 <= blocks) break;
+      blocks = last - firstIndex + 1;
+    }
+    if (tableClusters * clusterSize > MAX_REFTABLE_BYTES) throw new BlockError('too-large', 'File too large');
+    await this.flush();
+    const bytes = new Uint8Array((blocks + tableClusters) * clusterSize);
+    for (let i = 0; i < blocks + tableClusters; i++) {
+      const at = (first % this.perBlock) + i;
+      const inBlock = at % this.perBlock;
+      setRefcount(new DataView(bytes.buffer, Math.floor(at / this.perBlock) * clusterSize), this.bits, inBlock, 1);
+    }
+    const table = new DataView(bytes.buffer, blocks * clusterSize);
+    bytes.set(new Uint8Array(old.buffer, old.byteOffset, old.byteLength), blocks * clusterSize);
+    for (let i = 0; i < blocks; i++) setEntry(table, (firstIndex + i) * 8, (first + i) * clusterSize, false);
+    await image.file.write(first * clusterSize, bytes);
+    await image.file.flush();
+    const { reftableOffset, reftableClusters } = image.header;
+    image.header.reftableOffset = (first + blocks) * clusterSize;
+    image.header.reftableClusters = tableClusters;
+    await image.writeHeader();
+    await image.file.flush();
+    this.replaceTable(bytes.slice(blocks * clusterSize));
+    image.allocator.release(reftableOffset / clusterSize, reftableClusters);
+  }
+
+  /** Writes blocks, then the table, and makes them durable. */
+  async flush(): Promise<void> {
+    await this.cache.flush();
+    if (!this.#tableDirty || !this.#table) return;
+    this.#tableDirty = false;
+    try {
+      const bytes = new Uint8Array(this.#table.buffer, this.#table.byteOffset, this.#table.byteLength).slice();
+      await this.#image.file.write(this.#image.header.reftableOffset, bytes);
+    } catch (error) {
+      this.#tableDirty = true;
+      throw error;
+    }
+    await this.#image.file.flush();
+  }
+}

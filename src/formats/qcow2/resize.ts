@@ -1,0 +1,111 @@
+/** Changing the guest-visible size. */
+import { BlockError } from '../../base/error.ts';
+import { alignDown, alignUp, divideUp } from '../../base/offset.ts';
+import type { Preallocation } from '../../storage/storage.ts';
+import { flushImage } from './flush.ts';
+import { entryOffset } from './geometry.ts';
+import { l1EntriesFor } from './header.ts';
+import type { Qcow2Image } from './image.ts';
+import { MAX_L1_BYTES } from './layout.ts';
+import { preallocate } from './preallocation.ts';
+import { clear } from './zero.ts';
+
+/** Grows or shrinks the image to `size` bytes. */
+export async function resize(image: Qcow2Image, size: number, preallocation: Preallocation): Promise<void> {
+  const { header } = image;
+  const before = header.virtualSize;
+  if (size % 512 !== 0) throw new BlockError('invalid-argument', 'The new size must be a multiple of 512');
+  if (header.version < 3 && header.snapshotCount > 0) {
+    throw new BlockError('unsupported', "Can't resize a v2 image which has snapshots");
+  }
+  if (size < before) {
+    if (preallocation !== 'off') {
+      throw new BlockError('invalid-argument', `Preallocation can't be used for shrinking an image`);
+    }
+    return shrink(image, size);
+  }
+  await grow(image, before, size, preallocation);
+}
+
+async function shrink(image: Qcow2Image, size: number): Promise<void> {
+  const { header } = image;
+  const before = header.virtualSize;
+  const { clusterSize, l2Coverage, external } = image.geometry;
+  await flushImage(image);
+  // The smaller size first: whatever is interrupted later is only leaked.
+  header.virtualSize = size;
+  await image.writeHeader();
+  await image.file.flush();
+  await clear(image, alignUp(size, clusterSize), before - alignUp(size, clusterSize), 'drop');
+  await dropTables(image, divideUp(size, l2Coverage));
+  await flushImage(image);
+  if (external) {
+    await image.data.truncate(size);
+    return;
+  }
+  await cutTail(image);
+}
+
+/** Gives up the L2 tables from an index on; their entries are empty. */
+async function dropTables(image: Qcow2Image, from: number): Promise<void> {
+  const l1 = await image.l1.view();
+  await image.l2.flush();
+  for (let index = from; index < image.l1.entries; index++) {
+    const offset = entryOffset(l1, index * 8);
+    if (offset === 0) continue;
+    l1.setUint32(index * 8, 0);
+    l1.setUint32(index * 8 + 4, 0);
+    image.l1.markDirty(index);
+    image.l2.forget(offset);
+    if (offset % image.geometry.clusterSize === 0) image.allocator.release(offset / image.geometry.clusterSize, 1);
+  }
+}
+
+/** Cuts the file behind the last cluster in use. */
+async function cutTail(image: Qcow2Image): Promise<void> {
+  const { clusterSize } = image.geometry;
+  const { perBlock } = image.refcounts;
+  let clusters = divideUp(image.file.size(), clusterSize);
+  while (clusters > 1) {
+    const block = await image.refcounts.block(Math.floor((clusters - 1) / perBlock));
+    if (!block) clusters = alignDown(clusters - 1, perBlock);
+    else if ((await image.refcounts.get(clusters - 1)) === 0) clusters--;
+    else break;
+  }
+  if (clusters >= 1 && clusters * clusterSize < image.file.size()) await image.file.truncate(clusters * clusterSize);
+}
+
+async function grow(image: Qcow2Image, before: number, size: number, preallocation: Preallocation): Promise<void> {
+  const { header } = image;
+  const entries = l1EntriesFor(size, header);
+  if (entries * 8 > MAX_L1_BYTES) throw new BlockError('too-large', 'Failed to grow the L1 table: File too large');
+  if (entries > header.l1Entries) await growL1(image, entries);
+  if (image.geometry.external && preallocation === 'off' && image.data.size() < size) await image.data.truncate(size);
+  if (preallocation !== 'off') await preallocate(image, before, size, preallocation);
+  else if (image.rawData) await preallocate(image, before, size, 'metadata');
+  await flushImage(image);
+  header.virtualSize = size;
+  await image.writeHeader();
+  await image.file.flush();
+}
+
+/** Puts a longer L1 table into new clusters; the header names it when it is on the disk. */
+export async function growL1(image: Qcow2Image, entries: number): Promise<void> {
+  const { header } = image;
+  const { clusterSize } = image.geometry;
+  await flushImage(image);
+  const old = await image.l1.view();
+  const bytes = new Uint8Array(entries * 8);
+  bytes.set(new Uint8Array(old.buffer, 0, header.l1Entries * 8));
+  const offset = await image.allocator.allocate(divideUp(bytes.length, clusterSize));
+  await image.file.write(offset, bytes);
+  await image.refcounts.flush();
+  await image.file.flush();
+  const { l1Offset, l1Entries } = header;
+  header.l1Offset = offset;
+  header.l1Entries = entries;
+  await image.writeHeader();
+  await image.file.flush();
+  image.l1.replace(offset, entries, bytes);
+  if (l1Offset !== 0) image.allocator.release(l1Offset / clusterSize, divideUp(l1Entries * 8, clusterSize));
+}

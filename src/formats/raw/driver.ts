@@ -1,0 +1,148 @@
+/** Raw images: the bytes of the storage as they are, or a window of them. */
+import { BlockError } from '../../base/error.ts';
+import type {
+  Allocation,
+  CreateContext,
+  FormatDriver,
+  FormatInfo,
+  ImageDriver,
+  Mapping,
+  Measurement,
+  MeasureContext,
+  OpenContext,
+} from '../../block/driver.ts';
+import type { MaybePromise } from '../../base/async.ts';
+import { alignUp, MAX_SIZE } from '../../base/offset.ts';
+import type { AnyOptionValues, OptionTable } from '../../options/table.ts';
+import type { Preallocation, Storage, ZeroFlags } from '../../storage/storage.ts';
+
+const openOptions = {
+  offset: { kind: 'size', help: 'First byte of the storage that belongs to the image' },
+  size: { kind: 'size', help: 'Bytes of the storage that belong to the image' },
+} as const satisfies OptionTable;
+
+const createOptions = {
+  size: { kind: 'size', help: 'Size of the virtual disk' },
+} as const satisfies OptionTable;
+
+/** An open raw image. */
+class RawImage implements ImageDriver {
+  readonly #file: Storage;
+  readonly #offset: number;
+  /** Fixed by an option; undefined: up to the end of the storage. */
+  readonly #size: number | undefined;
+  readonly #windowed: boolean;
+
+  constructor(file: Storage, offset: number, size: number | undefined, windowed: boolean) {
+    this.#file = file;
+    this.#offset = offset;
+    this.#size = size;
+    this.#windowed = windowed;
+  }
+
+  get virtualSize(): number {
+    return this.#size ?? alignUp(Math.max(0, this.#file.size() - this.#offset), 512);
+  }
+
+  get limits(): ImageDriver['limits'] & object {
+    return this.#file.limits;
+  }
+
+  map(offset: number, length: number): Mapping {
+    return { kind: 'data', length, storage: this.#file, offset: this.#offset + offset, sparse: true };
+  }
+
+  allocate(offset: number, length: number): Allocation {
+    return { start: offset, length, storage: this.#file, offset: this.#offset + offset, fresh: false };
+  }
+
+  writeZeroes(offset: number, length: number, flags: ZeroFlags): MaybePromise<void> {
+    return this.#file.writeZeroes(this.#offset + offset, length, flags);
+  }
+
+  discard(offset: number, length: number): MaybePromise<void> {
+    return this.#file.discard(this.#offset + offset, length);
+  }
+
+  async resize(size: number, preallocation: Preallocation): Promise<void> {
+    if (this.#size !== undefined) throw new BlockError('unsupported', 'Cannot resize fixed-size raw disks');
+    if (size > MAX_SIZE - this.#offset)
+      throw new BlockError('invalid-argument', 'Disk size too large for the chosen offset');
+    await this.#file.truncate(this.#offset + size, preallocation);
+  }
+
+  flush(): MaybePromise<void> {
+    return this.#file.flush();
+  }
+
+  close(): void {}
+
+  info(): FormatInfo {
+    return {};
+  }
+
+  allocatedSize(): MaybePromise<number | undefined> {
+    return this.#file.allocatedSize();
+  }
+
+  /** The image is a part of its storage only. */
+  get windowed(): boolean {
+    return this.#windowed;
+  }
+}
+
+async function open(context: OpenContext): Promise<ImageDriver> {
+  const offset = Number(context.options['offset'] ?? 0);
+  const size = context.options['size'] === undefined ? undefined : Number(context.options['size']);
+  const real = context.file.size();
+  if (real < offset) {
+    throw new BlockError(
+      'invalid-argument',
+      `Offset (${offset}) cannot be greater than size of the containing file (${real})`,
+    );
+  }
+  if (size !== undefined && real - offset < size) {
+    throw new BlockError(
+      'invalid-argument',
+      `The sum of offset (${offset}) and size (${size}) has to be smaller or equal to the  actual size of the ` +
+        `containing file (${real})`,
+    );
+  }
+  if (size !== undefined && size % 512 !== 0) {
+    throw new BlockError('invalid-argument', 'Specified size is not multiple of 512');
+  }
+  return new RawImage(context.file, offset, size, offset !== 0 || size !== undefined);
+}
+
+async function create(context: CreateContext, options: AnyOptionValues): Promise<void> {
+  const size = alignUp(Number(options['size'] ?? 0), 512);
+  const preallocation = options['preallocation'];
+  if (preallocation === undefined || preallocation === 'off') {
+    if (context.file.size() !== size) await context.file.truncate(size);
+    return;
+  }
+  if (preallocation !== 'falloc' && preallocation !== 'full') {
+    const text =
+      preallocation === 'metadata'
+        ? 'Unsupported preallocation mode: metadata'
+        : `invalid parameter value: ${String(preallocation)}`;
+    throw new BlockError('invalid-argument', text);
+  }
+  if (context.file.size() !== size) await context.file.truncate(size, preallocation);
+}
+
+async function measure(context: MeasureContext, _options: AnyOptionValues): Promise<Measurement> {
+  const size = alignUp(context.virtualSize, 512);
+  return { required: size, fullyAllocated: size };
+}
+
+/** The raw format: what every storage is when no other format fits. */
+export const raw: FormatDriver = {
+  name: 'raw',
+  probe: () => 1,
+  openOptions,
+  createOptions,
+  open,
+  create,
+  measure,
+};

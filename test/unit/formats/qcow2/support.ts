@@ -1,0 +1,102 @@
+/** Opening and creating qcow2 images over any storage, for tests. */
+import type { CreateContext, OpenContext } from '../../../../src/block/driver.ts';
+import { ImageNode } from '../../../../src/block/node.ts';
+import type { Services } from '../../../../src/block/services.ts';
+import type { CodecPort, DecompressPiece } from '../../../../src/codec/codec.ts';
+import type { Qcow2Driver } from '../../../../src/formats/qcow2/driver.ts';
+import { qcow2 } from '../../../../src/formats/qcow2/driver.ts';
+import type { AnyOptionValues } from '../../../../src/options/table.ts';
+import { memoryStorage } from '../../../../src/storage/memory.ts';
+import type { Storage } from '../../../../src/storage/storage.ts';
+import { BlockError } from '../../../../src/base/error.ts';
+import { deflateRawSync, inflateRawSync } from 'node:zlib';
+
+function decompress(input: Uint8Array, into: Uint8Array): number {
+  try {
+    const bytes = inflateRawSync(input);
+    into.set(bytes.subarray(0, into.length));
+    return Math.min(bytes.length, into.length);
+  } catch (cause) {
+    throw new BlockError('io', 'Input/output error', { cause });
+  }
+}
+
+/** Raw deflate only. */
+export const codec: CodecPort = {
+  decompress: (_how, input, into) => decompress(input, into),
+  decompressBatch: async (_how, pieces: readonly DecompressPiece[]) =>
+    pieces.map(({ input, output }) => decompress(input, output)),
+  compressBatch: async (_how, input, unit, limit) => {
+    const results: (Uint8Array | undefined)[] = [];
+    for (let at = 0; at < input.length; at += unit) {
+      const coded = deflateRawSync(input.subarray(at, at + unit), { windowBits: 12 });
+      results.push(coded.length < limit ? coded : undefined);
+    }
+    return results;
+  },
+};
+
+/** Services with a codec only. */
+export const services: Services = { codec } as unknown as Services;
+
+/** How {@link openOn} opens. */
+export interface OpenChoice {
+  readonly readOnly?: boolean;
+  readonly intent?: OpenContext['intent'];
+  readonly data?: Storage;
+  readonly backing?: ImageNode;
+  readonly warnings?: string[];
+  readonly services?: Services;
+}
+
+/** Opens the image in `file`. Closing the node leaves `file` open. */
+export async function openOn(file: Storage, choice: OpenChoice = {}): Promise<ImageNode> {
+  const driver = await qcow2.open({
+    file,
+    filename: 'test.qcow2',
+    readOnly: choice.readOnly ?? false,
+    intent: choice.intent ?? 'io',
+    options: {},
+    services: choice.services ?? services,
+    openChild: async () => choice.data,
+    warn: (text) => choice.warnings?.push(text),
+    notice: (text: string) => choice.warnings?.push(text),
+  } as OpenContext);
+  return new ImageNode({
+    name: 'test.qcow2',
+    format: 'qcow2',
+    driver,
+    readOnly: choice.readOnly ?? false,
+    ...(choice.backing ? { backing: choice.backing } : {}),
+  });
+}
+
+/** The driver object of a node of {@link openOn}. */
+export function driverOf(node: ImageNode): Qcow2Driver {
+  return node.image as Qcow2Driver;
+}
+
+/** Creates an image in `file`; external data files come from `data`. */
+export async function createOn(
+  file: Storage,
+  options: AnyOptionValues,
+  data: () => Storage = () => memoryStorage(),
+): Promise<void> {
+  await qcow2.create?.(
+    {
+      file,
+      filename: 'test.qcow2',
+      services,
+      createChild: async (_name: string, size: number) => {
+        const storage = data();
+        if (storage.size() < size) await storage.truncate(size);
+        return storage;
+      },
+      openBacking: async () => {
+        throw new Error('no backing images here');
+      },
+      warn: () => undefined,
+    } as CreateContext,
+    options,
+  );
+}
