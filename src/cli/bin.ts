@@ -1,3 +1,27 @@
 #!/usr/bin/env node
-/** Entry point of the program. */
-process.stdout.write('qemu-img version 11.1.3 (qimg 0.1.0)\n');
+/** The entry point of the program. */
+import { machineIo } from './host.ts';
+import { main } from './main.ts';
+import { OutputStream } from './streams.ts';
+
+const output = new OutputStream(1);
+const errors = new OutputStream(2);
+
+/** Whatever goes wrong behind everybody's back becomes one line, never a stack trace. */
+function lastResort(thrown: unknown): void {
+  output.flush();
+  errors.write(`qemu-img: ${thrown instanceof Error ? thrown.message : String(thrown)}\n`);
+  errors.flush();
+  process.exit(1);
+}
+
+process.on('uncaughtException', lastResort);
+process.on('unhandledRejection', lastResort);
+
+try {
+  process.exitCode = await main(process.argv.slice(2), machineIo(output, errors));
+  output.flush();
+  if (output.closed) process.exitCode = 1;
+} catch (thrown) {
+  lastResort(thrown);
+}

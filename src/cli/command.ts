@@ -1,0 +1,168 @@
+/** What all commands share: reading options, `--help`, `--object`, and turning whatever is thrown into one line. */
+import { asBlockError, type BlockError } from '../base/error.ts';
+import { ArgumentError, ArgumentReader, type ReaderRules } from './argv.ts';
+import { type CommandSyntax, commandHelp } from './help.ts';
+import type { CommandIo, Requests, View } from './io.ts';
+import type { ObjectRegistry } from './objects.ts';
+import { Progress } from './progress.ts';
+
+/** A command of the program. */
+export interface Command {
+  readonly syntax: CommandSyntax;
+  /**
+   * Runs the command.
+   * @param args arguments behind the command's name.
+   * @returns the exit code; nothing is thrown.
+   */
+  run(args: readonly string[], io: CommandIo): Promise<number>;
+}
+
+/** A mistake on the command line that is followed by a pointer to `--help`. */
+export class UsageError extends Error {}
+
+/** The command is done early and has printed what it had to say. */
+export class EarlyExit extends Error {
+  readonly code: number;
+
+  constructor(code: number) {
+    super('');
+    this.code = code;
+  }
+}
+
+/** The lines a person sees for an error, with `prefix` in front of the first. */
+export function errorLines(error: BlockError, prefix = 'qemu-img: '): string {
+  const hint = error.hint === undefined ? '' : `${error.hint}\n`;
+  return `${prefix}${error.message}\n${hint}`;
+}
+
+/** What to do at once with the values of some options. */
+export type OptionHandlers = Readonly<Record<string, (value: string) => void>>;
+
+/** What was on a command line. */
+export interface Given {
+  readonly operands: readonly string[];
+  /** True if the option was there. */
+  has(id: string): boolean;
+  /** The last value of an option without a handler. */
+  text(id: string): string | undefined;
+}
+
+/** One run of one command. */
+export class Session {
+  readonly io: CommandIo;
+  readonly #syntax: CommandSyntax;
+  #objects: ObjectRegistry | undefined;
+  #progress: Progress | undefined;
+  /** Exit code of failures from here on. */
+  failureCode = 1;
+
+  constructor(syntax: CommandSyntax, io: CommandIo) {
+    this.#syntax = syntax;
+    this.io = io;
+  }
+
+  /** Prints a warning, and the lines under it. */
+  readonly warn = (text: string, hint?: string): void => {
+    this.io.err(`qemu-img: warning: ${text}\n${hint === undefined ? '' : `${hint}\n`}`);
+  };
+
+  /** Reads everything from left to right; handles `--help` and `--object`. */
+  async read(args: readonly string[], handlers: OptionHandlers = {}, rules: ReaderRules = {}): Promise<Given> {
+    const reader = new ArgumentReader(args, this.#syntax.options, rules);
+    const operands: string[] = [];
+    const values = new Map<string, string>();
+    for (let argument = reader.next(); argument !== undefined; argument = reader.next()) {
+      if (argument.kind === 'operand') {
+        operands.push(argument.value);
+        continue;
+      }
+      if (argument.id === 'help') {
+        this.io.out(commandHelp(this.#syntax));
+        throw new EarlyExit(0);
+      }
+      if (argument.id === 'object') await this.#addObject(argument.value);
+      else {
+        values.set(argument.id, argument.value);
+        handlers[argument.id]?.(argument.value);
+      }
+    }
+    return { operands, has: (id) => values.has(id), text: (id) => values.get(id) };
+  }
+
+  async #addObject(text: string): Promise<void> {
+    const { ObjectRegistry } = await import('./objects.ts');
+    this.#objects ??= new ObjectRegistry(this.io);
+    const help = await this.#objects.add(text);
+    if (help === undefined) return;
+    this.io.out(help);
+    throw new EarlyExit(0);
+  }
+
+  /** The progress line of this run. */
+  progress(enabled: boolean): Progress {
+    this.#progress = new Progress(this.io, enabled);
+    return this.#progress;
+  }
+
+  /** Has the work done. */
+  async execute<V extends keyof Requests>(
+    verb: V,
+    request: Requests[V],
+    how: { readonly json?: boolean; readonly quiet?: boolean } = {},
+  ): Promise<number> {
+    const progress = this.#progress ?? this.progress(false);
+    const { noSecrets } = await import('./secrets.ts');
+    const view: View = {
+      json: how.json === true,
+      quiet: how.quiet === true,
+      progress,
+      secrets: this.#objects ?? noSecrets,
+      warn: this.warn,
+    };
+    const stop = this.io.onProgressSignal?.(() => progress.request());
+    try {
+      return await this.io.execute(verb, request, view);
+    } finally {
+      stop?.();
+    }
+  }
+
+  /** Runs `body`; its failures become lines and an exit code. */
+  async guard(body: () => Promise<number>): Promise<number> {
+    try {
+      const code = await body();
+      this.#progress?.finish();
+      return code;
+    } catch (thrown) {
+      this.#progress?.finish();
+      return this.#report(thrown);
+    }
+  }
+
+  #report(thrown: unknown): number {
+    if (thrown instanceof EarlyExit) return thrown.code;
+    const { name } = this.#syntax;
+    if (thrown instanceof ArgumentError || thrown instanceof UsageError) {
+      const prefix = thrown instanceof ArgumentError ? `qemu-img ${name}: ` : 'qemu-img: ';
+      this.io.err(`${prefix}${thrown.message}\nTry 'qemu-img ${name} --help' for more information\n`);
+      return 1;
+    }
+    this.io.err(errorLines(asBlockError(thrown)));
+    return this.failureCode;
+  }
+}
+
+/** A command from its syntax and what it does with its arguments. */
+export function defineCommand(
+  syntax: CommandSyntax,
+  body: (session: Session, args: readonly string[]) => Promise<number>,
+): Command {
+  return {
+    syntax,
+    run(args, io) {
+      const session = new Session(syntax, io);
+      return session.guard(() => body(session, args));
+    },
+  };
+}

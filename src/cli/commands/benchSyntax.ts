@@ -1,0 +1,90 @@
+/** The options of `qemu-img bench`. */
+import { type CommandSyntax, HELP_OPTION, OBJECT_OPTION } from '../help.ts';
+import { cacheOption, FILE_OPERAND, FORCE_SHARE, formatOption, imageOptsOption, QUIET } from './common.ts';
+
+/** Everything about the command line that is data. */
+export const syntax: CommandSyntax = {
+  name: 'bench',
+  summary: 'Run a simple image benchmark',
+  usage: [
+    '[-f FMT | --image-opts] [-t CACHE]',
+    '[-c COUNT] [-d DEPTH] [-o OFFSET] [-s BUFFER_SIZE] [-S STEP_SIZE]',
+    '[-w [--pattern PATTERN] [--flush-interval INTERVAL [--no-drain]]]',
+    '[-i AIO] [-n] [-U] [-q] FILE',
+  ],
+  options: [
+    HELP_OPTION,
+    formatOption('FILE'),
+    imageOptsOption('FILE'),
+    cacheOption('t', 'FILE'),
+    {
+      id: 'count',
+      short: 'c',
+      long: 'count',
+      value: true,
+      argument: 'COUNT',
+      help: ['requests to send (default: 75000)'],
+    },
+    {
+      id: 'depth',
+      short: 'd',
+      long: 'depth',
+      value: true,
+      argument: 'DEPTH',
+      help: ['requests at a time (default: 64)'],
+    },
+    {
+      id: 'offset',
+      short: 'o',
+      long: 'offset',
+      value: true,
+      argument: 'OFFSET',
+      help: ['where the first request starts (default: 0)'],
+    },
+    {
+      id: 'buffer-size',
+      short: 's',
+      long: 'buffer-size',
+      value: true,
+      argument: 'BUFFER_SIZE[bkKMGTPE]',
+      help: ['bytes in a request, with a suffix for powers of 1024 (default: 4K)'],
+    },
+    {
+      id: 'step-size',
+      short: 'S',
+      long: 'step-size',
+      value: true,
+      argument: 'STEP_SIZE[bkKMGTPE]',
+      help: ['bytes from one request to the next (default: BUFFER_SIZE)'],
+    },
+    { id: 'write', short: 'w', long: 'write', help: ['write instead of reading'] },
+    {
+      id: 'pattern',
+      long: 'pattern',
+      value: true,
+      argument: 'PATTERN',
+      help: ['byte to write (default: 0)'],
+    },
+    {
+      id: 'flush-interval',
+      long: 'flush-interval',
+      value: true,
+      argument: 'INTERVAL',
+      help: ['flush after so many requests (default: never)'],
+    },
+    { id: 'no-drain', long: 'no-drain', help: ['flush without waiting for the requests under way'] },
+    {
+      id: 'aio',
+      short: 'i',
+      long: 'aio',
+      value: true,
+      argument: 'AIO',
+      help: ['how to send requests: threads, native or io_uring'],
+    },
+    { id: 'native', short: 'n', long: 'native', help: ['the same as -i native'] },
+    FORCE_SHARE,
+    QUIET,
+    OBJECT_OPTION,
+  ],
+  operands: [FILE_OPERAND],
+};

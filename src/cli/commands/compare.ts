@@ -1,0 +1,62 @@
+/** `qemu-img compare`. */
+import { type Command, defineCommand, UsageError } from '../command.ts';
+import { type CommandSyntax, HELP_OPTION, OBJECT_OPTION } from '../help.ts';
+import { cacheValue, imageSource, optional } from '../values.ts';
+import { cacheOption, FORCE_SHARE, imageOptsOption, PROGRESS, QUIET } from './common.ts';
+
+const syntax: CommandSyntax = {
+  name: 'compare',
+  summary: 'Check if two images have the same contents',
+  usage: ['[[-f FMT] [-F FMT] | --image-opts] [-s] [-T CACHE]', '[-U] [-p] [-q] [--object OBJDEF] FILE1 FILE2'],
+  options: [
+    HELP_OPTION,
+    {
+      id: 'a-format',
+      short: 'f',
+      long: 'a-format',
+      value: true,
+      argument: 'FMT',
+      help: ['format of FILE1 (default: found by looking at it)'],
+    },
+    {
+      id: 'b-format',
+      short: 'F',
+      long: 'b-format',
+      value: true,
+      argument: 'FMT',
+      help: ['format of FILE2 (default: found by looking at it)'],
+    },
+    imageOptsOption('FILE1 and FILE2', 'the formats'),
+    { id: 'strict', short: 's', long: 'strict', help: ['sizes have to be equal too'] },
+    cacheOption('T', 'both images'),
+    FORCE_SHARE,
+    PROGRESS,
+    QUIET,
+    OBJECT_OPTION,
+  ],
+  operands: [{ name: 'FILE1, FILE2', help: ['the images: file names, or with --image-opts descriptions'] }],
+};
+
+/** Exit code of failures; 1 means that the images differ. */
+const FAILED = 2;
+
+/** Compares two images. */
+export const command: Command = defineCommand(syntax, async (session, args) => {
+  const given = await session.read(args);
+  const [firstName, secondName] = given.operands;
+  if (firstName === undefined || secondName === undefined || given.operands.length !== 2) {
+    throw new UsageError('Expecting two image file names');
+  }
+  session.failureCode = FAILED;
+  const quiet = given.has('quiet');
+  session.progress(given.has('progress') && !quiet).open();
+  const cache = cacheValue(given.text('cache'), 'source cache');
+  const request = {
+    first: imageSource(session, given, firstName, 'a-format'),
+    second: imageSource(session, given, secondName, 'b-format'),
+    strict: given.has('strict'),
+    ...optional('cache', cache),
+    forceShare: given.has('force-share'),
+  };
+  return session.execute('compare', request, { quiet });
+});

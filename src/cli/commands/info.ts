@@ -1,0 +1,43 @@
+/** `qemu-img info`. */
+import { type Command, defineCommand } from '../command.ts';
+import { type CommandSyntax, HELP_OPTION, OBJECT_OPTION } from '../help.ts';
+import { cacheValue, imageSource, oneFile, optional, outputValue } from '../values.ts';
+import { cacheOption, FILE_OPERAND, FORCE_SHARE, formatOption, imageOptsOption, OUTPUT } from './common.ts';
+
+const syntax: CommandSyntax = {
+  name: 'info',
+  summary: 'Display information about the image',
+  usage: ['[-f FMT | --image-opts] [--backing-chain] [-U]', '[--output human|json] [--object OBJDEF] FILE'],
+  options: [
+    HELP_OPTION,
+    formatOption('FILE'),
+    imageOptsOption('FILE'),
+    { id: 'backing-chain', long: 'backing-chain', help: ['go on with the images that FILE is an overlay of'] },
+    cacheOption('t', 'FILE'),
+    FORCE_SHARE,
+    { id: 'limits', long: 'limits', help: ['add the limits of requests (they may depend on the cache mode)'] },
+    OUTPUT,
+    OBJECT_OPTION,
+  ],
+  operands: [FILE_OPERAND],
+};
+
+/** Describes an image. */
+export const command: Command = defineCommand(syntax, async (session, args) => {
+  let json = false;
+  const given = await session.read(args, {
+    output: (value) => {
+      json = outputValue(value);
+    },
+  });
+  const filename = oneFile(given);
+  const cache = cacheValue(given.text('cache'));
+  const request = {
+    image: imageSource(session, given, filename),
+    backingChain: given.has('backing-chain'),
+    ...optional('cache', cache),
+    limits: given.has('limits'),
+    forceShare: given.has('force-share'),
+  };
+  return session.execute('info', request, { json });
+});

@@ -1,0 +1,73 @@
+/** `qemu-img snapshot`. */
+import type { SnapshotRequest } from '../../operations/requests.ts';
+import { type Command, defineCommand, UsageError } from '../command.ts';
+import { type CommandSyntax, HELP_OPTION, OBJECT_OPTION } from '../help.ts';
+import { imageSource, oneFile, optional } from '../values.ts';
+import { FILE_OPERAND, FORCE_SHARE, formatOption, imageOptsOption, QUIET } from './common.ts';
+
+const syntax: CommandSyntax = {
+  name: 'snapshot',
+  summary: 'List or manipulate snapshots in the image',
+  usage: ['[-f FMT | --image-opts] [-l | -a|-c|-d SNAPSHOT]', '[-U] [-q] [--object OBJDEF] FILE'],
+  options: [
+    HELP_OPTION,
+    formatOption('FILE'),
+    imageOptsOption('FILE'),
+    { id: 'list', short: 'l', long: 'list', help: ['list the snapshots (done if nothing else is asked for)'] },
+    {
+      id: 'apply',
+      short: 'a',
+      long: 'apply',
+      value: true,
+      argument: 'SNAPSHOT',
+      help: ['make the disk what it was at SNAPSHOT'],
+    },
+    {
+      id: 'create',
+      short: 'c',
+      long: 'create',
+      value: true,
+      argument: 'SNAPSHOT',
+      help: ['keep the state of now as SNAPSHOT'],
+    },
+    {
+      id: 'delete',
+      short: 'd',
+      long: 'delete',
+      value: true,
+      argument: 'SNAPSHOT',
+      help: ['remove SNAPSHOT (only one of these four at a time)'],
+    },
+    FORCE_SHARE,
+    QUIET,
+    OBJECT_OPTION,
+  ],
+  operands: [FILE_OPERAND],
+};
+
+/** Lists or changes snapshots. */
+export const command: Command = defineCommand(syntax, async (session, args) => {
+  let action: SnapshotRequest['action'] | undefined;
+  let name: string | undefined;
+  const choose = (chosen: SnapshotRequest['action']) => (value: string) => {
+    if (action !== undefined) throw new UsageError("Cannot mix '-l', '-a', '-c', '-d'");
+    action = chosen;
+    if (chosen !== 'list') name = value;
+  };
+  const given = await session.read(args, {
+    list: choose('list'),
+    apply: choose('apply'),
+    create: choose('create'),
+    delete: choose('delete'),
+  });
+  const filename = oneFile(given);
+  const quiet = given.has('quiet');
+  const request = {
+    image: imageSource(session, given, filename),
+    action: action ?? 'list',
+    ...optional('name', name),
+    forceShare: given.has('force-share'),
+    quiet,
+  };
+  return session.execute('snapshot', request, { quiet });
+});

@@ -1,0 +1,26 @@
+/** `check`: operation, printing, and exit codes 1, 2, 3 and 63. */
+import { check } from '../../operations/check.ts';
+import type { CheckRequest } from '../../operations/requests.ts';
+import { checkError, checkExitCode, formatCheck, formatCheckJson, formatRepairs } from '../../report/check.ts';
+import type { Executor } from './executor.ts';
+
+/** Checks an image. Reports are for people only; errors of the check itself are always shown. */
+export const execute: Executor<CheckRequest> = async (context, request, view, { out, err }) => {
+  const talk = !view.json && !view.quiet;
+  const result = await check(context, request, {
+    line(text, stream) {
+      if (stream === 'err') err(`${text}\n`);
+      else if (talk) out(`${text}\n`);
+    },
+    repaired(repairs) {
+      if (talk) out(formatRepairs(repairs));
+    },
+  });
+  if (result.kind !== 'unsupported') {
+    if (view.json) out(formatCheckJson(result));
+    else if (!view.quiet) out(formatCheck(result));
+  }
+  const error = checkError(result);
+  if (error !== undefined) err(`qemu-img: ${error}\n`);
+  return checkExitCode(result);
+};

@@ -1,0 +1,23 @@
+/** From a request to its executor, each loaded when it is first used. */
+import { BlockError } from '../../base/error.ts';
+import type { Requests } from '../io.ts';
+import type { Executor } from './executor.ts';
+
+type Loader<V extends keyof Requests> = () => Promise<{ readonly execute: Executor<Requests[V]> }>;
+
+const LOADERS: { readonly [V in keyof Requests]?: Loader<V> } = {
+  check: () => import('./check.ts'),
+  create: () => import('./create.ts'),
+  info: () => import('./info.ts'),
+  map: () => import('./map.ts'),
+  measure: () => import('./measure.ts'),
+  resize: () => import('./resize.ts'),
+  'option-help': () => import('./optionHelp.ts'),
+};
+
+/** The executor of a command. */
+export async function executorOf<V extends keyof Requests>(verb: V): Promise<Executor<Requests[V]>> {
+  const load = LOADERS[verb] as Loader<V> | undefined;
+  if (load === undefined) throw new BlockError('unsupported', `The command '${verb}' is not there yet`);
+  return (await load()).execute;
+}

@@ -1,0 +1,192 @@
+/** `--object`: secrets, TLS credentials and the other objects that a description may refer to. */
+import { BlockError } from '../base/error.ts';
+import { parseInteger } from '../base/size.ts';
+import type { SecretStore } from '../block/services.ts';
+import { parseBool } from '../options/coerce.ts';
+import { isTree, type OptionNode } from '../options/dotted.ts';
+import { parseJson } from '../options/jsonName.ts';
+import { identifierError, isIdentifier, parseProperties } from '../options/keyval.ts';
+import type { OptionTree } from '../options/tree.ts';
+import type { CommandIo } from './io.ts';
+import { ABSENT_TYPES, MACHINE_TYPES, OBJECT_TYPES, objectHelp, type PropertyKind } from './objectTypes.ts';
+import { loadSecret, type SecretSource, unknownSecret } from './secrets.ts';
+
+/** Values of properties after their kinds were checked. */
+type Values = Readonly<Record<string, OptionNode>>;
+
+function bad(message: string): BlockError {
+  return new BlockError('invalid-argument', message);
+}
+
+/** The objects of one command line. */
+export class ObjectRegistry implements SecretStore {
+  readonly #io: CommandIo;
+  /** Secrets by id; other objects are there without bytes. */
+  readonly #objects = new Map<string, Uint8Array | undefined>();
+
+  constructor(io: CommandIo) {
+    this.#io = io;
+  }
+
+  /** The bytes of a secret. */
+  get(id: string): Uint8Array {
+    if (!this.#objects.has(id)) throw unknownSecret(id);
+    const secret = this.#objects.get(id);
+    if (secret === undefined) throw bad(`Object with id '${id}' is not a secret`);
+    return secret;
+  }
+
+  /** Creates the object of one `--object` argument; a call for help gives a text instead. */
+  async add(text: string): Promise<string | undefined> {
+    const { tree, typed, help } = parseObject(text);
+    const type = tree['qom-type'];
+    if (help) return objectHelp(typeof type === 'string' ? type : undefined);
+    if (type === undefined) throw bad("Parameter 'qom-type' is missing");
+    if (typeof type !== 'string') throw wrongType('qom-type', 'string');
+    const machine = Object.hasOwn(MACHINE_TYPES, type) ? MACHINE_TYPES[type] : undefined;
+    const known = Object.hasOwn(OBJECT_TYPES, type) && !ABSENT_TYPES.includes(type);
+    if (machine === undefined && !known) throw bad(`Parameter 'qom-type' does not accept value '${type}'`);
+    const id = stringValue('id', tree['id'], typed);
+    if (id === undefined) throw bad("Parameter 'id' is missing");
+    for (const name of machine ?? []) if (tree[name] === undefined) throw bad(`Parameter '${name}' is missing`);
+    const values = machine === undefined ? propertyValues(type, tree, typed) : {};
+    if (!isIdentifier(id)) throw identifierError();
+    if (machine !== undefined) throw bad(`invalid object type: ${type}`);
+    if (this.#objects.has(id)) {
+      throw bad(`attempt to add duplicate property '${id}' to object (type 'container')`);
+    }
+    this.#objects.set(id, await this.#complete(type, values));
+    return undefined;
+  }
+
+  /** What an object does when it comes to life. Secrets give their bytes. */
+  async #complete(type: string, values: Values): Promise<Uint8Array | undefined> {
+    switch (type) {
+      case 'secret':
+        return loadSecret(values as SecretSource, this.#io, this);
+      case 'secret_keyring': {
+        const serial = Number(values['serial']).toString(16).padStart(8, '0');
+        throw new BlockError('unsupported', `Unable to read serial key ${serial}: Required key not available`);
+      }
+      case 'pr-manager-helper':
+        throw bad(`Failed to connect to '${String(values['path'])}': ${await this.#connectFailure(values['path'])}`);
+      case 'tls-creds-psk':
+      case 'tls-creds-x509':
+        await this.#checkCredentials(type, values);
+        return undefined;
+      case 'throttle-group':
+        checkThrottle(values);
+        return undefined;
+      default:
+        return undefined;
+    }
+  }
+
+  async #connectFailure(path: OptionNode | undefined): Promise<string> {
+    try {
+      await this.#io.readFile(String(path));
+      return 'Connection refused';
+    } catch (thrown) {
+      return thrown instanceof BlockError && thrown.kind === 'not-found' ? thrown.strerror : 'Connection refused';
+    }
+  }
+
+  /** Credentials are only looked for here; they are read when a connection needs them. */
+  async #checkCredentials(type: string, values: Values): Promise<void> {
+    const directory = values['dir'];
+    if (directory === undefined) throw bad("Missing 'dir' property value");
+    const server = values['endpoint'] === 'server';
+    const files = type === 'tls-creds-psk' ? ['keys.psk'] : ['ca-cert.pem'];
+    if (server && type === 'tls-creds-x509') files.push('server-cert.pem', 'server-key.pem');
+    for (const file of files) {
+      const name = `${String(directory)}/${file}`;
+      try {
+        await this.#io.readFile(name);
+      } catch (thrown) {
+        if (!(thrown instanceof BlockError)) throw thrown;
+        throw new BlockError(thrown.kind, `Unable to access credentials ${name}: ${thrown.strerror}`, {
+          cause: thrown,
+        });
+      }
+    }
+  }
+}
+
+/** The description of an object; `typed` values come from JSON. */
+function parseObject(text: string): { tree: OptionTree; typed: boolean; help: boolean } {
+  if (!text.startsWith('{')) return { ...parseProperties(text, 'qom-type'), typed: false };
+  const tree = parseJson(text);
+  return { tree: tree as OptionTree, typed: true, help: false };
+}
+
+function wrongType(name: string, expected: string): BlockError {
+  return bad(`Invalid parameter type for '${name}', expected: ${expected}`);
+}
+
+function stringValue(name: string, node: OptionNode | undefined, typed: boolean): string | undefined {
+  if (node === undefined || typeof node === 'string') return node;
+  throw typed ? wrongType(name, 'string') : bad(`Parameters '${name}.*' are unexpected`);
+}
+
+/** Checks the properties of a type that can be created, in the order of its table, then what is left over. */
+function propertyValues(type: string, tree: OptionTree, typed: boolean): Values {
+  const specs = OBJECT_TYPES[type] ?? {};
+  const values: Record<string, OptionNode> = {};
+  for (const [name, spec] of Object.entries(specs)) {
+    const node = tree[name];
+    if (node !== undefined) values[name] = propertyValue(name, spec.kind, node, typed);
+    else if (spec.required === true) throw bad(`Parameter '${name}' is missing`);
+  }
+  const extra = Object.keys(tree).find((name) => name !== 'qom-type' && name !== 'id' && !Object.hasOwn(specs, name));
+  if (extra !== undefined) throw bad(`Parameter '${extra}' is unexpected`);
+  return values;
+}
+
+function propertyValue(name: string, kind: PropertyKind, node: OptionNode, typed: boolean): OptionNode {
+  if (kind === 'any') return node;
+  if (kind === 'rules') return checkRules(node);
+  if (kind === 'bool' && typed) {
+    if (typeof node !== 'boolean') throw wrongType(name, 'boolean');
+    return node;
+  }
+  if (kind === 'int' && typed) {
+    if (!Number.isInteger(node)) throw wrongType(name, 'integer');
+    return node;
+  }
+  const text = stringValue(name, node, typed) ?? '';
+  if (kind === 'bool') return parseBool(name, text);
+  if (kind === 'int') {
+    const parsed = parseInteger(text);
+    if (parsed.kind !== 'ok') throw bad(`Parameter '${name}' expects integer`);
+    return parsed.value;
+  }
+  if (kind !== 'string' && !kind.includes(text)) throw bad(`Parameter '${name}' does not accept value '${text}'`);
+  return text;
+}
+
+/** The rules of `authz-list`. */
+function checkRules(node: OptionNode): OptionNode {
+  if (!Array.isArray(node)) throw wrongType('rules', 'array');
+  for (const [index, rule] of (node as readonly OptionNode[]).entries()) {
+    if (!isTree(rule)) throw wrongType(`rules.${index}`, 'object');
+    for (const name of ['match', 'policy']) {
+      if (rule[name] === undefined) throw bad(`Parameter 'rules.${index}.${name}' is missing`);
+    }
+    propertyValue('policy', ['allow', 'deny'], rule['policy'] ?? '', false);
+  }
+  return node;
+}
+
+function checkThrottle(values: Values): void {
+  const numbers = Object.entries(values).filter(([, value]) => typeof value === 'number');
+  if (numbers.some(([, value]) => Number(value) < 0)) throw bad('Property values cannot be negative');
+  for (const unit of ['iops', 'bps']) {
+    for (const suffix of ['', '-max']) {
+      const total = values[`x-${unit}-total${suffix}`];
+      const parts = values[`x-${unit}-read${suffix}`] ?? values[`x-${unit}-write${suffix}`];
+      if (total !== undefined && parts !== undefined) {
+        throw bad('bps/iops/max total values and read/write values cannot be used at the same time');
+      }
+    }
+  }
+}

@@ -1,0 +1,107 @@
+/** Values of options that several commands have, with the real tool's messages. */
+import { BlockError } from '../base/error.ts';
+import { type ParsedNumber, parseInteger, parseSize } from '../base/size.ts';
+import type { ImageSource, SnapshotSelector } from '../operations/requests.ts';
+import { isOptionList, parseDescription, parseImageOptions } from '../options/keyval.ts';
+import type { CacheMode } from '../storage/files.ts';
+import { type Given, type Session, UsageError } from './command.ts';
+
+/** A plain mistake. */
+export function mistake(message: string): BlockError {
+  return new BlockError('invalid-argument', message);
+}
+
+/** Largest size and offset, 2^63 - 1. */
+const INT64_MAX = 9223372036854775807n;
+/** Largest count, 2^31 - 1. */
+export const INT32_MAX: bigint = 2147483647n;
+
+function inRange(what: string, text: string, parsed: ParsedNumber, min: bigint, max: bigint): number {
+  if (parsed.kind === 'invalid') throw mistake(`Invalid ${what} specified: '${text}'`);
+  if (parsed.kind === 'range' || parsed.exact < min || parsed.exact > max) {
+    throw mistake(`Invalid ${what} specified. Must be between ${min} and ${max}.`);
+  }
+  return parsed.value;
+}
+
+/** A size with suffixes. */
+export function sizeValue(what: string, text: string, min = 0n, max: bigint = INT64_MAX): number {
+  return inRange(what, text, parseSize(text), min, max);
+}
+
+/** A plain number, without suffixes. */
+export function countValue(what: string, text: string, min: bigint, max: bigint): number {
+  return inRange(what, text, parseInteger(text), min, max);
+}
+
+const CACHE_MODES: readonly string[] = ['none', 'off', 'writeback', 'unsafe', 'directsync', 'writethrough'];
+
+/** A cache mode; `what` is `cache` or `source cache`. */
+export function cacheValue(text: string | undefined, what = 'cache'): CacheMode | undefined {
+  if (text === undefined) return undefined;
+  if (!CACHE_MODES.includes(text)) throw mistake(`Invalid ${what} option: ${text}`);
+  return text as CacheMode;
+}
+
+/** `--output`: true for `json`. */
+export function outputValue(text: string): boolean {
+  if (text === 'json') return true;
+  if (text === 'human') return false;
+  throw new UsageError(`--output expects 'human' or 'json', not '${text}'`);
+}
+
+/** `-l` of convert and measure: `snapshot.id=..,snapshot.name=..`, or one text that is either. */
+export function snapshotValue(session: Session, text: string): SnapshotSelector {
+  if (!text.startsWith('snapshot.')) return { either: text };
+  const select: { id?: string; name?: string } = {};
+  try {
+    for (const { name, value } of parseDescription(text, undefined, session.warn)) {
+      if (name === 'snapshot.id') select.id = value;
+      else if (name === 'snapshot.name') select.name = value;
+      else throw mistake(`Invalid parameter '${name}'`);
+    }
+  } catch (thrown) {
+    if (!(thrown instanceof BlockError)) throw thrown;
+    throw new BlockError('invalid-argument', thrown.message, {
+      hint: `qemu-img: Failed in parsing snapshot param '${text}'`,
+    });
+  }
+  return select;
+}
+
+/** Joins several `-o` arguments; undefined if there is none. */
+export class OptionLists {
+  readonly #lists: string[] = [];
+
+  add(text: string): void {
+    if (!isOptionList(text)) throw mistake(`Invalid option list: ${text}`);
+    this.#lists.push(text);
+  }
+
+  /** All lists as one. */
+  get text(): string | undefined {
+    return this.#lists.length === 0 ? undefined : this.#lists.join(',');
+  }
+}
+
+/** An image that the user names, by `--image-opts` or with the option `formatId`; both together are refused. */
+export function imageSource(session: Session, given: Given, filename: string, formatId = 'format'): ImageSource {
+  const format = given.text(formatId);
+  if (given.has('image-opts')) {
+    if (format !== undefined) throw mistake('--image-opts and --format are mutually exclusive');
+    return { filename, imageOptions: parseImageOptions(filename, session.warn) };
+  }
+  return format === undefined ? { filename } : { filename, format };
+}
+
+/** The one operand of a command. */
+export function oneFile({ operands }: Given): string {
+  const [filename] = operands;
+  if (filename === undefined || operands.length !== 1) throw new UsageError('Expecting one image file name');
+  return filename;
+}
+
+/** `{ [name]: value }`, or nothing if the value is undefined: for optional fields of requests. */
+export function optional<N extends string, T>(name: N, value: T | undefined): { readonly [K in N]?: T } {
+  return value === undefined ? {} : ({ [name]: value } as { readonly [K in N]: T });
+}
