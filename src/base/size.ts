@@ -54,9 +54,16 @@ export function parseInteger(text: string): ParsedNumber {
   return { kind: 'ok', value: Number(exact), exact };
 }
 
+/** A number exactly between two of three digits goes to the even one, as in C; `toPrecision` takes the larger. */
+function roundToEven(value: number): number {
+  const digits = value.toExponential(60);
+  if (!/^\d\.\d[02468]50*e/.test(digits)) return value;
+  return Number(`${digits.slice(0, 4)}${digits.slice(digits.indexOf('e'))}`);
+}
+
 /** `value` with at most three significant digits, in the style of C's `%0.3g`. */
 export function threeDigits(value: number): string {
-  const [mantissa = '', exponent] = value.toPrecision(3).split('e');
+  const [mantissa = '', exponent] = roundToEven(value).toPrecision(3).split('e');
   const plain = mantissa.includes('.') ? mantissa.replace(/\.?0+$/, '') : mantissa;
   if (exponent === undefined) return plain;
   const sign = exponent.startsWith('-') ? '-' : '+';

@@ -88,7 +88,9 @@ export class ChainCursor {
         return describe(node, index, known.mapping, offset - known.start, limit);
       }
       const next = this.layers[index + 1];
-      if (!next || offset >= next.size()) return { ...NOTHING, length: limit, depth: index, node };
+      if (!next || offset >= next.size()) {
+        return { ...NOTHING, length: limit, depth: index, node, ...placeOf(known.mapping, offset - known.start) };
+      }
       limit = Math.min(limit, next.size() - offset);
     }
   }
@@ -106,6 +108,12 @@ export class ChainCursor {
 }
 
 const NOTHING = { present: false, zero: true, data: false, compressed: false, special: false };
+
+/** Where the byte `shift` of a run is stored or would be. */
+function placeOf(mapping: Mapping, shift: number): { readonly storage?: Storage; readonly offset?: number } {
+  const { storage, offset } = mapping;
+  return storage && offset !== undefined ? { storage, offset: offset + shift } : {};
+}
 
 /** The part of a layer's run from its byte `shift` on. */
 function describe(
@@ -126,8 +134,7 @@ function describe(
       return { ...status, length: Math.min(extent.length, length), zero: hole, data, storage, offset };
     });
   }
-  const place =
-    mapping.storage && mapping.offset !== undefined ? { storage: mapping.storage, offset: mapping.offset + shift } : {};
+  const place = placeOf(mapping, shift);
   if (mapping.kind === 'zero') return { ...status, zero: true, data: false, ...place };
   return { ...status, compressed: mapping.compressed, special: true, ...place };
 }

@@ -1,5 +1,5 @@
 /** The other way round: from the options of a node to the name under which it can be opened again. */
-import { isTree } from '../options/dotted.ts';
+import { flatten, isTree } from '../options/dotted.ts';
 import { printJsonName } from '../options/jsonName.ts';
 import type { OptionTree } from '../options/tree.ts';
 
@@ -25,7 +25,8 @@ const STRONG = /^(offset|size|encrypt|key-secret|aes-key|data-file|data_file)/;
  * @param fileName name of the `file` child.
  */
 export function describeNode(tree: OptionTree, format: string, fileName: string, hasBacking: boolean): string {
-  const strong = Object.entries(tree).filter(([key]) => !WEAK.has(key) && STRONG.test(key));
+  const own = Object.fromEntries(Object.entries(tree).filter(([key]) => !WEAK.has(key)));
+  const strong = [...flatten(own)].filter(([key]) => STRONG.test(key));
   const nested = isTree(tree['file']) && 'file' in tree['file'];
   const otherBacking = hasBacking && isTree(tree['backing']);
   if (strong.length === 0 && !nested && !otherBacking) return fileName;

@@ -32,6 +32,9 @@ export type Mapping =
       /** Nothing here: the backing image's bytes, or zeroes if there is none. */
       readonly kind: 'unallocated';
       readonly length: number;
+      /** Space that is kept for the range, if any (subclusters). */
+      readonly storage?: Storage;
+      readonly offset?: number;
     }
   | {
       /** Only the driver can decode these: `readSpecial`. */
@@ -333,6 +336,8 @@ export interface FormatDriver {
   readonly amendOptions?: OptionTable;
   /** The format records backing images. */
   readonly supportsBacking?: boolean;
+  /** Images of the format can have a {@link ImageDriver.compressor}. */
+  readonly compresses?: boolean;
   /** The driver takes a directory or nothing below instead of a file (vvfat). */
   readonly fileless?: boolean;
   open(context: OpenContext): Promise<ImageDriver>;

@@ -12,7 +12,10 @@ import { closeQuietly, type Scope } from './scope.ts';
 export async function openProtocol(tree: OptionTree, scope: Scope, access: FileAccess): Promise<ProtocolStorage> {
   const { drivers, services } = scope.context;
   const { protocol, options } = await resolve(drivers, tree);
-  const { values, unknown } = coerceTree(protocol.openOptions, ownOptions(options, []));
+  const { filename, ...others } = ownOptions(options, []);
+  // A name has to be text: unlike other options it is not made from a number.
+  const own = typeof filename === 'string' ? { ...others, filename } : others;
+  const { values, unknown } = coerceTree(protocol.openOptions, own);
   const storage = await protocol.open(
     { services, writable: scope.writable, access, cache: scope.cache, discard: scope.discard },
     values,

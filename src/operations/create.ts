@@ -35,7 +35,7 @@ export interface CreateOptionTables {
  * @param filename decides about the protocol; absent: the format's options only.
  * @throws BlockError if the format is unknown or cannot be created.
  */
-export async function createOptions(
+export async function createOptionTables(
   context: OperationContext,
   format: string,
   filename?: string,
@@ -94,8 +94,8 @@ function backingOf(request: CreateRequest, image: NewImage, options: NewImageOpt
   if (request.backingFormat !== undefined && !('backing_fmt' in createOptions)) {
     throw new BlockError('unsupported', `Backing file format not supported for file format '${name}'`);
   }
-  const file = request.backingFile ?? text(options.format['backing_file']);
-  const format = request.backingFormat ?? text(options.format['backing_fmt']);
+  const file = request.backingFile ?? textOf(options.format['backing_file']);
+  const format = request.backingFormat ?? textOf(options.format['backing_fmt']);
   if (file === '') throw new BlockError('invalid-argument', 'Expected backing file name, got empty string');
   if (file === request.filename) {
     throw new BlockError(
@@ -106,7 +106,7 @@ function backingOf(request: CreateRequest, image: NewImage, options: NewImageOpt
   return { file, format };
 }
 
-function text(value: AnyOptionValues[string]): string | undefined {
+function textOf(value: AnyOptionValues[string]): string | undefined {
   return typeof value === 'string' ? value : undefined;
 }
 
@@ -186,8 +186,8 @@ function shownOptions(
   for (const name of Object.keys(image.table)) {
     const value = values[name];
     const decided = name === 'size' || name === 'backing_file' || name === 'backing_fmt';
-    const text = decided && value !== undefined ? showValue(value) : options.shown.get(name);
-    if (text !== undefined) shown.push([name, text]);
+    const shownValue = decided && value !== undefined ? showValue(value) : options.shown.get(name);
+    if (shownValue !== undefined) shown.push([name, shownValue]);
   }
   return shown;
 }

@@ -126,7 +126,9 @@ async function describeImage(
 }
 
 function identityOf(node: ImageNode): string | undefined {
-  return node.file instanceof ImageNode ? identityOf(node.file) : (node.file as ProtocolStorage | undefined)?.identity;
+  if (node.file instanceof ImageNode) return identityOf(node.file);
+  const file: ProtocolStorage | undefined = node.file;
+  return file?.identity;
 }
 
 /** @param probed the format was found out from the content: raw images are then written in whole sectors only. */
@@ -168,15 +170,15 @@ async function describeChildren(how: Collection, node: ImageNode): Promise<Image
   const list = [...(node.image.children ?? [])].map(({ role, node: storage }) => ({ name: role, storage }));
   if (node.file) list.unshift({ name: 'file', storage: node.file });
   const children: ImageInfo['children'][number][] = [];
-  for (const { name, storage } of list.reverse()) {
-    const info = storage instanceof ImageNode ? await describe(how, storage, false) : await describeFile(how, storage);
-    children.push({ name, info });
+  for (const { name, storage } of list.toReversed()) {
+    const description = storage instanceof ImageNode ? describe(how, storage, false) : describeFile(how, storage);
+    children.push({ name, info: await description });
   }
   return children;
 }
 
-async function describeFile(how: Collection, storage: Storage): Promise<ImageInfo> {
-  const format = (storage as ProtocolStorage).protocol ?? 'file';
+async function describeFile(how: Collection, storage: ProtocolStorage): Promise<ImageInfo> {
+  const format = storage.protocol ?? 'file';
   const { dirty, specific } = protocolInfo(format);
   return dropUndefined({
     filename: storage.name,

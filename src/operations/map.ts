@@ -67,7 +67,8 @@ export async function* mapExtents(
 const NOTHING = { depth: 0, present: false, zero: false, data: false, compressed: false };
 
 function toExtent(status: BlockStatus & { readonly start: number }): MapExtent {
-  const { start, length, depth, present, zero, data, compressed, storage, offset } = status;
-  const place = storage && offset !== undefined ? { offset, filename: storage.name } : {};
+  const { start, length, depth, present, zero, data, compressed, special, storage, offset } = status;
+  // What only the driver can decode is not to be looked for in the file.
+  const place = storage && offset !== undefined && !special ? { offset, filename: storage.name } : {};
   return { start, length, depth, present, zero, data, compressed, ...place };
 }

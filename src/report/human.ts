@@ -8,7 +8,7 @@ function isComposite(value: InfoValue): value is readonly InfoValue[] | { readon
   return typeof value === 'object' && value !== null;
 }
 
-function scalar(value: InfoValue): string {
+function scalar(value: string | number | boolean | null): string {
   return typeof value === 'number' && Number.isInteger(value) ? exactDecimal(value) : String(value);
 }
 
@@ -21,7 +21,7 @@ export function describeValues(data: InfoValue, margin: string): string[] {
   if (!isComposite(data)) return [`${margin}${scalar(data)}`];
   const named = Array.isArray(data)
     ? data.map((value: InfoValue, index) => [`[${index}]`, value] as const)
-    : Object.entries(data).map(([key, value]) => [key.replaceAll('-', ' '), value as InfoValue] as const);
+    : Object.entries(data).map(([key, value]) => [key.replaceAll('-', ' '), value] as const);
   return named.flatMap(([name, value]) =>
     isComposite(value)
       ? [`${margin}${name}:`, ...describeValues(value, margin + INDENT)]

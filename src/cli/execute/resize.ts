@@ -11,9 +11,9 @@ export const execute: Executor<ResizeRequest> = async (context, request, view, {
     await resize(context, request);
   } catch (thrown) {
     if (!(thrown instanceof BlockError) || thrown.hint !== SHRINK_ADVICE) throw thrown;
-    // The advice comes first, as a warning.
-    view.warn(thrown.hint);
+    // The advice is a warning below the error.
     err(`qemu-img: ${thrown.message}\n`);
+    view.warn(thrown.hint);
     return 1;
   }
   if (!view.quiet) out(formatResize());

@@ -19,11 +19,17 @@ class Run {
       this.host = host;
     } else if (kind !== this.kind) {
       return false;
-    } else if ((kind === Kind.data || kind === Kind.zeroAllocated) && host !== this.host + this.length) {
+    } else if (this.#hasPlace(kind, host) && host !== this.host + this.length) {
       return false;
     }
     this.length += length;
     return true;
+  }
+
+  /** Subclusters that hold nothing can have a place that is kept for them. */
+  #hasPlace(kind: number, host: number): boolean {
+    if (kind === Kind.unallocated) return host !== 0 || this.host !== 0;
+    return kind === Kind.data || kind === Kind.zeroAllocated;
   }
 }
 
@@ -83,7 +89,8 @@ function scan(image: Qcow2Image, table: Table, offset: number, end: number, run:
       extended && kind !== Kind.compressed
         ? sameSubclusters(image, table, position, sub, kind) * subclusterSize - (inCluster % subclusterSize)
         : clusterSize - inCluster;
-    if (!run.add(kind, host + inCluster, length)) return false;
+    const nowhere = kind === Kind.unallocated && host === 0;
+    if (!run.add(kind, nowhere ? 0 : host + inCluster, length)) return false;
     at += length;
   }
   return true;
@@ -121,6 +128,6 @@ function toMapping(image: Qcow2Image, run: Run, limit: number): Mapping {
     case Kind.compressed:
       return { kind: 'special', length, compressed: true, encrypted: false };
     default:
-      return { kind: 'unallocated', length };
+      return { kind: 'unallocated', length, ...(run.host === 0 ? {} : { storage: image.data, offset: run.host }) };
   }
 }

@@ -15,15 +15,15 @@ export const openOptions: OptionTable = {
   'pr-manager': { kind: 'string', help: 'Persistent reservation manager' },
 };
 
-/** Options of `create -f file`. */
+/** Options of `create -f file`, in the order in which the real tool repeats them. */
 export const createOptions: OptionTable = {
+  size: { kind: 'size', help: 'Size of the file' },
+  nocow: { kind: 'bool', help: 'Write in place on file systems that copy on write (btrfs)' },
+  preallocation: { kind: 'string', help: 'How space is reserved (off, falloc, full)' },
   extent_size_hint: {
     kind: 'size',
     help: 'Wanted size of the extents that the file system allocates, 0 for its own choice',
   },
-  nocow: { kind: 'bool', help: 'Write in place on file systems that copy on write (btrfs)' },
-  preallocation: { kind: 'string', help: 'How space is reserved (off, falloc, full)' },
-  size: { kind: 'size', help: 'Size of the file' },
 };
 
 /** Options of `create -f host_device`. */

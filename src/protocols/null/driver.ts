@@ -98,7 +98,8 @@ function nullProtocol(name: string): ProtocolDriver {
     },
     open: async (context, options) => {
       const driver = new NullDriver(sizeOption(options), latencyOption(options));
-      return new CheckedStorage(driver, { name: address, readOnly: !context.writable });
+      const storage = new CheckedStorage(driver, { name: address, readOnly: !context.writable });
+      return Object.assign(storage, { protocol: name });
     },
   };
 }
