@@ -12,6 +12,11 @@ import { placed } from './scope.ts';
 /** What to create. */
 export interface CreateImageRequest {
   readonly filename: string;
+  /**
+   * Name under which the image is built, in the same directory; it is going to be renamed to `filename`, which is what
+   * the image and its messages call it meanwhile.
+   */
+  readonly at?: string;
   readonly driver: FormatDriver;
   /** Values of the driver's `createOptions`; `size` in bytes is always there. */
   readonly options: AnyOptionValues;
@@ -32,7 +37,8 @@ export async function protocolOfName(context: GraphContext, filename: string): P
  * creation fails.
  */
 export async function createImage(context: GraphContext, request: CreateImageRequest): Promise<void> {
-  const { driver, filename } = request;
+  const { driver } = request;
+  const filename = request.at ?? request.filename;
   if (!driver.create) {
     throw new BlockError('unsupported', `Format driver '${driver.name}' does not support image creation`);
   }

@@ -38,6 +38,8 @@ export interface OpenRequest {
   readonly forceShare?: boolean;
   /** The size of a raw image is going to change. */
   readonly resize?: boolean;
+  /** Nobody may write meanwhile, not even to a raw image (the source of a copy). */
+  readonly still?: boolean;
   readonly cache?: CacheMode;
   /** Whether discarded clusters give their space back to the file system. Default `ignore`. */
   readonly discard?: 'ignore' | 'unmap';
@@ -67,6 +69,7 @@ export async function openRequest(context: GraphContext, request: OpenRequest): 
     noBacking: request.noBacking ?? false,
     forceShare: request.forceShare ?? false,
     resize: request.resize ?? false,
+    still: request.still ?? false,
     cache: request.cache,
     discard: request.discard,
     above: [],
@@ -266,7 +269,13 @@ async function openBacking(
   const { inherited: _, ...own } = scope;
   return withPrefix('Could not open backing file: ', async () => {
     const target = await backingTree(image.backing, given, parent, scope);
-    return openNode(target, { ...own, above: [...scope.above, identity ?? ''], writable: false, resize: false });
+    return openNode(target, {
+      ...own,
+      above: [...scope.above, identity ?? ''],
+      writable: false,
+      resize: false,
+      still: false,
+    });
   });
 }
 

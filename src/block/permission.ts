@@ -15,6 +15,8 @@ export interface AccessPurpose {
   readonly forceShare: boolean;
   /** A raw image is going to change its size. */
   readonly resize: boolean;
+  /** Nobody may write meanwhile, not even to a raw image: it is copied as it is at one moment. */
+  readonly still?: boolean;
 }
 
 /** Permissions for the file below an image. */
@@ -22,7 +24,7 @@ export function accessFor(purpose: AccessPurpose): FileAccess {
   const raw = purpose.format === 'raw';
   let used = purpose.describeOnly ? 0 : consistentRead;
   if (purpose.writable) used |= raw && !purpose.resize ? write : write | resize;
-  const shared = raw || purpose.forceShare ? ALL : consistentRead | writeUnchanged;
+  const shared = (raw && !purpose.still) || purpose.forceShare ? ALL : consistentRead | writeUnchanged;
   return { used, shared };
 }
 

@@ -15,6 +15,7 @@ export interface Scope {
   readonly noBacking: boolean;
   readonly forceShare: boolean;
   readonly resize: boolean;
+  readonly still: boolean;
   readonly cache: CacheMode | undefined;
   readonly discard: 'ignore' | 'unmap' | undefined;
   /** Identities of the files of the images above; a repetition is a loop. */
@@ -31,6 +32,7 @@ export function accessOf(format: string, scope: Scope): FileAccess {
     describeOnly: scope.intent === 'info',
     forceShare: scope.forceShare,
     resize: scope.resize,
+    still: scope.still,
   });
 }
 

@@ -1,0 +1,264 @@
+/** `convert`: copies one or more images, one behind the other, into a new or an existing image. */
+import { BlockError } from '../base/error.ts';
+import { MiB } from '../base/offset.ts';
+import type { BitmapInfo, ProtocolStorage } from '../block/driver.ts';
+import { ImageNode } from '../block/node.ts';
+import type { AnyOptionValues } from '../options/table.ts';
+import type { Storage } from '../storage/storage.ts';
+import type { OperationContext } from './context.ts';
+import { bitmapsOfTarget, bitmapsToCopy, copyBitmaps } from './copy/bitmaps.ts';
+import { type CopyOutcome, copyInto } from './copy/copy.ts';
+import { snapshotNode } from './copy/snapshot.ts';
+import { CopySource, type SourceOptions } from './copy/source.ts';
+import { createTarget, type Target } from './copy/target.ts';
+import { coerceNewImage, type NewImage, type NewImageOptions, newImage } from './options.ts';
+import type { ConvertRequest } from './requests.ts';
+import { openSource } from './source.ts';
+
+/** Result of {@link convert}. */
+export interface ConvertResult extends CopyOutcome {
+  /** Guest size in bytes that was copied. */
+  readonly size: number;
+}
+
+/** `-S` when it is not given. */
+const DEFAULT_SPARSE_SIZE = 4096;
+/** Piece of a copy inside the kernel. */
+const KERNEL_CHUNK = 16 * MiB;
+
+/**
+ * Copies images. A target that was not there before appears only when it is complete; a failure leaves nothing behind.
+ * @throws BlockError with the real tool's message.
+ */
+export async function convert(context: OperationContext, request: ConvertRequest): Promise<ConvertResult> {
+  if (request.copyBitmaps && request.sources.length > 1)
+    throw refused('Copying bitmaps only possible with single source');
+  const opened: ImageNode[] = [];
+  try {
+    for (const source of request.sources) {
+      opened.push(
+        await openSource(context, source, {
+          cache: request.sourceCache ?? 'writeback',
+          forceShare: request.forceShare,
+          still: true,
+        }),
+      );
+    }
+    return await new Conversion(context, request, opened).run();
+  } finally {
+    for (const node of opened) await node.close().catch(() => undefined);
+  }
+}
+
+function refused(message: string): BlockError {
+  return new BlockError('invalid-argument', message);
+}
+
+/** Options of the new target, checked. */
+interface NewTarget {
+  readonly image: NewImage;
+  readonly options: NewImageOptions;
+  readonly backingFile?: string;
+  readonly backingFormat?: string;
+}
+
+/** One run of `convert`, with the sources open. */
+class Conversion {
+  readonly #context: OperationContext;
+  readonly #request: ConvertRequest;
+  readonly #opened: readonly ImageNode[];
+
+  constructor(context: OperationContext, request: ConvertRequest, opened: readonly ImageNode[]) {
+    this.#context = context;
+    this.#request = request;
+    this.#opened = opened;
+  }
+
+  async run(): Promise<ConvertResult> {
+    const sources = await this.#sources();
+    const size = new CopySource(sources).size;
+    const fresh = this.#request.noCreate ? undefined : await this.#checkNew();
+    const [first] = this.#opened;
+    const bitmaps = this.#request.copyBitmaps && first ? await bitmapsToCopy(first, this.#bitmapChoice()) : undefined;
+    this.#context.onProgress?.(0, size);
+    const target = fresh ? await this.#create(fresh, size) : await this.#existing();
+    let outcome: CopyOutcome;
+    try {
+      outcome = await this.#copy(sources, target, fresh, bitmaps);
+      if (bitmaps && first) await copyBitmaps(first, target.node, bitmaps, this.#bitmapChoice());
+    } catch (error) {
+      await target.abandon();
+      throw error;
+    }
+    await target.finish();
+    this.#context.onProgress?.(size, size);
+    return { size, ...outcome };
+  }
+
+  /** What is copied: the images, or one's snapshot. */
+  async #sources(): Promise<readonly ImageNode[]> {
+    const { snapshot } = this.#request;
+    const [first] = this.#opened;
+    if (!snapshot || !first) return this.#opened;
+    if (this.#opened.length > 1) throw refused('No support for concatenating multiple snapshot');
+    return [await snapshotNode(first, snapshot)];
+  }
+
+  #bitmapChoice(): { skipBroken: boolean; warn(text: string): void } {
+    return {
+      skipBroken: this.#request.skipBrokenBitmaps,
+      warn: (text) => this.#context.onWarning?.(text),
+    };
+  }
+
+  /** The checks of a new target that need no file, in the real tool's order. */
+  async #checkNew(): Promise<NewTarget> {
+    const { target, sources, compress } = this.#request;
+    const image = await newImage(this.#context, target.format ?? 'raw', target.filename);
+    const options = coerceNewImage(image, this.#request.options);
+    const { name, createOptions, driver } = image.format;
+    if (this.#request.backingFile !== undefined && !('backing_file' in createOptions)) {
+      throw refused(`Backing file not supported for file format '${name}'`);
+    }
+    if (this.#request.backingFormat !== undefined && !('backing_fmt' in createOptions)) {
+      throw refused(`Backing file format not supported for file format '${name}'`);
+    }
+    const backingFile = this.#request.backingFile ?? text(options.format['backing_file']);
+    const backingFormat = this.#request.backingFormat ?? text(options.format['backing_fmt']);
+    if (backingFile !== undefined && sources.length > 1) {
+      throw refused('Having a backing file for the target makes no sense when concatenating multiple input images');
+    }
+    if (backingFile !== undefined && backingFormat === undefined && 'backing_fmt' in createOptions) {
+      throw refused('Use of backing file requires explicit backing format');
+    }
+    if (compress && !driver?.compresses) throw noCompression();
+    if (compress && isPreallocated(options.format)) {
+      throw refused('Compression and preallocation not supported at the same time');
+    }
+    return {
+      image,
+      options,
+      ...(backingFile === undefined ? {} : { backingFile }),
+      ...(backingFormat === undefined ? {} : { backingFormat }),
+    };
+  }
+
+  #create(fresh: NewTarget, size: number): Promise<Target> {
+    const { filename } = this.#request.target;
+    const { backingFile, backingFormat } = fresh;
+    return createTarget(this.#context, {
+      filename,
+      image: fresh.image,
+      options: {
+        ...fresh.options.format,
+        size,
+        ...(backingFile === undefined ? {} : { backing_file: backingFile }),
+        ...(backingFormat === undefined ? {} : { backing_fmt: backingFormat }),
+      },
+      protocolOptions: fresh.options.protocol,
+      cache: this.#request.targetCache ?? 'unsafe',
+      withBacking: backingFile !== undefined,
+      prefix: `${filename}: error while converting ${fresh.image.format.name}: `,
+    });
+  }
+
+  /** `-n`: opens the target as it is. */
+  async #existing(): Promise<Target> {
+    const { target, targetCache, backingFile, targetIsZero } = this.#request;
+    const node = await openSource(this.#context, target, {
+      writable: true,
+      noBacking: backingFile === undefined,
+      cache: targetCache ?? 'unsafe',
+      discard: 'unmap',
+    });
+    const finish = async (): Promise<void> => {
+      await node.flush();
+      await node.close();
+    };
+    return { node, zeroed: targetIsZero, finish, abandon: () => node.close().catch(() => undefined) };
+  }
+
+  async #copy(
+    sources: readonly ImageNode[],
+    target: Target,
+    fresh: NewTarget | undefined,
+    bitmaps: readonly BitmapInfo[] | undefined,
+  ): Promise<CopyOutcome> {
+    const { node } = target;
+    const { compress, backingFile, targetIsZero, sparseSize, copyRange, rateLimit } = this.#request;
+    const compressor = node.image.compressor;
+    if (compress && !compressor) throw noCompression();
+    const source = new CopySource(sources, this.#sourceOptions(sources, node));
+    if (node.size() < source.size) throw refused('output file is smaller than input file');
+    const backing = backingFile === undefined && !fresh?.backingFile ? undefined : node.backing;
+    if (targetIsZero && backing) {
+      throw new BlockError('unsupported', 'Cannot use --target-is-zero when the destination image has a backing file', {
+        context: { operation: 'target-is-zero' },
+      });
+    }
+    if (bitmaps) bitmapsOfTarget(node);
+    if (this.#request.salvage) await this.#scan(sources, node);
+    const sparse = sparseSize ?? DEFAULT_SPARSE_SIZE;
+    return copyInto(this.#context, source, node, {
+      zeroedFrom: target.zeroed ? (backing?.size() ?? 0) : Number.POSITIVE_INFINITY,
+      ...(backing ? { belowEnd: backing.size() } : {}),
+      sparseSize: copyRange ? 0 : sparse,
+      zeroesAsData: sparse === 0,
+      ...(compressor && (compress || compressor.sequential) ? { compressor } : {}),
+      ...(copyRange ? { kernelChunk: KERNEL_CHUNK } : {}),
+      preallocated: fresh !== undefined && isPreallocated(fresh.options.format),
+      ...(rateLimit ? { rateLimit } : {}),
+      ...(this.#request.salvage ? { onBadSector: this.#report('error while reading offset') } : {}),
+    });
+  }
+
+  /** The real tool looks through the whole source first, and says what it finds. */
+  async #scan(sources: readonly ImageNode[], target: ImageNode): Promise<void> {
+    const source = new CopySource(sources, this.#sourceOptions(sources, target));
+    for (let at = 0; at < source.size; ) at += (await source.at(at, source.size - at)).length;
+  }
+
+  #sourceOptions(sources: readonly ImageNode[], target: ImageNode): SourceOptions {
+    const [first] = sources;
+    return {
+      ...(target.backing && first ? { layers: layersAbove(first, target.backing) } : {}),
+      ...(this.#request.salvage ? { onBadStatus: this.#report('error while reading block status at offset') } : {}),
+    };
+  }
+
+  #report(what: string): (offset: number, error: BlockError) => void {
+    return (offset, error) => {
+      if (!this.#request.quiet) this.#context.onWarning?.(`${what} ${offset}: ${error.strerror}`);
+    };
+  }
+}
+
+function noCompression(): BlockError {
+  return new BlockError('unsupported', 'Compression not supported for this file format');
+}
+
+function text(value: AnyOptionValues[string]): string | undefined {
+  return typeof value === 'string' ? value : undefined;
+}
+
+function isPreallocated(options: AnyOptionValues): boolean {
+  const mode = options['preallocation'];
+  return mode !== undefined && mode !== 'off';
+}
+
+/**
+ * Layers of a source that have to be copied when the target is an overlay of `backing`: those above that image if it
+ * belongs to the source's own chain. Otherwise only the top one, as the user says that the rest is the same.
+ */
+function layersAbove(source: ImageNode, backing: ImageNode): number {
+  const wanted = identityOf(backing.file);
+  let depth = 1;
+  for (let node = source.backing; node && wanted !== undefined; node = node.backing, depth++) {
+    if (identityOf(node.file) === wanted) return depth;
+  }
+  return 1;
+}
+
+function identityOf(file: Storage | undefined): string | undefined {
+  return file instanceof ImageNode ? identityOf(file.file) : (file as ProtocolStorage | undefined)?.identity;
+}

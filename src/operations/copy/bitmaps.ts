@@ -1,0 +1,55 @@
+/** Persistent dirty bitmaps of a source, taken over by a target. */
+import { asBlockError, BlockError } from '../../base/error.ts';
+import type { BitmapInfo, BitmapStore } from '../../block/driver.ts';
+import type { ImageNode } from '../../block/node.ts';
+
+/** What to do with bitmaps whose content cannot be trusted. */
+export interface BitmapChoice {
+  /** Leave them out with a warning instead of failing. */
+  readonly skipBroken: boolean;
+  warn(text: string): void;
+}
+
+/**
+ * The bitmaps of a source, before anything is written.
+ * @throws BlockError if the source has none to offer, or one that cannot be copied.
+ */
+export async function bitmapsToCopy(source: ImageNode, choice: BitmapChoice): Promise<readonly BitmapInfo[]> {
+  const store = source.image.bitmaps;
+  if (!store) throw new BlockError('unsupported', 'Source lacks bitmap support');
+  const list = await store.list();
+  const broken = list.find((bitmap) => bitmap.inUse);
+  if (!broken || choice.skipBroken) return list;
+  throw new BlockError('invalid-image', `Cannot copy inconsistent bitmap '${broken.name}'`, {
+    hint: "Try --skip-broken-bitmaps, or use 'qemu-img bitmap --remove' to delete it",
+  });
+}
+
+/** The bitmaps of a target; throws if it cannot have any. */
+export function bitmapsOfTarget(target: ImageNode): BitmapStore {
+  if (target.image.bitmaps) return target.image.bitmaps;
+  throw new BlockError('unsupported', `Format driver '${target.format}' does not support bitmaps`);
+}
+
+/** Copies bitmaps with their content. */
+export async function copyBitmaps(
+  source: ImageNode,
+  target: ImageNode,
+  list: readonly BitmapInfo[],
+  choice: BitmapChoice,
+): Promise<void> {
+  const store = bitmapsOfTarget(target);
+  for (const { name, granularity, enabled, inUse } of list) {
+    if (inUse) {
+      choice.warn(`Skipping inconsistent bitmap '${name}'`);
+      continue;
+    }
+    const ranges = (await source.image.bitmaps?.ranges(name)) ?? [];
+    await target.change(async () => {
+      await store.add(name, granularity, enabled).catch((thrown: unknown) => {
+        throw asBlockError(thrown).prepend(`Failed to create bitmap ${name}: `);
+      });
+      await store.mark(name, ranges);
+    });
+  }
+}

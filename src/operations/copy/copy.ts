@@ -1,0 +1,90 @@
+/** A whole copy from a source into an open target; shared by `convert` and `dd`. */
+import type { BlockError } from '../../base/error.ts';
+import type { Compressor } from '../../block/driver.ts';
+import type { ImageNode } from '../../block/node.ts';
+import type { OperationContext } from '../context.ts';
+import { Pace } from './pace.ts';
+import { chunkFor, runPipeline } from './pipeline.ts';
+import { Planner } from './plan.ts';
+import type { CopySource } from './source.ts';
+import { CompressedStore, PlainStore, type StoreOptions } from './store.ts';
+import { zeroSearch } from './zeroRuns.ts';
+
+/** How a copy is made. */
+export interface CopyOptions {
+  /** The target reads as zeroes from this offset on: 0 if it is new, infinite if nothing is known. */
+  readonly zeroedFrom: number;
+  /** What a source reports as `below` is in the target's backing image up to this offset. */
+  readonly belowEnd?: number;
+  /** Runs of so many zero bytes in data are not stored; 0: do not look. */
+  readonly sparseSize: number;
+  /** Store zeroes as if they were data. */
+  readonly zeroesAsData?: boolean;
+  /** Store everything through it. */
+  readonly compressor?: Compressor;
+  /** Copy inside the kernel, so many bytes at a time. */
+  readonly kernelChunk?: number;
+  /** The target keeps space for all of its content. */
+  readonly preallocated?: boolean;
+  /** Bytes per second. */
+  readonly rateLimit?: number;
+  /** Called for each sector that cannot be read, which becomes zeroes; absent: the copy fails. */
+  onBadSector?(offset: number, error: BlockError): void;
+}
+
+/** What a copy has to say when it is done. */
+export interface CopyOutcome {
+  /** Sectors that could not be read and are zeroes in the target. */
+  readonly badSectors: number;
+}
+
+/**
+ * Copies `source` to the start of `target`, in order. Progress is reported with the source's size as total.
+ * @throws BlockError `error while reading at byte N: ...` or `error while writing at byte N: ...`.
+ */
+export async function copyInto(
+  context: OperationContext,
+  source: CopySource,
+  target: ImageNode,
+  options: CopyOptions,
+): Promise<CopyOutcome> {
+  const { buffers } = context.services;
+  const { compressor } = options;
+  const search = options.sparseSize > 0 ? zeroSearch(options.sparseSize) : undefined;
+  const chunk = options.kernelChunk ?? chunkFor(buffers, compressor?.unit ?? 1, search?.step);
+  const storeOptions: StoreOptions = {
+    zeroedFrom: options.zeroedFrom,
+    buffers,
+    ...(search ? { search } : {}),
+    ...(options.kernelChunk === undefined ? {} : { kernelCopy: true }),
+  };
+  const store = compressor
+    ? new CompressedStore(target, compressor, storeOptions)
+    : new PlainStore(target, storeOptions, options.preallocated);
+  const planner = new Planner(source, {
+    chunk,
+    unit: compressor?.unit ?? 1,
+    zeroesAsData: options.zeroesAsData ?? false,
+    ...(options.belowEnd === undefined ? {} : { belowEnd: options.belowEnd }),
+  });
+  let badSectors = 0;
+  const { onBadSector, rateLimit } = options;
+  await runPipeline(planner, store, {
+    chunk,
+    buffers,
+    onProgress: (done) => context.onProgress?.(done, source.size),
+    ...(context.signal ? { signal: context.signal } : {}),
+    ...(rateLimit === undefined ? {} : { pace: new Pace(rateLimit, context.services) }),
+    ...(onBadSector
+      ? {
+          // One piece at a time, so that reports come in order.
+          depth: 1,
+          onBadSector: (offset: number, error: BlockError) => {
+            badSectors++;
+            onBadSector(offset, error);
+          },
+        }
+      : {}),
+  });
+  return { badSectors };
+}

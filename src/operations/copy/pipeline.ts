@@ -1,0 +1,163 @@
+/**
+ * The copy itself: several pieces are read (and coded) at the same time, and stored one after the other in the order
+ * of their offsets. Memory is bounded by the number of pieces in flight.
+ */
+import { isPromise, type MaybePromise, Semaphore } from '../../base/async.ts';
+import { asBlockError, BlockError } from '../../base/error.ts';
+import { alignDown, MiB } from '../../base/offset.ts';
+import type { BufferPool } from '../../block/services.ts';
+import type { Pace } from './pace.ts';
+import type { Piece, Planner } from './plan.ts';
+import { readSegments, salvageSegments } from './reading.ts';
+import type { PieceStore, Ready } from './store.ts';
+
+/** Pieces in flight unless memory says otherwise: enough to keep all cores busy with coding. */
+const DEPTH = 16;
+/** Most bytes in buffers. */
+const BUFFER_BUDGET = 64 * MiB;
+/** Pieces after which other events get a chance, such as a request to stop. */
+const BREATHE = 512;
+
+/** How a copy runs. */
+export interface PipelineOptions {
+  /** Longest data piece in bytes. */
+  readonly chunk: number;
+  readonly buffers: BufferPool;
+  /** Pieces in flight; default as many as pay. */
+  readonly depth?: number;
+  readonly pace?: Pace;
+  readonly signal?: AbortSignal;
+  /** Called with the offset up to which the target is complete. */
+  onProgress?(done: number): void;
+  /** Called for each sector that cannot be read, which then becomes zeroes; absent: the copy fails. */
+  onBadSector?(offset: number, error: BlockError): void;
+}
+
+/** Throws kind `aborted` if the signal has fired. */
+export function throwIfStopped(signal: AbortSignal | undefined): void {
+  if (signal?.aborted) throw new BlockError('aborted', 'Operation canceled', { cause: signal.reason });
+}
+
+/** Copies everything that `planner` hands out into `store`. The first failure ends the copy, once all reads are back. */
+export async function runPipeline(planner: Planner, store: PieceStore, options: PipelineOptions): Promise<void> {
+  await new Pipeline(store, options).run(planner);
+}
+
+class Pipeline {
+  readonly #store: PieceStore;
+  readonly #options: PipelineOptions;
+  readonly #slots: Semaphore;
+  readonly #spare: Uint8Array[] = [];
+  #failure: BlockError | undefined;
+  #count = 0;
+
+  constructor(store: PieceStore, options: PipelineOptions) {
+    this.#store = store;
+    this.#options = options;
+    const affordable = Math.max(2, Math.floor(BUFFER_BUDGET / options.chunk));
+    this.#slots = new Semaphore(Math.min(options.depth ?? DEPTH, affordable));
+  }
+
+  async run(planner: Planner): Promise<void> {
+    let tail: Promise<void> = Promise.resolve();
+    try {
+      while (!this.#failure) {
+        // The slot comes first: with a depth of 1 nothing is looked at before the last piece is done.
+        const entry = this.#slots.acquire();
+        if (isPromise(entry)) await entry;
+        const piece = await this.#nextNeeded(planner);
+        if (!piece || this.#failure) break;
+        tail = this.#finish(piece, tail, this.#prepare(piece));
+      }
+    } catch (error) {
+      this.#failure ??= asBlockError(error);
+    }
+    await tail;
+    if (this.#failure) throw this.#failure;
+  }
+
+  /** The next piece that changes something. */
+  async #nextNeeded(planner: Planner): Promise<Piece | undefined> {
+    for (;;) {
+      throwIfStopped(this.#options.signal);
+      if (++this.#count % BREATHE === 0) await new Promise((resolve) => setTimeout(resolve, 0));
+      const next = planner.next();
+      const piece = isPromise(next) ? await next : next;
+      if (!piece || this.#store.needs(piece)) return piece;
+    }
+  }
+
+  /** Reads and codes one piece. */
+  async #prepare(piece: Piece): Promise<Ready> {
+    if (piece.kind !== 'data' || this.#store.copiesDirectly(piece)) return { piece };
+    const buffer = this.#acquire();
+    const bytes = buffer.subarray(0, piece.length);
+    try {
+      const done = this.#read(piece, bytes);
+      if (isPromise(done)) await done;
+      const ready = this.#store.prepare(piece, bytes);
+      return { ...(isPromise(ready) ? await ready : ready), buffer };
+    } catch (error) {
+      this.#release(buffer);
+      throw error;
+    }
+  }
+
+  #read(piece: Piece & { kind: 'data' }, bytes: Uint8Array): MaybePromise<void> {
+    const report = this.#options.onBadSector?.bind(this.#options);
+    if (report) return salvageSegments(piece.segments, bytes, piece.offset, report);
+    try {
+      const done = readSegments(piece.segments, bytes);
+      return isPromise(done) ? done.catch((error: unknown) => Promise.reject(readError(error, piece))) : done;
+    } catch (error) {
+      throw readError(error, piece);
+    }
+  }
+
+  /** Stores a piece when it is ready and all before it are stored. Never rejects: the first failure is kept. */
+  async #finish(piece: Piece, before: Promise<void>, prepared: Promise<Ready>): Promise<void> {
+    let ready: Ready | undefined;
+    try {
+      [ready] = await Promise.all([prepared, before]);
+      if (this.#failure) return;
+      throwIfStopped(this.#options.signal);
+      await this.#options.pace?.take(piece.length, this.#options.signal);
+      await this.#store.store(ready);
+      this.#options.onProgress?.(piece.offset + piece.length);
+    } catch (error) {
+      await before;
+      this.#failure ??= asBlockError(error);
+    } finally {
+      if (ready?.buffer) this.#release(ready.buffer);
+      this.#slots.release();
+    }
+  }
+
+  #acquire(): Uint8Array {
+    const { buffers, chunk } = this.#options;
+    if (chunk <= buffers.size) return buffers.acquire();
+    return this.#spare.pop() ?? new Uint8Array(chunk);
+  }
+
+  #release(buffer: Uint8Array): void {
+    const { buffers, chunk } = this.#options;
+    if (chunk <= buffers.size) buffers.release(buffer);
+    else this.#spare.push(buffer);
+  }
+}
+
+function readError(thrown: unknown, piece: Piece): BlockError {
+  const error = asBlockError(thrown);
+  if (error.kind === 'aborted') return error;
+  return error.reworded(`error while reading at byte ${piece.offset}: ${error.strerror}`);
+}
+
+/**
+ * Piece length for a copy.
+ * @param unit pieces have to consist of whole units.
+ * @param least shortest useful length (the area that is searched for zeroes).
+ */
+export function chunkFor(buffers: BufferPool, unit: number, least = 1): number {
+  const size = Math.max(buffers.size, least, unit);
+  return alignDown(size, unit);
+}

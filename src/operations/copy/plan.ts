@@ -1,0 +1,138 @@
+/** From runs of the source to the pieces in which they are copied. */
+import { isPromise, type MaybePromise } from '../../base/async.ts';
+import { alignDown } from '../../base/offset.ts';
+import type { Storage } from '../../storage/storage.ts';
+import type { CopySource, SourceRun } from './source.ts';
+
+/** Part of a piece: bytes to read, or zeroes if there is no storage. */
+export interface Segment {
+  readonly length: number;
+  readonly storage?: Storage;
+  readonly offset?: number;
+}
+
+/** One step of a copy, in the order of the target's offsets. */
+export type Piece =
+  | {
+      readonly kind: 'data';
+      readonly offset: number;
+      readonly length: number;
+      /** Together as long as the piece. */
+      readonly segments: readonly Segment[];
+    }
+  | {
+      /** Zeroes, or (`skip`) content that the target's backing image has. */
+      readonly kind: 'zero' | 'skip';
+      readonly offset: number;
+      readonly length: number;
+    };
+
+/** How a source is cut. */
+export interface PlanOptions {
+  /** Longest data piece in bytes; pieces end at multiples of it. */
+  readonly chunk: number;
+  /** Pieces consist of whole units (the compressor's); 1 if that does not matter. Divides `chunk`. */
+  readonly unit: number;
+  /** Zeroes are copied as if they were data. */
+  readonly zeroesAsData?: boolean;
+  /** From here on the target's backing image has nothing, so that `below` has to be copied. Default: no limit. */
+  readonly belowEnd?: number;
+}
+
+/** Longest piece of zeroes, so that progress is seen and a stop is noticed. */
+const ZERO_STEP = 8 * 1024 ** 3;
+
+/** Hands out the pieces of a copy one after the other. */
+export class Planner {
+  readonly #source: CopySource;
+  readonly #options: PlanOptions;
+  #at = 0;
+  /** The run that contains `#at`, from its start on. */
+  #run: SourceRun | undefined;
+  #runStart = 0;
+
+  constructor(source: CopySource, options: PlanOptions) {
+    this.#source = source;
+    this.#options = options;
+  }
+
+  /** The next piece; undefined at the end. */
+  next(): MaybePromise<Piece | undefined> {
+    if (this.#at >= this.#source.size) return undefined;
+    return this.#collect(this.#at, []);
+  }
+
+  /** Goes on with a data piece that began at `start` and has `segments` already. */
+  #collect(start: number, segments: Segment[]): MaybePromise<Piece | undefined> {
+    const { chunk, unit } = this.#options;
+    const end = Math.min(this.#source.size, alignDown(start, chunk) + chunk);
+    while (this.#at < end) {
+      const run = this.#lookUp();
+      if (isPromise(run)) {
+        return run.then((found) => {
+          this.#run = found;
+          this.#runStart = this.#at;
+          return this.#collect(start, segments);
+        });
+      }
+      const left = this.#runStart + run.length - this.#at;
+      if (run.kind !== 'data' && this.#at % unit === 0) {
+        const whole = this.#wholeUnits(left);
+        if (whole > 0) return segments.length > 0 ? this.#piece(start, segments) : this.#bare(run.kind, whole);
+      }
+      if (run.bad && this.#options.unit === 1) {
+        // A piece of its own, so that what is said about it stays together.
+        if (segments.length === 0) this.#take(segments, run, Math.min(left, end - this.#at));
+        return this.#piece(start, segments);
+      }
+      // Up to the end of the unit only, if the next one may be left out.
+      const reach = run.kind === 'data' ? end : Math.min(end, alignDown(this.#at, unit) + unit);
+      this.#take(segments, run, Math.min(left, reach - this.#at));
+    }
+    return this.#piece(start, segments);
+  }
+
+  /** The run at the current offset. */
+  #lookUp(): MaybePromise<SourceRun> {
+    const known = this.#run;
+    if (known && this.#at < this.#runStart + known.length) return known;
+    const found = this.#source.at(this.#at, this.#source.size - this.#at);
+    if (isPromise(found)) return found.then((run) => this.#adjust(run));
+    this.#runStart = this.#at;
+    this.#run = this.#adjust(found);
+    return this.#run;
+  }
+
+  /** What the options make of a run. */
+  #adjust(run: SourceRun): SourceRun {
+    if (run.kind === 'zero') return this.#options.zeroesAsData ? { ...run, kind: 'data' } : run;
+    const end = this.#options.belowEnd;
+    if (run.kind !== 'below' || end === undefined || this.#at + run.length <= end) return run;
+    if (this.#at < end) return { ...run, length: end - this.#at };
+    return run.zero ? this.#adjust({ length: run.length, kind: 'zero' }) : { ...run, kind: 'data' };
+  }
+
+  /** Bytes of `left` that can be left out as whole units; the last unit of the source may be short. */
+  #wholeUnits(left: number): number {
+    const length = Math.min(left, ZERO_STEP);
+    return this.#at + length === this.#source.size ? length : alignDown(length, this.#options.unit);
+  }
+
+  #bare(kind: 'zero' | 'below', length: number): Piece {
+    const offset = this.#at;
+    this.#at += length;
+    return { kind: kind === 'zero' ? 'zero' : 'skip', offset, length };
+  }
+
+  #take(segments: Segment[], run: SourceRun, length: number): void {
+    const { storage, offset } = run;
+    if (storage && offset !== undefined) {
+      segments.push({ length, storage, offset: offset + (this.#at - this.#runStart) });
+    } else segments.push({ length });
+    this.#at += length;
+  }
+
+  #piece(offset: number, segments: readonly Segment[]): Piece {
+    return { kind: 'data', offset, length: this.#at - offset, segments };
+  }
+}

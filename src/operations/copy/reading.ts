@@ -1,0 +1,65 @@
+/** Fills buffers with the bytes of a piece. */
+import { isPromise, type MaybePromise } from '../../base/async.ts';
+import { asBlockError, type BlockError } from '../../base/error.ts';
+import { alignDown, SECTOR } from '../../base/offset.ts';
+import type { Segment } from './plan.ts';
+
+/** Reads consecutive segments into `into`; stays synchronous while nothing has to wait. */
+export function readSegments(segments: readonly Segment[], into: Uint8Array, first = 0, start = 0): MaybePromise<void> {
+  let at = start;
+  for (let index = first; index < segments.length; index++) {
+    const segment = segments[index] as Segment;
+    const done = readSegment(segment, into.subarray(at, at + segment.length));
+    at += segment.length;
+    if (!isPromise(done)) continue;
+    const next = index + 1;
+    return next < segments.length ? done.then(() => readSegments(segments, into, next, at)) : done;
+  }
+}
+
+function readSegment(segment: Segment, into: Uint8Array): MaybePromise<void> {
+  if (segment.storage && segment.offset !== undefined) return segment.storage.readPadded(segment.offset, into);
+  into.fill(0);
+}
+
+/**
+ * Reads what can be read; sectors that cannot become zeroes.
+ * @param offset of the first byte on the target; sectors are counted there.
+ * @param report is told of every such sector.
+ */
+export async function salvageSegments(
+  segments: readonly Segment[],
+  into: Uint8Array,
+  offset: number,
+  report: (offset: number, error: BlockError) => void,
+): Promise<void> {
+  let at = 0;
+  for (const segment of segments) {
+    const bytes = into.subarray(at, at + segment.length);
+    try {
+      await readSegment(segment, bytes);
+    } catch {
+      await salvageSectors(segment, bytes, offset + at, report);
+    }
+    at += segment.length;
+  }
+}
+
+async function salvageSectors(
+  segment: Segment,
+  into: Uint8Array,
+  offset: number,
+  report: (offset: number, error: BlockError) => void,
+): Promise<void> {
+  for (let at = 0; at < into.length; ) {
+    const end = Math.min(into.length, alignDown(offset + at, SECTOR) + SECTOR - offset);
+    const sector = into.subarray(at, end);
+    try {
+      await readSegment({ ...segment, length: sector.length, offset: (segment.offset ?? 0) + at }, sector);
+    } catch (thrown) {
+      sector.fill(0);
+      report(offset + at, asBlockError(thrown));
+    }
+    at = end;
+  }
+}

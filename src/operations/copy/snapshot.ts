@@ -1,0 +1,44 @@
+/** An internal snapshot as the source of a copy. */
+import { asBlockError, BlockError } from '../../base/error.ts';
+import type { SnapshotStore } from '../../block/driver.ts';
+import { ImageNode } from '../../block/node.ts';
+import type { SnapshotSelector } from '../requests.ts';
+
+/**
+ * The content of a snapshot. Closing the node leaves the image open that has the snapshot.
+ * @throws BlockError whose message begins with `Failed to load snapshot: `.
+ */
+export async function snapshotNode(node: ImageNode, select: SnapshotSelector): Promise<ImageNode> {
+  try {
+    const store = node.image.snapshots;
+    if (!store) {
+      throw new BlockError(
+        'unsupported',
+        `Block format '${node.format}' used by device '' does not support temporarily loading internal snapshots`,
+      );
+    }
+    const driver = await store.view(await chosen(store, select));
+    return new ImageNode({
+      name: node.name,
+      format: node.format,
+      driver,
+      readOnly: true,
+      ...(node.backing ? { backing: node.backing } : {}),
+    });
+  } catch (thrown) {
+    throw asBlockError(thrown).prepend('Failed to load snapshot: ');
+  }
+}
+
+async function chosen(store: SnapshotStore, select: SnapshotSelector): Promise<{ id?: string; name?: string }> {
+  const list = await store.list();
+  const found =
+    'either' in select
+      ? (list.find(({ id }) => id === select.either) ?? list.find(({ name }) => name === select.either))
+      : list.find(
+          ({ id, name }) =>
+            (select.id === undefined || id === select.id) && (select.name === undefined || name === select.name),
+        );
+  if (!found) throw new BlockError('not-found', "Can't find snapshot");
+  return { id: found.id };
+}

@@ -1,0 +1,114 @@
+/** What is copied: one or more images, one behind the other, as runs of data, zeroes and "the backing image has it". */
+import { andThen, type MaybePromise } from '../../base/async.ts';
+import { asBlockError, BlockError } from '../../base/error.ts';
+import { alignUp, SECTOR } from '../../base/offset.ts';
+import { type BlockStatus, ChainCursor } from '../../block/chain.ts';
+import type { ImageNode } from '../../block/node.ts';
+import type { Storage } from '../../storage/storage.ts';
+
+/** A run of the source. */
+export interface SourceRun {
+  /** Bytes, at least 1. */
+  readonly length: number;
+  /** `below`: the layers that are copied have nothing here, the image below them decides. */
+  readonly kind: 'data' | 'zero' | 'below';
+  /** The image below is known to have zeroes there. */
+  readonly zero?: boolean;
+  /** The status could not be found out. */
+  readonly bad?: boolean;
+  /** Where to read the bytes; absent for zeroes. */
+  readonly storage?: Storage;
+  readonly offset?: number;
+}
+
+/** How a source is looked at. */
+export interface SourceOptions {
+  /**
+   * Runs that are decided below so many layers are reported as `below` rather than as data, because the target's
+   * backing image has them. Absent: the whole chain counts.
+   */
+  readonly layers?: number;
+  /**
+   * Called when the status of a sector cannot be found out; the sector then counts as data. Absent: such an error ends
+   * the copy.
+   */
+  onBadStatus?(offset: number, error: BlockError): void;
+}
+
+/** One image of the source and where it starts. */
+interface Part {
+  readonly start: number;
+  /** Guest size in bytes. */
+  readonly size: number;
+  readonly node: ImageNode;
+  readonly cursor: ChainCursor;
+}
+
+/** Images one behind the other. Each is padded with zeroes to a whole number of sectors. */
+export class CopySource {
+  /** Bytes in all. */
+  readonly size: number;
+  readonly #parts: readonly Part[];
+  readonly #options: SourceOptions;
+  #current = 0;
+
+  constructor(nodes: readonly ImageNode[], options: SourceOptions = {}) {
+    let start = 0;
+    this.#parts = nodes.map((node) => {
+      const part = { start, size: node.size(), node, cursor: new ChainCursor(node) };
+      start += alignUp(part.size, SECTOR);
+      return part;
+    });
+    this.size = start;
+    this.#options = options;
+  }
+
+  /** The run at `offset`, at most `length` bytes. Quickest when offsets only grow. */
+  at(offset: number, length: number): MaybePromise<SourceRun> {
+    const part = this.#partAt(offset);
+    const inside = offset - part.start;
+    const limit = Math.min(length, this.size - offset);
+    if (inside >= part.size) return { length: Math.min(limit, alignUp(part.size, SECTOR) - inside), kind: 'zero' };
+    const available = Math.min(limit, part.size - inside);
+    try {
+      const status = andThen(part.cursor.at(inside, available), (found) => this.#runOf(found, inside));
+      return status instanceof Promise ? status.catch((error) => this.#failed(error, part, offset, available)) : status;
+    } catch (error) {
+      return this.#failed(error, part, offset, available);
+    }
+  }
+
+  #partAt(offset: number): Part {
+    const { length } = this.#parts;
+    for (let step = 0; step < length; step++) {
+      const index = (this.#current + step) % length;
+      const part = this.#parts[index] as Part;
+      if (offset < part.start || offset >= part.start + alignUp(part.size, SECTOR)) continue;
+      this.#current = index;
+      return part;
+    }
+    throw new BlockError('out-of-range', `no source data at offset ${offset}`, { context: { offset } });
+  }
+
+  #runOf(status: BlockStatus, offset: number): SourceRun {
+    const { length } = status;
+    if (status.depth >= (this.#options.layers ?? Number.POSITIVE_INFINITY)) {
+      return { length, kind: 'below', zero: status.zero, storage: status.node, offset };
+    }
+    if (status.zero) return { length, kind: 'zero' };
+    if (status.special || !status.storage || status.offset === undefined) {
+      return { length, kind: 'data', storage: status.node, offset };
+    }
+    return { length, kind: 'data', storage: status.storage, offset: status.offset };
+  }
+
+  #failed(thrown: unknown, part: Part, offset: number, available: number): SourceRun {
+    const error = asBlockError(thrown);
+    const place = part.start + offset;
+    if (!this.#options.onBadStatus) {
+      throw error.reworded(`error while reading block status at offset ${place}: ${error.strerror}`);
+    }
+    this.#options.onBadStatus(place, error);
+    return { length: Math.min(SECTOR, available), kind: 'data', bad: true, storage: part.node, offset };
+  }
+}

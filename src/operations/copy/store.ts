@@ -1,0 +1,227 @@
+/** How pieces get into the target: plainly, compressed, or without leaving the kernel. */
+import { andThen, isPromise, type MaybePromise } from '../../base/async.ts';
+import { asBlockError, BlockError } from '../../base/error.ts';
+import { KiB } from '../../base/offset.ts';
+import { isZero } from '../../base/zero.ts';
+import type { Compressor } from '../../block/driver.ts';
+import type { ImageNode } from '../../block/node.ts';
+import type { BufferPool } from '../../block/services.ts';
+import type { Piece } from './plan.ts';
+import { readSegments } from './reading.ts';
+import { type BufferRun, splitZeroes, widenData, type ZeroSearch } from './zeroRuns.ts';
+
+/** A piece that was read and, where that applies, searched for zeroes and coded. */
+export interface Ready {
+  readonly piece: Piece;
+  /** The pooled buffer behind `bytes`. */
+  readonly buffer?: Uint8Array;
+  readonly bytes?: Uint8Array;
+  /** Parts of `bytes` that are written as they are, and zeroes between them. */
+  readonly runs?: readonly BufferRun[];
+  /** Coded units: `start` within the piece. Undefined bytes mean that coding does not pay. */
+  readonly units?: readonly { readonly start: number; readonly coded: Uint8Array | undefined }[];
+}
+
+/** Where pieces go. `store` is called for one piece at a time, in order. */
+export interface PieceStore {
+  /** False for pieces that change nothing. */
+  needs(piece: Piece): boolean;
+  /** True for pieces that are stored without having been read. */
+  copiesDirectly(piece: Piece): boolean;
+  /** Turns bytes that were read into what is stored; runs for several pieces at a time. */
+  prepare(piece: Piece, bytes: Uint8Array): MaybePromise<Ready>;
+  store(ready: Ready): Promise<void>;
+}
+
+/** What is known about a target, and how it is written. */
+export interface StoreOptions {
+  /** The image reads as zeroes from this offset on before anything is written: 0 for new ones, infinite if unknown. */
+  readonly zeroedFrom: number;
+  /** How zeroes are found in data; absent: not at all. */
+  readonly search?: ZeroSearch;
+  /** Copy in the kernel where that is possible. */
+  readonly kernelCopy?: boolean;
+  readonly buffers: BufferPool;
+}
+
+/** Largest area to which data is widened with zeroes. */
+const WIDEST = 64 * KiB;
+
+/** Names the place in an error of writing. */
+function writeError(thrown: unknown, offset: number): BlockError {
+  const error = asBlockError(thrown);
+  if (error.kind === 'aborted') return error;
+  return error.reworded(`error while writing at byte ${offset}: ${error.strerror}`);
+}
+
+/** Writes pieces as plain data. */
+export class PlainStore implements PieceStore {
+  readonly #node: ImageNode;
+  readonly #options: StoreOptions;
+  /** Unit to which data is widened, 1 if it is not. */
+  readonly #widen: number;
+
+  /** @param preallocated the target keeps space for everything: zeroes between data are better left out. */
+  constructor(node: ImageNode, options: StoreOptions, preallocated = false) {
+    this.#node = node;
+    this.#options = options;
+    const unit = node.image.allocationUnit ?? 1;
+    this.#widen = options.zeroedFrom > 0 || preallocated ? 1 : Math.min(unit, WIDEST);
+  }
+
+  needs(piece: Piece): boolean {
+    if (piece.kind === 'zero') return piece.offset < this.#options.zeroedFrom;
+    return piece.kind === 'data';
+  }
+
+  copiesDirectly(piece: Piece): boolean {
+    return this.#options.kernelCopy === true && piece.kind === 'data' && piece.segments.every(({ storage }) => storage);
+  }
+
+  prepare(piece: Piece, bytes: Uint8Array): Ready {
+    const { search } = this.#options;
+    if (!search) return { piece, bytes, runs: [{ start: 0, end: bytes.length, zero: false }] };
+    const found = splitZeroes(bytes, piece.offset, search);
+    const runs = this.#widen > search.step ? widenData(found, piece.offset, bytes.length, this.#widen) : found;
+    return { piece, bytes, runs };
+  }
+
+  async store(ready: Ready): Promise<void> {
+    const { piece } = ready;
+    try {
+      if (piece.kind === 'zero') await this.#zero(piece.offset, piece.length);
+      else if (piece.kind === 'data' && !ready.bytes) await this.#copy(piece);
+      else if (ready.bytes) await this.#write(piece.offset, ready.bytes, ready.runs ?? []);
+    } catch (error) {
+      throw writeError(error, piece.offset);
+    }
+  }
+
+  async #write(offset: number, bytes: Uint8Array, runs: readonly BufferRun[]): Promise<void> {
+    for (const { start, end, zero } of runs) {
+      const done = zero
+        ? this.#zero(offset + start, end - start)
+        : this.#node.write(offset + start, start === 0 && end === bytes.length ? bytes : bytes.subarray(start, end));
+      if (isPromise(done)) await done;
+    }
+  }
+
+  #zero(offset: number, length: number): MaybePromise<void> {
+    const end = Math.min(offset + length, this.#options.zeroedFrom);
+    if (end > offset) return this.#node.writeZeroes(offset, end - offset, { unmap: true });
+  }
+
+  /** Copies inside the kernel; what that cannot do goes through a buffer. */
+  async #copy(piece: Piece & { kind: 'data' }): Promise<void> {
+    let to = piece.offset;
+    for (const { storage, offset = 0, length } of piece.segments) {
+      for (let done = 0; storage && done < length; ) {
+        const copied = await this.#node.copyFrom(storage, offset + done, to + done, length - done);
+        done +=
+          copied > 0 ? copied : await this.#carry({ storage, offset: offset + done, length: length - done }, to + done);
+      }
+      to += length;
+    }
+  }
+
+  /** Moves some bytes through a buffer; returns how many. */
+  async #carry(segment: Required<Piece & { kind: 'data' }>['segments'][number], to: number): Promise<number> {
+    const { buffers } = this.#options;
+    const buffer = buffers.acquire();
+    try {
+      const bytes = buffer.subarray(0, Math.min(buffer.length, segment.length));
+      await readSegments([{ ...segment, length: bytes.length }], bytes);
+      await this.#node.write(to, bytes);
+      return bytes.length;
+    } finally {
+      buffers.release(buffer);
+    }
+  }
+}
+
+/** Writes pieces in units that are coded first. */
+export class CompressedStore implements PieceStore {
+  readonly #node: ImageNode;
+  readonly #compressor: Compressor;
+  readonly #options: StoreOptions;
+
+  constructor(node: ImageNode, compressor: Compressor, options: StoreOptions) {
+    this.#node = node;
+    this.#compressor = compressor;
+    this.#options = options;
+  }
+
+  needs(piece: Piece): boolean {
+    if (piece.kind === 'zero') return piece.offset < this.#options.zeroedFrom;
+    return piece.kind === 'data';
+  }
+
+  copiesDirectly(): boolean {
+    return false;
+  }
+
+  prepare(piece: Piece, bytes: Uint8Array): MaybePromise<Ready> {
+    const { unit } = this.#compressor;
+    const zero = this.#zeroUnits(bytes);
+    const jobs: Promise<{ start: number; coded: Uint8Array | undefined }[]>[] = [];
+    for (let index = 0; index < zero.length; ) {
+      let end = index + 1;
+      while (end < zero.length && zero[end] === zero[index]) end++;
+      if (zero[index] === false) jobs.push(this.#encode(piece.offset, bytes, index * unit, end * unit));
+      index = end;
+    }
+    const runs = zero.map((isHole, index) => ({
+      start: index * unit,
+      end: Math.min(bytes.length, (index + 1) * unit),
+      zero: isHole,
+    }));
+    const holes = runs.filter((run) => run.zero);
+    return andThen(Promise.all(jobs), (lists) => ({ piece, bytes, runs: holes, units: lists.flat() }));
+  }
+
+  /** For every unit, whether it is all zero and may be left out. */
+  #zeroUnits(bytes: Uint8Array): boolean[] {
+    const { unit } = this.#compressor;
+    const flags: boolean[] = [];
+    for (let start = 0; start < bytes.length; start += unit) {
+      flags.push(this.#options.search !== undefined && isZero(bytes, start, Math.min(bytes.length, start + unit)));
+    }
+    return flags;
+  }
+
+  async #encode(
+    offset: number,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+  ): Promise<{ start: number; coded: Uint8Array | undefined }[]> {
+    const { unit } = this.#compressor;
+    const coded = await this.#compressor.encode(offset + start, bytes.subarray(start, Math.min(end, bytes.length)));
+    return coded.map((one, index) => ({ start: start + index * unit, coded: one }));
+  }
+
+  async store(ready: Ready): Promise<void> {
+    const { piece, bytes } = ready;
+    try {
+      if (piece.kind === 'zero' || !bytes) await this.#zero(piece.offset, piece.length);
+      else {
+        for (const { start, coded } of ready.units ?? []) await this.#unit(piece.offset, bytes, start, coded);
+        for (const { start, end } of ready.runs ?? []) await this.#zero(piece.offset + start, end - start);
+      }
+    } catch (error) {
+      throw writeError(error, piece.offset);
+    }
+  }
+
+  async #unit(offset: number, bytes: Uint8Array, start: number, coded: Uint8Array | undefined): Promise<void> {
+    const done = coded
+      ? this.#node.storeCompressed(offset + start, coded)
+      : this.#node.write(offset + start, bytes.subarray(start, start + this.#compressor.unit));
+    if (isPromise(done)) await done;
+  }
+
+  async #zero(offset: number, length: number): Promise<void> {
+    const end = Math.min(offset + length, this.#options.zeroedFrom);
+    if (end > offset) await this.#node.writeZeroes(offset, end - offset, { unmap: true });
+  }
+}

@@ -1,0 +1,190 @@
+/**
+ * New images that are all or nothing: built under a temporary name and renamed when they are complete. Where the name
+ * is taken already (also by a device, or a link that leads nowhere yet), and for images of several files, the target
+ * is written in place, as the real tool does.
+ */
+import { asBlockError, BlockError } from '../../base/error.ts';
+import type { ImageNode } from '../../block/node.ts';
+import { openImage } from '../../block/open.ts';
+import type { AnyOptionValues } from '../../options/table.ts';
+import type { CacheMode } from '../../storage/files.ts';
+import type { OperationContext } from '../context.ts';
+import { writeImage } from '../create.ts';
+import type { NewImage } from '../options.ts';
+
+/** What to create, and how to open it for writing. */
+export interface TargetRequest {
+  readonly filename: string;
+  readonly image: NewImage;
+  /** Values of the format's options, size included. */
+  readonly options: AnyOptionValues;
+  /** Values of the protocol's options. */
+  readonly protocolOptions: AnyOptionValues;
+  readonly cache: CacheMode;
+  /** Open the backing image too. */
+  readonly withBacking: boolean;
+  /** In front of errors of creating the image. */
+  readonly prefix: string;
+}
+
+/** A new image that is being written. */
+export interface Target {
+  readonly node: ImageNode;
+  /** The image reads as zeroes (or as its backing image) where nothing was written yet. */
+  readonly zeroed: boolean;
+  /** Closes the image; from then on it is there under its own name. */
+  finish(): Promise<void>;
+  /** Closes the image after a failure; a new file is gone then. */
+  abandon(): Promise<void>;
+}
+
+/** Creates and opens a new image. */
+export async function createTarget(context: OperationContext, request: TargetRequest): Promise<Target> {
+  const place = await placeOf(context, request);
+  const inner = place.at === undefined ? context : namingContext(context, place.at, request.filename);
+  const name = place.at ?? request.filename;
+  try {
+    await writeNew(inner, request, place.at);
+    const node = await openImage(inner, {
+      filename: name,
+      format: request.image.format.name,
+      writable: true,
+      noBacking: !request.withBacking,
+      cache: request.cache,
+      discard: 'unmap',
+    });
+    const zeroed = place.regular || (await readsAsNothing(node));
+    return new CreatedTarget(context, node, zeroed, place);
+  } catch (thrown) {
+    if (place.at !== undefined) await removeQuietly(context, place.at);
+    throw naming(asBlockError(thrown), place.at, request.filename);
+  }
+}
+
+async function writeNew(context: OperationContext, request: TargetRequest, at: string | undefined): Promise<void> {
+  const where = { filename: request.filename, ...(at === undefined ? {} : { at }) };
+  try {
+    await writeImage(context, where, request.image, request.options, request.protocolOptions);
+  } catch (thrown) {
+    throw asBlockError(thrown).prepend(request.prefix);
+  }
+}
+
+class CreatedTarget implements Target {
+  readonly node: ImageNode;
+  readonly zeroed: boolean;
+  readonly #context: OperationContext;
+  readonly #place: Place;
+
+  constructor(context: OperationContext, node: ImageNode, zeroed: boolean, place: Place) {
+    this.#context = context;
+    this.node = node;
+    this.zeroed = zeroed;
+    this.#place = place;
+  }
+
+  async finish(): Promise<void> {
+    const { at, path } = this.#place;
+    try {
+      await this.node.flush();
+      await this.node.close();
+      if (at !== undefined) await this.#context.services.files.rename(at, path);
+    } catch (thrown) {
+      await this.abandon();
+      throw naming(asBlockError(thrown), at, path);
+    }
+  }
+
+  async abandon(): Promise<void> {
+    await this.node.close().catch(() => undefined);
+    if (this.#place.at !== undefined) await removeQuietly(this.#context, this.#place.at);
+  }
+}
+
+/** Where a target is built. */
+interface Place {
+  /** The host's name of the file. */
+  readonly path: string;
+  /** Temporary name; undefined: in place. */
+  readonly at?: string;
+  /** The target is a regular file (and so empty at first), or becomes one. */
+  readonly regular: boolean;
+}
+
+async function placeOf(context: OperationContext, request: TargetRequest): Promise<Place> {
+  const { protocol } = request.image;
+  const { files } = context.services;
+  const path = protocol?.name === 'file' ? protocol.parseFilename(request.filename)['filename'] : undefined;
+  if (typeof path !== 'string') return { path: request.filename, regular: false };
+  try {
+    return { path, regular: (await files.status(path)).kind === 'file' };
+  } catch (thrown) {
+    const single = request.image.format.driver !== undefined && isSingleFile(request);
+    const free = asBlockError(thrown).kind === 'not-found' && path !== '';
+    if (!single || !free || (await isListed(context, path))) return { path, regular: true };
+    return { path, at: temporaryName(context, path), regular: true };
+  }
+}
+
+/** Formats that spread over several files name them after each other. */
+function isSingleFile({ image, options }: TargetRequest): boolean {
+  const subformat = options['subformat'];
+  const split = image.format.name === 'vmdk' && typeof subformat === 'string' && /flat|twogb/i.test(subformat);
+  return !split && options['data_file'] === undefined;
+}
+
+function splitPath(path: string): { directory: string; base: string } {
+  const slash = path.lastIndexOf('/');
+  return { directory: path.slice(0, slash + 1), base: path.slice(slash + 1) };
+}
+
+/** True if the directory has such an entry although it leads to no file, or if that cannot be known. */
+async function isListed(context: OperationContext, path: string): Promise<boolean> {
+  const { directory, base } = splitPath(path);
+  try {
+    return (await context.services.files.list(directory === '' ? '.' : directory)).includes(base);
+  } catch (thrown) {
+    return asBlockError(thrown).kind !== 'not-found';
+  }
+}
+
+function temporaryName(context: OperationContext, path: string): string {
+  const random = new Uint8Array(8);
+  context.services.random(random);
+  const digits = [...random].map((byte) => byte.toString(16).padStart(2, '0')).join('');
+  return `${splitPath(path).directory}.qimg-${digits}.part`;
+}
+
+/** True if nothing is stored for any guest byte of the layer. */
+async function readsAsNothing(node: ImageNode): Promise<boolean> {
+  if (node.size() === 0) return true;
+  const mapping = await node.map(0, node.size());
+  return mapping.length === node.size() && mapping.kind === 'unallocated';
+}
+
+async function removeQuietly(context: OperationContext, name: string): Promise<void> {
+  try {
+    await context.services.files.remove(name);
+  } catch {
+    // The failure that led here is the one to report.
+  }
+}
+
+/** The error with the final name in the place of the temporary one. */
+function naming(error: BlockError, at: string | undefined, filename: string): BlockError {
+  if (at === undefined || !`${error.message}${error.hint ?? ''}`.includes(at)) return error;
+  return new BlockError(error.kind, error.message.replaceAll(at, filename), {
+    context: { ...error.context, file: filename },
+    cause: error,
+    ...(error.hint === undefined ? {} : { hint: error.hint.replaceAll(at, filename) }),
+    posix: { code: error.code, text: error.strerror },
+  });
+}
+
+/** A context whose warnings show the final name. */
+function namingContext(context: OperationContext, at: string, filename: string): OperationContext {
+  return {
+    ...context,
+    onWarning: (text) => context.onWarning?.(text.replaceAll(at, filename)),
+  };
+}

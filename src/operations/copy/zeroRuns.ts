@@ -1,0 +1,77 @@
+/** Finding zeroes in data that is about to be written, with the meaning of `convert -S`. */
+import { isZero } from '../../base/zero.ts';
+import { alignDown, alignUp } from '../../base/offset.ts';
+
+/** Zeroes are never looked for in smaller steps: file systems do not keep smaller holes. */
+const SMALLEST_STEP = 4096;
+
+/** How zeroes are looked for. */
+export interface ZeroSearch {
+  /** Areas of so many bytes, at multiples of it, are tested as a whole; a power of two. */
+  readonly step: number;
+  /** Shorter runs of zero areas count as data. */
+  readonly shortest: number;
+}
+
+/**
+ * The search for `-S`.
+ * @param sparseSize bytes, a multiple of 512 above 0.
+ */
+export function zeroSearch(sparseSize: number): ZeroSearch {
+  const step = Math.max(SMALLEST_STEP, 2 ** Math.floor(Math.log2(sparseSize)));
+  return { step, shortest: Math.max(step, sparseSize) };
+}
+
+/** A part of a buffer: bytes `[start, end)`, all zero or to be written as data. */
+export interface BufferRun {
+  readonly start: number;
+  readonly end: number;
+  readonly zero: boolean;
+}
+
+/**
+ * Cuts a buffer into runs of data and of zeroes.
+ * @param offset of the buffer's first byte on the target; areas are aligned there.
+ */
+export function splitZeroes(bytes: Uint8Array, offset: number, search: ZeroSearch): BufferRun[] {
+  const runs: { start: number; end: number; zero: boolean }[] = [];
+  const { step } = search;
+  for (let start = 0; start < bytes.length; ) {
+    const end = Math.min(bytes.length, alignDown(offset + start, step) + step - offset);
+    const zero = isZero(bytes, start, end);
+    const last = runs.at(-1);
+    if (last && last.zero === zero) last.end = end;
+    else runs.push({ start, end, zero });
+    start = end;
+  }
+  return search.shortest > step ? withoutShort(runs, search.shortest, step) : runs;
+}
+
+/** Turns runs of zeroes that are too short into data. A short last area counts as a full one. */
+function withoutShort(runs: readonly BufferRun[], shortest: number, step: number): BufferRun[] {
+  const kept: { start: number; end: number; zero: boolean }[] = [];
+  for (const run of runs) {
+    const zero = run.zero && alignUp(run.end - run.start, step) >= shortest;
+    const last = kept.at(-1);
+    if (last && last.zero === zero) last.end = run.end;
+    else kept.push({ start: run.start, end: run.end, zero });
+  }
+  return kept;
+}
+
+/**
+ * Widens data to whole areas of `unit` bytes where the zeroes between would be stored anyway, so that a cluster is
+ * written once.
+ */
+export function widenData(runs: readonly BufferRun[], offset: number, length: number, unit: number): BufferRun[] {
+  const wide: { start: number; end: number; zero: boolean }[] = [];
+  for (const run of runs) {
+    if (run.zero) continue;
+    const start = Math.max(0, alignDown(offset + run.start, unit) - offset);
+    const end = Math.min(length, alignUp(offset + run.end, unit) - offset);
+    const last = wide.at(-1);
+    if (last && start <= last.end) last.end = Math.max(last.end, end);
+    else wide.push({ start, end, zero: false });
+  }
+  return wide;
+}
