@@ -100,6 +100,7 @@ export class Refcounts implements Flushable {
   block(index: number): MaybePromise<Table | undefined> {
     return andThen(this.blockOffset(index), (offset): MaybePromise<Table | undefined> => {
       if (offset === 0) return undefined;
+      if (offset >= 2 ** 63) throw new BlockError('io', 'Input/output error');
       if (offset % this.#image.geometry.clusterSize !== 0) {
         return this.#image.failDamaged(`Refblock offset ${hex(offset)} unaligned (reftable index: ${hex(index)})`);
       }

@@ -1,0 +1,187 @@
+/**
+ * The walk of a check: every reference to a host cluster is counted, and damage on the way is reported. Repair uses
+ * the same walk.
+ */
+import type { CheckResult } from '../../block/driver.ts';
+import { parseBitmapDirectory } from './bitmapDirectory.ts';
+import { CountTable } from './countTable.ts';
+import type { Qcow2Image } from './image.ts';
+import { hex } from './image.ts';
+import { L2Walker, type Report } from './l2Walk.ts';
+import { OFFSET_HIGH, OFFSET_LOW, TWO32 } from './layout.ts';
+import { parseSnapshot, SNAPSHOT_FIXED, type SnapshotEntry, snapshotEntryLength } from './snapshotTable.ts';
+
+/** Largest snapshot entry that is looked at in bytes: the format's own fields allow no more but extra data. */
+const MAX_ENTRY = 262144;
+/** Bytes of tables read at a time. */
+const PIECE = 1048576;
+
+/** Counts every reference of an image. */
+export class ReferenceWalk {
+  readonly image: Qcow2Image;
+  readonly counts: CountTable = new CountTable();
+  readonly result: CheckResult;
+  readonly report: Report;
+  readonly #l2: L2Walker;
+
+  constructor(image: Qcow2Image, result: CheckResult, report: Report) {
+    this.image = image;
+    this.result = result;
+    this.report = report;
+    this.#l2 = new L2Walker(this);
+  }
+
+  /** Reports one piece of damage. */
+  corrupt(line: string): void {
+    this.report(line);
+    this.result.corruptions++;
+  }
+
+  /** Counts the clusters of a byte range of the image file. */
+  count(offset: number, length: number, times = 1): void {
+    if (length <= 0) return;
+    const { clusterSize } = this.image.geometry;
+    if (offset + length >= this.image.file.size() + clusterSize || offset >= 2 ** 63) {
+      for (let i = 0; i < times; i++) {
+        this.corrupt(
+          'ERROR: counting reference for region exceeding the end of the file by one cluster or more: ' +
+            `offset ${hex(offset)} size ${hex(length)}`,
+        );
+      }
+      return;
+    }
+    const last = Math.floor((offset + length - 1) / clusterSize);
+    for (let cluster = Math.floor(offset / clusterSize); cluster <= last; cluster++) this.counts.add(cluster, times);
+  }
+
+  /** Walks everything but the refcount structures. */
+  async walkTables(): Promise<void> {
+    const { header, geometry } = this.image;
+    const snapshots = await this.#readSnapshots();
+    this.count(0, geometry.clusterSize);
+    await this.#walkL1(header.l1Offset, header.l1Entries, true);
+    for (const { entry } of snapshots.entries) {
+      if (entry.l1OffsetBits % BigInt(geometry.clusterSize) !== 0n) {
+        this.corrupt(
+          `ERROR snapshot ${entry.id} (${entry.name}) l1_offset=0x${entry.l1OffsetBits.toString(16)}: ` +
+            'L1 table is not cluster aligned; snapshot table entry corrupted',
+        );
+        continue;
+      }
+      if (entry.l1Entries * 8 > 33554432) {
+        this.corrupt(
+          `ERROR snapshot ${entry.id} (${entry.name}) l1_size=${hex(entry.l1Entries)}: ` +
+            'L1 table is too large; snapshot table entry corrupted',
+        );
+        continue;
+      }
+      await this.#walkL1(entry.l1Offset, entry.l1Entries, false);
+    }
+    this.count(header.snapshotsOffset, snapshots.size);
+    if (header.crypto) this.count(header.crypto.offset, header.crypto.length);
+    await this.#walkBitmaps();
+    this.count(header.reftableOffset, header.reftableClusters * geometry.clusterSize);
+  }
+
+  async #walkL1(offset: number, entries: number, active: boolean): Promise<void> {
+    this.count(offset, entries * 8);
+    // Entries beyond the end of the file are zero.
+    const stored = Math.max(0, Math.min(entries * 8, this.image.file.size() - offset));
+    for (let start = 0; start < stored; start += PIECE) {
+      const bytes = new Uint8Array(Math.min(PIECE, Math.ceil((stored - start) / 8) * 8));
+      await this.image.file.readPadded(offset + start, bytes);
+      const view = new DataView(bytes.buffer);
+      for (let at = 0; at < bytes.length; at += 8) {
+        if (view.getUint32(at) === 0 && view.getUint32(at + 4) === 0) continue;
+        await this.#walkL1Entry(view, at, active);
+      }
+    }
+  }
+
+  async #walkL1Entry(view: DataView, at: number, active: boolean): Promise<void> {
+    const high = view.getUint32(at);
+    const low = view.getUint32(at + 4);
+    const { clusterSize } = this.image.geometry;
+    if ((high & 0x7f000000) !== 0 || (low & 0x1ff) !== 0) {
+      this.corrupt(`ERROR found L1 entry with reserved bits set: ${hexHalves(high, low)}`);
+    }
+    const l2Offset = (high & OFFSET_HIGH) * TWO32 + ((low & OFFSET_LOW) >>> 0);
+    this.count(l2Offset, clusterSize);
+    if (l2Offset % clusterSize !== 0) {
+      this.corrupt(`ERROR l2_offset=${l2Offset.toString(16)}: Table is not cluster aligned; L1 entry corrupted`);
+    }
+    await this.#l2.walk(l2Offset, active);
+  }
+
+  async #readSnapshots(): Promise<{ entries: { index: number; entry: SnapshotEntry }[]; size: number }> {
+    const { header, file } = this.image;
+    const entries: { index: number; entry: SnapshotEntry }[] = [];
+    let at = header.snapshotsOffset;
+    for (let index = 0; index < header.snapshotCount; index++) {
+      const fixed = new Uint8Array(SNAPSHOT_FIXED);
+      await file.readPadded(at, fixed);
+      const length = snapshotEntryLength(fixed, 0);
+      if (length > MAX_ENTRY || at > file.size()) {
+        this.report(`ERROR snapshot table entry ${index} is incomplete`);
+        this.result.corruptions += header.snapshotCount - index;
+        break;
+      }
+      const bytes = new Uint8Array(length);
+      await file.readPadded(at, bytes);
+      const entry = parseSnapshot(bytes, 0);
+      if (header.version >= 3 && entry.incomplete) this.corrupt(`ERROR snapshot table entry ${index} is incomplete`);
+      entries.push({ index, entry });
+      at += entry.length;
+    }
+    return { entries, size: at - header.snapshotsOffset };
+  }
+
+  async #walkBitmaps(): Promise<void> {
+    const { bitmaps } = this.image.header;
+    if (!bitmaps) return;
+    const { file, geometry } = this.image;
+    this.count(bitmaps.offset, bitmaps.size);
+    if (bitmaps.offset + bitmaps.size > file.size() || bitmaps.size > 67108864) {
+      this.result.checkErrors++;
+      return;
+    }
+    const bytes = new Uint8Array(bitmaps.size);
+    await file.readPadded(bitmaps.offset, bytes);
+    let entries: ReturnType<typeof parseBitmapDirectory>;
+    try {
+      entries = parseBitmapDirectory(bytes, bitmaps.count);
+    } catch {
+      this.result.corruptions++;
+      return;
+    }
+    for (const entry of entries) {
+      this.count(entry.tableOffset, entry.tableEntries * 8);
+      await this.#walkBitmapTable(entry.tableOffset, entry.tableEntries, geometry.clusterSize);
+    }
+  }
+
+  async #walkBitmapTable(offset: number, entries: number, clusterSize: number): Promise<void> {
+    const stored = Math.max(0, Math.min(entries * 8, this.image.file.size() - offset));
+    for (let start = 0; start < stored; start += PIECE) {
+      const bytes = new Uint8Array(Math.min(PIECE, Math.ceil((stored - start) / 8) * 8));
+      await this.image.file.readPadded(offset + start, bytes);
+      const view = new DataView(bytes.buffer);
+      for (let at = 0; at < bytes.length; at += 8) {
+        const high = view.getUint32(at);
+        const low = view.getUint32(at + 4);
+        // Bits 1-8 and 56-63 are reserved; bit 0 says what a missing cluster reads as.
+        const place = (high & OFFSET_HIGH) * TWO32 + ((low & OFFSET_LOW) >>> 0);
+        if ((high & 0xff000000) !== 0 || (low & 0x1fe) !== 0 || (place !== 0 && (low & 1) !== 0)) {
+          this.result.corruptions++;
+          continue;
+        }
+        if (place !== 0) this.count(place, clusterSize);
+      }
+    }
+  }
+}
+
+/** A 64-bit value from its halves in hexadecimal, without leading zeroes. */
+export function hexHalves(high: number, low: number): string {
+  return high === 0 ? low.toString(16) : high.toString(16) + low.toString(16).padStart(8, '0');
+}
