@@ -12,8 +12,13 @@ function crypto(): typeof Crypto {
   return loaded;
 }
 
-/** `node:crypto` does one update of at most 2^31 - 1 bytes. */
+/** What cipher and decipher objects have in common. */
 type Update = { update(data: Uint8Array): Uint8Array };
+
+/** The bytes without what `Buffer` adds to them. */
+function plain(buffer: Uint8Array): Uint8Array {
+  return new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.length);
+}
 
 function aligned(bytes: Uint8Array): Uint8Array {
   return bytes.byteOffset % 4 === 0 ? bytes : new Uint8Array(bytes);
@@ -49,8 +54,16 @@ function derive(
     throw new BlockError('limit', `PBKDF2 iteration count ${iterations} is too large`);
   }
   return new Promise((resolve, reject) => {
-    crypto().pbkdf2(password, salt, iterations, length, hash, (error, key) => (error ? reject(error) : resolve(key)));
+    crypto().pbkdf2(password, salt, iterations, length, hash, (error, key) =>
+      error ? reject(error) : resolve(plain(key)),
+    );
   });
+}
+
+/** One-shot hashing costs half as much as a hash object, and LUKS hashes thousands of small pieces; Bun lacks it. */
+function digest(name: HashName, data: Uint8Array): Uint8Array {
+  const { createHash, hash } = crypto();
+  return plain(typeof hash === 'function' ? hash(name, data, 'buffer') : createHash(name).update(data).digest());
 }
 
 /** The crypto port of Node (and of what offers `node:crypto`); PBKDF2 runs on the thread pool. */
@@ -68,7 +81,7 @@ export function nodeCrypto(): CryptoPort {
       );
       return hashes.has(name);
     },
-    hash: (name, data) => new Uint8Array(crypto().createHash(name).update(data).digest()),
+    hash: digest,
     pbkdf2: derive,
     aes,
     cpuTime() {
