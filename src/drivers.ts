@@ -1,9 +1,11 @@
 /** All drivers, in QEMU's order of probing. The one file that knows them all. */
 import { DriverRegistry, type FormatEntry, type ProtocolEntry } from './block/registry.ts';
 import { probe as probeQcow2 } from './formats/qcow2/probe.ts';
+import { probe as probeVmdk } from './formats/vmdk/probe.ts';
 
 const FORMATS: readonly FormatEntry[] = [
   { name: 'qcow2', probe: probeQcow2, load: async () => (await import('./formats/qcow2/driver.ts')).qcow2 },
+  { name: 'vmdk', probe: probeVmdk, load: async () => (await import('./formats/vmdk/driver.ts')).vmdk },
   { name: 'raw', load: async () => (await import('./formats/raw/driver.ts')).raw },
 ];
 

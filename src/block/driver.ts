@@ -225,6 +225,11 @@ export interface ImageDriver {
   info(): MaybePromise<FormatInfo>;
   /** The backing image that this image names. */
   readonly backing?: BackingReference | undefined;
+  /**
+   * Called before bytes of the backing image are taken for those of this image: throws if it is not the one that this
+   * image was made for.
+   */
+  admitBacking?(backing: ImageDriver): void;
   /** Records another backing image; undefined removes it. Content does not change. */
   setBacking?(backing: BackingReference | undefined): Promise<void>;
   /** Drops every allocation, so that all content comes from the backing image (the end of `commit`). */

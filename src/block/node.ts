@@ -125,7 +125,10 @@ export class ImageNode implements Storage {
         target.fill(0);
         return;
       case 'unallocated':
-        if (this.#backing) return this.#backing.readPadded(base + at, target);
+        if (this.#backing) {
+          this.image.admitBacking?.(this.#backing.image);
+          return this.#backing.readPadded(base + at, target);
+        }
         target.fill(0);
         return;
       case 'special':

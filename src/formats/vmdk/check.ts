@@ -1,0 +1,53 @@
+/** Checking: every grain that a table names has to begin inside its file. There are no repairs. */
+import { BlockError } from '../../base/error.ts';
+import { SECTOR } from '../../base/offset.ts';
+import type { CheckResult, RepairMode } from '../../block/driver.ts';
+import type { Extent } from './extent.ts';
+import type { VmdkImage } from './image.ts';
+
+/** Where a line of the report goes. */
+type Report = (line: string, stream: 'out' | 'err') => void;
+
+/**
+ * Looks through the tables of all extents that have some, and stops at the first damage.
+ * @throws BlockError at damage, after `report` was called with a line about it; kind `unsupported` for repairs.
+ */
+export async function checkGrains(image: VmdkImage, repair: RepairMode, report: Report): Promise<CheckResult> {
+  if (repair !== 'none') throw new BlockError('unsupported', 'This image format does not support checks');
+  let start = 0;
+  for (const extent of image.extents) {
+    if (extent.grainBytes > 0) await checkExtent(extent, start, report);
+    start += extent.bytes;
+  }
+  return { corruptions: 0, leaks: 0, checkErrors: 0, corruptionsFixed: 0, leaksFixed: 0 };
+}
+
+async function checkExtent(extent: Extent, start: number, report: Report): Promise<void> {
+  for (let at = 0; at < extent.bytes; ) {
+    const sector = (start + at) / SECTOR;
+    const run = await grainsAt(extent, at).catch(() => undefined);
+    if (!run) return damaged(report, `ERROR: could not get cluster_offset for sector ${sector}`);
+    const beyond = run.place === undefined ? run.length : Math.max(0, extent.storage.size() - run.place);
+    if (beyond < run.length) {
+      // The grain that begins first at or behind the end of the file; one that only ends there is no damage.
+      const bad = Math.ceil(beyond / extent.grainBytes) * extent.grainBytes;
+      if (bad < run.length)
+        return damaged(report, `ERROR: cluster offset for sector ${sector + bad / SECTOR} points after EOF`);
+    }
+    at += run.length;
+  }
+}
+
+function damaged(report: Report, line: string): never {
+  report(line, 'err');
+  throw new BlockError('invalid-image', 'Invalid argument');
+}
+
+/** A run of grains that lie one behind the other at `place` of the file, or that are not stored. */
+async function grainsAt(extent: Extent, offset: number): Promise<{ readonly length: number; readonly place?: number }> {
+  const mapping = await extent.map(offset, extent.bytes - offset);
+  if (mapping.kind === 'data') return { length: mapping.length, place: mapping.offset };
+  if (mapping.kind !== 'special') return { length: mapping.length };
+  const place = await extent.placeOf?.(offset);
+  return { length: Math.min(extent.grainBytes, mapping.length), ...(place === undefined ? {} : { place }) };
+}

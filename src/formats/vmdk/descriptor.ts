@@ -1,0 +1,187 @@
+/**
+ * The descriptor: the text that holds a VMDK image together ("Virtual Disk Format 5.0", The Descriptor File). It is
+ * read as the real tool reads it, which looks for the first occurrence of a key and not for lines.
+ */
+import { utf8Bytes } from '../../base/bytes.ts';
+import { BlockError } from '../../base/error.ts';
+import { parseInteger } from '../../base/size.ts';
+
+/** Content id that stands for "none". */
+export const NO_CID = 0xffffffff;
+/** Most bytes of a descriptor that are looked at. */
+export const MAX_DESCRIPTOR = 1048576;
+/** Most extents of one image. */
+const MAX_EXTENTS = 65536;
+/** Longest parent name in bytes. */
+const MAX_PARENT = 1023;
+
+/** Kinds of extents that are read. */
+const TYPES = ['FLAT', 'SPARSE', 'VMFS', 'VMFSSPARSE', 'SESPARSE'] as const;
+
+/** One `RW` line. */
+export interface ExtentLine {
+  readonly sectors: number;
+  readonly type: (typeof TYPES)[number];
+  /** Name as stored. */
+  readonly filename: string;
+  /** First sector in the file; 0 where the line has no number. */
+  readonly offset: number;
+}
+
+/** A descriptor's text, one character for each byte. */
+export type DescriptorText = string;
+
+/** The text up to the first NUL. */
+export function descriptorText(bytes: Uint8Array): DescriptorText {
+  const end = bytes.indexOf(0);
+  const used = end < 0 ? bytes : bytes.subarray(0, end);
+  let text = '';
+  for (let at = 0; at < used.length; at += 8192) text += String.fromCharCode(...used.subarray(at, at + 8192));
+  return text;
+}
+
+/** The bytes of a text of {@link descriptorText}. */
+export function descriptorBytes(text: DescriptorText): Uint8Array {
+  return Uint8Array.from(text, (character) => character.charCodeAt(0));
+}
+
+/** A name out of a descriptor: names are UTF-8. */
+function nameIn(text: DescriptorText): string {
+  return new TextDecoder().decode(descriptorBytes(text));
+}
+
+function broken(): BlockError {
+  return new BlockError('invalid-image', 'Invalid argument');
+}
+
+/** The 32-bit number in hexadecimal behind the first `key`; blanks may be in front of it. */
+function hexBehind(text: DescriptorText, key: string): number | undefined {
+  const at = text.indexOf(key);
+  if (at < 0) return undefined;
+  const digits = /^\s*(?:0[xX](?=[0-9a-fA-F]))?([0-9a-fA-F]+)/.exec(text.slice(at + key.length, at + key.length + 64));
+  if (digits?.[1] === undefined) throw broken();
+  return Number.parseInt(digits[1].slice(-8), 16);
+}
+
+/** The image's own content id; {@link NO_CID} if there is none. */
+export function contentId(text: DescriptorText): number {
+  return hexBehind(text, 'CID=') ?? NO_CID;
+}
+
+/** Content id that the backing image must have; {@link NO_CID}: there is no backing image. */
+export function parentContentId(text: DescriptorText): number {
+  const id = hexBehind(text, 'parentCID=');
+  if (id === undefined) throw broken();
+  return id;
+}
+
+/** Text between the character behind `key` and the next quotation mark. */
+function quoted(text: DescriptorText, key: string): string | undefined {
+  const at = text.indexOf(key);
+  if (at < 0) return undefined;
+  const start = at + key.length + 1;
+  const end = text.indexOf('"', start);
+  return end < 0 ? undefined : text.slice(start, end);
+}
+
+/** `createType`. @throws BlockError if the text has none. */
+export function createType(text: DescriptorText): string {
+  const type = quoted(text, 'createType=');
+  if (type === undefined) throw new BlockError('invalid-image', 'invalid VMDK image descriptor');
+  return nameIn(type);
+}
+
+/** Name of the backing image as stored, undefined if there is none. */
+export function parentName(text: DescriptorText): string | undefined {
+  const key = 'parentFileNameHint=';
+  if (!text.includes(key)) return undefined;
+  const name = quoted(text, key);
+  if (name === undefined || name.length > MAX_PARENT) throw broken();
+  return name === '' ? undefined : nameIn(name);
+}
+
+/** Fields of an extent line; later ones may be missing. The last quotation mark may be missing too. */
+const LINE = /^\s*(\S{1,9})\s+([+-]?\d+)(?:\s*([^\s"]{1,9})(?:\s*"([^\n\r"]{1,511})("?\s*([+-]?\d+))?)?)?/;
+
+/**
+ * The extents that are read and written. Lines of other kinds (`NOACCESS`, `ZERO`, comments) are passed over.
+ * @throws BlockError `Invalid extent line: ...`
+ */
+export function extentLines(text: DescriptorText): ExtentLine[] {
+  const extents: ExtentLine[] = [];
+  for (const line of text.split('\n')) {
+    const fields = LINE.exec(line);
+    if (fields?.[1] !== 'RW' || fields[4] === undefined) continue;
+    const extent = extentOf(line, fields);
+    if (extent) extents.push(extent);
+    if (extents.length > MAX_EXTENTS) throw new BlockError('limit', `More than ${MAX_EXTENTS} extents`);
+  }
+  return extents;
+}
+
+function extentOf(line: string, fields: RegExpExecArray): ExtentLine | undefined {
+  const [, , count = '', type = '', name = '', rest, number] = fields;
+  const offset = rest?.startsWith('"') ? number : undefined;
+  const flat = type === 'FLAT';
+  const start = offset === undefined ? -1 : Number(offset);
+  if (flat ? start < 0 : offset !== undefined) {
+    throw new BlockError('invalid-image', `Invalid extent line: ${line.replace(/\r$/, '')}`);
+  }
+  const sectors = parseInteger(count.replace(/^([+-]?)0+(?=\d)/, '$1'));
+  const known = TYPES.find((candidate) => candidate === type);
+  if (!known || (sectors.kind === 'ok' && sectors.value <= 0)) return undefined;
+  const value = sectors.kind === 'ok' ? sectors.value : Number.POSITIVE_INFINITY;
+  return { sectors: value, type: known, filename: nameIn(name), offset: Math.max(0, start) };
+}
+
+/** The text with another content id. */
+export function withContentId(text: DescriptorText, id: number): DescriptorText {
+  // The first `CID=` is the one that is read, unless it is part of `parentCID=`.
+  return text.replace(/(?<!parent)CID=[ \t]*(?:0[xX])?[0-9a-fA-F]*/, `CID=${hexId(id)}`);
+}
+
+function hexId(id: number): string {
+  return id.toString(16).padStart(8, '0');
+}
+
+/** What a new descriptor says. */
+export interface NewDescriptor {
+  readonly contentId: number;
+  readonly parentContentId: number;
+  readonly createType: string;
+  readonly parentName: string | undefined;
+  /** Extent lines, without line ends. */
+  readonly extents: readonly string[];
+  readonly hardwareVersion: string;
+  readonly toolsVersion: string;
+  readonly adapterType: string;
+  /** Guest size in sectors, for the geometry. */
+  readonly sectors: number;
+}
+
+/** Text of a new descriptor, in UTF-8. */
+export function encodeDescriptor(what: NewDescriptor): Uint8Array {
+  const heads = what.adapterType === 'ide' ? 16 : 255;
+  const lines = [
+    '# Disk DescriptorFile',
+    'version=1',
+    `CID=${hexId(what.contentId)}`,
+    `parentCID=${hexId(what.parentContentId)}`,
+    `createType="${what.createType}"`,
+    what.parentName === undefined ? '' : `parentFileNameHint="${what.parentName}"`,
+    '# Extent description',
+    ...what.extents,
+    '',
+    '# The Disk Data Base',
+    '#DDB',
+    '',
+    `ddb.virtualHWVersion = "${what.hardwareVersion}"`,
+    `ddb.geometry.cylinders = "${Math.floor(what.sectors / (63 * heads))}"`,
+    `ddb.geometry.heads = "${heads}"`,
+    'ddb.geometry.sectors = "63"',
+    `ddb.adapterType = "${what.adapterType}"`,
+    `ddb.toolsVersion = "${what.toolsVersion}"`,
+    '',
+  ];
+  return utf8Bytes(lines.join('\n'));
+}

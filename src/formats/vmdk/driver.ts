@@ -1,0 +1,18 @@
+/** The vmdk driver: registration. */
+import type { FormatDriver } from '../../block/driver.ts';
+import { create } from './create.ts';
+import { openVmdk } from './open.ts';
+import { createOptions, openOptions } from './options.ts';
+import { probe } from './probe.ts';
+
+/** VMDK images of VMware: all subformats that QEMU knows. */
+export const vmdk: FormatDriver = {
+  name: 'vmdk',
+  probe,
+  openOptions,
+  createOptions,
+  supportsBacking: true,
+  compresses: true,
+  open: openVmdk,
+  create,
+};

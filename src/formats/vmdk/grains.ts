@@ -1,0 +1,158 @@
+/** From guest offsets to grains: the directory, the tables, and runs of entries of one kind. */
+import { andThen, isPromise, type MaybePromise } from '../../base/async.ts';
+import { BlockError } from '../../base/error.ts';
+import { MetadataCache, type Table } from '../../block/cache.ts';
+import type { Mapping } from '../../block/driver.ts';
+import type { Storage } from '../../storage/storage.ts';
+
+/** Bytes of grain tables that are kept. */
+const TABLE_BUDGET = 16777216;
+/** Bytes of the directory that are kept, and read at a time. */
+const DIRECTORY_BUDGET = 4194304;
+const DIRECTORY_PAGE = 4096;
+
+/** What a table entry says, where it is not the place of a grain. */
+export const Entry = { unallocated: -1, zero: -2, invalid: -3 } as const;
+
+/** How directories and tables of one kind of extent look. */
+export interface TableLayout {
+  readonly bytes: number;
+  readonly grainBytes: number;
+  readonly entryBytes: 4 | 8;
+  readonly tableEntries: number;
+  readonly directoryOffset: number;
+  readonly directoryEntries: number;
+  readonly compressed: boolean;
+  /** Place of a table from a directory entry at `position`, 0 if there is no table. */
+  tableOffset(view: DataView, position: number): number;
+  /** Place of a grain in bytes, or one of {@link Entry}. */
+  grainOffset(view: DataView, position: number): number;
+}
+
+/** The real tool's error for tables that cannot be followed. */
+export function ioError(): BlockError {
+  return new BlockError('io', 'Input/output error');
+}
+
+/** A run of guest bytes of one kind. */
+class Run {
+  /** One of {@link Entry}; 0: grains, from `host` on. */
+  kind = 0;
+  host = 0;
+  length = 0;
+
+  /** Appends a piece; false if it does not continue the run. @param entry place of the piece or one of {@link Entry}. */
+  add(entry: number, length: number, compressed: boolean): boolean {
+    const kind = entry < 0 ? entry : 0;
+    if (this.length === 0) {
+      this.kind = kind;
+      this.host = entry;
+    } else if (kind !== this.kind || (kind === 0 && !compressed && entry !== this.host + this.length)) {
+      return false;
+    }
+    this.length += length;
+    return true;
+  }
+}
+
+/** The tables of one extent. */
+export class GrainTables {
+  readonly layout: TableLayout;
+  readonly tables: MetadataCache;
+  /** Guest bytes that one table stands for. */
+  readonly coverage: number;
+  readonly #storage: Storage;
+  readonly #directory: MetadataCache;
+
+  constructor(storage: Storage, layout: TableLayout) {
+    this.layout = layout;
+    this.coverage = layout.grainBytes * layout.tableEntries;
+    this.#storage = storage;
+    const tableSize = layout.tableEntries * layout.entryBytes;
+    this.tables = new MetadataCache({ storage, tableSize, budget: TABLE_BUDGET });
+    this.#directory = new MetadataCache({ storage, tableSize: DIRECTORY_PAGE, budget: DIRECTORY_BUDGET });
+  }
+
+  /** Place of table `index`, 0 if there is none. */
+  tableOffset(index: number): MaybePromise<number> {
+    const { directoryEntries, directoryOffset, entryBytes } = this.layout;
+    if (index >= directoryEntries) throw ioError();
+    const position = index * entryBytes;
+    const inPage = position % DIRECTORY_PAGE;
+    return andThen(this.#directory.get(directoryOffset + position - inPage), (page) =>
+      this.layout.tableOffset(page.view, inPage),
+    );
+  }
+
+  /** Forgets what is known of the directory: it was changed in the storage. */
+  forgetDirectory(): void {
+    this.#directory.clear();
+  }
+
+  /** Table `index`, undefined if there is none. */
+  table(index: number): MaybePromise<Table | undefined> {
+    return andThen(this.tableOffset(index), (offset) => (offset === 0 ? undefined : this.tables.get(offset)));
+  }
+
+  /** Entry of the grain with guest offset `offset`. */
+  entry(offset: number): MaybePromise<number> {
+    return andThen(this.table(Math.floor(offset / this.coverage)), (table) =>
+      table ? this.layout.grainOffset(table.view, this.position(offset)) : Entry.unallocated,
+    );
+  }
+
+  /** Position within a table of the entry for a guest offset. */
+  position(offset: number): number {
+    return Math.floor((offset % this.coverage) / this.layout.grainBytes) * this.layout.entryBytes;
+  }
+
+  /** The run at `offset`, at most `length` bytes. */
+  map(offset: number, length: number): MaybePromise<Mapping> {
+    return this.#follow(offset, length, new Run());
+  }
+
+  #follow(start: number, length: number, run: Run): MaybePromise<Mapping> {
+    while (run.length < length) {
+      const offset = start + run.length;
+      const index = Math.floor(offset / this.coverage);
+      if (index >= this.layout.directoryEntries && run.length > 0) break;
+      const table = this.table(index);
+      if (isPromise(table)) {
+        return table.then((known) =>
+          this.#scan(known, offset, start + length, run)
+            ? this.#follow(start, length, run)
+            : this.#mapping(run, length),
+        );
+      }
+      if (!this.#scan(table, offset, start + length, run)) break;
+    }
+    return this.#mapping(run, length);
+  }
+
+  /** Adds one table's entries from `offset` to `end`; false if the run ends before. */
+  #scan(table: Table | undefined, offset: number, end: number, run: Run): boolean {
+    const { grainBytes, compressed, entryBytes } = this.layout;
+    const tableEnd = Math.min(end, offset - (offset % this.coverage) + this.coverage);
+    if (!table) return run.add(Entry.unallocated, tableEnd - offset, compressed);
+    let position = this.position(offset);
+    for (let at = offset; at < tableEnd; position += entryBytes) {
+      const inGrain = at % grainBytes;
+      const entry = this.layout.grainOffset(table.view, position);
+      if (entry === Entry.invalid) {
+        if (run.length > 0) return false;
+        throw ioError();
+      }
+      if (!run.add(entry < 0 ? entry : entry + inGrain, grainBytes - inGrain, compressed)) return false;
+      at += grainBytes - inGrain;
+    }
+    return true;
+  }
+
+  #mapping(run: Run, limit: number): Mapping {
+    const length = Math.min(run.length, limit);
+    if (run.kind === Entry.unallocated) return { kind: 'unallocated', length };
+    if (run.kind === Entry.zero) return { kind: 'zero', length };
+    if (this.layout.compressed) return { kind: 'special', length, compressed: true, encrypted: false };
+    return { kind: 'data', length, storage: this.#storage, offset: run.host };
+  }
+}

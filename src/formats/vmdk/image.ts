@@ -1,0 +1,254 @@
+/** An open image: its extents one behind the other, and its descriptor. */
+import { andThen, type MaybePromise } from '../../base/async.ts';
+import { BlockError } from '../../base/error.ts';
+import { isPowerOfTwo, SECTOR } from '../../base/offset.ts';
+import type {
+  Allocation,
+  BackingReference,
+  Checker,
+  Compressor,
+  FormatInfo,
+  ImageDriver,
+  Mapping,
+} from '../../block/driver.ts';
+import type { Services } from '../../block/services.ts';
+import type { Storage } from '../../storage/storage.ts';
+import { checkGrains } from './check.ts';
+import {
+  contentId,
+  descriptorBytes,
+  type DescriptorText,
+  NO_CID,
+  parentContentId,
+  parentName,
+  withContentId,
+} from './descriptor.ts';
+import type { Extent } from './extent.ts';
+import { infoOf } from './info.ts';
+import { StreamExtent } from './stream.ts';
+
+/** What {@link VmdkImage} is made of. */
+export interface ImageParts {
+  readonly file: Storage;
+  readonly extents: readonly Extent[];
+  readonly descriptor: DescriptorText;
+  /** Bytes between the start of `file` and the descriptor; undefined: the file is the descriptor. */
+  readonly descriptorOffset: number | undefined;
+  readonly createType: string;
+  readonly readOnly: boolean;
+  readonly services: Services;
+  /** Extents that are files of their own, by child name. */
+  readonly children: readonly { readonly role: string; readonly node: Storage }[];
+}
+
+/** One open VMDK image. */
+export class VmdkImage implements ImageDriver {
+  readonly virtualSize: number;
+  readonly allocationUnit: number;
+  readonly limits: ImageDriver['limits'] & object;
+  readonly extents: readonly Extent[];
+  readonly createType: string;
+  readonly children: ImageParts['children'];
+  readonly parentContentId: number;
+  readonly compressor?: Compressor;
+  readonly checker: Checker;
+  readonly writeZeroes?: (offset: number, length: number) => Promise<void>;
+  readonly #file: Storage;
+  readonly #descriptorOffset: number | undefined;
+  readonly #services: Services;
+  readonly #readOnly: boolean;
+  /** First guest byte of each extent. */
+  readonly #starts: readonly number[];
+  #descriptor: DescriptorText;
+  /** The content id was changed, as the first write asks for. */
+  #changed = false;
+
+  constructor(parts: ImageParts) {
+    this.#file = parts.file;
+    this.extents = parts.extents;
+    this.createType = parts.createType;
+    this.children = parts.children;
+    this.parentContentId = parentContentId(parts.descriptor);
+    this.#descriptor = parts.descriptor;
+    this.#descriptorOffset = parts.descriptorOffset;
+    this.#services = parts.services;
+    this.#readOnly = parts.readOnly;
+    const starts: number[] = [];
+    let size = 0;
+    for (const { bytes } of parts.extents) {
+      starts.push(size);
+      size += bytes;
+    }
+    this.#starts = starts;
+    this.virtualSize = size;
+    this.allocationUnit = this.#commonUnit();
+    this.limits = { requestAlignment: SECTOR };
+    this.checker = { check: (repair, report) => checkGrains(this, repair, report) };
+    const compressor = this.#compressorOf();
+    if (compressor) this.compressor = compressor;
+    if (this.extents.length > 0 && this.extents.every((extent) => extent.writeZeroes && extent.zeroedGrains)) {
+      this.writeZeroes = (offset, length) => this.#writeZeroes(offset, length);
+    }
+  }
+
+  /** The largest grain, where every extent begins at a multiple of it; else the whole image counts as one unit. */
+  #commonUnit(): number {
+    const unit = Math.max(SECTOR, ...this.extents.map((extent) => extent.grainBytes));
+    const fits = this.extents.every(
+      ({ grainBytes }, i) => (grainBytes === 0 || isPowerOfTwo(grainBytes)) && (this.#starts[i] ?? 0) % unit === 0,
+    );
+    if (fits) return unit;
+    return 2 ** Math.ceil(Math.log2(Math.max(unit, this.virtualSize)));
+  }
+
+  /** The content id now. */
+  get contentId(): number {
+    return contentId(this.#descriptor);
+  }
+
+  get backing(): BackingReference | undefined {
+    const file = parentName(this.#descriptor);
+    return file === undefined ? undefined : { file, format: 'vmdk' };
+  }
+
+  /** The backing image must have the content that this image was made for. */
+  admitBacking(backing: ImageDriver): void {
+    if (this.parentContentId === NO_CID) return;
+    if (backing instanceof VmdkImage && backing.contentId === this.parentContentId) return;
+    throw new BlockError('invalid-image', 'The backing image was changed: its content id is not the expected one', {
+      context: { operation: 'read' },
+    });
+  }
+
+  #indexAt(offset: number): number {
+    let low = 0;
+    let high = this.#starts.length - 1;
+    while (low < high) {
+      const middle = Math.ceil((low + high) / 2);
+      if ((this.#starts[middle] as number) <= offset) low = middle;
+      else high = middle - 1;
+    }
+    return low;
+  }
+
+  /** The extent that holds a guest byte, and where it begins. */
+  #at(offset: number): { readonly extent: Extent; readonly start: number } {
+    const index = this.#indexAt(offset);
+    return { extent: this.extents[index] as Extent, start: this.#starts[index] as number };
+  }
+
+  map(offset: number, length: number): MaybePromise<Mapping> {
+    const { extent, start } = this.#at(offset);
+    const inside = offset - start;
+    return extent.map(inside, Math.min(length, extent.bytes - inside));
+  }
+
+  async readSpecial(offset: number, into: Uint8Array): Promise<void> {
+    for (let at = 0; at < into.length; ) {
+      const { extent, start } = this.#at(offset + at);
+      const inside = offset + at - start;
+      const length = Math.min(into.length - at, extent.bytes - inside);
+      if (!extent.readSpecial) throw new BlockError('internal', 'vmdk: nothing to decode');
+      await extent.readSpecial(inside, into.subarray(at, at + length));
+      at += length;
+    }
+  }
+
+  allocate(offset: number, length: number): MaybePromise<Allocation> {
+    const { extent, start } = this.#at(offset);
+    const inside = offset - start;
+    if (!extent.allocate) throw new BlockError('read-only', 'vmdk: the extent is read-only');
+    const room = (): MaybePromise<Allocation> =>
+      andThen(
+        extent.allocate?.(inside, Math.min(length, extent.bytes - inside)) as MaybePromise<Allocation>,
+        (found) => ({
+          ...found,
+          start: found.start + start,
+        }),
+      );
+    return this.#changed ? room() : this.#beginWriting().then(room);
+  }
+
+  async #writeZeroes(offset: number, length: number): Promise<void> {
+    await this.#beginWriting();
+    for (let at = offset; at < offset + length; ) {
+      const { extent, start } = this.#at(at);
+      const count = Math.min(offset + length, start + extent.bytes) - at;
+      await extent.writeZeroes?.(at - start, count);
+      at += count;
+    }
+  }
+
+  /** The first change gives the image another content id: images that it is the backing image of notice. */
+  async #beginWriting(): Promise<void> {
+    if (this.#changed) return;
+    const random = new Uint8Array(4);
+    this.#services.random(random);
+    const id = new DataView(random.buffer).getUint32(0) % 0xfffffffe;
+    const before = this.#descriptor.length;
+    const text = withContentId(this.#descriptor, id);
+    const bytes = descriptorBytes(text);
+    if (this.#descriptorOffset === undefined) {
+      await this.#file.write(0, bytes);
+      if (bytes.length < before) await this.#file.truncate(bytes.length);
+    } else {
+      const padded = new Uint8Array(Math.max(before, bytes.length));
+      padded.set(bytes);
+      await this.#file.write(this.#descriptorOffset, padded);
+    }
+    this.#descriptor = text;
+    this.#changed = true;
+  }
+
+  /** Compressed writing, where every extent has compressed grains of one size. Plain sparse images store plain data. */
+  #compressorOf(): Compressor | undefined {
+    const [first] = this.extents;
+    if (!first || first.grainBytes !== this.allocationUnit) return undefined;
+    if (
+      this.extents.some(
+        ({ grainBytes, compressed }) => grainBytes !== first.grainBytes || compressed !== first.compressed,
+      )
+    )
+      return undefined;
+    const unit = first.grainBytes;
+    if (!(first instanceof StreamExtent)) {
+      const nothing = async (_: number, bytes: Uint8Array): Promise<undefined[]> =>
+        new Array<undefined>(Math.ceil(bytes.length / unit)).fill(undefined);
+      return { unit, encode: nothing, store: () => {} };
+    }
+    return {
+      unit,
+      sequential: true,
+      encode: (_, bytes) => first.encode(bytes),
+      store: async (offset, coded) => {
+        await this.#beginWriting();
+        const { extent, start } = this.#at(offset);
+        await (extent as StreamExtent).store(offset - start, coded);
+      },
+    };
+  }
+
+  async flush(): Promise<void> {
+    if (this.#readOnly) return;
+    for (const extent of this.extents) await extent.flush();
+    await this.#file.flush();
+  }
+
+  async close(): Promise<void> {
+    let failure: unknown;
+    try {
+      if (!this.#readOnly) {
+        await this.flush();
+        for (const extent of this.extents) await extent.finish?.();
+      }
+    } catch (error) {
+      failure = error;
+    }
+    for (const { node } of this.children) await node.close();
+    if (failure !== undefined) throw failure;
+  }
+
+  info(): FormatInfo {
+    return infoOf(this);
+  }
+}

@@ -1,0 +1,155 @@
+/** Opens images: a sparse extent with its own descriptor, or a descriptor and the extents that it names. */
+import { asBlockError, BlockError } from '../../base/error.ts';
+import { littleEndian } from '../../base/bytes.ts';
+import { MAX_SIZE, SECTOR } from '../../base/offset.ts';
+import type { OpenContext } from '../../block/driver.ts';
+import type { CodecPort } from '../../codec/codec.ts';
+import type { Storage } from '../../storage/storage.ts';
+import {
+  contentId,
+  createType,
+  descriptorText,
+  type DescriptorText,
+  type ExtentLine,
+  extentLines,
+  MAX_DESCRIPTOR,
+} from './descriptor.ts';
+import { type Extent, FlatExtent } from './extent.ts';
+import { ioError } from './grains.ts';
+import {
+  capacityOf,
+  DESCRIPTOR_OFFSET,
+  DESCRIPTOR_SECTORS,
+  footerOf,
+  hasMagic,
+  HEADER_SIZE,
+  parseCowdHeader,
+  parseSparseHeader,
+  refersToFooter,
+  type SparseHeader,
+} from './header.ts';
+import { VmdkImage } from './image.ts';
+import { openSeSparse } from './seSparse.ts';
+import { SparseExtent } from './sparse.ts';
+import { StreamExtent } from './stream.ts';
+
+/** Kinds of images of several files that can be opened. */
+const CREATE_TYPES = ['monolithicFlat', 'vmfs', 'vmfsSparse', 'seSparse', 'twoGbMaxExtentSparse', 'twoGbMaxExtentFlat'];
+
+/** Opens an image. @throws BlockError with the real tool's wording. */
+export async function openVmdk(context: OpenContext): Promise<VmdkImage> {
+  try {
+    return await openByMagic(context);
+  } catch (thrown) {
+    const error = asBlockError(thrown);
+    // Where the real tool has no message of its own, the block layer names the file once more.
+    if (error.message !== error.strerror) throw error;
+    throw error.reworded(`Could not open '${context.filename}': ${error.message}`);
+  }
+}
+
+async function openByMagic(context: OpenContext): Promise<VmdkImage> {
+  const { file } = context;
+  if (file.size() === 0) throw new BlockError('invalid-image', 'File is too small, not a valid image');
+  const head = await readAt(file, 0, HEADER_SIZE);
+  if (hasMagic(head, 'KDMV') && capacityOf(head) === 0) {
+    const fields = littleEndian(head);
+    const offset = fields.u64lossy(28) * SECTOR;
+    const length = Math.min(fields.u64lossy(36) * SECTOR, MAX_DESCRIPTOR);
+    if (offset !== 0) return openDescriptor(context, descriptorText(await readAt(file, offset, length)), offset);
+  }
+  if (!hasMagic(head, 'KDMV') && !hasMagic(head, 'COWD')) {
+    const bytes = await readAt(file, 0, Math.min(file.size(), MAX_DESCRIPTOR));
+    return openDescriptor(context, descriptorText(bytes), undefined);
+  }
+  const extent = await openSparse(file, '', context.services.codec);
+  const descriptor = descriptorText(await readAt(file, DESCRIPTOR_OFFSET, DESCRIPTOR_SECTORS * SECTOR));
+  return finish(context, {
+    extents: [extent],
+    children: [],
+    descriptor,
+    descriptorOffset: DESCRIPTOR_OFFSET,
+    createType: extent.compressed ? 'streamOptimized' : hasMagic(head, 'KDMV') ? 'monolithicSparse' : '',
+  });
+}
+
+/** What differs between images of one file and of several. */
+interface Found {
+  readonly extents: readonly Extent[];
+  readonly children: readonly { readonly role: string; readonly node: Storage }[];
+  readonly descriptor: DescriptorText;
+  readonly descriptorOffset: number | undefined;
+  readonly createType: string;
+}
+
+function finish(context: OpenContext, found: Found): VmdkImage {
+  const { file, readOnly, services } = context;
+  const size = found.extents.reduce((sum, extent) => sum + extent.bytes, 0);
+  if (size > MAX_SIZE) throw new BlockError('too-large', 'Could not refresh total sector count: File too large');
+  contentId(found.descriptor);
+  return new VmdkImage({ ...found, file, readOnly, services });
+}
+
+async function readAt(storage: Storage, offset: number, length: number): Promise<Uint8Array> {
+  const bytes = new Uint8Array(length);
+  await storage.readPadded(offset, bytes);
+  return bytes;
+}
+
+/** Opens the extents that a descriptor names. */
+async function openDescriptor(
+  context: OpenContext,
+  descriptor: DescriptorText,
+  descriptorOffset: number | undefined,
+): Promise<VmdkImage> {
+  const type = createType(descriptor);
+  if (!CREATE_TYPES.includes(type)) throw new BlockError('unsupported', `Unsupported image type '${type}'`);
+  const lines = extentLines(descriptor);
+  // An image of size 0 has no line at all; one with lines of other kinds only cannot be used.
+  if (lines.length === 0 && /^\s*(RW|RDONLY|NOACCESS)\s/m.test(descriptor)) {
+    throw new BlockError('unsupported', 'invalid VMDK image descriptor: no extent that can be read');
+  }
+  const extents: Extent[] = [];
+  const children: { readonly role: string; readonly node: Storage }[] = [];
+  for (const line of lines) {
+    const role = `extents.${children.length}`;
+    const node = await context.openChild(role, line.filename);
+    if (!node) throw new BlockError('not-found', `Could not open '${line.filename}': No such file or directory`);
+    children.push({ role, node });
+    extents.push(await openExtent(node, line, context.services.codec));
+  }
+  const createdAs = extents.some((extent) => extent.compressed) ? 'streamOptimized' : type;
+  return finish(context, { extents, children, descriptor, descriptorOffset, createType: createdAs });
+}
+
+async function openExtent(storage: Storage, line: ExtentLine, codec: CodecPort): Promise<Extent> {
+  switch (line.type) {
+    case 'FLAT':
+    case 'VMFS':
+      return new FlatExtent(storage, line.type, line.offset * SECTOR, line.sectors * SECTOR);
+    case 'SESPARSE':
+      return openSeSparse(storage, line.type);
+    default:
+      return openSparse(storage, line.type, codec);
+  }
+}
+
+/** Opens a sparse extent by its magic; its size is what its own header says. */
+async function openSparse(storage: Storage, type: string, codec: CodecPort): Promise<Extent> {
+  const head = await readAt(storage, 0, HEADER_SIZE);
+  if (hasMagic(head, 'COWD')) return new SparseExtent(storage, type, parseCowdHeader(head));
+  if (!hasMagic(head, 'KDMV')) throw new BlockError('wrong-format', 'Image not in VMDK format');
+  const header = await sparseHeader(storage, head);
+  return header.compressed ? new StreamExtent(storage, type, header, codec) : new SparseExtent(storage, type, header);
+}
+
+async function sparseHeader(storage: Storage, head: Uint8Array): Promise<SparseHeader> {
+  if (!refersToFooter(head)) return parseSparseHeader(head, storage.size());
+  const length = 3 * SECTOR;
+  if (storage.size() < length) throw new BlockError('invalid-image', 'Invalid footer');
+  const footer = footerOf(await readAt(storage, storage.size() - length, length));
+  if (refersToFooter(footer)) {
+    throw ioError().reworded(`Could not read l1 table from extent '${storage.name}': Input/output error`);
+  }
+  return { ...parseSparseHeader(footer, storage.size()), footer: true };
+}
