@@ -3,6 +3,8 @@
  * is opened. Names that the user typed do not pass it.
  */
 import { BlockError } from '../base/error.ts';
+import { isTree } from '../options/dotted.ts';
+import { directoryOf, relativeTo } from '../options/filename.ts';
 import type { OptionTree } from '../options/tree.ts';
 
 /** A file that an image wants opened. */
@@ -29,3 +31,21 @@ export const closedGate: Gate = ({ role, parent, reference }) => {
     context: { file: parent, operation: 'open' },
   });
 };
+
+/**
+ * Lets plain files through that lie in the directory of the image that names them; links are followed. Everything else
+ * is refused: other directories, devices, protocols, `json:` names.
+ */
+export const sameDirectoryGate: Gate = (reference) => {
+  const { parent, target } = reference;
+  const file = isTree(target['file']) ? target['file'] : target;
+  const name = relativeTo(parent, reference.reference);
+  const plain = file['driver'] === 'file' && name !== undefined && file['filename'] === name;
+  if (!plain || tidy(directoryOf(name)) !== tidy(directoryOf(parent))) return closedGate(reference);
+};
+
+/** A directory's name without steps that lead nowhere. */
+function tidy(directory: string): string {
+  const parts = directory.split('/').filter((part) => part !== '' && part !== '.');
+  return `${directory.startsWith('/') ? '/' : ''}${parts.join('/')}`;
+}

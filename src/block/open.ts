@@ -279,7 +279,8 @@ async function openBacking(
   });
 }
 
-function identityOf(file: Storage | undefined): string | undefined {
+/** What makes two openings of one file equal; undefined if that cannot be known. Image nodes count as their file. */
+export function identityOf(file: Storage | undefined): string | undefined {
   return file instanceof ImageNode ? identityOf(file.file) : (file as ProtocolStorage | undefined)?.identity;
 }
 

@@ -1,4 +1,5 @@
 /** What every operation is given. Operations never print and never exit. */
+import { BlockError } from '../base/error.ts';
 import type { GraphContext } from '../block/context.ts';
 
 /** Drivers, ports and policy, and how to follow and stop the operation. */
@@ -7,4 +8,10 @@ export interface OperationContext extends GraphContext {
   readonly signal?: AbortSignal;
   /** Work done and in all, in units of the operation; called often. */
   onProgress?(done: number, total: number): void;
+}
+
+/** Throws kind `aborted` if the operation was stopped. */
+export function throwIfAborted(context: OperationContext): void {
+  if (!context.signal?.aborted) return;
+  throw new BlockError('aborted', 'Operation canceled', { cause: context.signal.reason });
 }

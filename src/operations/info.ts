@@ -7,7 +7,7 @@ import { openImage } from '../block/open.ts';
 import { relativeTo } from '../options/filename.ts';
 import type { CacheMode } from '../storage/files.ts';
 import type { Limits, Storage } from '../storage/storage.ts';
-import type { OperationContext } from './context.ts';
+import { type OperationContext, throwIfAborted } from './context.ts';
 import type { ImageSource, InfoRequest } from './requests.ts';
 import { openSource } from './source.ts';
 
@@ -76,7 +76,7 @@ export async function info(context: OperationContext, request: InfoRequest): Pro
   const seen = new Set<string>();
   let next: { source: ImageSource; parent?: ImageInfo } | undefined = { source: request.image };
   while (next !== undefined) {
-    context.signal?.throwIfAborted();
+    throwIfAborted(context);
     const image: ImageInfo = await describeImage(how, next.source, next.parent, seen);
     images.push(image);
     next = request.backingChain ? below(image) : undefined;

@@ -1,6 +1,6 @@
 /** `map`: lists what is allocated where. */
 import { type BlockStatus, walkChain } from '../block/chain.ts';
-import type { OperationContext } from './context.ts';
+import { type OperationContext, throwIfAborted } from './context.ts';
 import type { MapRequest } from './requests.ts';
 import { openSource } from './source.ts';
 
@@ -55,7 +55,7 @@ export async function* mapExtents(
       return;
     }
     for await (const status of walkChain(node, request.startOffset, end)) {
-      context.signal?.throwIfAborted();
+      throwIfAborted(context);
       yield toExtent(status);
       context.onProgress?.(status.start + status.length - request.startOffset, end - request.startOffset);
     }

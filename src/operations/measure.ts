@@ -4,10 +4,10 @@ import { alignUp, SECTOR } from '../base/offset.ts';
 import { walkChain } from '../block/chain.ts';
 import type { MeasureContext, Measurement } from '../block/driver.ts';
 import type { ImageNode } from '../block/node.ts';
-import type { OperationContext } from './context.ts';
+import { type OperationContext, throwIfAborted } from './context.ts';
 import { coerceNewImage, type CreatableFormat, newImage } from './options.ts';
 import type { MeasureRequest } from './requests.ts';
-import { snapshotView } from './snapshotView.ts';
+import { snapshotNode } from './copy/snapshot.ts';
 import { withSource } from './source.ts';
 
 /** Result of {@link measure}: bytes. */
@@ -22,7 +22,7 @@ export async function measure(context: OperationContext, request: MeasureRequest
   const { image, snapshot } = request;
   if (!image) return measureTarget(context, request);
   return withSource(context, image, { forceShare: request.forceShare }, async (node) => {
-    const source = snapshot === undefined ? node : await snapshotView(node, snapshot);
+    const source = snapshot === undefined ? node : await snapshotNode(node, snapshot);
     return measureTarget(context, request, source);
   });
 }
@@ -69,7 +69,7 @@ async function* dataRuns(
 ): AsyncGenerator<{ readonly offset: number; readonly length: number }, void, undefined> {
   if (!source) return;
   for await (const status of walkChain(source)) {
-    context.signal?.throwIfAborted();
+    throwIfAborted(context);
     if (status.data && !status.zero) yield { offset: status.start, length: status.length };
     context.onProgress?.(status.start + status.length, source.size());
   }

@@ -36,7 +36,7 @@ function clockOf(nanoseconds: bigint): string {
 
 /** One line of the table. */
 export function snapshotLine(entry: SnapshotEntry): string {
-  const count = entry.instructionCount === -1n ? '' : String(entry.instructionCount);
+  const count = entry.instructionCount === -1n ? '--' : String(entry.instructionCount);
   const size = humanSize(entry.vmStateSize);
   return row(entry.id, entry.name, size, dateOf(entry), clockOf(entry.vmClockNanoseconds), count);
 }

@@ -1,0 +1,61 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { describeValues } from '../../../src/report/human.ts';
+import { formatJson, jsonString } from '../../../src/report/json.ts';
+
+describe('JSON output', () => {
+  it('has the layout of the real tool', () => {
+    const value = { b: [], a: {}, list: [1, { x: 'y' }], none: undefined, big: 70368744177664, yes: true };
+    expect(formatJson(value)).toBe(`{
+    "b": [
+    ],
+    "a": {
+    },
+    "list": [
+        1,
+        {
+            "x": "y"
+        }
+    ],
+    "big": 70368744177664,
+    "yes": true
+}`);
+  });
+
+  it('writes text as ASCII', () => {
+    expect(jsonString('é😀"\\\t\u0001\u007f\ud800')).toBe('"\\u00E9\\uD83D\\uDE00\\"\\\\\\t\\u0001\\u007F\\uFFFD"');
+  });
+
+  it('is JSON', () => {
+    fc.assert(
+      fc.property(fc.jsonValue({ noUnicodeString: false }), (value) => {
+        const whole = JSON.parse(JSON.stringify(value), (_, item) =>
+          typeof item === 'number' ? Math.trunc(item) % 2 ** 53 || 0 : item,
+        );
+        expect(JSON.parse(formatJson(whole))).toEqual(whole);
+      }),
+    );
+  });
+
+  it('writes integers beyond 2^53 with all their digits', () => {
+    expect(formatJson(2 ** 62)).toBe('4611686018427387904');
+    expect(formatJson(12n ** 20n)).toBe('3833759992447475122176');
+  });
+});
+
+describe('nested data for people', () => {
+  it('names elements, and has blanks in names', () => {
+    const data = { 'lazy-refcounts': false, bitmaps: [{ flags: ['auto'], name: 'b0' }, { flags: [] }], format: '' };
+    expect(describeValues(data, '  ')).toEqual([
+      '  lazy refcounts: false',
+      '  bitmaps:',
+      '      [0]:',
+      '          flags:',
+      '              [0]: auto',
+      '          name: b0',
+      '      [1]:',
+      '          flags:',
+      '  format: ',
+    ]);
+  });
+});
