@@ -56,7 +56,8 @@ export function parseInteger(text: string): ParsedNumber {
 
 /** A number exactly between two of three digits goes to the even one, as in C; `toPrecision` takes the larger. */
 function roundToEven(value: number): number {
-  const digits = value.toExponential(60);
+  // Twenty digits tell any double from its neighbours, so a tie that shows here is one.
+  const digits = value.toExponential(20);
   if (!/^\d\.\d[02468]50*e/.test(digits)) return value;
   return Number(`${digits.slice(0, 4)}${digits.slice(digits.indexOf('e'))}`);
 }

@@ -15,6 +15,8 @@ function lastResort(thrown: unknown): void {
   process.exit(1);
 }
 
+// Without a listener Node answers this signal by opening a port for debuggers.
+process.on('SIGUSR1', () => {});
 process.on('uncaughtException', lastResort);
 process.on('unhandledRejection', lastResort);
 

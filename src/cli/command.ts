@@ -21,7 +21,7 @@ export interface Command {
 export class UsageError extends Error {}
 
 /** The command is done early and has printed what it had to say. */
-export class EarlyExit extends Error {
+class EarlyExit extends Error {
   readonly code: number;
 
   constructor(code: number) {

@@ -12,7 +12,7 @@ export interface CommandOption extends OptionDeclaration {
 }
 
 /** An operand. */
-export interface OperandHelp {
+interface OperandHelp {
   readonly name: string;
   readonly help: readonly string[];
 }

@@ -11,7 +11,7 @@ export type PropertyKind =
   | 'rules';
 
 /** One property. */
-export interface PropertySpec {
+interface PropertySpec {
   readonly kind: PropertyKind;
   /** Name of the type in help texts, if it is not that of the kind. */
   readonly typeName?: string;

@@ -9,10 +9,15 @@ import { identifierError, isIdentifier, parseProperties } from '../options/keyva
 import type { OptionTree } from '../options/tree.ts';
 import type { CommandIo } from './io.ts';
 import { ABSENT_TYPES, MACHINE_TYPES, OBJECT_TYPES, objectHelp, type PropertyKind } from './objectTypes.ts';
-import { loadSecret, type SecretSource, unknownSecret } from './secrets.ts';
+import { loadSecret, unknownSecret } from './secrets.ts';
 
 /** Values of properties after their kinds were checked. */
 type Values = Readonly<Record<string, OptionNode>>;
+
+/** The text of a property that is known to be one. */
+function textOf(node: OptionNode | undefined): string {
+  return typeof node === 'string' ? node : '';
+}
 
 function bad(message: string): BlockError {
   return new BlockError('invalid-argument', message);
@@ -63,13 +68,15 @@ export class ObjectRegistry implements SecretStore {
   async #complete(type: string, values: Values): Promise<Uint8Array | undefined> {
     switch (type) {
       case 'secret':
-        return loadSecret(values as SecretSource, this.#io, this);
+        return loadSecret(values, this.#io, this);
       case 'secret_keyring': {
         const serial = Number(values['serial']).toString(16).padStart(8, '0');
         throw new BlockError('unsupported', `Unable to read serial key ${serial}: Required key not available`);
       }
       case 'pr-manager-helper':
-        throw bad(`Failed to connect to '${String(values['path'])}': ${await this.#connectFailure(values['path'])}`);
+        throw bad(
+          `Failed to connect to '${textOf(values['path'])}': ${await this.#connectFailure(textOf(values['path']))}`,
+        );
       case 'tls-creds-psk':
       case 'tls-creds-x509':
         await this.#checkCredentials(type, values);
@@ -82,9 +89,9 @@ export class ObjectRegistry implements SecretStore {
     }
   }
 
-  async #connectFailure(path: OptionNode | undefined): Promise<string> {
+  async #connectFailure(path: string): Promise<string> {
     try {
-      await this.#io.readFile(String(path));
+      await this.#io.readFile(path);
       return 'Connection refused';
     } catch (thrown) {
       return thrown instanceof BlockError && thrown.kind === 'not-found' ? thrown.strerror : 'Connection refused';
@@ -99,7 +106,7 @@ export class ObjectRegistry implements SecretStore {
     const files = type === 'tls-creds-psk' ? ['keys.psk'] : ['ca-cert.pem'];
     if (server && type === 'tls-creds-x509') files.push('server-cert.pem', 'server-key.pem');
     for (const file of files) {
-      const name = `${String(directory)}/${file}`;
+      const name = `${textOf(directory)}/${file}`;
       try {
         await this.#io.readFile(name);
       } catch (thrown) {
@@ -164,10 +171,14 @@ function propertyValue(name: string, kind: PropertyKind, node: OptionNode, typed
   return text;
 }
 
+function isList(node: OptionNode): node is readonly OptionNode[] & OptionNode {
+  return Array.isArray(node);
+}
+
 /** The rules of `authz-list`. */
 function checkRules(node: OptionNode): OptionNode {
-  if (!Array.isArray(node)) throw wrongType('rules', 'array');
-  for (const [index, rule] of (node as readonly OptionNode[]).entries()) {
+  if (!isList(node)) throw wrongType('rules', 'array');
+  for (const [index, rule] of node.entries()) {
     if (!isTree(rule)) throw wrongType(`rules.${index}`, 'object');
     for (const name of ['match', 'policy']) {
       if (rule[name] === undefined) throw bad(`Parameter 'rules.${index}.${name}' is missing`);

@@ -61,6 +61,6 @@ async function readList(name: string, files: TraceFiles): Promise<string[]> {
 }
 
 /** A list of events that cannot be read; printed without a space behind the program's name. */
-export class TraceListError extends Error {
+class TraceListError extends Error {
   override readonly name = 'TraceListError';
 }

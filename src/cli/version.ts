@@ -1,10 +1,10 @@
 /** What `--version` prints. */
 
 /** The version of the real tool whose behaviour this program has. */
-export const COMPATIBLE_VERSION = '11.1.3';
+const COMPATIBLE_VERSION = '11.1.3';
 
 /** The program's own version. */
-export const OWN_VERSION = '0.1.0';
+const OWN_VERSION = '0.1.0';
 
 /**
  * The first two lines are what scripts look for and what the real tool prints; the third says what this program is.

@@ -32,7 +32,7 @@ export function parseSizeOption(name: string, text: string): number {
 }
 
 /** A number option. Negative numbers pass: who uses the value decides about its range. */
-export function parseNumberOption(name: string, text: string): number {
+function parseNumberOption(name: string, text: string): number {
   const parsed = parseInteger(text);
   if (parsed.kind === 'range') throw bad(`Value '${text}' is too large for parameter '${name}'`);
   if (parsed.kind === 'invalid') throw bad(`Parameter '${name}' expects a number`);
@@ -40,7 +40,7 @@ export function parseNumberOption(name: string, text: string): number {
 }
 
 /** One option's text as a value of its kind. */
-export function coerceText(name: string, kind: OptionKind, text: string): string | number | boolean {
+function coerceText(name: string, kind: OptionKind, text: string): string | number | boolean {
   switch (kind) {
     case 'bool':
       return parseBool(name, text);

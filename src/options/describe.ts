@@ -12,9 +12,9 @@ const KINDS: Readonly<Record<OptionKind, string>> = {
 const COLUMN = 22;
 
 /** One line per option, sorted by name; an option of several tables is that of the first. No final newline. */
-export function describeOptions(...tables: readonly OptionTable[]): string {
-  const options: OptionTable = Object.assign({}, ...[...tables].reverse());
-  return Object.entries(options)
+function describeOptions(...tables: readonly OptionTable[]): string {
+  const options = new Map(tables.toReversed().flatMap((table) => Object.entries(table)));
+  return [...options]
     .sort(([a], [b]) => (a < b ? -1 : 1))
     .map(([name, spec]) => {
       const suffix = spec.defaultText === undefined ? '' : ` (default: ${spec.defaultText})`;

@@ -11,7 +11,7 @@ export function protocolPrefix(name: string): string | undefined {
 }
 
 /** True if a protocol (or `json:`) stands in front of the name. */
-export function hasProtocol(name: string): boolean {
+function hasProtocol(name: string): boolean {
   return protocolPrefix(name) !== undefined;
 }
 
@@ -21,7 +21,7 @@ export function stripProtocol(name: string, protocol: string): string {
 }
 
 /** True for a name that does not depend on any directory. */
-export function isAbsolute(name: string): boolean {
+function isAbsolute(name: string): boolean {
   return name.startsWith('/') || hasProtocol(name);
 }
 

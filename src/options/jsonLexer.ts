@@ -21,11 +21,14 @@ export function jsonError(at: { readonly line: number; readonly column: number }
 
 const BLANK = /[ \t\r\n]/;
 const MARK = /[{}[\],:]/;
-/** Characters of a string that need no look inside; control characters end it. */
-// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is excluded
-const DOUBLE_QUOTED = /^"(?:[^"\\\u0000-\u001f]|\\[^\u0000-\u001f])*/;
-// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is excluded
-const SINGLE_QUOTED = /^'(?:[^'\\\u0000-\u001f]|\\[^\u0000-\u001f])*/;
+/** Where a string ends: at its quote, or at a control character, which must not be in it. Escapes are skipped. */
+function stringEnd(text: string, quote: string): number {
+  let index = 1;
+  while (index < text.length && text[index] !== quote && text.charCodeAt(index) >= 0x20) {
+    index += text[index] === '\\' && text.charCodeAt(index + 1) >= 0x20 ? 2 : 1;
+  }
+  return Math.min(index, text.length);
+}
 
 const encoder = new TextEncoder();
 
@@ -76,7 +79,7 @@ export class JsonLexer {
   }
 
   #string(quote: string, rest: string, at: { line: number; column: number }): JsonToken {
-    const body = (quote === '"' ? DOUBLE_QUOTED : SINGLE_QUOTED).exec(rest)?.[0] ?? quote;
+    const body = rest.slice(0, stringEnd(rest, quote));
     const next = rest[body.length];
     if (next === quote) return this.#take('string', body + quote, at);
     throw jsonError(at, `stray '${body}${next ?? ''}'`);

@@ -188,7 +188,7 @@ export function parseJsonName(name: string): OptionTree {
 }
 
 /** A string in JSON with everything outside printable ASCII escaped. */
-export function quoteJson(text: string): string {
+function quoteJson(text: string): string {
   const escaped = JSON.stringify(text).replace(
     /[^\x20-\x7e]/g,
     (char) => `\\u${char.charCodeAt(0).toString(16).toUpperCase().padStart(4, '0')}`,
@@ -200,12 +200,14 @@ export function quoteJson(text: string): string {
 }
 
 /** A value on one line with the real tool's spacing: `{"driver": "raw", "size": 512}`. */
-export function printJson(value: JsonValue): string {
+function printJson(value: JsonValue): string {
   if (typeof value === 'string') return quoteJson(value);
   if (typeof value === 'number') return Number.isInteger(value) ? BigInt(value).toString() : String(value);
   if (typeof value !== 'object' || value === null) return String(value);
   if (Array.isArray(value)) return `[${value.map((item) => printJson(item as JsonValue)).join(', ')}]`;
-  const members = Object.entries(value).map(([name, item]) => `${quoteJson(name)}: ${printJson(item as JsonValue)}`);
+  const members = Object.entries(value).map(
+    ([name, item]: [string, JsonValue]) => `${quoteJson(name)}: ${printJson(item)}`,
+  );
   return `{${members.join(', ')}}`;
 }
 

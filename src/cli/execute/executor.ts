@@ -3,11 +3,11 @@ import type { OperationContext } from '../../operations/context.ts';
 import type { View } from '../io.ts';
 
 /** The two streams. */
-export interface Streams {
+interface Streams {
   /** Standard output. */
-  out(text: string): void;
+  readonly out: (text: string) => void;
   /** Standard error. */
-  err(text: string): void;
+  readonly err: (text: string) => void;
 }
 
 /** Does the work of one command and prints the result; gives the exit code, throws failures. */

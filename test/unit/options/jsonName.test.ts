@@ -153,8 +153,11 @@ test.each<[string, string | undefined]>([
   ['{"driver":"raw","driver":"raw"}', 'Could not parse the JSON options: 1:26: JSON parse error, duplicate key'],
 ])('json:%s', (text, message) => expect(complaint(text)).toBe(message));
 
+function nested(depth: number): string {
+  return `{"a":${'['.repeat(depth)}${']'.repeat(depth)}}`;
+}
+
 test('nesting has a limit', () => {
-  const nested = (depth: number): string => `{"a":${'['.repeat(depth)}${']'.repeat(depth)}}`;
   expect(complaint(nested(1023))).toBeUndefined();
   expect(complaint(nested(1024))).toBe('Could not parse the JSON options: JSON nesting depth limit exceeded');
 });

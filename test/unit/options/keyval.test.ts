@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { BlockError } from '../../../src/base/error.ts';
 import {
@@ -58,6 +58,8 @@ describe('-o lists', () => {
   });
 });
 
+function silent(): void {}
+
 describe('--image-opts', () => {
   test('nests names; later values count', () => {
     const warnings: string[] = [];
@@ -72,7 +74,6 @@ describe('--image-opts', () => {
   });
 
   test('the first element may be a bare file', () => {
-    const silent = (): void => undefined;
     expect(parseImageOptions('nofoo', silent)).toEqual({ file: 'nofoo' });
     expect(parseImageOptions(',driver=raw', silent)).toEqual({ file: '', driver: 'raw' });
     expect(parseImageOptions('', silent)).toEqual({});
