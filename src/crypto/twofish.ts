@@ -24,9 +24,13 @@ interface Tables {
   readonly mds: readonly Int32Array[];
 }
 
+/** A nibble turned right by one bit. */
+function turn(nibble: number): number {
+  return ((nibble >> 1) | (nibble << 3)) & 15;
+}
+
 function permutation(tables: readonly string[]): Uint8Array {
   const digits = tables.map((table) => Array.from(table, (digit) => Number.parseInt(digit, 16)));
-  const turn = (nibble: number): number => ((nibble >> 1) | (nibble << 3)) & 15;
   return Uint8Array.from({ length: 256 }, (_, x) => {
     let a = x >> 4;
     let b = x & 15;
@@ -55,14 +59,16 @@ function matrixByte(row: string, column: number): number {
   return Number.parseInt(row.slice(column * 2, column * 2 + 2), 16);
 }
 
+function mdsColumn(index: number): Int32Array {
+  return Int32Array.from({ length: 256 }, (_, x) => {
+    let word = 0;
+    for (let row = 3; row >= 0; row--) word = (word << 8) | multiply(matrixByte(MDS[row]!, index), x, MDS_FIELD);
+    return word;
+  });
+}
+
 function makeTables(): Tables {
-  const column = (index: number): Int32Array =>
-    Int32Array.from({ length: 256 }, (_, x) => {
-      let word = 0;
-      for (let row = 3; row >= 0; row--) word = (word << 8) | multiply(matrixByte(MDS[row]!, index), x, MDS_FIELD);
-      return word;
-    });
-  return { q: Q_TABLES.map(permutation), mds: [0, 1, 2, 3].map(column) };
+  return { q: Q_TABLES.map(permutation), mds: [0, 1, 2, 3].map(mdsColumn) };
 }
 
 /** Which permutation each byte position goes through, from the innermost stage (which only long keys have) outwards. */

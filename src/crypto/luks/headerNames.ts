@@ -27,7 +27,7 @@ export function parseHeaderNames(
   const dash = modeString.indexOf('-');
   if (dash < 0) throw new BlockError('invalid-image', `Unexpected cipher mode string format '${modeString}'`);
   const modeName = modeString.slice(0, dash);
-  const [ivgenName = '', ivgenHashName] = split(modeString.slice(dash + 1), ':');
+  const [ivgenName, ivgenHashName] = split(modeString.slice(dash + 1), ':');
   const ivgenHash = ivgenHashName === undefined ? undefined : parseHash(ivgenHashName);
 
   const mode = CIPHER_MODES.find((known) => known === modeName);

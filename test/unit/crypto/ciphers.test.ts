@@ -1,5 +1,5 @@
 import { createCipheriv, createHash } from 'node:crypto';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { cast5 } from '../../../src/crypto/cast5.ts';
 import { CAST5_BOXES } from '../../../src/crypto/cast5Boxes.ts';

@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { bigEndian } from '../../../../src/base/bytes.ts';
 import { BlockError } from '../../../../src/base/error.ts';
@@ -91,19 +91,25 @@ test('encoding undoes parsing', () => {
   expect(hex(encodeLuksHeader(parseLuksHeader(good)))).toBe(hex(good));
 });
 
+/** `same` if the header encodes to something that means the same, the kind of error if it is refused. */
+function outcome(bytes: Uint8Array): string {
+  try {
+    const header = parseLuksHeader(bytes);
+    const again = parseLuksHeader(encodeLuksHeader(header));
+    // A UUID that is not UTF-8 is shown as well as can be, and does not come back.
+    return JSON.stringify({ ...again, uuid: '' }) === JSON.stringify({ ...header, uuid: '' }) ? 'same' : 'different';
+  } catch (error) {
+    return error instanceof BlockError ? 'BlockError' : String(error);
+  }
+}
+
 test('random damage ends in a BlockError or in a header that encodes to what was read', () => {
   const change = fc.tuple(fc.integer({ min: 0, max: LUKS_HEADER_LENGTH - 1 }), fc.integer({ min: 0, max: 255 }));
   fc.assert(
     fc.property(fc.array(change, { minLength: 1, maxLength: 4 }), (changes) => {
       const bytes = good.slice();
       for (const [at, value] of changes) bytes[at] = value;
-      try {
-        const { slots, payloadOffset } = parseLuksHeader(bytes);
-        const again = parseLuksHeader(encodeLuksHeader(parseLuksHeader(bytes)));
-        expect([again.slots, again.payloadOffset]).toEqual([slots, payloadOffset]);
-      } catch (error) {
-        expect(error).toBeInstanceOf(BlockError);
-      }
+      expect(outcome(bytes)).toMatch(/^(same|BlockError)$/);
     }),
     { numRuns: 300 },
   );

@@ -56,8 +56,8 @@ describe('hashes', () => {
   });
 
   test('more iterations than the host can count are refused in one line', async () => {
-    const derive = async (): Promise<unknown> => port.pbkdf2('sha1', new Uint8Array(1), new Uint8Array(1), 2 ** 31, 20);
-    await expect(derive()).rejects.toMatchObject({ name: 'BlockError', kind: 'limit' });
+    const one = new Uint8Array(1);
+    await expect(async () => port.pbkdf2('sha1', one, one, 2 ** 31, 20)).rejects.toMatchObject({ kind: 'limit' });
   });
 });
 
