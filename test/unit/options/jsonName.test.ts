@@ -1,3 +1,4 @@
+import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { BlockError } from '../../../src/base/error.ts';
 import { parseJsonName, printJsonName } from '../../../src/options/jsonName.ts';
@@ -182,4 +183,46 @@ test('names are printed with the spacing of the real tool', () => {
     String.raw`json:{"driver": "raw", "size": 512, "file": {"driver": "file", "filename": "\u00E9\"\\.raw\t\u0001"}, "list": [1, false]}`,
   );
   expect(parseJsonName(printJsonName(tree))).toEqual(tree);
+});
+
+test('whatever JSON.stringify writes is read back, and so is what is printed', () => {
+  const tree = fc.dictionary(fc.string(), fc.jsonValue({ maxDepth: 3 }));
+  fc.assert(
+    fc.property(tree, (value) => {
+      const plain = JSON.stringify(value);
+      const parsed = parseJsonName(`json:${plain}`);
+      expect(JSON.parse(JSON.stringify(parsed))).toEqual(JSON.parse(plain));
+      expect(JSON.stringify(parseJsonName(printJsonName(parsed)))).toEqual(JSON.stringify(parsed));
+    }),
+  );
+});
+
+test('no text makes the parser fail in another way', () => {
+  const piece = fc.constantFrom(
+    '{',
+    '}',
+    '[',
+    ']',
+    ',',
+    ':',
+    '"a"',
+    "'",
+    '"',
+    '\\',
+    '\\u00e9',
+    '1',
+    '-',
+    '.',
+    'e',
+    'true',
+    'nul',
+    ' ',
+    '\n',
+    'é',
+  );
+  fc.assert(
+    fc.property(fc.array(piece, { maxLength: 12 }), (pieces) => {
+      expect(() => complaint(pieces.join(''))).not.toThrow();
+    }),
+  );
 });

@@ -1,3 +1,4 @@
+import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { BlockError } from '../../../src/base/error.ts';
 import { coerceLeaf, coerceOptions } from '../../../src/options/coerce.ts';
@@ -6,6 +7,7 @@ import { flatten, normalize, unflatten } from '../../../src/options/dotted.ts';
 import { directoryOf, protocolPrefix, relativeTo, stripProtocol } from '../../../src/options/filename.ts';
 import { parseOptionList } from '../../../src/options/keyval.ts';
 import type { OptionTable } from '../../../src/options/table.ts';
+import type { OptionTree } from '../../../src/options/tree.ts';
 
 const TABLE = {
   size: { kind: 'size', help: 'Bytes' },
@@ -86,6 +88,20 @@ describe('dotted names', () => {
       ['e', null],
     ]);
     expect(unflatten(flatten(tree) as [string, string][])).toEqual(tree);
+  });
+
+  test('any tree survives', () => {
+    const name = fc.stringMatching(/^[a-z][a-z0-9-]{0,5}$/);
+    const leaf = fc.oneof(fc.string(), fc.boolean(), fc.integer(), fc.constant(null));
+    const tree = fc.letrec<{ node: unknown; branch: Record<string, unknown> }>((tie) => ({
+      branch: fc.dictionary(name, tie('node'), { minKeys: 1, maxKeys: 4 }),
+      node: fc.oneof({ depthSize: 'small' }, leaf, tie('branch'), fc.array(leaf, { minLength: 1, maxLength: 3 })),
+    })).branch;
+    fc.assert(
+      fc.property(tree, (value) => {
+        expect(normalize(value as OptionTree)).toEqual(value);
+      }),
+    );
   });
 
   test('mixed forms become one', () => {
