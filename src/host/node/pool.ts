@@ -153,10 +153,10 @@ export class WorkerPool {
     }
     const thread: Thread = { worker, jobs: new Map(), ready: false };
     this.#threads.push(thread);
-    worker.unref();
     worker.on('message', (message: FromWorker) => this.#receive(thread, message));
     worker.on('error', (error) => this.#lose(thread, error));
     worker.on('exit', () => this.#lose(thread, new Error('the thread ended')));
+    worker.unref();
   }
 
   #receive(thread: Thread, message: FromWorker): void {
