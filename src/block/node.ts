@@ -186,6 +186,10 @@ export class ImageNode implements Storage {
     await this.#fillOld(room, room.start, position - room.start);
     await this.#put(room, position, bytes);
     await this.#fillOld(room, tailStart, end - tailStart);
+    // Left-out zeroes still belong to the file: readers expect whole clusters at its end.
+    const stored = room.storage.size();
+    const storedEnd = room.offset + room.length;
+    if (stored < storedEnd) await room.storage.writeZeroes(stored, storedEnd - stored, { unmap: true });
   }
 
   /** Copies the old guest content of a range into a new room. */
@@ -314,7 +318,10 @@ export class ImageNode implements Storage {
       throw new BlockError('unsupported', 'Image format driver does not support resize');
     }
     await this.#changes.run(() => resize(size, preallocation));
-    const hidden = Math.min(this.size(), this.#backing?.size() ?? 0);
+    const unit = this.image.allocationUnit ?? 1;
+    // The old last unit may hold bytes from before the image was shrunk.
+    const tail = before % unit === 0 ? before : Math.min(this.size(), alignUp(before, unit));
+    const hidden = Math.max(tail, Math.min(this.size(), this.#backing?.size() ?? 0));
     if (hidden > before) await this.writeZeroes(before, hidden - before, { unmap: true });
   }
 

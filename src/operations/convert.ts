@@ -1,10 +1,10 @@
 /** `convert`: copies one or more images, one behind the other, into a new or an existing image. */
 import { BlockError } from '../base/error.ts';
 import { MiB } from '../base/offset.ts';
-import type { BitmapInfo, ProtocolStorage } from '../block/driver.ts';
-import { ImageNode } from '../block/node.ts';
+import type { BitmapInfo } from '../block/driver.ts';
+import type { ImageNode } from '../block/node.ts';
+import { identityOf } from '../block/open.ts';
 import type { AnyOptionValues } from '../options/table.ts';
-import type { Storage } from '../storage/storage.ts';
 import type { OperationContext } from './context.ts';
 import { bitmapsOfTarget, bitmapsToCopy, copyBitmaps } from './copy/bitmaps.ts';
 import { type CopyOutcome, copyInto } from './copy/copy.ts';
@@ -251,14 +251,10 @@ function isPreallocated(options: AnyOptionValues): boolean {
  * belongs to the source's own chain. Otherwise only the top one, as the user says that the rest is the same.
  */
 function layersAbove(source: ImageNode, backing: ImageNode): number {
-  const wanted = identityOf(backing.file);
+  const wanted = identityOf(backing);
   let depth = 1;
   for (let node = source.backing; node && wanted !== undefined; node = node.backing, depth++) {
-    if (identityOf(node.file) === wanted) return depth;
+    if (identityOf(node) === wanted) return depth;
   }
   return 1;
-}
-
-function identityOf(file: Storage | undefined): string | undefined {
-  return file instanceof ImageNode ? identityOf(file.file) : (file as ProtocolStorage | undefined)?.identity;
 }

@@ -7,7 +7,10 @@ type Loader<V extends keyof Requests> = () => Promise<{ readonly execute: Execut
 
 const LOADERS: { readonly [V in keyof Requests]?: Loader<V> } = {
   check: () => import('./check.ts'),
+  compare: () => import('./compare.ts'),
+  convert: () => import('./convert.ts'),
   create: () => import('./create.ts'),
+  dd: () => import('./dd.ts'),
   info: () => import('./info.ts'),
   map: () => import('./map.ts'),
   measure: () => import('./measure.ts'),

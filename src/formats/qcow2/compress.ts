@@ -1,4 +1,5 @@
 /** Writing compressed clusters. */
+import { BlockError } from '../../base/error.ts';
 import { alignUp } from '../../base/offset.ts';
 import type { Compressor } from '../../block/driver.ts';
 import type { Compression } from '../../codec/codec.ts';
@@ -31,6 +32,7 @@ export function compressorOf(image: Qcow2Image): Compressor {
 
 /** Stores one coded cluster, byte-tight behind the last one. */
 async function store(image: Qcow2Image, guest: number, coded: Uint8Array): Promise<void> {
+  if (image.data !== image.file) throw new BlockError('unsupported', 'Data files do not hold compressed clusters');
   image.markDirty(guest, image.geometry.clusterSize);
   await writableL2(image, guest);
   const offset = await image.allocator.allocateBytes(coded.length);

@@ -1,12 +1,13 @@
 /** A whole copy from a source into an open target; shared by `convert` and `dd`. */
 import type { BlockError } from '../../base/error.ts';
+import { KiB } from '../../base/offset.ts';
 import type { Compressor } from '../../block/driver.ts';
 import type { ImageNode } from '../../block/node.ts';
 import type { OperationContext } from '../context.ts';
 import { Pace } from './pace.ts';
 import { chunkFor, runPipeline } from './pipeline.ts';
 import { Planner } from './plan.ts';
-import type { CopySource } from './source.ts';
+import type { RunSource } from './source.ts';
 import { CompressedStore, PlainStore, type StoreOptions } from './store.ts';
 import { zeroSearch } from './zeroRuns.ts';
 
@@ -38,13 +39,26 @@ export interface CopyOutcome {
   readonly badSectors: number;
 }
 
+/** Largest area to which data is widened with zeroes. */
+const WIDEST = 64 * KiB;
+
+/**
+ * Area to which data is widened with zeroes: what new images allocate as one is written once and leaves no holes in
+ * the file, as long as that is little.
+ */
+function widening(target: ImageNode, options: CopyOptions): number {
+  const unit = target.image.allocationUnit ?? 1;
+  const useful = options.zeroedFrom === 0 && !options.preallocated && options.kernelChunk === undefined;
+  return useful && !options.onBadSector ? Math.min(unit, WIDEST) : 1;
+}
+
 /**
  * Copies `source` to the start of `target`, in order. Progress is reported with the source's size as total.
  * @throws BlockError `error while reading at byte N: ...` or `error while writing at byte N: ...`.
  */
 export async function copyInto(
   context: OperationContext,
-  source: CopySource,
+  source: RunSource,
   target: ImageNode,
   options: CopyOptions,
 ): Promise<CopyOutcome> {
@@ -60,10 +74,10 @@ export async function copyInto(
   };
   const store = compressor
     ? new CompressedStore(target, compressor, storeOptions)
-    : new PlainStore(target, storeOptions, options.preallocated);
+    : new PlainStore(target, storeOptions, widening(target, options));
   const planner = new Planner(source, {
     chunk,
-    unit: compressor?.unit ?? 1,
+    unit: compressor?.unit ?? widening(target, options),
     zeroesAsData: options.zeroesAsData ?? false,
     ...(options.belowEnd === undefined ? {} : { belowEnd: options.belowEnd }),
   });

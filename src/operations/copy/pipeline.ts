@@ -8,7 +8,7 @@ import { alignDown, MiB } from '../../base/offset.ts';
 import type { BufferPool } from '../../block/services.ts';
 import type { Pace } from './pace.ts';
 import type { Piece, Planner } from './plan.ts';
-import { readSegments, salvageSegments } from './reading.ts';
+import { failed, readSegments, salvageSegments } from './reading.ts';
 import type { PieceStore, Ready } from './store.ts';
 
 /** Pieces in flight unless memory says otherwise: enough to keep all cores busy with coding. */
@@ -147,9 +147,7 @@ class Pipeline {
 }
 
 function readError(thrown: unknown, piece: Piece): BlockError {
-  const error = asBlockError(thrown);
-  if (error.kind === 'aborted') return error;
-  return error.reworded(`error while reading at byte ${piece.offset}: ${error.strerror}`);
+  return failed('read', thrown, piece.offset);
 }
 
 /**

@@ -2,7 +2,7 @@
 import { isPromise, type MaybePromise } from '../../base/async.ts';
 import { alignDown } from '../../base/offset.ts';
 import type { Storage } from '../../storage/storage.ts';
-import type { CopySource, SourceRun } from './source.ts';
+import type { RunSource, SourceRun } from './source.ts';
 
 /** Part of a piece: bytes to read, or zeroes if there is no storage. */
 export interface Segment {
@@ -44,14 +44,14 @@ const ZERO_STEP = 8 * 1024 ** 3;
 
 /** Hands out the pieces of a copy one after the other. */
 export class Planner {
-  readonly #source: CopySource;
+  readonly #source: RunSource;
   readonly #options: PlanOptions;
   #at = 0;
   /** The run that contains `#at`, from its start on. */
   #run: SourceRun | undefined;
   #runStart = 0;
 
-  constructor(source: CopySource, options: PlanOptions) {
+  constructor(source: RunSource, options: PlanOptions) {
     this.#source = source;
     this.#options = options;
   }

@@ -1,8 +1,23 @@
 /** Fills buffers with the bytes of a piece. */
 import { isPromise, type MaybePromise } from '../../base/async.ts';
-import { asBlockError, type BlockError } from '../../base/error.ts';
+import { asBlockError, BlockError } from '../../base/error.ts';
 import { alignDown, SECTOR } from '../../base/offset.ts';
 import type { Segment } from './plan.ts';
+
+/**
+ * An error of moving data, with the real tool's message for `convert`; its context says what failed, and where.
+ * @param offset of the piece on the target.
+ */
+export function failed(operation: 'read' | 'write', thrown: unknown, offset: number): BlockError {
+  const error = asBlockError(thrown);
+  if (error.kind === 'aborted') return error;
+  const what = operation === 'read' ? 'reading' : 'writing';
+  return new BlockError(error.kind, `error while ${what} at byte ${offset}: ${error.strerror}`, {
+    context: { ...error.context, operation, offset },
+    cause: error,
+    posix: { code: error.code, text: error.strerror },
+  });
+}
 
 /** Reads consecutive segments into `into`; stays synchronous while nothing has to wait. */
 export function readSegments(segments: readonly Segment[], into: Uint8Array, first = 0, start = 0): MaybePromise<void> {

@@ -16,9 +16,19 @@ export interface SourceRun {
   readonly zero?: boolean;
   /** The status could not be found out. */
   readonly bad?: boolean;
+  /** What the chain says about the run; absent for padding. */
+  readonly status?: BlockStatus;
   /** Where to read the bytes; absent for zeroes. */
   readonly storage?: Storage;
   readonly offset?: number;
+}
+
+/** Something that can be copied. */
+export interface RunSource {
+  /** Bytes in all. */
+  readonly size: number;
+  /** The run at `offset`, at most `length` bytes. Quickest when offsets only grow. */
+  at(offset: number, length: number): MaybePromise<SourceRun>;
 }
 
 /** How a source is looked at. */
@@ -45,8 +55,7 @@ interface Part {
 }
 
 /** Images one behind the other. Each is padded with zeroes to a whole number of sectors. */
-export class CopySource {
-  /** Bytes in all. */
+export class CopySource implements RunSource {
   readonly size: number;
   readonly #parts: readonly Part[];
   readonly #options: SourceOptions;
@@ -63,7 +72,6 @@ export class CopySource {
     this.#options = options;
   }
 
-  /** The run at `offset`, at most `length` bytes. Quickest when offsets only grow. */
   at(offset: number, length: number): MaybePromise<SourceRun> {
     const part = this.#partAt(offset);
     const inside = offset - part.start;
@@ -93,13 +101,13 @@ export class CopySource {
   #runOf(status: BlockStatus, offset: number): SourceRun {
     const { length } = status;
     if (status.depth >= (this.#options.layers ?? Number.POSITIVE_INFINITY)) {
-      return { length, kind: 'below', zero: status.zero, storage: status.node, offset };
+      return { length, kind: 'below', zero: status.zero, status, storage: status.node, offset };
     }
-    if (status.zero) return { length, kind: 'zero' };
+    if (status.zero) return { length, kind: 'zero', status };
     if (status.special || !status.storage || status.offset === undefined) {
-      return { length, kind: 'data', storage: status.node, offset };
+      return { length, kind: 'data', status, storage: status.node, offset };
     }
-    return { length, kind: 'data', storage: status.storage, offset: status.offset };
+    return { length, kind: 'data', status, storage: status.storage, offset: status.offset };
   }
 
   #failed(thrown: unknown, part: Part, offset: number, available: number): SourceRun {
@@ -110,5 +118,24 @@ export class CopySource {
     }
     this.#options.onBadStatus(place, error);
     return { length: Math.min(SECTOR, available), kind: 'data', bad: true, storage: part.node, offset };
+  }
+}
+
+/** Bytes of one image as plain data, whatever they are. */
+export class WindowSource implements RunSource {
+  readonly size: number;
+  readonly #node: ImageNode;
+  readonly #start: number;
+
+  /** @param start first byte of `node`, `size` how many. */
+  constructor(node: ImageNode, start: number, size: number) {
+    this.#node = node;
+    this.#start = start;
+    this.size = size;
+  }
+
+  at(offset: number, length: number): SourceRun {
+    const limit = Math.min(length, this.size - offset);
+    return { length: limit, kind: 'data', storage: this.#node, offset: this.#start + offset };
   }
 }

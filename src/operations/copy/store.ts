@@ -1,13 +1,11 @@
 /** How pieces get into the target: plainly, compressed, or without leaving the kernel. */
 import { andThen, isPromise, type MaybePromise } from '../../base/async.ts';
-import { asBlockError, BlockError } from '../../base/error.ts';
-import { KiB } from '../../base/offset.ts';
 import { isZero } from '../../base/zero.ts';
 import type { Compressor } from '../../block/driver.ts';
 import type { ImageNode } from '../../block/node.ts';
 import type { BufferPool } from '../../block/services.ts';
 import type { Piece } from './plan.ts';
-import { readSegments } from './reading.ts';
+import { failed, readSegments } from './reading.ts';
 import { type BufferRun, splitZeroes, widenData, type ZeroSearch } from './zeroRuns.ts';
 
 /** A piece that was read and, where that applies, searched for zeroes and coded. */
@@ -44,29 +42,17 @@ export interface StoreOptions {
   readonly buffers: BufferPool;
 }
 
-/** Largest area to which data is widened with zeroes. */
-const WIDEST = 64 * KiB;
-
-/** Names the place in an error of writing. */
-function writeError(thrown: unknown, offset: number): BlockError {
-  const error = asBlockError(thrown);
-  if (error.kind === 'aborted') return error;
-  return error.reworded(`error while writing at byte ${offset}: ${error.strerror}`);
-}
-
 /** Writes pieces as plain data. */
 export class PlainStore implements PieceStore {
   readonly #node: ImageNode;
   readonly #options: StoreOptions;
-  /** Unit to which data is widened, 1 if it is not. */
   readonly #widen: number;
 
-  /** @param preallocated the target keeps space for everything: zeroes between data are better left out. */
-  constructor(node: ImageNode, options: StoreOptions, preallocated = false) {
+  /** @param widen data is widened with zeroes to multiples of this. */
+  constructor(node: ImageNode, options: StoreOptions, widen = 1) {
     this.#node = node;
     this.#options = options;
-    const unit = node.image.allocationUnit ?? 1;
-    this.#widen = options.zeroedFrom > 0 || preallocated ? 1 : Math.min(unit, WIDEST);
+    this.#widen = widen;
   }
 
   needs(piece: Piece): boolean {
@@ -93,7 +79,7 @@ export class PlainStore implements PieceStore {
       else if (piece.kind === 'data' && !ready.bytes) await this.#copy(piece);
       else if (ready.bytes) await this.#write(piece.offset, ready.bytes, ready.runs ?? []);
     } catch (error) {
-      throw writeError(error, piece.offset);
+      throw failed('write', error, piece.offset);
     }
   }
 
@@ -209,7 +195,7 @@ export class CompressedStore implements PieceStore {
         for (const { start, end } of ready.runs ?? []) await this.#zero(piece.offset + start, end - start);
       }
     } catch (error) {
-      throw writeError(error, piece.offset);
+      throw failed('write', error, piece.offset);
     }
   }
 

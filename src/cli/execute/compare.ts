@@ -1,0 +1,21 @@
+/** `compare`: operation, printing, and exit codes 1 to 4. */
+import { BlockError } from '../../base/error.ts';
+import { type CompareResult, compare } from '../../operations/compare.ts';
+import type { CompareRequest } from '../../operations/requests.ts';
+import { compareExitCode, compareFailureCode, formatCompare } from '../../report/compare.ts';
+import { errorLines } from '../command.ts';
+import type { Executor } from './executor.ts';
+
+/** Compares two images. */
+export const execute: Executor<CompareRequest> = async (context, request, view, { out, err }) => {
+  let result: CompareResult;
+  try {
+    result = await compare(context, request);
+  } catch (thrown) {
+    if (!(thrown instanceof BlockError) || compareFailureCode(thrown) === 2) throw thrown;
+    err(errorLines(thrown));
+    return compareFailureCode(thrown);
+  }
+  if (!view.quiet) out(formatCompare(result));
+  return compareExitCode(result);
+};

@@ -1,0 +1,256 @@
+/** `compare`: whether two images have the same guest content. */
+import { type MaybePromise, isPromise } from '../base/async.ts';
+import { asBlockError, BlockError } from '../base/error.ts';
+import { alignDown, SECTOR } from '../base/offset.ts';
+import { firstDifference, isZero } from '../base/zero.ts';
+import type { BlockStatus } from '../block/chain.ts';
+import type { ImageNode } from '../block/node.ts';
+import type { BufferPool } from '../block/services.ts';
+import type { OperationContext } from './context.ts';
+import { throwIfStopped } from './copy/pipeline.ts';
+import { CopySource, type SourceRun } from './copy/source.ts';
+import type { CompareRequest, ImageSource } from './requests.ts';
+import { withSource } from './source.ts';
+
+/** Result of {@link compare}. */
+export type CompareResult =
+  | {
+      readonly kind: 'identical';
+      /** One image is larger; what it has beyond the other is zeroes. */
+      readonly sizesDiffer: boolean;
+    }
+  | {
+      readonly kind: 'different';
+      /** `content`: other bytes; `status`: other allocation; `size`: other sizes (the last two in strict mode only). */
+      readonly what: 'content' | 'status' | 'size';
+      /** Sector in bytes; 0 for sizes. */
+      readonly offset: number;
+      /** The difference lies beyond the end of one image. */
+      readonly sizesDiffer: boolean;
+    };
+
+/** Pairs of areas that are read at the same time. */
+const DEPTH = 6;
+
+/**
+ * Compares two images. Errors have `context.operation`: `open`, `status` or `read` (exit codes 2, 3 and 4 of the
+ * program).
+ */
+export async function compare(context: OperationContext, request: CompareRequest): Promise<CompareResult> {
+  const how = { cache: request.cache ?? 'writeback', forceShare: request.forceShare } as const;
+  return withSource(context, request.first, how, (first) =>
+    withSource(context, request.second, how, (second) => {
+      const sides = [new Side(first, request.first), new Side(second, request.second)] as const;
+      return new Comparison(context, sides, request.strict).run();
+    }),
+  );
+}
+
+/** One of the two images. */
+class Side {
+  readonly source: CopySource;
+  readonly #name: string;
+
+  constructor(node: ImageNode, image: ImageSource) {
+    this.source = new CopySource([node]);
+    this.#name = image.filename;
+  }
+
+  at(offset: number, length: number): MaybePromise<SourceRun> {
+    try {
+      const run = this.source.at(offset, length);
+      return isPromise(run) ? run.catch((error: unknown) => Promise.reject(this.#statusError(error, offset))) : run;
+    } catch (error) {
+      throw this.#statusError(error, offset);
+    }
+  }
+
+  #statusError(thrown: unknown, offset: number): BlockError {
+    return this.#error(thrown, 'status', offset, `Sector allocation test failed for ${this.#name}`);
+  }
+
+  /** Fills `into` with the start of a run. */
+  async read(run: SourceRun, offset: number, into: Uint8Array): Promise<void> {
+    try {
+      if (run.storage && run.offset !== undefined) await run.storage.readPadded(run.offset, into);
+      else into.fill(0);
+    } catch (thrown) {
+      const { strerror } = asBlockError(thrown);
+      throw this.#error(thrown, 'read', offset, `Error while reading offset ${offset} of ${this.#name}: ${strerror}`);
+    }
+  }
+
+  #error(thrown: unknown, operation: string, offset: number, message: string): BlockError {
+    const error = asBlockError(thrown);
+    if (error.kind === 'aborted') return error;
+    return new BlockError(error.kind, message, {
+      context: { file: this.#name, operation, offset },
+      cause: error,
+      posix: { code: error.code, text: error.strerror },
+    });
+  }
+}
+
+/** First difference in an area, or none. */
+type Finding = { readonly what: 'content' | 'status'; readonly offset: number } | undefined;
+
+class Comparison {
+  readonly #context: OperationContext;
+  readonly #sides: readonly [Side, Side];
+  readonly #strict: boolean;
+  readonly #buffers: BufferPool;
+  readonly #total: number;
+  /** Areas that are being read, in order. */
+  readonly #reading: { readonly end: number; readonly finding: Promise<Finding> }[] = [];
+
+  constructor(context: OperationContext, sides: readonly [Side, Side], strict: boolean) {
+    this.#context = context;
+    this.#sides = sides;
+    this.#strict = strict;
+    this.#buffers = context.services.buffers;
+    this.#total = Math.max(sides[0].source.size, sides[1].source.size);
+  }
+
+  async run(): Promise<CompareResult> {
+    const [first, second] = this.#sides;
+    const common = Math.min(first.source.size, second.source.size);
+    const sizesDiffer = common < this.#total;
+    this.#context.onProgress?.(0, this.#total);
+    if (sizesDiffer && this.#strict) return { kind: 'different', what: 'size', offset: 0, sizesDiffer };
+    const inside = await this.#walk(0, common, (at, length) => this.#pair(at, length));
+    if (inside) return { kind: 'different', ...inside, sizesDiffer: false };
+    const longer = first.source.size > second.source.size ? first : second;
+    const beyond = await this.#walk(common, this.#total, (at, length) => this.#single(longer, at, length));
+    if (beyond) return { kind: 'different', ...beyond, sizesDiffer };
+    this.#context.onProgress?.(this.#total, this.#total);
+    return { kind: 'identical', sizesDiffer };
+  }
+
+  /**
+   * Looks at a range area by area; several are read at the same time, findings count in order.
+   * @param look starts on the area at an offset, and says how long it is.
+   */
+  async #walk(
+    start: number,
+    end: number,
+    look: (offset: number, length: number) => MaybePromise<{ length: number; finding?: Promise<Finding> }>,
+  ): Promise<Finding> {
+    let found: Finding;
+    try {
+      for (let at = start; at < end && !found; ) {
+        throwIfStopped(this.#context.signal);
+        const seen = look(at, end - at);
+        const { length, finding } = isPromise(seen) ? await seen : seen;
+        at += length;
+        if (!finding) continue;
+        // A failure is noticed when its turn comes; until then it is not unhandled.
+        finding.catch(() => undefined);
+        this.#reading.push({ end: at, finding });
+        if (this.#reading.length >= DEPTH) found = await this.#oldest();
+      }
+    } catch (error) {
+      found = await this.#drain();
+      if (!found) throw error;
+    }
+    return found ?? this.#drain();
+  }
+
+  /** The finding of the area that was begun first. */
+  async #oldest(): Promise<Finding> {
+    const area = this.#reading.shift();
+    const found = await area?.finding;
+    if (area) this.#context.onProgress?.(area.end, this.#total);
+    return found;
+  }
+
+  /** Waits for all areas; the first finding or failure counts. */
+  async #drain(): Promise<Finding> {
+    const areas = this.#reading.splice(0);
+    await Promise.allSettled(areas.map(({ finding }) => finding));
+    for (const { finding } of areas) {
+      const found = await finding;
+      if (found) return found;
+    }
+    return undefined;
+  }
+
+  /** An area that both images have. */
+  #pair(offset: number, length: number): MaybePromise<{ length: number; finding?: Promise<Finding> }> {
+    const [first, second] = this.#sides;
+    const one = first.at(offset, length);
+    const other = second.at(offset, length);
+    if (!isPromise(one) && !isPromise(other)) return this.#compareRuns(offset, one, other);
+    return Promise.all([one, other]).then(([a, b]) => this.#compareRuns(offset, a, b));
+  }
+
+  #compareRuns(offset: number, one: SourceRun, other: SourceRun): { length: number; finding?: Promise<Finding> } {
+    const [first, second] = this.#sides;
+    const shared = Math.min(one.length, other.length);
+    if (this.#strict && !sameStatus(one.status, other.status)) {
+      return { length: shared, finding: Promise.resolve({ what: 'status', offset }) };
+    }
+    if (one.kind === 'zero' && other.kind === 'zero') return { length: shared };
+    const length = Math.min(shared, this.#buffers.size);
+    if (other.kind === 'zero') return { length, finding: this.#findData(first, one, offset, length) };
+    if (one.kind === 'zero') return { length, finding: this.#findData(second, other, offset, length) };
+    return { length, finding: this.#findDifference(one, other, offset, length) };
+  }
+
+  /** An area of the longer image only. */
+  #single(side: Side, offset: number, length: number): MaybePromise<{ length: number; finding?: Promise<Finding> }> {
+    const look = (run: SourceRun): { length: number; finding?: Promise<Finding> } => {
+      if (run.kind === 'zero') return { length: run.length };
+      const part = Math.min(run.length, this.#buffers.size);
+      return { length: part, finding: this.#findData(side, run, offset, part) };
+    };
+    const run = side.at(offset, length);
+    return isPromise(run) ? run.then(look) : look(run);
+  }
+
+  /** The first sector of a run that is not zero. */
+  async #findData(side: Side, run: SourceRun, offset: number, length: number): Promise<Finding> {
+    const buffer = this.#buffers.acquire();
+    try {
+      const bytes = buffer.subarray(0, length);
+      await side.read(run, offset, bytes);
+      if (isZero(bytes)) return undefined;
+      for (let at = 0; ; ) {
+        const end = Math.min(length, alignDown(offset + at, SECTOR) + SECTOR - offset);
+        if (!isZero(bytes, at, end)) return { what: 'content', offset: alignDown(offset + at, SECTOR) };
+        at = end;
+      }
+    } finally {
+      this.#buffers.release(buffer);
+    }
+  }
+
+  /** The first sector in which two runs differ. */
+  async #findDifference(one: SourceRun, other: SourceRun, offset: number, length: number): Promise<Finding> {
+    const [first, second] = this.#sides;
+    const buffers = [this.#buffers.acquire(), this.#buffers.acquire()] as const;
+    try {
+      const [a, b] = [buffers[0].subarray(0, length), buffers[1].subarray(0, length)];
+      const reads = [first.read(one, offset, a), second.read(other, offset, b)];
+      // Both are waited for, as the buffers are theirs until then; the first image's failure counts first.
+      await Promise.allSettled(reads);
+      for (const read of reads) await read;
+      const at = firstDifference(a, b);
+      return at < 0 ? undefined : { what: 'content', offset: alignDown(offset + at, SECTOR) };
+    } finally {
+      for (const buffer of buffers) this.#buffers.release(buffer);
+    }
+  }
+}
+
+/** True if two runs are stored the same way: presence, zeroes, compression, and whether they have a place. */
+function sameStatus(one: BlockStatus | undefined, other: BlockStatus | undefined): boolean {
+  if (!one || !other) return true;
+  const placed = (status: BlockStatus): boolean => status.offset !== undefined && !status.compressed;
+  return (
+    one.present === other.present &&
+    one.zero === other.zero &&
+    one.data === other.data &&
+    one.compressed === other.compressed &&
+    placed(one) === placed(other)
+  );
+}

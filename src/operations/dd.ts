@@ -1,0 +1,98 @@
+/** `dd`: copies blocks of an image into a new image. */
+import { BlockError } from '../base/error.ts';
+import { alignUp, SECTOR } from '../base/offset.ts';
+import type { ImageNode } from '../block/node.ts';
+import { identityOf } from '../block/open.ts';
+import type { OperationContext } from './context.ts';
+import { copyInto } from './copy/copy.ts';
+import { WindowSource } from './copy/source.ts';
+import { createTarget } from './copy/target.ts';
+import { coerceNewImage, newImage } from './options.ts';
+import type { DdRequest } from './requests.ts';
+import { withSource } from './source.ts';
+
+/** Result of {@link dd}. */
+export interface DdResult {
+  /** Bytes that were copied. */
+  readonly size: number;
+  /** `skip` leads past the end of what is to be copied; the new image is empty. */
+  readonly skippedAll: boolean;
+}
+
+/**
+ * Copies blocks, zeroes included. What was at the output's name is lost.
+ * @throws BlockError with the real tool's message.
+ */
+export async function dd(context: OperationContext, request: DdRequest): Promise<DdResult> {
+  const how = { forceShare: request.forceShare, cache: 'writeback' } as const;
+  return withSource(context, request.input, how, (node) => copyBlocks(context, request, node));
+}
+
+/** The part of the input that is copied, in bytes. `count` blocks are counted from the start of the input. */
+function windowOf(request: DdRequest, size: number): { start: number; length: number; skippedAll: boolean } {
+  const { blockSize, count = Number.POSITIVE_INFINITY, skip } = request;
+  const start = skip * blockSize;
+  const end = Math.min(size, count * blockSize);
+  if (start > end) return { start: 0, length: 0, skippedAll: true };
+  return { start, length: end - start, skippedAll: false };
+}
+
+async function copyBlocks(context: OperationContext, request: DdRequest, node: ImageNode): Promise<DdResult> {
+  const { outputFilename: filename, outputFormat } = request;
+  if (!context.drivers.has(outputFormat)) throw new BlockError('unsupported', 'Unknown file format');
+  const image = await newImage(context, outputFormat, filename);
+  const options = coerceNewImage(image, []);
+  const { start, length, skippedAll } = windowOf(request, node.size());
+  const prefix = `${filename}: error while creating output image: `;
+  await refuseOwnInput(context, filename, node, prefix);
+  const target = await createTarget(context, {
+    filename,
+    image,
+    options: { ...options.format, size: alignUp(length, SECTOR) },
+    protocolOptions: options.protocol,
+    cache: 'writeback',
+    withBacking: false,
+    prefix,
+  });
+  try {
+    const compressor = target.node.image.compressor?.sequential ? target.node.image.compressor : undefined;
+    await copyInto(context, new WindowSource(node, start, length), target.node, {
+      zeroedFrom: target.zeroed ? 0 : Number.POSITIVE_INFINITY,
+      sparseSize: 0,
+      ...(compressor ? { compressor } : {}),
+    });
+  } catch (thrown) {
+    await target.abandon();
+    throw inOwnWords(thrown);
+  }
+  await target.finish();
+  return { size: length, skippedAll };
+}
+
+/** The real tool empties a raw input that is its output too, and then copies nothing. */
+async function refuseOwnInput(
+  context: OperationContext,
+  filename: string,
+  node: ImageNode,
+  prefix: string,
+): Promise<void> {
+  const own = identityOf(node);
+  if (own === undefined) return;
+  const same = await context.services.files.status(filename).then(
+    (status) => status.identity === own,
+    () => false,
+  );
+  if (!same) return;
+  throw new BlockError('locked', `${prefix}Failed to get "write" lock`, {
+    hint: `Is another process using the image [${filename}]?`,
+    context: { file: filename, operation: 'create' },
+  });
+}
+
+function inOwnWords(thrown: unknown): unknown {
+  if (!(thrown instanceof BlockError) || thrown.kind === 'aborted') return thrown;
+  const { operation } = thrown.context;
+  if (operation === 'read') return thrown.reworded(`error while reading from input image file: ${thrown.strerror}`);
+  if (operation === 'write') return thrown.reworded(`error while writing to output image file: ${thrown.strerror}`);
+  return thrown;
+}

@@ -1,0 +1,33 @@
+/** What `compare` says, and its exit codes. */
+import type { BlockError } from '../base/error.ts';
+import type { CompareResult } from '../operations/compare.ts';
+
+/** The lines for a result. */
+export function formatCompare(result: CompareResult): string {
+  const strict = result.kind === 'different' && result.what !== 'content';
+  const warning = result.sizesDiffer && !strict ? 'Warning: Image size mismatch!\n' : '';
+  return `${warning}${verdict(result)}\n`;
+}
+
+function verdict(result: CompareResult): string {
+  if (result.kind === 'identical') return 'Images are identical.';
+  switch (result.what) {
+    case 'content':
+      return `Content mismatch at offset ${result.offset}!`;
+    case 'status':
+      return `Strict mode: Offset ${result.offset} block status mismatch!`;
+    case 'size':
+      return 'Strict mode: Image size mismatch!';
+  }
+}
+
+/** Exit code of a result. */
+export function compareExitCode(result: CompareResult): number {
+  return result.kind === 'identical' ? 0 : 1;
+}
+
+/** Exit code of a failure: where an image could not be opened, looked at, or read. */
+export function compareFailureCode(error: BlockError): number {
+  if (error.context.operation === 'status') return 3;
+  return error.context.operation === 'read' && /^Error while reading/.test(error.message) ? 4 : 2;
+}
