@@ -8,7 +8,7 @@ import { install, isInstalled } from './lib/install.mjs';
 import { withLock } from './lib/lock.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
-const lacksProgram = !existsSync(join(root, 'dist/bin/qimg.js'));
+const lacksProgram = !existsSync(join(root, 'dist/bin/qimg.cjs'));
 const lacksPackages = !isInstalled(root);
 
 // A rebuild is quick and says nothing: whoever reads stderr must see the program's own messages only.

@@ -1,4 +1,6 @@
 /** Builds the program: `src/cli/bin.ts` and the worker become `dist/bin`. */
+import { spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import {
   chmodSync,
   existsSync,
@@ -15,13 +17,13 @@ import {
 import { join } from 'node:path';
 
 /** What the program is made from. The launcher `qimg` looks at the same paths. */
-const INPUTS = ['src', 'package.json', 'package-lock.json', 'scripts/lib/bundle.mjs'];
+const INPUTS = ['src', 'package.json', 'package-lock.json', 'scripts/lib'];
 
 /** Packages that stay outside: binaries of one platform, and a codec that only old versions of Node need. */
 const EXTERNAL = [/^@koromix\//, /^@bokuweb\/zstd-wasm/];
 
-/** A program that still runs may load a chunk of an earlier build for so long. */
-const KEEP_OLD_CHUNKS_MS = 3_600_000;
+/** A program that is just starting may load the files of an earlier build for so long. */
+const KEEP_OLD_MS = 3_600_000;
 
 /** A file saved in the clock tick in which a build starts counts as newer than that build. */
 const CLOCK_SLACK_MS = 20;
@@ -40,14 +42,14 @@ function isNewer(path, time) {
 /** True if `dist/bin` was built from the sources as they are. */
 export function isFresh(root) {
   const stamp = statSync(stampPath(root), { throwIfNoEntry: false });
-  if (!stamp || !existsSync(join(root, 'dist/bin/qimg.js'))) return false;
+  if (!stamp || !existsSync(join(root, 'dist/bin/qimg.cjs'))) return false;
   return !INPUTS.some((input) => isNewer(join(root, input), stamp.mtimeMs));
 }
 
-/** Bundles one entry into `into`. Dynamic imports stay chunks of their own, loaded when they are needed. */
-async function bundleEntry(rolldown, root, entry, name, into) {
+/** Bundles one entry, with everything that it loads later, into one file. */
+async function bundleEntry(rolldown, root, entry, file, format) {
   const bundle = await rolldown({
-    input: { [name]: join(root, entry) },
+    input: join(root, entry),
     cwd: root,
     platform: 'node',
     external: EXTERNAL,
@@ -57,27 +59,40 @@ async function bundleEntry(rolldown, root, entry, name, into) {
     },
   });
   try {
-    await bundle.write({
-      dir: into,
-      format: 'esm',
-      entryFileNames: '[name].js',
-      // Flat, so that `new URL('./worker.js', import.meta.url)` means the same in every chunk.
-      chunkFileNames: '[name]-[hash].js',
-      minify: false,
-    });
+    await bundle.write({ file, format, codeSplitting: false, minify: false });
   } finally {
     await bundle.close();
   }
 }
 
 /**
- * Puts a finished build in place, chunks before the entries that load them. Chunks are named by their content, so the
- * program is whole at every moment, also when this stops half-way or another version of it runs meanwhile.
+ * Names the program by its content, makes its code cache, and writes the entry that starts both. V8 tells sources apart
+ * by their length only: the name keeps a cache from meeting another program of the same length.
+ */
+function finishProgram(root, staging) {
+  const bundled = join(staging, 'program.cjs');
+  const hash = createHash('sha256').update(readFileSync(bundled)).digest('hex').slice(0, 16);
+  const program = join(staging, `program-${hash}.cjs`);
+  renameSync(bundled, program);
+  // The cache is a convenience: a run that fails here will tell its reason to the user later.
+  const warm = join(root, 'scripts/lib/warm.cjs');
+  spawnSync(process.execPath, [warm, program, join(staging, `program-${hash}.cache`), 'info', program], {
+    stdio: 'ignore',
+    cwd: root,
+  });
+  const start = readFileSync(join(root, 'scripts/lib/start.cjs'), 'utf8');
+  const entry = join(staging, 'qimg.cjs');
+  writeFileSync(entry, start.replaceAll('PROGRAM', `program-${hash}`));
+  chmodSync(entry, 0o755);
+}
+
+/**
+ * Puts a finished build in place, the entry last. The program is named by its content, so that it is whole at every
+ * moment, also when this stops half-way or another version of it runs meanwhile.
  */
 function publish(from, to, maxAge) {
   mkdirSync(to, { recursive: true });
-  const entries = ['worker.js', 'qimg.js'];
-  const built = readdirSync(from).sort((a, b) => entries.indexOf(a) - entries.indexOf(b));
+  const built = readdirSync(from).sort((a, b) => Number(a === 'qimg.cjs') - Number(b === 'qimg.cjs'));
   for (const name of built) renameSync(join(from, name), join(to, name));
   for (const name of readdirSync(to)) {
     if (built.includes(name)) continue;
@@ -96,20 +111,17 @@ export function stagingDirectory(root) {
   return mkdtempSync(join(cache, 'build-'));
 }
 
-/** Builds `dist/bin`. The caller holds the lock. `clean` removes every chunk of earlier builds. */
+/** Builds `dist/bin`. The caller holds the lock. `clean` removes every file of earlier builds. */
 export async function buildProgram(root, { clean = false } = {}) {
   const { rolldown } = await import('rolldown');
   const started = new Date(Date.now() - CLOCK_SLACK_MS);
   const staging = stagingDirectory(root);
   try {
-    // Two bundles: shared chunks would cost the program's start a file to load.
-    await bundleEntry(rolldown, root, 'src/cli/bin.ts', 'qimg', staging);
+    await bundleEntry(rolldown, root, 'src/cli/bin.ts', join(staging, 'program.cjs'), 'cjs');
     const worker = 'src/host/node/worker.ts';
-    if (existsSync(join(root, worker))) await bundleEntry(rolldown, root, worker, 'worker', staging);
-    const program = join(staging, 'qimg.js');
-    if (!readFileSync(program, 'utf8').startsWith('#!')) throw new Error('src/cli/bin.ts does not start with "#!"');
-    chmodSync(program, 0o755);
-    publish(staging, join(root, 'dist/bin'), clean ? 0 : KEEP_OLD_CHUNKS_MS);
+    if (existsSync(join(root, worker))) await bundleEntry(rolldown, root, worker, join(staging, 'worker.js'), 'esm');
+    finishProgram(root, staging);
+    publish(staging, join(root, 'dist/bin'), clean ? 0 : KEEP_OLD_MS);
     const stamp = join(staging, 'stamp');
     writeFileSync(stamp, '');
     utimesSync(stamp, started, started);

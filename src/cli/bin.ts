@@ -1,4 +1,3 @@
-#!/usr/bin/env node
 /** The entry point of the program. */
 import { machineIo } from './host.ts';
 import { main } from './main.ts';
@@ -20,10 +19,7 @@ process.on('SIGUSR1', () => {});
 process.on('uncaughtException', lastResort);
 process.on('unhandledRejection', lastResort);
 
-try {
-  process.exitCode = await main(process.argv.slice(2), machineIo(output, errors));
+main(process.argv.slice(2), machineIo(output, errors)).then((code) => {
   output.flush();
-  if (output.closed) process.exitCode = 1;
-} catch (thrown) {
-  lastResort(thrown);
-}
+  process.exitCode = output.closed ? 1 : code;
+}, lastResort);

@@ -18,11 +18,12 @@ const project = resolve(import.meta.dirname, '../../..');
 let home = '';
 let root = '';
 
-const program = `#!/usr/bin/env node
+const program = `
 import { readFileSync } from 'node:fs';
-const { word } = await import('./word.ts');
-process.stdout.write(JSON.stringify([word, process.argv.slice(2), readFileSync(0, 'utf8')]));
-process.exitCode = 3;
+import('./word.ts').then(({ word }) => {
+  process.stdout.write(JSON.stringify([word, process.argv.slice(2), readFileSync(0, 'utf8')]));
+  process.exitCode = 3;
+});
 `;
 
 function say(word: string): void {
@@ -77,10 +78,10 @@ describe('the launcher', () => {
     symlinkSync('a checkout/qimg', join(home, 'link'));
     symlinkSync(join(home, 'link'), join(home, 'qemu-img'));
     const args = ['', 'a b', '*', '--', "it's", '$x'];
-    const built = statSync(join(root, 'dist/bin/qimg.js')).mtimeMs;
+    const built = statSync(join(root, 'dist/bin/qimg.cjs')).mtimeMs;
     utimesSync(join(root, 'dist/.stamp'), new Date(Date.now() + 5000), new Date(Date.now() + 5000));
     expect(launch(join(home, 'qemu-img'), ...args)).toEqual({ status: 3, stderr: '', answer: ['one', args, 'input'] });
-    expect(statSync(join(root, 'dist/bin/qimg.js')).mtimeMs).toBe(built);
+    expect(statSync(join(root, 'dist/bin/qimg.cjs')).mtimeMs).toBe(built);
   });
 
   it('rebuilds silently when a source is newer', () => {

@@ -1,0 +1,22 @@
+#!/usr/bin/env node
+'use strict';
+// The program's entry, copied to dist/bin/qimg.cjs. It starts one file with V8's code cache beside it: that saves more
+// than half of the time between Node's own start and the first line of the program. A cache of another version of V8 is
+// refused by V8 and the file compiled as usual.
+const { readFileSync } = require('node:fs');
+const { wrap } = require('node:module');
+const vm = require('node:vm');
+
+const filename = `${__dirname}/PROGRAM.cjs`;
+let cachedData;
+try {
+  cachedData = readFileSync(`${__dirname}/PROGRAM.cache`);
+} catch {
+  // Not built here: only slower.
+}
+const script = new vm.Script(wrap(readFileSync(filename, 'utf8')), {
+  filename,
+  cachedData,
+  importModuleDynamically: vm.constants.USE_MAIN_CONTEXT_DEFAULT_LOADER,
+});
+script.runInThisContext()(exports, require, module, filename, __dirname);
