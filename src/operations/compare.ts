@@ -3,7 +3,6 @@ import { type MaybePromise, isPromise } from '../base/async.ts';
 import { asBlockError, BlockError } from '../base/error.ts';
 import { alignDown, SECTOR } from '../base/offset.ts';
 import { firstDifference, isZero } from '../base/zero.ts';
-import type { BlockStatus } from '../block/chain.ts';
 import type { ImageNode } from '../block/node.ts';
 import type { BufferPool } from '../block/services.ts';
 import type { OperationContext } from './context.ts';
@@ -50,10 +49,21 @@ export async function compare(context: OperationContext, request: CompareRequest
 class Side {
   readonly source: CopySource;
   readonly #name: string;
+  readonly #size: number;
 
   constructor(node: ImageNode, image: ImageSource) {
     this.source = new CopySource([node]);
     this.#name = image.filename;
+    this.#size = node.size();
+  }
+
+  /** What strict mode compares, as one text: presence, zeroes, coding, place, and whether the run is the last one. Undefined for padding. */
+  traits(run: SourceRun, offset: number): string | undefined {
+    const { status } = run;
+    if (!status) return undefined;
+    const placed = status.offset !== undefined && !status.compressed;
+    const last = offset + run.length >= this.#size;
+    return [status.present, status.zero, status.data, status.compressed, placed, last].join();
   }
 
   at(offset: number, length: number): MaybePromise<SourceRun> {
@@ -186,7 +196,8 @@ class Comparison {
   #compareRuns(offset: number, one: SourceRun, other: SourceRun): { length: number; finding?: Promise<Finding> } {
     const [first, second] = this.#sides;
     const shared = Math.min(one.length, other.length);
-    if (this.#strict && !sameStatus(one.status, other.status)) {
+    const [traits, otherTraits] = [first.traits(one, offset), second.traits(other, offset)];
+    if (this.#strict && traits !== otherTraits && traits !== undefined && otherTraits !== undefined) {
       return { length: shared, finding: Promise.resolve({ what: 'status', offset }) };
     }
     if (one.kind === 'zero' && other.kind === 'zero') return { length: shared };
@@ -240,17 +251,4 @@ class Comparison {
       for (const buffer of buffers) this.#buffers.release(buffer);
     }
   }
-}
-
-/** True if two runs are stored the same way: presence, zeroes, compression, and whether they have a place. */
-function sameStatus(one: BlockStatus | undefined, other: BlockStatus | undefined): boolean {
-  if (!one || !other) return true;
-  const placed = (status: BlockStatus): boolean => status.offset !== undefined && !status.compressed;
-  return (
-    one.present === other.present &&
-    one.zero === other.zero &&
-    one.data === other.data &&
-    one.compressed === other.compressed &&
-    placed(one) === placed(other)
-  );
 }
