@@ -3,9 +3,6 @@ import type { OperationContext } from '../operations/context.ts';
 import type { CommandIo, Requests, View } from './io.ts';
 import type { OutputStream } from './streams.ts';
 
-/** Lines of the real tool that come without a prefix. */
-const BARE_WARNING = /^WARNING: /;
-
 async function contextFor(view: View, err: (text: string) => void): Promise<OperationContext> {
   const [{ drivers }, { nodeServices }, { permissiveGate }] = await Promise.all([
     import('../drivers.ts'),
@@ -17,7 +14,8 @@ async function contextFor(view: View, err: (text: string) => void): Promise<Oper
     services: nodeServices({ secrets: view.secrets }),
     gate: permissiveGate,
     onProgress: (done, total) => view.progress.update(done, total),
-    onWarning: (text) => (BARE_WARNING.test(text) ? err(`${text}\n`) : view.warn(text)),
+    onWarning: (text) => view.warn(text),
+    onNotice: (text) => err(`${text}\n`),
   };
 }
 

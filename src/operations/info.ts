@@ -3,7 +3,7 @@ import { BlockError } from '../base/error.ts';
 import { alignUp, SECTOR } from '../base/offset.ts';
 import type { FormatInfo, InfoValue, ProtocolStorage, SnapshotInfo } from '../block/driver.ts';
 import { ImageNode } from '../block/node.ts';
-import { openImage } from '../block/open.ts';
+import { identityOf, openImage } from '../block/open.ts';
 import { relativeTo } from '../options/filename.ts';
 import type { CacheMode } from '../storage/files.ts';
 import type { Limits, Storage } from '../storage/storage.ts';
@@ -113,7 +113,7 @@ async function describeImage(
       })
     : await openSource(how.context, source, settings);
   try {
-    const identity = identityOf(node) ?? source.filename;
+    const identity = identityOf(node.file) ?? source.filename;
     if (seen.has(identity)) {
       throw new BlockError('invalid-image', `Backing file '${source.filename}' creates an infinite loop.`);
     }
@@ -123,12 +123,6 @@ async function describeImage(
   } finally {
     await node.close();
   }
-}
-
-function identityOf(node: ImageNode): string | undefined {
-  if (node.file instanceof ImageNode) return identityOf(node.file);
-  const file: ProtocolStorage | undefined = node.file;
-  return file?.identity;
 }
 
 /** @param probed the format was found out from the content: raw images are then written in whole sectors only. */

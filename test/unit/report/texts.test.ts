@@ -15,6 +15,20 @@ function checked(kind: Exclude<CheckResult['kind'], 'unsupported'>, findings: Pa
   return { kind, filename: 'a', format: 'qcow2', findings: { ...CLEAN, ...findings } };
 }
 
+async function text(lines: AsyncIterable<string>): Promise<string> {
+  let all = '';
+  for await (const part of lines) all += part;
+  return all;
+}
+
+async function* each(...extents: MapExtent[]): AsyncGenerator<MapExtent> {
+  yield* extents;
+}
+
+function parse(json: string): unknown {
+  return JSON.parse(json);
+}
+
 describe('check', () => {
   it('counts what is wrong', () => {
     const result = checked('incomplete', { corruptions: 2, leaks: 1, checkErrors: 3 });
@@ -61,16 +75,6 @@ describe('map', () => {
     compressed: false,
   };
   const placed: MapExtent = { ...data, offset: 327680, filename: 'b.qcow2' };
-
-  async function text(lines: AsyncIterable<string>): Promise<string> {
-    let all = '';
-    for await (const part of lines) all += part;
-    return all;
-  }
-
-  async function* each(...extents: MapExtent[]): AsyncGenerator<MapExtent> {
-    yield* extents;
-  }
 
   it('shows people where data is, and nothing else', async () => {
     const zero = { ...placed, start: 65536, data: false, zero: true };
@@ -160,8 +164,9 @@ describe('info', () => {
   });
 
   it('has the names of the real tool for programs', () => {
-    const [first] = JSON.parse(formatInfoJson({ images: [image] }, true));
-    expect(first).toMatchObject({
+    const one = parse(formatInfoJson({ images: [image] }, false));
+    expect(parse(formatInfoJson({ images: [image] }, true))).toEqual([one]);
+    expect(one).toMatchObject({
       'virtual-size': 1048576,
       'full-backing-filename': 'x/b',
       'dirty-flag': true,
@@ -169,8 +174,7 @@ describe('info', () => {
       snapshots: [{ 'vm-clock-sec': 3723, 'vm-clock-nsec': 4000005, 'date-nsec': 5, 'vm-state-size': 1024 }],
       children: [{ name: 'file', info: { limits: { 'request-alignment': 1, 'max-iov': 1024 } } }],
     });
-    expect(first.snapshots[0]).not.toHaveProperty('icount');
-    expect(JSON.parse(formatInfoJson({ images: [image] }, false))).toEqual(first);
+    expect(one).not.toHaveProperty(['snapshots', 0, 'icount']);
   });
 
   it('shows the counter of a snapshot that has one', () => {

@@ -1,0 +1,233 @@
+/** The operations as methods with defaults: what programs use that have this package as a library. */
+import { BlockError } from '../base/error.ts';
+import { parseSize } from '../base/size.ts';
+import { closedGate, type Gate, permissiveGate, sameDirectoryGate } from '../block/gate.ts';
+import type { ImageNode } from '../block/node.ts';
+import type { DriverRegistry } from '../block/registry.ts';
+import type { Services } from '../block/services.ts';
+import type { OptionPair } from '../options/keyval.ts';
+import type { CheckResult } from './check.ts';
+import type { CompareResult } from './compare.ts';
+import type { OperationContext } from './context.ts';
+import type { ConvertResult } from './convert.ts';
+import type { CreateResult } from './create.ts';
+import type { DdResult } from './dd.ts';
+import type { InfoResult } from './info.ts';
+import type {
+  CheckInput,
+  CompareInput,
+  ConvertInput,
+  CreateInput,
+  DdInput,
+  FormatOptions,
+  ImageInput,
+  ImplicitOpen,
+  InfoInput,
+  MapInput,
+  MeasureInput,
+  OpenSettings,
+  ResizeInput,
+  RunSettings,
+  SizeInput,
+} from './inputs.ts';
+import type { MapExtent, MapResult } from './map.ts';
+import type { MeasureResult } from './measure.ts';
+import type { ConvertTarget, ImageSource, MapRequest } from './requests.ts';
+import type { ResizeResult } from './resize.ts';
+
+/** Operations on images, on given drivers and ports. Nothing prints and nothing ends the program. */
+export class ImageLibrary {
+  readonly #context: OperationContext;
+
+  /** @param settings the gate is closed unless `implicitOpen` or `gate` opens it. */
+  constructor(drivers: DriverRegistry, services: Services, settings: RunSettings = {}) {
+    const { signal } = settings;
+    this.#context = {
+      drivers,
+      services,
+      gate: settings.gate ?? gateOf(settings.implicitOpen ?? 'deny'),
+      ...(signal ? { signal } : {}),
+      ...(settings.onProgress ? { onProgress: (done, total) => settings.onProgress?.(done, total) } : {}),
+      ...(settings.onWarning ? { onWarning: (text) => settings.onWarning?.(text) } : {}),
+    };
+  }
+
+  /** What the methods run in; for the functions of the package that take a context. */
+  get context(): OperationContext {
+    return this.#context;
+  }
+
+  /** Opens an image to read (and with `writable` to write) its guest bytes. Close it. */
+  async openImage(image: ImageInput, how: OpenSettings & { readonly writable?: boolean } = {}): Promise<ImageNode> {
+    const { openSource } = await import('./source.ts');
+    return openSource(this.#context, sourceOf(image), how);
+  }
+
+  /** Writes an empty image. */
+  async createImage(input: CreateInput): Promise<CreateResult> {
+    const { create } = await import('./create.ts');
+    const { backing, size } = input;
+    return create(this.#context, {
+      filename: input.filename,
+      format: input.format ?? 'raw',
+      options: pairsOf(input.options),
+      backingUnsafe: backing?.unsafe ?? false,
+      quiet: true,
+      ...(size === undefined ? {} : { size: bytesOf(size) }),
+      ...(backing ? { backingFile: backing.filename, backingFormat: backing.format } : {}),
+    });
+  }
+
+  /** Describes an image. */
+  async info(input: InfoInput): Promise<InfoResult> {
+    const { info } = await import('./info.ts');
+    const { image, backingChain = false, limits = false, forceShare = false, ...cache } = input;
+    return info(this.#context, { image: sourceOf(image), backingChain, limits, forceShare, ...cache });
+  }
+
+  /** Looks for structural damage and, on request, repairs it. */
+  async check(input: CheckInput): Promise<CheckResult> {
+    const { check } = await import('./check.ts');
+    const { image, repair = 'none', forceShare = false, cache } = input;
+    const request = { image: sourceOf(image), repair, forceShare, ...(cache ? { cache } : {}) };
+    return check(this.#context, request, input);
+  }
+
+  /** Lists what is allocated where. */
+  async map(input: MapInput): Promise<MapResult> {
+    const { map } = await import('./map.ts');
+    return map(this.#context, mapRequest(input));
+  }
+
+  /** The runs of {@link map} one after the other, for images with very many. */
+  async *mapExtents(input: MapInput): AsyncGenerator<MapExtent, void, undefined> {
+    const { mapExtents } = await import('./map.ts');
+    yield* mapExtents(this.#context, mapRequest(input));
+  }
+
+  /** How large a new image will be. */
+  async measure(input: MeasureInput): Promise<MeasureResult> {
+    const { measure } = await import('./measure.ts');
+    const { image, size, snapshot } = input;
+    if ((image === undefined) === (size === undefined)) {
+      throw new BlockError('invalid-argument', 'Exactly one of image and size is needed');
+    }
+    return measure(this.#context, {
+      targetFormat: input.format ?? 'raw',
+      options: pairsOf(input.options),
+      forceShare: input.forceShare ?? false,
+      ...(image === undefined ? {} : { image: sourceOf(image) }),
+      ...(size === undefined ? {} : { size: bytesOf(size) }),
+      ...(snapshot === undefined ? {} : { snapshot }),
+    });
+  }
+
+  /** Changes the guest size. */
+  async resize(input: ResizeInput): Promise<ResizeResult> {
+    const { resize } = await import('./resize.ts');
+    const [, sign, size] = /^([+-]?)(.*)$/s.exec(String(input.size)) ?? [];
+    const change = typeof input.size === 'string' && (sign === '+' || sign === '-') ? sign : '';
+    return resize(this.#context, {
+      image: sourceOf(input.image),
+      size: bytesOf(change === '' ? input.size : (size ?? '')),
+      relative: change,
+      shrink: input.shrink ?? false,
+      preallocation: input.preallocation ?? 'off',
+      quiet: true,
+    });
+  }
+
+  /** Copies images into another one. A new target appears only when it is complete. */
+  async convert(input: ConvertInput): Promise<ConvertResult> {
+    const { convert } = await import('./convert.ts');
+    const { source, target, backing, snapshot, sparseSize, rateLimit, sourceCache, targetCache } = input;
+    return convert(this.#context, {
+      sources: (isList(source) ? source : [source]).map(sourceOf),
+      target: targetOf(target),
+      options: pairsOf(input.options),
+      noCreate: input.noCreate ?? false,
+      targetIsZero: input.targetIsZero ?? false,
+      compress: input.compress ?? false,
+      copyBitmaps: input.bitmaps ?? false,
+      skipBrokenBitmaps: input.skipBrokenBitmaps ?? false,
+      salvage: input.salvage ?? false,
+      outOfOrder: false,
+      copyRange: input.copyRange ?? false,
+      quiet: true,
+      forceShare: input.forceShare ?? false,
+      ...(backing ? { backingFile: backing.filename, backingFormat: backing.format } : {}),
+      ...(snapshot === undefined ? {} : { snapshot }),
+      ...(sparseSize === undefined ? {} : { sparseSize }),
+      ...(rateLimit === undefined ? {} : { rateLimit }),
+      ...(sourceCache === undefined ? {} : { sourceCache }),
+      ...(targetCache === undefined ? {} : { targetCache }),
+    });
+  }
+
+  /** Whether two images have the same guest content. */
+  async compare(input: CompareInput): Promise<CompareResult> {
+    const { compare } = await import('./compare.ts');
+    const { first, second, strict = false, forceShare = false, ...cache } = input;
+    const images = { first: sourceOf(first), second: sourceOf(second) };
+    return compare(this.#context, { ...images, strict, forceShare, ...cache });
+  }
+
+  /** Copies blocks. */
+  async dd(input: DdInput): Promise<DdResult> {
+    const { dd } = await import('./dd.ts');
+    const target = typeof input.target === 'string' ? { filename: input.target } : input.target;
+    return dd(this.#context, {
+      input: sourceOf(input.source),
+      outputFilename: target.filename,
+      outputFormat: target.format ?? 'raw',
+      blockSize: bytesOf(input.blockSize ?? 512),
+      skip: input.skip ?? 0,
+      forceShare: input.forceShare ?? false,
+      ...(input.count === undefined ? {} : { count: input.count }),
+    });
+  }
+}
+
+function gateOf(implicitOpen: ImplicitOpen): Gate {
+  if (typeof implicitOpen === 'function') return implicitOpen;
+  return { deny: closedGate, allow: permissiveGate, 'same-directory': sameDirectoryGate }[implicitOpen];
+}
+
+function isList(source: ConvertInput['source']): source is readonly ImageInput[] {
+  return Array.isArray(source);
+}
+
+function sourceOf(image: ImageInput): ImageSource {
+  if (typeof image === 'string') return { filename: image };
+  if ('filename' in image) return image;
+  return { filename: 'image', imageOptions: image.options };
+}
+
+/** A bare name is a raw image, as it is without `-O`. */
+function targetOf(image: ImageInput): ConvertTarget {
+  const target = sourceOf(image);
+  return target.imageOptions || target.format !== undefined ? target : { ...target, format: 'raw' };
+}
+
+function mapRequest(input: MapInput): MapRequest {
+  return {
+    image: sourceOf(input.image),
+    startOffset: input.start ?? 0,
+    forceShare: input.forceShare ?? false,
+    ...(input.length === undefined ? {} : { maxLength: input.length }),
+  };
+}
+
+function pairsOf(options: FormatOptions = {}): OptionPair[] {
+  return Object.entries(options).map(([name, value]) => ({
+    name,
+    value: typeof value === 'boolean' ? (value ? 'on' : 'off') : String(value),
+  }));
+}
+
+function bytesOf(size: SizeInput): number {
+  if (typeof size === 'number') return size;
+  const parsed = parseSize(size);
+  if (parsed.kind === 'ok') return parsed.value;
+  throw new BlockError('invalid-argument', `Invalid size '${size}'`);
+}
