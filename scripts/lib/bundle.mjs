@@ -59,7 +59,7 @@ async function bundleEntry(rolldown, root, entry, file, format) {
     },
   });
   try {
-    await bundle.write({ file, format, codeSplitting: false, minify: false });
+    await bundle.write({ file, format, codeSplitting: false, dynamicImportInCjs: false, minify: false });
   } finally {
     await bundle.close();
   }

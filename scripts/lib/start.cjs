@@ -17,6 +17,5 @@ try {
 const script = new vm.Script(wrap(readFileSync(filename, 'utf8')), {
   filename,
   cachedData,
-  importModuleDynamically: vm.constants.USE_MAIN_CONTEXT_DEFAULT_LOADER,
 });
 script.runInThisContext()(exports, require, module, filename, __dirname);

@@ -10,7 +10,6 @@ const [program, cache, ...argv] = process.argv.slice(2);
 process.argv.splice(1, process.argv.length, program, ...argv);
 const script = new vm.Script(wrap(readFileSync(program, 'utf8')), {
   filename: program,
-  importModuleDynamically: vm.constants.USE_MAIN_CONTEXT_DEFAULT_LOADER,
 });
 process.on('exit', () => writeFileSync(cache, script.createCachedData()));
 script.runInThisContext()({}, createRequire(program), { exports: {} }, program, dirname(program));
