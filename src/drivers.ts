@@ -1,11 +1,15 @@
 /** All drivers, in QEMU's order of probing. The one file that knows them all. */
 import { DriverRegistry, type FormatEntry, type ProtocolEntry } from './block/registry.ts';
 import { probe as probeQcow2 } from './formats/qcow2/probe.ts';
+import { probe as probeVhdx } from './formats/vhdx/probe.ts';
 import { probe as probeVmdk } from './formats/vmdk/probe.ts';
+import { probe as probeVpc } from './formats/vpc/probe.ts';
 
 const FORMATS: readonly FormatEntry[] = [
   { name: 'qcow2', probe: probeQcow2, load: async () => (await import('./formats/qcow2/driver.ts')).qcow2 },
+  { name: 'vhdx', probe: probeVhdx, load: async () => (await import('./formats/vhdx/driver.ts')).vhdx },
   { name: 'vmdk', probe: probeVmdk, load: async () => (await import('./formats/vmdk/driver.ts')).vmdk },
+  { name: 'vpc', probe: probeVpc, load: async () => (await import('./formats/vpc/driver.ts')).vpc },
   { name: 'raw', load: async () => (await import('./formats/raw/driver.ts')).raw },
 ];
 

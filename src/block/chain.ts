@@ -51,9 +51,14 @@ export class ChainCursor {
   /** The images that are looked at, from the top. */
   readonly layers: readonly ImageNode[];
   readonly #known: (Known | undefined)[];
+  readonly #asShown: boolean;
 
-  /** @param depth number of layers to look at; those below count as not there. */
-  constructor(top: ImageNode, depth: number = Number.POSITIVE_INFINITY) {
+  /**
+   * @param depth number of layers to look at; those below count as not there.
+   * @param asShown layers that the real tool cannot look into (`opaque`) count as data all over.
+   */
+  constructor(top: ImageNode, depth: number = Number.POSITIVE_INFINITY, asShown = false) {
+    this.#asShown = asShown;
     const layers: ImageNode[] = [];
     for (let node: ImageNode | undefined = top; node && layers.length < depth; node = node.backing) layers.push(node);
     this.layers = layers;
@@ -99,12 +104,17 @@ export class ChainCursor {
   #lookUp(index: number, node: ImageNode, offset: number, length: number): MaybePromise<Known> {
     const known = this.#known[index];
     if (known && known.start <= offset && offset < known.end) return known;
+    if (this.#asShown && node.image.opaque) return { start: offset, end: offset + length, mapping: opaque(length) };
     return andThen(node.map(offset, length), (mapping) => {
       const found = { start: offset, end: offset + mapping.length, mapping };
       this.#known[index] = found;
       return found;
     });
   }
+}
+
+function opaque(length: number): Mapping {
+  return { kind: 'special', length, compressed: false, encrypted: false };
 }
 
 const NOTHING = { present: false, zero: true, data: false, compressed: false, special: false };
@@ -186,13 +196,13 @@ function cut(status: BlockStatus, length: number): BlockStatus {
   return length === status.length ? status : { ...status, length };
 }
 
-/** All runs of a range in order, merged. */
+/** All runs of a range in order, merged, as `map` shows them: opaque formats count as data all over. */
 export async function* walkChain(
   node: ImageNode,
   start = 0,
   end: number = node.size(),
 ): AsyncGenerator<BlockStatus & { readonly start: number }, void, undefined> {
-  const cursor = new ChainCursor(node);
+  const cursor = new ChainCursor(node, Number.POSITIVE_INFINITY, true);
   for (let at = start; at < Math.min(end, node.size()); ) {
     const status = await blockStatus(node, at, end - at, cursor);
     yield { ...status, start: at };

@@ -236,6 +236,8 @@ export interface ImageDriver {
   makeEmpty?(): Promise<void>;
   /** Storages besides `file` that hold the image's bytes, by child name (`data-file`, `extents.0`). */
   readonly children?: readonly { readonly role: string; readonly node: Storage }[];
+  /** The real tool does not tell where this format's data is: `map` and `measure` show all of it as data. */
+  readonly opaque?: boolean | undefined;
   readonly snapshots?: SnapshotStore | undefined;
   readonly bitmaps?: BitmapStore | undefined;
   readonly checker?: Checker | undefined;
@@ -277,6 +279,8 @@ export interface OpenContext {
   ): Promise<Storage | undefined>;
   /** A warning for the user (`warning: ` is put in front by the program). */
   warn(text: string): void;
+  /** An error line for the user besides the error that is going to be thrown, without `qemu-img: ` in front. */
+  complain?(text: string): void;
 }
 
 /** What a driver gets to create an image. */

@@ -1,0 +1,124 @@
+/** Dynamic VHD images: blocks in the order in which they were first written, found through a table. */
+import type { MaybePromise } from '../../base/async.ts';
+import { BlockError } from '../../base/error.ts';
+import { SECTOR } from '../../base/offset.ts';
+import type { Allocation, FormatInfo, ImageDriver, Mapping } from '../../block/driver.ts';
+import type { Storage, ZeroFlags } from '../../storage/storage.ts';
+import { bitmapSize, FOOTER_SIZE } from './header.ts';
+import type { BlockTable } from './tables.ts';
+
+/** What a {@link DynamicImage} is made of. */
+export interface DynamicParts {
+  readonly file: Storage;
+  readonly table: BlockTable;
+  readonly virtualSize: number;
+  readonly blockSize: number;
+  /** The 512 bytes that end the file. */
+  readonly footer: Uint8Array;
+}
+
+/** An open dynamic image. */
+export class DynamicImage implements ImageDriver {
+  readonly virtualSize: number;
+  readonly allocationUnit: number;
+  readonly #file: Storage;
+  readonly #table: BlockTable;
+  readonly #blockSize: number;
+  readonly #bitmapSize: number;
+  readonly #footer: Uint8Array;
+  /** Blocks that have room but are not in the table before their data is there. */
+  readonly #pending = new Set<number>();
+
+  constructor(parts: DynamicParts) {
+    this.virtualSize = parts.virtualSize;
+    this.allocationUnit = parts.blockSize;
+    this.#file = parts.file;
+    this.#table = parts.table;
+    this.#blockSize = parts.blockSize;
+    this.#bitmapSize = bitmapSize(parts.blockSize);
+    this.#footer = parts.footer;
+  }
+
+  /** The bitmap of written sectors is not looked at: sectors that were never written hold zeroes. */
+  map(offset: number, length: number): Mapping {
+    const block = Math.floor(offset / this.#blockSize);
+    const inside = offset - block * this.#blockSize;
+    const place = this.#table.get(block);
+    if (place !== undefined) {
+      const run = Math.min(length, this.#blockSize - inside);
+      return { kind: 'data', length: run, storage: this.#file, offset: place + this.#bitmapSize + inside };
+    }
+    const run = this.#table.unusedRun(block, Math.ceil((offset + length) / this.#blockSize));
+    return { kind: 'zero', length: Math.min(length, run * this.#blockSize - inside) };
+  }
+
+  allocate(offset: number, length: number): MaybePromise<Allocation> {
+    const block = Math.floor(offset / this.#blockSize);
+    const start = block * this.#blockSize;
+    const place = this.#table.get(block);
+    if (place === undefined) return this.#append(block, start);
+    const run = Math.min(length, start + this.#blockSize - offset);
+    const data = place + this.#bitmapSize;
+    return { start: offset, length: run, storage: this.#file, offset: data + (offset - start), fresh: false };
+  }
+
+  /**
+   * Makes room for a block where the footer is. The footer moves to the new end first, so that a file that is left
+   * behind unfinished has one; a block that is not in the table yet is free space.
+   */
+  async #append(block: number, start: number): Promise<Allocation> {
+    if (this.#pending.has(block)) throw new BlockError('internal', `vpc: block ${block} is being written already`);
+    const place = this.#table.end;
+    const end = place + this.#bitmapSize + this.#blockSize;
+    if (place / SECTOR >= 0xffffffff) throw new BlockError('too-large', 'File too large');
+    const zeroed = this.#file.size() <= place + this.#bitmapSize;
+    await this.#file.write(end, this.#footer);
+    await this.#file.write(place, new Uint8Array(this.#bitmapSize).fill(0xff));
+    this.#table.end = end;
+    this.#pending.add(block);
+    return {
+      start,
+      length: this.#blockSize,
+      storage: this.#file,
+      offset: place + this.#bitmapSize,
+      fresh: true,
+      zeroed,
+      commit: () => {
+        this.#pending.delete(block);
+        this.#table.set(block, place);
+      },
+      abort: async () => {
+        this.#pending.delete(block);
+        if (this.#table.end === end) await this.#giveBack(place);
+      },
+    };
+  }
+
+  async #giveBack(place: number): Promise<void> {
+    this.#table.end = place;
+    await this.#file.write(place, this.#footer);
+    await this.#file.truncate(place + FOOTER_SIZE);
+  }
+
+  /** Blocks that are not stored read as zeroes already. */
+  async writeZeroes(offset: number, length: number, flags: ZeroFlags): Promise<void> {
+    const end = offset + length;
+    for (let at = offset; at < end; ) {
+      const mapping = this.map(at, end - at);
+      if (mapping.kind === 'data') await this.#file.writeZeroes(mapping.offset, mapping.length, flags);
+      at += mapping.length;
+    }
+  }
+
+  flush(): MaybePromise<void> {
+    return this.#table.flush();
+  }
+
+  close(): MaybePromise<void> {
+    return this.#file.readOnly ? undefined : this.#table.flush();
+  }
+
+  info(): FormatInfo {
+    return { clusterSize: this.#blockSize, dirty: false };
+  }
+}
