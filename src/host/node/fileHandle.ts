@@ -12,7 +12,7 @@ import {
 } from 'node:fs';
 import { isPromise, type MaybePromise, andThen } from '../../base/async.ts';
 import { BlockError, type ErrorContext } from '../../base/error.ts';
-import { isAligned, KiB, MiB } from '../../base/offset.ts';
+import { isAligned, MiB } from '../../base/offset.ts';
 import type { FileAccess, FileHandle, FileStatus } from '../../storage/files.ts';
 import type { Extent, Limits, Preallocation, StorageDriver, ZeroFlags } from '../../storage/storage.ts';
 import { deviceDiscard, deviceZero } from './device.ts';
@@ -21,9 +21,8 @@ import { alignedArray, isMemoryAligned } from './fileBuffers.ts';
 import { libcError, nodeError, systemError } from './fileErrors.ts';
 import type { FileLocks } from './lock.ts';
 import { FileSpace } from './sparse.ts';
+import { SMALL, WriteMode } from './writeMode.ts';
 
-/** Transfers up to here are done on the calling thread: quicker than a change of threads, and no promise is needed. */
-const SMALL = 64 * KiB;
 /** Bytes in one write of preallocation `full`. */
 const FILL_CHUNK = MiB;
 
@@ -187,14 +186,17 @@ export class ReadOnlyFile implements FileHandle {
 /** A file opened for reading and writing. */
 export class WritableFile extends ReadOnlyFile {
   #changed = false;
+  readonly #mode = new WriteMode();
   /** The first error of `flush`: the kernel reports lost writes only once, but the data is gone for good. */
   #lost: Error | undefined;
 
   write(offset: number, from: Uint8Array): MaybePromise<void> {
     this.#changed = true;
-    const small = from.length <= SMALL && this.kind === 'file' && !this.opened.synchronous;
-    if (!small) return this.#writeLater(offset, from);
+    const quick = this.kind === 'file' && !this.opened.synchronous && this.#mode.atOnce(from.length);
+    if (!quick) return this.#writeLater(offset, from);
+    const started = performance.now();
     for (let at = 0; at < from.length; ) at += this.#writeNow(offset + at, from, at);
+    this.#mode.took(started);
     this.#grown(offset + from.length);
   }
 

@@ -47,6 +47,8 @@ class Pipeline {
   readonly #store: PieceStore;
   readonly #options: PipelineOptions;
   readonly #slots: Semaphore;
+  readonly #writers: Semaphore;
+  #done = 0;
   readonly #spare: Uint8Array[] = [];
   #failure: BlockError | undefined;
   #count = 0;
@@ -55,11 +57,14 @@ class Pipeline {
     this.#store = store;
     this.#options = options;
     const affordable = Math.max(2, Math.floor(BUFFER_BUDGET / options.chunk));
+    this.#writers = new Semaphore(store.writers);
     this.#slots = new Semaphore(Math.min(options.depth ?? DEPTH, affordable));
   }
 
   async run(planner: Planner): Promise<void> {
-    let tail: Promise<void> = Promise.resolve();
+    /** The last piece handed out: resolves when its storing has begun. */
+    let begun: Promise<void> = Promise.resolve();
+    const unfinished = new Set<Promise<void>>();
     try {
       while (!this.#failure) {
         // The slot comes first: with a depth of 1 nothing is looked at before the last piece is done.
@@ -67,12 +72,19 @@ class Pipeline {
         if (isPromise(entry)) await entry;
         const piece = await this.#nextNeeded(planner);
         if (!piece || this.#failure) break;
-        tail = this.#finish(piece, tail, this.#prepare(piece));
+        const before = begun;
+        let begin = (): void => {};
+        begun = new Promise((resolve) => {
+          begin = resolve;
+        });
+        const done = this.#finish(piece, before, begin, this.#prepare(piece));
+        unfinished.add(done);
+        void done.then(() => unfinished.delete(done));
       }
     } catch (error) {
       this.#failure ??= asBlockError(error);
     }
-    await tail;
+    await Promise.all(unfinished);
     if (this.#failure) throw this.#failure;
   }
 
@@ -114,23 +126,43 @@ class Pipeline {
     }
   }
 
-  /** Stores a piece when it is ready and all before it are stored. Never rejects: the first failure is kept. */
-  async #finish(piece: Piece, before: Promise<void>, prepared: Promise<Ready>): Promise<void> {
+  /**
+   * Stores a piece when it is ready and it is its turn. Never rejects: the first failure is kept.
+   * @param before resolves when storing the piece before has begun.
+   * @param begin is to be called when storing this piece has begun.
+   */
+  async #finish(piece: Piece, before: Promise<void>, begin: () => void, prepared: Promise<Ready>): Promise<void> {
     let ready: Ready | undefined;
     try {
       [ready] = await Promise.all([prepared, before]);
-      if (this.#failure) return;
-      throwIfStopped(this.#options.signal);
-      await this.#options.pace?.take(piece.length, this.#options.signal);
-      await this.#store.store(ready);
-      this.#options.onProgress?.(piece.offset + piece.length);
+      const turn = this.#writers.acquire();
+      if (isPromise(turn)) await turn;
+      try {
+        if (this.#failure) return;
+        throwIfStopped(this.#options.signal);
+        await this.#options.pace?.take(piece.length, this.#options.signal);
+        const stored = this.#store.store(ready);
+        begin();
+        await stored;
+        this.#report(piece.offset + piece.length);
+      } finally {
+        this.#writers.release();
+      }
     } catch (error) {
       await before;
       this.#failure ??= asBlockError(error);
     } finally {
+      begin();
       if (ready?.buffer) this.#release(ready.buffer);
       this.#slots.release();
     }
+  }
+
+  /** Progress never goes back, although the last pieces may be completed in any order. */
+  #report(done: number): void {
+    if (done <= this.#done) return;
+    this.#done = done;
+    this.#options.onProgress?.(done);
   }
 
   #acquire(): Uint8Array {

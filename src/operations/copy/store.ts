@@ -20,8 +20,10 @@ export interface Ready {
   readonly units?: readonly { readonly start: number; readonly coded: Uint8Array | undefined }[];
 }
 
-/** Where pieces go. `store` is called for one piece at a time, in order. */
+/** Where pieces go. `store` is called in order, for at most `writers` pieces at a time. */
 export interface PieceStore {
+  /** Pieces that may be stored at the same time. */
+  readonly writers: number;
   /** False for pieces that change nothing. */
   needs(piece: Piece): boolean;
   /** True for pieces that are stored without having been read. */
@@ -44,6 +46,8 @@ export interface StoreOptions {
 
 /** Writes pieces as plain data. */
 export class PlainStore implements PieceStore {
+  /** While one is being written, the next is handed to the kernel already. More would only wait for the same file. */
+  readonly writers: number = 2;
   readonly #node: ImageNode;
   readonly #options: StoreOptions;
   readonly #widen: number;
@@ -127,6 +131,7 @@ export class PlainStore implements PieceStore {
 
 /** Writes pieces in units that are coded first. */
 export class CompressedStore implements PieceStore {
+  readonly writers: number = 1;
   readonly #node: ImageNode;
   readonly #compressor: Compressor;
   readonly #options: StoreOptions;
