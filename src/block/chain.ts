@@ -6,7 +6,7 @@ import { andThen, isPromise, type MaybePromise } from '../base/async.ts';
 import { BlockError } from '../base/error.ts';
 import type { Storage } from '../storage/storage.ts';
 import type { Mapping } from './driver.ts';
-import type { ImageNode } from './node.ts';
+import { ImageNode } from './node.ts';
 
 /** A run of guest bytes of one nature, with the meaning of the fields of `map --output=json`. */
 export interface BlockStatus {
@@ -137,6 +137,7 @@ function describe(
   if (mapping.kind === 'data') {
     const { storage } = mapping;
     const offset = mapping.offset + shift;
+    if (storage instanceof ImageNode && !storage.backing) return describeInner(storage, status, offset, length);
     if (!mapping.sparse) return { ...status, storage, offset };
     return andThen(storage.status(offset, length), (extent) => {
       const hole = extent.kind === 'hole';
@@ -147,6 +148,21 @@ function describe(
   const place = placeOf(mapping, shift);
   if (mapping.kind === 'zero') return { ...status, zero: true, data: false, ...place };
   return { ...status, compressed: mapping.compressed, special: true, ...place };
+}
+
+/** A layer whose bytes are the guest bytes of another image (raw over qcow2): what that image says counts. */
+function describeInner(
+  inner: ImageNode,
+  status: BlockStatus,
+  offset: number,
+  length: number,
+): MaybePromise<BlockStatus> {
+  if (offset >= inner.size()) return { ...status, ...NOTHING };
+  return andThen(inner.map(offset, length), (mapping) => {
+    if (mapping.kind === 'unallocated')
+      return { ...status, ...NOTHING, length: mapping.length, ...placeOf(mapping, 0) };
+    return describe(status.node, status.depth, mapping, 0, mapping.length);
+  });
 }
 
 /** True if `next`, which follows `first` directly, continues it in every respect, also in its storage. */

@@ -1,4 +1,5 @@
 /** A protocol opened where an image is expected (`driver=file` at the top): its bytes are the guest's. */
+import { alignUp, SECTOR } from '../base/offset.ts';
 import type { ImageDriver, ProtocolStorage } from './driver.ts';
 import { ImageNode } from './node.ts';
 
@@ -6,8 +7,9 @@ import { ImageNode } from './node.ts';
 export function passThrough(storage: ProtocolStorage, format: string): ImageNode {
   const driver: ImageDriver = {
     get virtualSize() {
-      return storage.size();
+      return alignUp(storage.size(), SECTOR);
     },
+    limits: storage.limits,
     map: (offset, length) => ({ kind: 'data', length, storage, offset, sparse: true }),
     allocate: (offset, length) => ({ start: offset, length, storage, offset, fresh: false }),
     writeZeroes: (offset, length, flags) => storage.writeZeroes(offset, length, flags),

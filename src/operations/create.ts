@@ -75,6 +75,7 @@ export async function create(
       options: shownOptions(image, options, values),
     };
     onStart?.(plan);
+    checkBackingFormat(context, request.format, backing.format);
     await writeImage(context, request, image, values, options.protocol);
     return { ...plan, size };
   });
@@ -108,6 +109,15 @@ function backingOf(request: CreateRequest, image: NewImage, options: NewImageOpt
 
 function textOf(value: AnyOptionValues[string]): string | undefined {
   return typeof value === 'string' ? value : undefined;
+}
+
+/** Formats that record a backing format only if they know the name, even where they do not look at the image. */
+function checkBackingFormat(context: OperationContext, format: string, backing: string | undefined): void {
+  if (backing === undefined || context.drivers.has(backing)) return;
+  if (format === 'qcow2' || format === 'qed') {
+    throw new BlockError('invalid-argument', `Parameter 'backing-fmt' does not accept value '${backing}'`);
+  }
+  if (format === 'qcow') throw new BlockError('invalid-argument', `unrecognized backing format '${backing}'`);
 }
 
 /** The guest size; looks at the backing image, which has to be there even if the size is given. */

@@ -206,7 +206,9 @@ function limitsOf(storage: Storage, probed: boolean): Limits {
     ...own,
   };
   if (!(storage instanceof ImageNode) || storage.format !== 'raw') return limits;
-  return { ...limits, requestAlignment: probed ? 512 : (under?.requestAlignment ?? limits.requestAlignment) };
+  // What is below a raw layer decides how it discards, but not how it zeroes.
+  const { writeZeroesAlignment: _, maxWriteZeroes: __, ...kept } = limits;
+  return { ...kept, requestAlignment: probed ? 512 : (under?.requestAlignment ?? limits.requestAlignment) };
 }
 
 type Defined<T> = { [K in keyof T]: Exclude<T[K], undefined> };

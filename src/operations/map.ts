@@ -41,13 +41,16 @@ export async function map(context: OperationContext, request: MapRequest): Promi
 /**
  * The runs of {@link map}, one after the other. The image is open until the last one was taken. A window that holds
  * nothing gives one run of length 0, as with the real tool.
+ * @param onOpen is called when the image is open, before the first run is looked for.
  */
 export async function* mapExtents(
   context: OperationContext,
   request: MapRequest,
+  onOpen?: () => void,
 ): AsyncGenerator<MapExtent, void, undefined> {
   const node = await openSource(context, request.image, { forceShare: request.forceShare });
   try {
+    onOpen?.();
     const size = node.size();
     const end = request.maxLength === undefined ? size : Math.min(size, request.startOffset + request.maxLength);
     if (request.startOffset >= end) {

@@ -6,12 +6,17 @@ import type { MapExtent } from '../operations/map.ts';
 /** Lines that are handed on together. */
 const BATCH = 512;
 
+/** What comes before the first run. */
+export function mapOpening(json: boolean): string {
+  return json ? '[' : row('Offset', 'Length', 'Mapped to', 'File');
+}
+
 /**
- * The table for people: only runs that hold data.
+ * The rest of the table for people: only runs that hold data.
  * @throws BlockError at the first run whose data cannot be read from a file as it is.
  */
 export async function* formatMap(extents: AsyncIterable<MapExtent>): AsyncGenerator<string, void, undefined> {
-  let text = row('Offset', 'Length', 'Mapped to', 'File');
+  let text = '';
   let lines = 0;
   try {
     for await (const extent of extents) {
@@ -45,18 +50,23 @@ function hexadecimal(value: number): string {
   return value === 0 ? '0' : `0x${BigInt(value).toString(16)}`;
 }
 
-/** The list for programs: one object per line. */
+/** The rest of the list for programs: one object per line. */
 export async function* formatMapJson(extents: AsyncIterable<MapExtent>): AsyncGenerator<string, void, undefined> {
-  let text = '[';
+  let text = '';
   let lines = 0;
-  for await (const extent of extents) {
-    text += `${lines === 0 ? '' : ',\n'}${jsonLine(extent)}`;
-    if (++lines % BATCH === 0) {
-      yield text;
-      text = '';
+  let end = '';
+  try {
+    for await (const extent of extents) {
+      text += `${lines === 0 ? '' : ',\n'}${jsonLine(extent)}`;
+      if (++lines % BATCH === 0) {
+        yield text;
+        text = '';
+      }
     }
+    end = ']\n';
+  } finally {
+    yield text + end;
   }
-  yield `${text}]\n`;
 }
 
 function jsonLine(extent: MapExtent): string {

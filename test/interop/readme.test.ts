@@ -66,7 +66,7 @@ describe('README examples', () => {
   it('compile', async () => {
     const problems = await run(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-p', sources]).then(
       () => '',
-      (error: { readonly stdout?: string }) => error.stdout ?? String(error),
+      (error: { readonly stdout?: string }) => error.stdout ?? 'tsc does not run',
     );
     expect(problems).toBe('');
   });
@@ -82,7 +82,7 @@ describe('README examples', () => {
       await furnish(directory);
       const problem = await run(process.execPath, [program], { cwd: directory, timeout: 60_000 }).then(
         () => '',
-        (error: { readonly stderr?: string }) => `README.md:${line}: ${error.stderr ?? String(error)}`,
+        (error: { readonly stderr?: string }) => `README.md:${line}: ${error.stderr ?? 'killed'}`,
       );
       expect(problem).toBe('');
     }

@@ -1,0 +1,109 @@
+/** The same commands for the real program and for this one, each in a directory of its own. */
+import { execFile } from 'node:child_process';
+import { cpSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { machineIo } from '../../src/cli/host.ts';
+import { main } from '../../src/cli/main.ts';
+import type { OutputStream } from '../../src/cli/streams.ts';
+import { oracleProgram } from './oracle.ts';
+
+/** What a command printed, and its exit code. */
+export interface Answer {
+  readonly stdout: string;
+  readonly stderr: string;
+  readonly code: number;
+}
+
+/** Words of a command; quotes keep blanks together. */
+function words(line: string): string[] {
+  return [...line.matchAll(/'([^']*)'|(\S+)/g)].map((match) => match[1] ?? match[2] ?? '');
+}
+
+/** A stream that keeps what is written. */
+class Recorder {
+  text = '';
+  readonly closed = false;
+  write(text: string): void {
+    this.text += text;
+  }
+  flush(): void {}
+}
+
+/** What differs between two runs of the real program itself. */
+function steady(text: string): string {
+  return text
+    .replace(/disk size: .*/g, 'disk size: #')
+    .replace(/"actual-size": \d+/g, '"actual-size": #')
+    .replace(/\d{4}-\d\d-\d\d \d\d:\d\d:\d\d/g, '#')
+    .replace(/"date-n?sec": \d+/g, '"date": #')
+    .replace(/\b[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}\b/g, '#');
+}
+
+/** Two directories with the same files. Ours runs inside this process, which has to stay in its directory meanwhile. */
+export class SideBySide {
+  readonly #scratch: string = mkdtempSync(join(tmpdir(), 'qimg-side-'));
+  readonly #home: string = process.cwd();
+
+  constructor() {
+    for (const side of ['theirs', 'ours']) mkdirSync(join(this.#scratch, side));
+  }
+
+  /** Path of a file on one side. */
+  path(side: 'theirs' | 'ours', name = '.'): string {
+    return join(this.#scratch, side, name);
+  }
+
+  /** Prepares files: `make` runs once, in a directory whose content both sides get. */
+  async prepare(make: (directory: string) => Promise<void> | void): Promise<void> {
+    const directory = join(this.#scratch, 'prepared');
+    mkdirSync(directory, { recursive: true });
+    await make(directory);
+    for (const side of ['theirs', 'ours'] as const) cpSync(directory, this.path(side), { recursive: true });
+  }
+
+  /** Runs one of the real programs in a directory; failures count as mistakes of the test. */
+  static async real(program: 'qemu-img' | 'qemu-io', line: string, directory: string): Promise<void> {
+    const answer = await runReal(program, line, directory);
+    if (answer.code !== 0) throw new Error(`${program} ${line}: ${answer.stderr}`);
+  }
+
+  /** The answers of both sides to one command. */
+  async ask(line: string): Promise<{ readonly theirs: Answer; readonly ours: Answer }> {
+    const theirs = await runReal('qemu-img', line, this.path('theirs'));
+    const out = new Recorder();
+    const err = new Recorder();
+    process.chdir(this.path('ours'));
+    try {
+      const streams = [out, err] as unknown as [OutputStream, OutputStream];
+      const code = await main(words(line), machineIo(...streams));
+      return { theirs, ours: { stdout: steady(out.text), stderr: steady(err.text), code } };
+    } finally {
+      process.chdir(this.#home);
+    }
+  }
+
+  /** Commands to which the answers differ, one after the other; ours is to be empty. */
+  async differences(lines: readonly string[]): Promise<readonly { readonly line: string }[]> {
+    const found: { line: string; theirs: Answer; ours: Answer }[] = [];
+    for (const line of lines) {
+      const { theirs, ours } = await this.ask(line);
+      if (JSON.stringify(theirs) !== JSON.stringify(ours)) found.push({ line, theirs, ours });
+    }
+    return found;
+  }
+
+  /** Removes both directories. */
+  end(): void {
+    rmSync(this.#scratch, { recursive: true, force: true });
+  }
+}
+
+function runReal(program: 'qemu-img' | 'qemu-io', line: string, cwd: string): Promise<Answer> {
+  return new Promise((resolve) => {
+    execFile(oracleProgram(program), words(line), { cwd, encoding: 'utf8' }, (error, stdout, stderr) => {
+      const code = error ? (typeof error.code === 'number' ? error.code : -1) : 0;
+      resolve({ stdout: steady(stdout), stderr: steady(stderr), code });
+    });
+  });
+}
