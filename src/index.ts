@@ -6,18 +6,29 @@ export { BlockError, type ErrorContext, type ErrorKind } from './base/error.ts';
 export { humanSize, parseSize } from './base/size.ts';
 export { type BlockStatus, blockStatus, walkChain } from './block/chain.ts';
 export type {
+  Allocation,
+  Amender,
+  BackingReference,
   BitmapInfo,
+  BitmapStore,
+  Checker,
   CheckResult as Findings,
+  Compressor,
+  CreateContext,
   FormatDriver,
   FormatInfo,
   ImageDriver,
   InfoValue,
   Mapping,
+  MeasureContext,
   Measurement,
+  OpenContext,
+  ProtocolContext,
   ProtocolDriver,
   ProtocolStorage,
   RepairMode,
   SnapshotInfo,
+  SnapshotStore,
 } from './block/driver.ts';
 export {
   closedGate,
@@ -43,6 +54,7 @@ export { type MapExtent, type MapResult, map, mapExtents } from './operations/ma
 export { type MeasureResult, measure } from './operations/measure.ts';
 export type * from './operations/requests.ts';
 export { type ResizeResult, resize } from './operations/resize.ts';
+export type { AnyOptionValues, OptionSpec, OptionTable } from './options/table.ts';
 export type { OptionTree } from './options/tree.ts';
 export type { CacheMode, FileHandle, FilePort } from './storage/files.ts';
 export type { Extent, Limits, Preallocation, Storage, StorageDriver } from './storage/storage.ts';
