@@ -13,7 +13,9 @@ export const MAX_DESCRIPTOR = 1048576;
 /** Most extents of one image. */
 const MAX_EXTENTS = 65536;
 /** Longest parent name in bytes. */
-const MAX_PARENT = 1023;
+const MAX_PARENT = 4095;
+/** Longest `createType` in bytes. */
+const MAX_TYPE = 127;
 
 /** Kinds of extents that are read. */
 const TYPES = ['FLAT', 'SPARSE', 'VMFS', 'VMFSSPARSE', 'SESPARSE'] as const;
@@ -58,9 +60,11 @@ function broken(): BlockError {
 function hexBehind(text: DescriptorText, key: string): number | undefined {
   const at = text.indexOf(key);
   if (at < 0) return undefined;
-  const digits = /^\s*(?:0[xX](?=[0-9a-fA-F]))?([0-9a-fA-F]+)/.exec(text.slice(at + key.length, at + key.length + 64));
-  if (digits?.[1] === undefined) throw broken();
-  return Number.parseInt(digits[1].slice(-8), 16);
+  const rest = text.slice(at + key.length, at + key.length + 64);
+  const [, sign, digits] = /^\s*([+-]?)(?:0[xX](?=[0-9a-fA-F]))?([0-9a-fA-F]+)/.exec(rest) ?? [];
+  if (digits === undefined) throw broken();
+  const value = Number.parseInt(digits.slice(-8), 16);
+  return sign === '-' && value > 0 ? 2 ** 32 - value : value;
 }
 
 /** The image's own content id; {@link NO_CID} if there is none. */
@@ -75,25 +79,26 @@ export function parentContentId(text: DescriptorText): number {
   return id;
 }
 
-/** Text between the character behind `key` and the next quotation mark. */
+/** Text between `key` with the two characters behind it (`="`) and the next quotation mark. */
 function quoted(text: DescriptorText, key: string): string | undefined {
   const at = text.indexOf(key);
   if (at < 0) return undefined;
-  const start = at + key.length + 1;
+  const start = at + key.length + 2;
   const end = text.indexOf('"', start);
   return end < 0 ? undefined : text.slice(start, end);
 }
 
 /** `createType`. @throws BlockError if the text has none. */
 export function createType(text: DescriptorText): string {
-  const type = quoted(text, 'createType=');
-  if (type === undefined) throw new BlockError('invalid-image', 'invalid VMDK image descriptor');
+  const type = quoted(text, 'createType');
+  if (type === undefined || type.length > MAX_TYPE)
+    throw new BlockError('invalid-image', 'invalid VMDK image descriptor');
   return nameIn(type);
 }
 
 /** Name of the backing image as stored, undefined if there is none. */
 export function parentName(text: DescriptorText): string | undefined {
-  const key = 'parentFileNameHint=';
+  const key = 'parentFileNameHint';
   if (!text.includes(key)) return undefined;
   const name = quoted(text, key);
   if (name === undefined || name.length > MAX_PARENT) throw broken();
@@ -101,7 +106,7 @@ export function parentName(text: DescriptorText): string | undefined {
 }
 
 /** Fields of an extent line; later ones may be missing. The last quotation mark may be missing too. */
-const LINE = /^\s*(\S{1,9})\s+([+-]?\d+)(?:\s*([^\s"]{1,9})(?:\s*"([^\n\r"]{1,511})("?\s*([+-]?\d+))?)?)?/;
+const LINE = /^\s*(\S{1,9})\s+([+-]?\d+)(?:\s*([^\s"]{1,10})(?:\s*"([^\n\r"]{1,511})("?\s*([+-]?\d+))?)?)?/;
 
 /**
  * The extents that are read and written. Lines of other kinds (`NOACCESS`, `ZERO`, comments) are passed over.

@@ -141,7 +141,9 @@ export function parseSparseHeader(bytes: Uint8Array, fileSize: number): SparseHe
 export function parseCowdHeader(bytes: Uint8Array): SparseHeader {
   const fields = littleEndian(bytes);
   const grain = fields.u32(16);
-  if (grain === 0 || grain > MAX_GRAIN) throw damaged('Invalid granularity, image may be corrupt');
+  if (grain > MAX_GRAIN) throw damaged('Invalid granularity, image may be corrupt');
+  // The real tool divides by it.
+  if (grain === 0) throw damaged('Invalid argument');
   const directoryEntries = fields.u32(24);
   if (directoryEntries > MAX_DIRECTORY) throw damaged('L1 size too big');
   return {

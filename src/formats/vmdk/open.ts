@@ -13,6 +13,7 @@ import {
   type ExtentLine,
   extentLines,
   MAX_DESCRIPTOR,
+  parentName,
 } from './descriptor.ts';
 import { type Extent, FlatExtent } from './extent.ts';
 import { ioError } from './grains.ts';
@@ -87,6 +88,7 @@ function finish(context: OpenContext, found: Found): VmdkImage {
   const size = found.extents.reduce((sum, extent) => sum + extent.bytes, 0);
   if (size > MAX_SIZE) throw new BlockError('too-large', 'Could not refresh total sector count: File too large');
   contentId(found.descriptor);
+  parentName(found.descriptor);
   return new VmdkImage({ ...found, file, readOnly, services });
 }
 
@@ -106,7 +108,7 @@ async function openDescriptor(
   if (!CREATE_TYPES.includes(type)) throw new BlockError('unsupported', `Unsupported image type '${type}'`);
   const lines = extentLines(descriptor);
   // An image of size 0 has no line at all; one with lines of other kinds only cannot be used.
-  if (lines.length === 0 && /^\s*(RW|RDONLY|NOACCESS)\s/m.test(descriptor)) {
+  if (lines.length === 0 && /^[ \t]*\w+\s+[+-]?\w+\s+\w+/m.test(descriptor)) {
     throw new BlockError('unsupported', 'invalid VMDK image descriptor: no extent that can be read');
   }
   const extents: Extent[] = [];

@@ -66,20 +66,17 @@ export class GrainReader {
       return copyPart(this.#last.bytes, only.at, into);
     const { grainBytes } = this.#tables.layout;
     const inputs = await this.#readInputs(group);
-    const pieces: DecompressPiece[] = group.map(({ at }, i) => ({
-      input: inputs[i] as Uint8Array,
-      output:
-        at >= 0 && at + grainBytes <= into.length ? into.subarray(at, at + grainBytes) : new Uint8Array(grainBytes),
-    }));
+    // One byte of room more than a grain has: a stream counts only if it ends there, with its checksum.
+    const pieces = inputs.map((input): DecompressPiece => ({ input, output: new Uint8Array(grainBytes + 1) }));
     const lengths = await this.#decode(group, pieces);
     group.forEach(({ place, at }, i) => {
       const output = (pieces[i] as DecompressPiece).output;
-      const needed = Math.min(grainBytes, into.length - at);
+      const length = lengths[i] ?? 0;
       // The last grain of a disk may be stored short.
-      if ((lengths[i] ?? 0) < needed) throw damagedGrain(place);
-      if (output.buffer === into.buffer) return;
-      copyPart(output, at, into);
-      this.#last = { place, bytes: output };
+      if (length > grainBytes || length < Math.min(grainBytes, into.length - at)) throw damagedGrain(place);
+      const bytes = output.subarray(0, grainBytes);
+      copyPart(bytes, at, into);
+      if (at < 0 || at + grainBytes > into.length) this.#last = { place, bytes };
     });
   }
 
