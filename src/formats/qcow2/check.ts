@@ -2,6 +2,7 @@
 import { isPromise, type MaybePromise } from '../../base/async.ts';
 import { asBlockError } from '../../base/error.ts';
 import { divideUp } from '../../base/offset.ts';
+import { isZero } from '../../base/zero.ts';
 import type { Checker, CheckResult, RepairMode } from '../../block/driver.ts';
 import type { Table } from '../../block/cache.ts';
 import { entryOffset, isCopied } from './geometry.ts';
@@ -10,6 +11,9 @@ import type { Report } from './l2Walk.ts';
 import { COMPRESSED_HIGH } from './layout.ts';
 import { getRefcount } from './refcount.ts';
 import { hexHalves, ReferenceWalk } from './references.ts';
+
+/** Lines of a report; what hostile images would add is only counted. */
+const MAX_LINES = 100000;
 
 /** A result without findings. */
 export function emptyResult(image: Qcow2Image): CheckResult {
@@ -34,7 +38,10 @@ export function checkerOf(image: Qcow2Image): Checker {
     async check(_repair: RepairMode, report): Promise<CheckResult> {
       const result = emptyResult(image);
       const before = image.reportDamage;
-      const line: Report = (text) => report(text, 'err');
+      let lines = 0;
+      const line: Report = (text) => {
+        if (lines++ < MAX_LINES) report(text, 'err');
+      };
       image.reportDamage = line;
       try {
         await checkImage(image, result, line);
@@ -93,7 +100,8 @@ export async function compareCounts(walk: ReferenceWalk): Promise<void> {
     const stop = Math.min(end, start + refcounts.perBlock);
     const found = blockOrError(walk, start / refcounts.perBlock);
     const block = isPromise(found) ? await found : found;
-    if (block === undefined && counts.skipEmpty(start) >= stop) continue;
+    const counted = counts.skipEmpty(start) < stop;
+    if (!counted && (block === undefined || (!(block instanceof Error) && isZero(block.bytes)))) continue;
     for (let cluster = start; cluster < stop; cluster++) {
       const references = counts.get(cluster);
       if (block instanceof Error) {
@@ -129,28 +137,46 @@ function blockOrError(walk: ReferenceWalk, index: number): MaybePromise<Table | 
 }
 
 /** Refcount of the cluster at an offset; undefined if it cannot be told. */
-async function refcountAt(image: Qcow2Image, offset: number): Promise<number | undefined> {
+function refcountAt(image: Qcow2Image, offset: number): MaybePromise<number | undefined> {
   try {
-    return await image.refcounts.get(Math.floor(offset / image.geometry.clusterSize));
+    const count = image.refcounts.get(Math.floor(offset / image.geometry.clusterSize));
+    return isPromise(count) ? count.catch(() => undefined) : count;
   } catch {
     return undefined;
   }
 }
 
+/** Lines that tables with several references may give again; beyond, they are only counted. */
+const REPEATED_LINES = 1000000;
+
 /** Checks that the COPIED flags of the active tables say exactly which clusters have a refcount of one. */
 export async function checkCopied(walk: ReferenceWalk): Promise<void> {
   const { image } = walk;
   const l1 = await image.l1.view();
+  /** Lines that each table gave. */
+  const known = new Map<number, number>();
+  let repeated = 0;
   for (let index = 0; index < image.l1.entries; index++) {
     const l2Offset = entryOffset(l1, index * 8);
     if (l2Offset === 0) continue;
-    const refcount = await refcountAt(image, l2Offset);
+    const found = refcountAt(image, l2Offset);
+    const refcount = isPromise(found) ? await found : found;
     if (refcount === undefined) continue;
     if ((refcount === 1) !== isCopied(l1, index * 8)) {
       const entry = hexHalves(l1.getUint32(index * 8), l1.getUint32(index * 8 + 4));
       walk.corrupt(`ERROR OFLAG_COPIED L2 cluster: l1_index=${index} l1_entry=${entry} refcount=${refcount}`);
     }
-    if (l2Offset < image.file.size()) await checkCopiedL2(walk, l2Offset);
+    const hole = walk.l2.isHole(l2Offset);
+    if (isPromise(hole) ? await hole : hole) continue;
+    const lines = known.get(l2Offset);
+    if (lines !== undefined) {
+      repeated += lines;
+      if (lines > 0 && repeated > REPEATED_LINES) walk.result.corruptions += lines;
+      if (lines === 0 || repeated > REPEATED_LINES) continue;
+    }
+    const before = walk.result.corruptions;
+    await checkCopiedL2(walk, l2Offset);
+    known.set(l2Offset, walk.result.corruptions - before);
   }
 }
 
@@ -165,7 +191,8 @@ async function checkCopiedL2(walk: ReferenceWalk, l2Offset: number): Promise<voi
     if ((high & COMPRESSED_HIGH) !== 0) continue;
     const offset = entryOffset(view, at);
     if (offset === 0) continue;
-    const refcount = external ? 1 : await refcountAt(image, offset);
+    const found = external ? 1 : refcountAt(image, offset);
+    const refcount = isPromise(found) ? await found : found;
     if (refcount === undefined || (refcount === 1) === isCopied(view, at)) continue;
     walk.corrupt(
       `ERROR OFLAG_COPIED data cluster: l2_entry=${hexHalves(high, view.getUint32(at + 4))} refcount=${refcount}`,

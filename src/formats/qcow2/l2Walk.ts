@@ -1,6 +1,7 @@
 /** The part of a check that looks at L2 tables. */
-import { compressedPlace, entryOffset } from './geometry.ts';
-import { COMPRESSED_HIGH, COPIED_HIGH, OFFSET_HIGH, TWO32 } from './layout.ts';
+import { andThen, isPromise, type MaybePromise } from '../../base/async.ts';
+import { entryOffset, type Geometry } from './geometry.ts';
+import { COMPRESSED_HIGH, COPIED_HIGH } from './layout.ts';
 import { hexHalves, type ReferenceWalk } from './references.ts';
 
 /** Receives the lines of the report. */
@@ -10,93 +11,136 @@ export type Report = (line: string) => void;
 interface Reference {
   readonly offset: number;
   readonly length: number;
+  /** The offset's exact text, where numbers may not be exact. */
+  readonly shown?: string;
 }
 
-/** What one L2 table holds; kept, so that tables that are referenced again are not read again. */
+/** What is known about a table that was walked. */
 interface TableFindings {
-  /** References and report lines, in order. */
-  readonly events: readonly (Reference | string)[];
+  /** Lines that the table gives; each further reference to the table gives them again. */
+  readonly lines: number;
+  /** What the table adds to the statistics. */
+  readonly statistics: Statistics;
+  /** Further references to the table that are not counted yet. */
+  repeats: number;
 }
 
-/** Findings with at least this many events are not kept. */
-const KEEP = 65536;
-/** Events that are kept in all tables together. */
-const KEEP_ALL = 4194304;
+/** A table's part of the statistics. */
+interface Statistics {
+  allocated: number;
+  compressed: number;
+  fragmented: number;
+}
+
+/** Lines that repeated references may give; beyond, they are only counted. */
+const REPEATED_LINES = 1000000;
 
 /** Walks L2 tables for a {@link ReferenceWalk}. */
 export class L2Walker {
   readonly #walk: ReferenceWalk;
   readonly #known = new Map<number, TableFindings>();
-  /** Places that were walked once; from the second time on findings are kept. */
-  readonly #seen = new Set<number>();
-  #kept = 0;
+  #repeatedLines = 0;
   #hole = { start: 0, end: 0 };
   #nextContiguous = 0;
+  #statistics: Statistics = { allocated: 0, compressed: 0, fragmented: 0 };
 
   constructor(walk: ReferenceWalk) {
     this.#walk = walk;
   }
 
-  /** Counts the references of the table at `offset`. `active`: it belongs to the active L1 table. */
-  async walk(offset: number, active: boolean): Promise<void> {
-    if (await this.#isHole(offset)) return;
-    const known = active ? undefined : this.#known.get(offset);
-    if (known) {
-      for (const event of known.events) this.#apply(event);
+  /**
+   * Counts the references of the table at `offset`.
+   * @param active it belongs to the active L1 table.
+   * @param times how often it is referenced like this.
+   */
+  async walk(offset: number, active: boolean, times: number): Promise<void> {
+    const hole = this.isHole(offset);
+    if (isPromise(hole) ? await hole : hole) return;
+    const known = this.#known.get(offset);
+    if (known?.lines === 0) {
+      // Many entries may refer to one table: it is read once more at the end, not every time.
+      known.repeats += times;
+      if (active) this.#addStatistics(known.statistics);
       return;
     }
+    if (known) {
+      this.#repeatedLines += known.lines;
+      if (this.#repeatedLines > REPEATED_LINES) {
+        this.#walk.result.corruptions += known.lines;
+        if (active) this.#addStatistics(known.statistics);
+        return;
+      }
+    }
+    const before = this.#walk.result.corruptions;
+    this.#statistics = { allocated: 0, compressed: 0, fragmented: 0 };
+    this.#scan(await this.#read(offset), (event) => this.#apply(event));
+    const statistics = this.#statistics;
+    if (active) this.#addStatistics(statistics);
+    this.#known.set(offset, { lines: this.#walk.result.corruptions - before, statistics, repeats: 0 });
+  }
+
+  /** Counts the references of tables that were referenced more than once. */
+  async finish(): Promise<void> {
+    for (const [offset, { repeats }] of this.#known) {
+      if (repeats === 0) continue;
+      this.#scan(await this.#read(offset), (event) => {
+        if (typeof event !== 'string') this.#walk.count(event.offset, event.length, event.shown, repeats);
+      });
+    }
+  }
+
+  async #read(offset: number): Promise<DataView> {
     const bytes = new Uint8Array(this.#walk.image.geometry.clusterSize);
     await this.#walk.image.file.readPadded(offset, bytes);
-    const events: (Reference | string)[] = [];
-    const keep = !active && this.#seen.has(offset);
-    this.#seen.add(offset);
-    this.#scan(new DataView(bytes.buffer), active, (event) => {
-      this.#apply(event);
-      if (keep && events.length < KEEP) events.push(event);
-    });
-    if (keep && events.length < KEEP && this.#kept + events.length < KEEP_ALL) {
-      this.#kept += events.length;
-      this.#known.set(offset, { events });
-    }
+    return new DataView(bytes.buffer);
+  }
+
+  #addStatistics(more: Statistics): void {
+    const { clusters } = this.#walk.result;
+    if (!clusters) return;
+    clusters.allocated += more.allocated;
+    clusters.compressed += more.compressed;
+    clusters.fragmented += more.fragmented;
   }
 
   #apply(event: Reference | string): void {
     if (typeof event === 'string') this.#walk.corrupt(event);
-    else this.#walk.count(event.offset, event.length);
+    else this.#walk.count(event.offset, event.length, event.shown);
   }
 
   /** True if the table is beyond the end or in a hole of the file: then it is empty. */
-  async #isHole(offset: number): Promise<boolean> {
+  isHole(offset: number): MaybePromise<boolean> {
     const { file, geometry } = this.#walk.image;
     const end = Math.min(offset + geometry.clusterSize, file.size());
     if (end <= offset) return true;
     if (offset >= this.#hole.start && end <= this.#hole.end) return true;
-    const extent = await file.status(offset, file.size() - offset);
-    if (extent.kind !== 'hole') return false;
-    this.#hole = { start: offset, end: offset + extent.length };
-    return end <= this.#hole.end;
+    return andThen(file.status(offset, file.size() - offset), (extent) => {
+      if (extent.kind !== 'hole') return false;
+      this.#hole = { start: offset, end: offset + extent.length };
+      return end <= this.#hole.end;
+    });
   }
 
-  #scan(view: DataView, active: boolean, event: (event: Reference | string) => void): void {
+  #scan(view: DataView, event: (event: Reference | string) => void): void {
     const { entrySize } = this.#walk.image.geometry;
     for (let at = 0; at < view.byteLength; at += entrySize) {
       const high = view.getUint32(at);
       const low = view.getUint32(at + 4);
       if (high === 0 && low === 0 && entrySize === 8) continue;
-      if ((high & COMPRESSED_HIGH) !== 0) this.#compressed(view, at, active, event);
-      else this.#plain(view, at, active, event);
+      if ((high & COMPRESSED_HIGH) !== 0) this.#compressed(view, at, event);
+      else this.#plain(view, at, event);
     }
   }
 
-  #compressed(view: DataView, at: number, active: boolean, event: (event: Reference | string) => void): void {
+  #compressed(view: DataView, at: number, event: (event: Reference | string) => void): void {
     const { geometry } = this.#walk.image;
     const high = view.getUint32(at);
     const low = view.getUint32(at + 4);
     const shown = `0x${hexHalves((high & 0x7fffffff) >>> 0, low)}`;
     const index = at / geometry.entrySize;
-    const place = safePlace(() => compressedPlace(geometry, view, at));
+    const place = anyPlace(geometry, view, at);
     if (high >= COPIED_HIGH) {
-      event(`ERROR: coffset=0x${place.offset.toString(16)}: copied flag must never be set for compressed clusters`);
+      event(`ERROR: coffset=${place.shown}: copied flag must never be set for compressed clusters`);
     }
     if (geometry.external) {
       event(`ERROR compressed cluster ${index} with data file, entry=${shown}`);
@@ -107,16 +151,13 @@ export class L2Walker {
       return;
     }
     event(place);
-    if (!active) return;
-    const { clusters } = this.#walk.result;
-    if (!clusters) return;
-    clusters.compressed++;
-    clusters.allocated++;
+    this.#statistics.compressed++;
+    this.#statistics.allocated++;
     // A compressed cluster never continues the one before it.
-    clusters.fragmented++;
+    this.#statistics.fragmented++;
   }
 
-  #plain(view: DataView, at: number, active: boolean, event: (event: Reference | string) => void): void {
+  #plain(view: DataView, at: number, event: (event: Reference | string) => void): void {
     const { geometry } = this.#walk.image;
     const high = view.getUint32(at);
     const low = view.getUint32(at + 4);
@@ -139,24 +180,22 @@ export class L2Walker {
       const what = data ? 'Data' : 'Preallocated';
       event(`ERROR offset=${offset.toString(16)}: ${what} cluster is not properly aligned; L2 entry corrupted.`);
     }
-    if (active) this.#countPlain(offset);
+    this.#countPlain(offset);
     if (!geometry.external) event({ offset, length: geometry.clusterSize });
   }
 
   #countPlain(offset: number): void {
-    const { clusters } = this.#walk.result;
-    if (!clusters) return;
-    clusters.allocated++;
-    if (this.#nextContiguous !== 0 && offset !== this.#nextContiguous) clusters.fragmented++;
+    this.#statistics.allocated++;
+    if (this.#nextContiguous !== 0 && offset !== this.#nextContiguous) this.#statistics.fragmented++;
     this.#nextContiguous = offset + this.#walk.image.geometry.clusterSize;
   }
 }
 
-/** A place that may not be exact: it is beyond any file then. */
-function safePlace(place: () => Reference): Reference {
-  try {
-    return place();
-  } catch {
-    return { offset: (OFFSET_HIGH + 1) * TWO32, length: 512 };
-  }
+/** A compressed cluster's place; of damaged entries, which may be beyond exact numbers, with its exact text. */
+function anyPlace(geometry: Geometry, view: DataView, at: number): Reference & { readonly shown: string } {
+  const bits = BigInt(62 - (geometry.clusterBits - 8));
+  const entry = view.getBigUint64(at) & 0x3fffffffffffffffn;
+  const exact = entry & ((1n << bits) - 1n);
+  const length = (Number(entry >> bits) + 1) * 512 - Number(exact % 512n);
+  return { offset: Number(exact), length, shown: `0x${exact.toString(16)}` };
 }

@@ -13,6 +13,8 @@ import { parseSnapshot, SNAPSHOT_FIXED, type SnapshotEntry, snapshotEntryLength 
 
 /** Largest snapshot entry that is looked at in bytes: the format's own fields allow no more but extra data. */
 const MAX_ENTRY = 262144;
+/** Bytes of different L1 tables of snapshots that are looked at. */
+const SNAPSHOT_BYTES = 1073741824;
 /** Bytes of tables read at a time. */
 const PIECE = 1048576;
 
@@ -22,13 +24,15 @@ export class ReferenceWalk {
   readonly counts: CountTable = new CountTable();
   readonly result: CheckResult;
   readonly report: Report;
-  readonly #l2: L2Walker;
+  readonly l2: L2Walker;
+  readonly #snapshots = new Map<string, { offset: number; entries: number; repeats: number }>();
+  #snapshotBytes = 0;
 
   constructor(image: Qcow2Image, result: CheckResult, report: Report) {
     this.image = image;
     this.result = result;
     this.report = report;
-    this.#l2 = new L2Walker(this);
+    this.l2 = new L2Walker(this);
   }
 
   /** Reports one piece of damage. */
@@ -37,17 +41,18 @@ export class ReferenceWalk {
     this.result.corruptions++;
   }
 
-  /** Counts the clusters of a byte range of the image file. */
-  count(offset: number, length: number, times = 1): void {
+  /**
+   * Counts the clusters of a byte range of the image file.
+   * @param shown exact text of an offset that is not exact.
+   */
+  count(offset: number, length: number, shown: string = hex(offset), times = 1): void {
     if (length <= 0) return;
     const { clusterSize } = this.image.geometry;
     if (offset + length >= this.image.file.size() + clusterSize || offset >= 2 ** 63) {
-      for (let i = 0; i < times; i++) {
-        this.corrupt(
-          'ERROR: counting reference for region exceeding the end of the file by one cluster or more: ' +
-            `offset ${hex(offset)} size ${hex(length)}`,
-        );
-      }
+      this.corrupt(
+        'ERROR: counting reference for region exceeding the end of the file by one cluster or more: ' +
+          `offset ${shown} size ${hex(length)}`,
+      );
       return;
     }
     const last = Math.floor((offset + length - 1) / clusterSize);
@@ -59,7 +64,7 @@ export class ReferenceWalk {
     const { header, geometry } = this.image;
     const snapshots = await this.#readSnapshots();
     this.count(0, geometry.clusterSize);
-    await this.#walkL1(header.l1Offset, header.l1Entries, true);
+    await this.#walkL1(header.l1Offset, header.l1Entries, true, 1);
     for (const { entry } of snapshots.entries) {
       if (entry.l1OffsetBits % BigInt(geometry.clusterSize) !== 0n) {
         this.corrupt(
@@ -75,16 +80,38 @@ export class ReferenceWalk {
         );
         continue;
       }
-      await this.#walkL1(entry.l1Offset, entry.l1Entries, false);
+      await this.#walkSnapshot(entry);
     }
+    for (const { offset, entries, repeats } of this.#snapshots.values()) {
+      if (repeats > 0) await this.#walkL1(offset, entries, false, repeats);
+    }
+    await this.l2.finish();
     this.count(header.snapshotsOffset, snapshots.size);
     if (header.crypto) this.count(header.crypto.offset, header.crypto.length);
     await this.#walkBitmaps();
     this.count(header.reftableOffset, header.reftableClusters * geometry.clusterSize);
   }
 
-  async #walkL1(offset: number, entries: number, active: boolean): Promise<void> {
-    this.count(offset, entries * 8);
+  /** Snapshots may share an L1 table: it is walked once, and once more for all the others. */
+  async #walkSnapshot(entry: SnapshotEntry): Promise<void> {
+    const { l1Offset: offset, l1Entries: entries } = entry;
+    const key = `${offset}/${entries}`;
+    const known = this.#snapshots.get(key);
+    if (known) {
+      known.repeats++;
+      return;
+    }
+    this.#snapshotBytes += Math.max(0, Math.min(entries * 8, this.image.file.size() - offset));
+    if (this.#snapshotBytes > SNAPSHOT_BYTES) {
+      this.result.checkErrors++;
+      return;
+    }
+    this.#snapshots.set(key, { offset, entries, repeats: 0 });
+    await this.#walkL1(offset, entries, false, 1);
+  }
+
+  async #walkL1(offset: number, entries: number, active: boolean, times: number): Promise<void> {
+    this.count(offset, entries * 8, undefined, times);
     // Entries beyond the end of the file are zero.
     const stored = Math.max(0, Math.min(entries * 8, this.image.file.size() - offset));
     for (let start = 0; start < stored; start += PIECE) {
@@ -93,12 +120,12 @@ export class ReferenceWalk {
       const view = new DataView(bytes.buffer);
       for (let at = 0; at < bytes.length; at += 8) {
         if (view.getUint32(at) === 0 && view.getUint32(at + 4) === 0) continue;
-        await this.#walkL1Entry(view, at, active);
+        await this.#walkL1Entry(view, at, active, times);
       }
     }
   }
 
-  async #walkL1Entry(view: DataView, at: number, active: boolean): Promise<void> {
+  async #walkL1Entry(view: DataView, at: number, active: boolean, times: number): Promise<void> {
     const high = view.getUint32(at);
     const low = view.getUint32(at + 4);
     const { clusterSize } = this.image.geometry;
@@ -106,11 +133,11 @@ export class ReferenceWalk {
       this.corrupt(`ERROR found L1 entry with reserved bits set: ${hexHalves(high, low)}`);
     }
     const l2Offset = (high & OFFSET_HIGH) * TWO32 + ((low & OFFSET_LOW) >>> 0);
-    this.count(l2Offset, clusterSize);
+    this.count(l2Offset, clusterSize, undefined, times);
     if (l2Offset % clusterSize !== 0) {
       this.corrupt(`ERROR l2_offset=${l2Offset.toString(16)}: Table is not cluster aligned; L1 entry corrupted`);
     }
-    await this.#l2.walk(l2Offset, active);
+    await this.l2.walk(l2Offset, active, times);
   }
 
   async #readSnapshots(): Promise<{ entries: { index: number; entry: SnapshotEntry }[]; size: number }> {
