@@ -1,12 +1,18 @@
 /** All drivers, in QEMU's order of probing. The one file that knows them all. */
 import { DriverRegistry, type FormatEntry, type ProtocolEntry } from './block/registry.ts';
+import { probe as probeQcow } from './formats/qcow/probe.ts';
 import { probe as probeQcow2 } from './formats/qcow2/probe.ts';
+import { probe as probeQed } from './formats/qed/probe.ts';
+import { probe as probeVdi } from './formats/vdi/probe.ts';
 import { probe as probeVhdx } from './formats/vhdx/probe.ts';
 import { probe as probeVmdk } from './formats/vmdk/probe.ts';
 import { probe as probeVpc } from './formats/vpc/probe.ts';
 
 const FORMATS: readonly FormatEntry[] = [
+  { name: 'qcow', probe: probeQcow, load: async () => (await import('./formats/qcow/driver.ts')).qcow },
   { name: 'qcow2', probe: probeQcow2, load: async () => (await import('./formats/qcow2/driver.ts')).qcow2 },
+  { name: 'qed', probe: probeQed, load: async () => (await import('./formats/qed/driver.ts')).qed },
+  { name: 'vdi', probe: probeVdi, load: async () => (await import('./formats/vdi/driver.ts')).vdi },
   { name: 'vhdx', probe: probeVhdx, load: async () => (await import('./formats/vhdx/driver.ts')).vhdx },
   { name: 'vmdk', probe: probeVmdk, load: async () => (await import('./formats/vmdk/driver.ts')).vmdk },
   { name: 'vpc', probe: probeVpc, load: async () => (await import('./formats/vpc/driver.ts')).vpc },

@@ -1,0 +1,133 @@
+/** The qcow (version 1) driver: registration, options, and the image's face to the block layer. */
+import type { MaybePromise } from '../../base/async.ts';
+import { Fields } from '../../base/bytes.ts';
+import { asBlockError, type BlockError } from '../../base/error.ts';
+import type {
+  Allocation,
+  BackingReference,
+  Compressor,
+  FormatDriver,
+  FormatInfo,
+  ImageDriver,
+  Mapping,
+  OpenContext,
+} from '../../block/driver.ts';
+import type { OptionTable } from '../../options/table.ts';
+import type { Limits, Storage } from '../../storage/storage.ts';
+import { create } from './create.ts';
+import { checkFormatOption, cipherOf } from './encryption.ts';
+import { HEADER_SIZE, type Header, parseHeader } from './header.ts';
+import { QcowImage } from './image.ts';
+import { map } from './mapping.ts';
+import { probe } from './probe.ts';
+import { SpecialReader } from './special.ts';
+import { allocate, compressorOf } from './write.ts';
+
+const createOptions = {
+  size: { kind: 'size', help: 'Size of the virtual disk' },
+  backing_file: { kind: 'string', help: 'Name of the backing image' },
+  backing_fmt: { kind: 'string', help: 'Format of the backing image' },
+  encryption: { kind: 'bool', help: "Encrypt with format 'aes' (deprecated, use encrypt.format=aes)" },
+  'encrypt.format': { kind: 'string', help: "Encryption of the image: 'aes'" },
+  'encrypt.key-secret': { kind: 'string', help: 'Id of the secret with the AES key' },
+} as const satisfies OptionTable;
+
+const openOptions = {
+  'encrypt.format': { kind: 'string', help: 'Encryption of the image' },
+  'encrypt.key-secret': { kind: 'string', help: 'Id of the secret with the AES key' },
+} as const satisfies OptionTable;
+
+/** An open qcow image as the block layer sees it. */
+class QcowDriver implements ImageDriver {
+  readonly #image: QcowImage;
+  readonly #special: SpecialReader;
+  readonly backing: BackingReference | undefined;
+  readonly allocationUnit: number;
+  readonly limits: Partial<Limits>;
+  /** Absent for encrypted images: the format cannot have both. */
+  readonly compressor: Compressor | undefined;
+
+  constructor(image: QcowImage, backing: BackingReference | undefined) {
+    this.#image = image;
+    this.#special = new SpecialReader(image);
+    this.backing = backing;
+    this.allocationUnit = image.clusterSize;
+    this.limits = { requestAlignment: image.encrypted ? 512 : 1 };
+    this.compressor = image.encrypted ? undefined : compressorOf(image);
+  }
+
+  get virtualSize(): number {
+    return this.#image.header.virtualSize;
+  }
+
+  map(offset: number, length: number): MaybePromise<Mapping> {
+    return map(this.#image, offset, length);
+  }
+
+  readSpecial(offset: number, into: Uint8Array): Promise<void> {
+    return this.#special.read(offset, into);
+  }
+
+  allocate(offset: number, length: number): Promise<Allocation> {
+    return allocate(this.#image, offset, length);
+  }
+
+  flush(): Promise<void> {
+    return this.#image.flush();
+  }
+
+  close(): Promise<void> {
+    return this.#image.flush();
+  }
+
+  info(): FormatInfo {
+    return { clusterSize: this.#image.clusterSize, ...(this.#image.encrypted ? { encrypted: true } : {}) };
+  }
+
+  makeEmpty(): Promise<void> {
+    return this.#image.makeEmpty();
+  }
+}
+
+/** The backing image that the header names; the format does not record its format. */
+async function readBacking(file: Storage, header: Header): Promise<BackingReference | undefined> {
+  if (header.backingOffset === 0) return undefined;
+  const bytes = new Uint8Array(header.backingLength);
+  await file.readPadded(header.backingOffset, bytes);
+  const name = new Fields(bytes, 'big').utf8(0, bytes.length);
+  return name === '' ? undefined : { file: name };
+}
+
+/** Tables at impossible places are reported as what reading them comes to, with the name once more. */
+function openError(thrown: unknown, filename: string): BlockError {
+  const error = asBlockError(thrown);
+  return error.kind === 'io' ? error.prepend(`Could not open '${filename}': `) : error;
+}
+
+async function open(context: OpenContext): Promise<ImageDriver> {
+  const { file, filename, readOnly, services, options } = context;
+  const bytes = new Uint8Array(HEADER_SIZE);
+  await file.readPadded(0, bytes);
+  let header: Header;
+  try {
+    header = parseHeader(bytes);
+  } catch (thrown) {
+    throw openError(thrown, filename);
+  }
+  checkFormatOption(header, options);
+  const wantsKey = header.encryption !== 0 && context.intent !== 'info';
+  const cipher = wantsKey ? await cipherOf(services, options) : undefined;
+  const image = new QcowImage({ file, header, filename, readOnly, services, cipher });
+  return new QcowDriver(image, await readBacking(file, header));
+}
+
+/** The qcow format, version 1. */
+export const qcow: FormatDriver = {
+  name: 'qcow',
+  probe,
+  openOptions,
+  createOptions,
+  supportsBacking: true,
+  open,
+  create,
+};

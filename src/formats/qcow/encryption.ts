@@ -1,0 +1,60 @@
+/** The format's encryption: AES-128-CBC by sectors of 512 bytes, the key being the passphrase itself. */
+import { BlockError } from '../../base/error.ts';
+import type { Services } from '../../block/services.ts';
+import { legacyAesCipher, type SectorCipher } from '../../crypto/sectorCipher.ts';
+import type { AnyOptionValues } from '../../options/table.ts';
+import type { Header } from './header.ts';
+
+function refuse(message: string): BlockError {
+  return new BlockError('invalid-argument', message);
+}
+
+/** Throws if the options of opening ask for another encryption than the image has. */
+export function checkFormatOption(header: Header, options: AnyOptionValues): void {
+  const format = options['encrypt.format'];
+  if (format === undefined) return;
+  if (header.encryption === 0) {
+    throw refuse(`No encryption in image header, but options specified format '${String(format)}'`);
+  }
+  if (format !== 'aes') {
+    throw refuse(`Header reported 'aes' encryption format but options specify '${String(format)}'`);
+  }
+}
+
+/** The secret that `encrypt.key-secret` names. */
+export async function passphrase(services: Services, options: AnyOptionValues): Promise<Uint8Array> {
+  const id = options['encrypt.key-secret'];
+  if (typeof id !== 'string') throw refuse("Parameter 'encrypt.key-secret' is required for cipher");
+  return services.secrets.get(id);
+}
+
+/** The cipher of an encrypted image; it needs the key. */
+export async function cipherOf(services: Services, options: AnyOptionValues): Promise<SectorCipher> {
+  return legacyAesCipher(services.crypto, await passphrase(services, options));
+}
+
+/**
+ * The encryption that options of creation ask for, `aes` being the only one there is.
+ * @throws BlockError in the real tool's order; whether the format can be used is checked later, see {@link checkNew}.
+ */
+export function formatOfNew(options: AnyOptionValues): string | undefined {
+  const format = options['encrypt.format'];
+  if (options['encryption'] === true) {
+    if (format !== undefined)
+      throw refuse("'encrypt.format' and its alias 'encryption' can't be used at the same time");
+    return 'aes';
+  }
+  if (format !== undefined && format !== 'aes' && format !== 'luks') {
+    throw refuse(`Parameter 'format' does not accept value '${String(format)}'`);
+  }
+  if (format === undefined && options['encrypt.key-secret'] !== undefined) {
+    throw refuse("Parameter 'encrypt.format' is missing");
+  }
+  return format;
+}
+
+/** Throws if a new image cannot be encrypted that way, or if there is no key. */
+export async function checkNew(services: Services, format: string, options: AnyOptionValues): Promise<void> {
+  if (format !== 'aes') throw refuse('Unsupported encryption format');
+  await passphrase(services, options);
+}

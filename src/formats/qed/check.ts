@@ -1,0 +1,143 @@
+/** Structure check and repair of QED images (specification, section "Consistency checking"). */
+import { divideUp } from '../../base/offset.ts';
+import type { Checker, CheckResult, RepairMode } from '../../block/driver.ts';
+import { Feature, isClusterOffset, isTableOffset } from './header.ts';
+import { entryOf, type QedImage, setEntry, type Slot } from './image.ts';
+import { ZERO_CLUSTER } from './mapping.ts';
+
+/** The checker of an image. */
+export function checkerOf(image: QedImage): Checker {
+  return { check: (repair) => check(image, repair) };
+}
+
+/** What one walk over all tables collects. */
+interface Walk {
+  readonly image: QedImage;
+  readonly fix: boolean;
+  readonly fileSize: number;
+  readonly used: Uint8Array;
+  /** Clusters that are there as a whole. */
+  readonly clusters: number;
+  readonly result: CheckResult & { clusters: NonNullable<CheckResult['clusters']> };
+}
+
+/**
+ * Walks all tables. With `repair` entries that lead nowhere are cleared; clusters that are used twice stay, as nobody
+ * can know whose they are, and leaks stay, as in the real tool.
+ */
+export async function check(image: QedImage, repair: RepairMode): Promise<CheckResult> {
+  const { header, fileSize } = image;
+  const { clusterSize } = header;
+  const clusters = Math.floor(fileSize / clusterSize);
+  const walk: Walk = {
+    image,
+    fix: repair !== 'none',
+    fileSize,
+    used: new Uint8Array(divideUp(clusters, 8)),
+    clusters,
+    result: {
+      corruptions: 0,
+      leaks: 0,
+      checkErrors: 0,
+      corruptionsFixed: 0,
+      leaksFixed: 0,
+      clusters: { total: divideUp(header.virtualSize, clusterSize), allocated: 0, fragmented: 0, compressed: 0 },
+    },
+  };
+  await walkTables(walk);
+  countLeaks(walk);
+  const { result } = walk;
+  if (walk.fix) {
+    await image.flush();
+    image.damaged = result.corruptions > 0;
+    await image.endChanges();
+  }
+  return result;
+}
+
+/** Counts `count` clusters from `offset` on as used; returns how many were used before. */
+function use(walk: Walk, offset: number, count: number): number {
+  const first = offset / walk.image.header.clusterSize;
+  let twice = 0;
+  for (let cluster = first; cluster < Math.min(first + count, walk.clusters); cluster++) {
+    const byte = Math.floor(cluster / 8);
+    const mask = 1 << (cluster % 8);
+    const old = walk.used[byte] ?? 0;
+    if ((old & mask) !== 0) twice++;
+    walk.used[byte] = old | mask;
+  }
+  return twice;
+}
+
+async function walkTables(walk: Walk): Promise<void> {
+  const { image, result } = walk;
+  const { header } = image;
+  use(walk, 0, Math.min(header.headerClusters, walk.clusters));
+  use(walk, header.l1Offset, header.tableClusters);
+  for (let index = 0; index < image.tableEntries; index++) {
+    const slot = await image.l1Slot(index);
+    const table = entryOf(slot);
+    if (table === 0) continue;
+    if (!isTableOffset(header, table, walk.fileSize)) {
+      clear(walk, slot);
+      if (walk.fix) image.l1.markDirty(slot.table);
+      continue;
+    }
+    const twice = use(walk, table, header.tableClusters);
+    result.corruptions += twice;
+    // Such a table was looked at already, or is something else; this also bounds the walk by the size of the file.
+    if (twice === 0) await walkTable(walk, table);
+  }
+}
+
+/** Clears an entry that leads nowhere, if that is wanted. */
+function clear(walk: Walk, slot: Slot): void {
+  if (!walk.fix) {
+    walk.result.corruptions++;
+    return;
+  }
+  setEntry(slot, 0);
+  walk.result.corruptionsFixed++;
+}
+
+async function walkTable(walk: Walk, table: number): Promise<void> {
+  const { image } = walk;
+  const perPage = image.pageSize / 8;
+  let last = 0;
+  for (let start = 0; start < image.tableEntries; start += perPage) {
+    const { table: page } = await image.l2Slot(table, start);
+    for (let at = 0; at < image.pageSize; at += 8) {
+      const slot = { table: page, at };
+      const offset = entryOf(slot);
+      if (offset !== 0 && offset !== ZERO_CLUSTER) last = checkCluster(walk, slot, offset, last);
+    }
+  }
+}
+
+/** @param last offset of the data cluster before in the table, 0 if there is none; returns `offset`. */
+function checkCluster(walk: Walk, slot: Slot, offset: number, last: number): number {
+  const { image, result } = walk;
+  const { header } = image;
+  result.clusters.allocated++;
+  if (last !== 0 && offset !== last + header.clusterSize) result.clusters.fragmented++;
+  if (isClusterOffset(header, offset, walk.fileSize)) {
+    result.corruptions += use(walk, offset, 1);
+  } else {
+    clear(walk, slot);
+    if (walk.fix) image.l2.markDirty(slot.table);
+  }
+  return offset;
+}
+
+function countLeaks(walk: Walk): void {
+  const { headerClusters } = walk.image.header;
+  for (let cluster = headerClusters; cluster < walk.clusters; cluster++) {
+    if (((walk.used[Math.floor(cluster / 8)] ?? 0) & (1 << (cluster % 8))) === 0) walk.result.leaks++;
+  }
+}
+
+/** Repairs an image that was not closed properly, before its data is used. */
+export async function repairUnclean(image: QedImage): Promise<void> {
+  if ((image.header.features & Feature.needCheck) === 0) return;
+  await check(image, 'all');
+}

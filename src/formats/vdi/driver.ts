@@ -1,0 +1,75 @@
+/** The VDI driver: registration, options, and the image's face to the block layer. */
+import type { MaybePromise } from '../../base/async.ts';
+import type {
+  Allocation,
+  Checker,
+  FormatDriver,
+  FormatInfo,
+  ImageDriver,
+  Mapping,
+  OpenContext,
+} from '../../block/driver.ts';
+import type { OptionTable } from '../../options/table.ts';
+import { checkerOf } from './check.ts';
+import { create } from './create.ts';
+import { BLOCK, HEADER_SIZE, parseHeader } from './header.ts';
+import { VdiImage } from './image.ts';
+import { allocate, map } from './mapping.ts';
+import { probe } from './probe.ts';
+
+const createOptions = {
+  size: { kind: 'size', help: 'Size of the virtual disk' },
+  static: { kind: 'bool', help: 'Allocate all blocks from the start', default: false },
+} as const satisfies OptionTable;
+
+/** An open VDI image as the block layer sees it. */
+class VdiDriver implements ImageDriver {
+  readonly #image: VdiImage;
+  readonly allocationUnit: number = BLOCK;
+  readonly checker: Checker;
+
+  constructor(image: VdiImage) {
+    this.#image = image;
+    this.checker = checkerOf(image);
+  }
+
+  get virtualSize(): number {
+    return this.#image.header.virtualSize;
+  }
+
+  map(offset: number, length: number): MaybePromise<Mapping> {
+    return map(this.#image, offset, length);
+  }
+
+  allocate(offset: number, length: number): Promise<Allocation> {
+    return allocate(this.#image, offset, length);
+  }
+
+  flush(): Promise<void> {
+    return this.#image.flush();
+  }
+
+  close(): Promise<void> {
+    return this.#image.flush();
+  }
+
+  info(): FormatInfo {
+    return { clusterSize: BLOCK };
+  }
+}
+
+async function open(context: OpenContext): Promise<ImageDriver> {
+  const bytes = new Uint8Array(HEADER_SIZE);
+  await context.file.readPadded(0, bytes);
+  return new VdiDriver(new VdiImage(context.file, parseHeader(bytes), bytes));
+}
+
+/** The VDI format of VirtualBox. */
+export const vdi: FormatDriver = {
+  name: 'vdi',
+  probe,
+  openOptions: {},
+  createOptions,
+  open,
+  create,
+};
