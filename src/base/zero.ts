@@ -27,10 +27,12 @@ export function equalRange(a: Uint8Array, aStart: number, b: Uint8Array, bStart:
 /** Index of the first byte in which `a` and `b` (of equal length) differ, or -1. */
 export function firstDifference(a: Uint8Array, b: Uint8Array): number {
   const length = Math.min(a.length, b.length);
+  // Mostly there is no difference, and one call says so.
+  if (equalRange(a, 0, b, 0, length)) return a.length === b.length ? -1 : length;
   for (let at = 0; at < length; at += 4096) {
     const size = Math.min(4096, length - at);
     if (equalRange(a, at, b, at, size)) continue;
     for (let i = at; i < at + size; i++) if (a[i] !== b[i]) return i;
   }
-  return a.length === b.length ? -1 : length;
+  return -1;
 }
