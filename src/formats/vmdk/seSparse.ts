@@ -9,7 +9,7 @@
  */
 import { littleEndian } from '../../base/bytes.ts';
 import { BlockError } from '../../base/error.ts';
-import { SECTOR } from '../../base/offset.ts';
+import { MAX_SIZE, SECTOR } from '../../base/offset.ts';
 import type { Mapping } from '../../block/driver.ts';
 import type { MaybePromise } from '../../base/async.ts';
 import type { Storage } from '../../storage/storage.ts';
@@ -111,7 +111,8 @@ function layoutOf(header: SeHeader): TableLayout {
       if (kind !== 3) return Entry.invalid;
       // Index bits 0-11 are bits 48-59 of the entry, index bits 12-59 are its bits 0-47.
       const index = ((high & 0xffff) * 2 ** 32 + low) * 4096 + ((high >>> 16) & 0xfff);
-      return header.grainsOffset + index * grainBytes;
+      const place = header.grainsOffset + index * grainBytes;
+      return place > MAX_SIZE ? Entry.invalid : place;
     },
   };
 }

@@ -79,7 +79,7 @@ export class CopySource implements RunSource {
     if (inside >= part.size) return { length: Math.min(limit, alignUp(part.size, SECTOR) - inside), kind: 'zero' };
     const available = Math.min(limit, part.size - inside);
     try {
-      const status = andThen(part.cursor.at(inside, available), (found) => this.#runOf(found, inside));
+      const status = andThen(part.cursor.at(inside, available), (found) => this.#runOf(found, inside, part));
       return status instanceof Promise ? status.catch((error) => this.#failed(error, part, offset, available)) : status;
     } catch (error) {
       return this.#failed(error, part, offset, available);
@@ -98,12 +98,16 @@ export class CopySource implements RunSource {
     throw new BlockError('out-of-range', `no source data at offset ${offset}`, { context: { offset } });
   }
 
-  #runOf(status: BlockStatus, offset: number): SourceRun {
+  #runOf(status: BlockStatus, offset: number, part: Part): SourceRun {
     const { length } = status;
     if (status.depth >= (this.#options.layers ?? Number.POSITIVE_INFINITY)) {
       return { length, kind: 'below', zero: status.zero, status, storage: status.node, offset };
     }
     if (status.zero) return { length, kind: 'zero', status };
+    // A layer that looks at the image below it before it trusts that one's bytes has to be asked.
+    if (status.depth > 0 && part.cursor.layers.slice(0, status.depth).some(({ image }) => image.admitBacking)) {
+      return { length, kind: 'data', status, storage: part.node, offset };
+    }
     if (status.special || !status.storage || status.offset === undefined) {
       return { length, kind: 'data', status, storage: status.node, offset };
     }
