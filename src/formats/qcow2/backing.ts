@@ -6,7 +6,7 @@ import { flushImage } from './flush.ts';
 import { encodeHeader } from './header.ts';
 import type { Qcow2Image } from './image.ts';
 import { MAX_BACKING_NAME } from './layout.ts';
-import { clear } from './zero.ts';
+import { cutTail, dropTables } from './shrink.ts';
 
 /** Records another backing image, or none. Everything else is on the disk before the header changes. */
 export async function setBacking(image: Qcow2Image, backing: BackingReference | undefined): Promise<void> {
@@ -33,8 +33,10 @@ export async function setBacking(image: Qcow2Image, backing: BackingReference | 
   await image.file.flush();
 }
 
-/** Drops every allocation of guest data. */
+/** Drops every allocation of guest data, and the space at the end of the file that this frees. */
 export async function makeEmpty(image: Qcow2Image): Promise<void> {
-  await clear(image, 0, image.header.virtualSize, 'drop');
+  image.markDirty(0, image.header.virtualSize);
+  await dropTables(image, 0);
   await flushImage(image);
+  await cutTail(image);
 }

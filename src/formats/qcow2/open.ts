@@ -42,6 +42,12 @@ export async function openQcow2(context: OpenContext): Promise<Qcow2Image> {
     warn: (text) => context.warn(text),
   });
   const lazy = context.options['lazy-refcounts'];
+  if (lazy === true && header.version < 3) {
+    throw new BlockError(
+      'invalid-argument',
+      'Lazy refcounts require a qcow2 image with at least qemu 1.1 compatibility level',
+    );
+  }
   image.lazyRefcounts =
     typeof lazy === 'boolean' ? lazy : (header.compatible & BigInt(Compatible.lazyRefcounts)) !== 0n;
   image.discardFreed = context.options['pass-discard-snapshot'] !== false;

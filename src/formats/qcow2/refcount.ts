@@ -2,6 +2,7 @@
 import { isPromise, type MaybePromise, andThen } from '../../base/async.ts';
 import { BlockError } from '../../base/error.ts';
 import { divideUp } from '../../base/offset.ts';
+import { isZero } from '../../base/zero.ts';
 import { type Flushable, MetadataCache, type Table } from '../../block/cache.ts';
 import { setEntry } from './geometry.ts';
 import { hex, type Qcow2Image } from './image.ts';
@@ -263,6 +264,36 @@ export class Refcounts implements Flushable {
     await image.file.flush();
     this.replaceTable(bytes.slice(blocks * clusterSize));
     image.allocator.release(reftableOffset / clusterSize, reftableClusters);
+  }
+
+  /** Gives up blocks that describe no cluster in use but perhaps themselves. The first one stays. */
+  async dropEmptyBlocks(): Promise<void> {
+    const table = await this.table();
+    const { clusterSize } = this.#image.geometry;
+    const dropped: number[] = [];
+    for (let index = table.byteLength / 8 - 1; index > 0; index--) {
+      const block = await this.block(index);
+      if (!block) continue;
+      const own = block.offset / clusterSize;
+      const describesItself = Math.floor(own / this.perBlock) === index;
+      const mine = describesItself ? own % this.perBlock : -1;
+      if (!this.#isEmpty(block, mine)) continue;
+      this.cache.forget(block.offset);
+      this.#setBlock(table, index, 0);
+      if (!describesItself) dropped.push(own);
+    }
+    await this.flush();
+    for (const cluster of dropped) await this.decrement(cluster, 1, () => undefined);
+    await this.flush();
+  }
+
+  #isEmpty(block: Table, except: number): boolean {
+    if (isZero(block.bytes)) return true;
+    if (except < 0) return false;
+    for (let i = 0; i < this.perBlock; i++) {
+      if (i !== except && getRefcount(block.view, this.bits, i) !== 0) return false;
+    }
+    return true;
   }
 
   /** Writes blocks, then the table, and makes them durable. */

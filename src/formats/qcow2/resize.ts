@@ -1,13 +1,13 @@
 /** Changing the guest-visible size. */
 import { BlockError } from '../../base/error.ts';
-import { alignDown, alignUp, divideUp } from '../../base/offset.ts';
+import { alignUp, divideUp } from '../../base/offset.ts';
 import type { Preallocation } from '../../storage/storage.ts';
 import { flushImage } from './flush.ts';
-import { entryOffset } from './geometry.ts';
 import { l1EntriesFor } from './header.ts';
 import type { Qcow2Image } from './image.ts';
 import { MAX_L1_BYTES } from './layout.ts';
 import { preallocate } from './preallocation.ts';
+import { cutTail, dropTables } from './shrink.ts';
 import { clear } from './zero.ts';
 
 /** Grows or shrinks the image to `size` bytes. */
@@ -36,7 +36,8 @@ async function shrink(image: Qcow2Image, size: number): Promise<void> {
   header.virtualSize = size;
   await image.writeHeader();
   await image.file.flush();
-  await clear(image, alignUp(size, clusterSize), before - alignUp(size, clusterSize), 'drop');
+  const first = alignUp(size, clusterSize);
+  await clear(image, first, Math.min(before, alignUp(size, l2Coverage)) - first, 'drop');
   await dropTables(image, divideUp(size, l2Coverage));
   await flushImage(image);
   if (external) {
@@ -44,35 +45,6 @@ async function shrink(image: Qcow2Image, size: number): Promise<void> {
     return;
   }
   await cutTail(image);
-}
-
-/** Gives up the L2 tables from an index on; their entries are empty. */
-async function dropTables(image: Qcow2Image, from: number): Promise<void> {
-  const l1 = await image.l1.view();
-  await image.l2.flush();
-  for (let index = from; index < image.l1.entries; index++) {
-    const offset = entryOffset(l1, index * 8);
-    if (offset === 0) continue;
-    l1.setUint32(index * 8, 0);
-    l1.setUint32(index * 8 + 4, 0);
-    image.l1.markDirty(index);
-    image.l2.forget(offset);
-    if (offset % image.geometry.clusterSize === 0) image.allocator.release(offset / image.geometry.clusterSize, 1);
-  }
-}
-
-/** Cuts the file behind the last cluster in use. */
-async function cutTail(image: Qcow2Image): Promise<void> {
-  const { clusterSize } = image.geometry;
-  const { perBlock } = image.refcounts;
-  let clusters = divideUp(image.file.size(), clusterSize);
-  while (clusters > 1) {
-    const block = await image.refcounts.block(Math.floor((clusters - 1) / perBlock));
-    if (!block) clusters = alignDown(clusters - 1, perBlock);
-    else if ((await image.refcounts.get(clusters - 1)) === 0) clusters--;
-    else break;
-  }
-  if (clusters >= 1 && clusters * clusterSize < image.file.size()) await image.file.truncate(clusters * clusterSize);
 }
 
 async function grow(image: Qcow2Image, before: number, size: number, preallocation: Preallocation): Promise<void> {
