@@ -69,6 +69,7 @@ function createContext(
     file,
     filename: request.filename,
     services: context.services,
+    ...(request.protocolOptions ? { protocolOptions: request.protocolOptions } : {}),
     warn: (text) => context.onWarning?.(text),
     createChild: async (name, size, how = {}) => {
       const path = placed(request.filename, name);

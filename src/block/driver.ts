@@ -281,6 +281,8 @@ export interface OpenContext {
   warn(text: string): void;
   /** An error line for the user besides the error that is going to be thrown, without `qemu-img: ` in front. */
   complain?(text: string): void;
+  /** A line for the user that stands by itself, as it is. */
+  notice?(text: string): void;
 }
 
 /** What a driver gets to create an image. */
@@ -290,6 +292,8 @@ export interface CreateContext {
   /** Name of the new image as the user knows it. */
   readonly filename: string;
   readonly services: Services;
+  /** Options of the protocol, which the empty file was made with already (`preallocation`). */
+  readonly protocolOptions?: AnyOptionValues;
   /**
    * Creates (or, with `existing`, opens) a further file of the image for writing.
    * @param name relative names count from the directory of the image.
@@ -349,6 +353,8 @@ export interface FormatDriver {
   readonly compresses?: boolean;
   /** The driver takes a directory or nothing below instead of a file (vvfat). */
   readonly fileless?: boolean;
+  /** True if an image with these create options has no guest size of its own. */
+  sizeless?(options: AnyOptionValues): boolean;
   open(context: OpenContext): Promise<ImageDriver>;
   /** Writes an empty image into `context.file`. `options` holds values of `createOptions`, `size` in bytes included. */
   create?(context: CreateContext, options: AnyOptionValues): Promise<void>;

@@ -3,6 +3,7 @@
  * TypeScript on top of it.
  */
 import type { MaybePromise } from '../base/async.ts';
+import type { CipherSpec } from './spec.ts';
 
 /** Hashes that volumes can name, spelled as in options and in LUKS headers. */
 export const HASH_NAMES = ['md5', 'sha1', 'sha224', 'sha256', 'sha384', 'sha512', 'ripemd160', 'sm3'] as const;
@@ -39,6 +40,18 @@ export interface BlockCipher {
   startCbc?(): (data: Uint8Array) => Uint8Array;
 }
 
+/** Sectors to encrypt or decrypt in place. Plain data: can be sent to another thread. */
+export interface SectorWork {
+  readonly spec: CipherSpec;
+  /** The volume's key. */
+  readonly key: Uint8Array;
+  readonly decrypt: boolean;
+  /** Number of the first sector. */
+  readonly sector: number;
+  /** A multiple of 512 bytes; not to be touched until the work is done. */
+  readonly data: Uint8Array;
+}
+
 /** What the host provides. */
 export interface CryptoPort {
   /** Fills the array with random bytes that are good enough for keys. */
@@ -57,6 +70,8 @@ export interface CryptoPort {
   ): MaybePromise<Uint8Array>;
   /** AES with a key of 16, 24 or 32 bytes. */
   aes(key: Uint8Array): BlockCipher;
+  /** Works on long runs of sectors with more than one thread. Absent where there is only one. */
+  cryptSectors?(work: SectorWork): Promise<void>;
   /** Processor time that this program has used, in milliseconds; wall-clock time where that is not known. */
   cpuTime(): number;
 }

@@ -91,11 +91,17 @@ export function sectorCipher(port: CryptoPort, spec: CipherSpec, key: Uint8Array
 /** The first encryption of qcow and qcow2: AES-128-CBC with `plain64`. */
 const LEGACY_AES: CipherSpec = { cipher: 'aes-128', mode: 'cbc', ivgen: 'plain64' };
 
-/** The cipher of the encryption method "AES" of qcow and qcow2; its key is the passphrase itself, 16 bytes of it. */
-export function legacyAesCipher(port: CryptoPort, passphrase: Uint8Array): SectorCipher {
+/** What the encryption method "AES" of qcow and qcow2 encrypts with: the key is the passphrase itself, 16 bytes of it. */
+export function legacyAes(passphrase: Uint8Array): { readonly spec: CipherSpec; readonly key: Uint8Array } {
   const key = new Uint8Array(16);
   key.set(passphrase.subarray(0, key.length));
-  return sectorCipher(port, LEGACY_AES, key);
+  return { spec: LEGACY_AES, key };
+}
+
+/** The cipher of {@link legacyAes}. */
+export function legacyAesCipher(port: CryptoPort, passphrase: Uint8Array): SectorCipher {
+  const { spec, key } = legacyAes(passphrase);
+  return sectorCipher(port, spec, key);
 }
 
 /** Calls `apply` with pieces that a {@link ModeCipher} can take; data at odd addresses makes a detour. */

@@ -62,7 +62,7 @@ export async function create(
       throw new BlockError('invalid-argument', 'The image size must be specified only once');
     }
     const backing = backingOf(request, image, options);
-    const size = await sizeOf(context, request, options, backing);
+    const size = await sizeOf(context, request, image, options, backing);
     const values: AnyOptionValues = {
       ...options.format,
       size,
@@ -124,6 +124,7 @@ function checkBackingFormat(context: OperationContext, format: string, backing: 
 async function sizeOf(
   context: OperationContext,
   request: CreateRequest,
+  image: NewImage,
   options: NewImageOptions,
   backing: NewBacking,
 ): Promise<number> {
@@ -136,6 +137,8 @@ async function sizeOf(
     throw withoutFormat();
   }
   const size = known ?? inherited;
+  // Shown as the real tool shows it.
+  if (size === undefined && image.format.driver?.sizeless?.(options.format)) return -1;
   if (size === undefined) throw new BlockError('invalid-argument', 'Image creation needs a size parameter');
   return size;
 }

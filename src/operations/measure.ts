@@ -43,7 +43,7 @@ async function measureTarget(
     ...(source ? { source } : {}),
     dataRuns: () => dataRuns(context, source),
   };
-  return driver(measureContext, { ...options, size: virtualSize });
+  return driver(measureContext, { ...options, size: request.size ?? virtualSize });
 }
 
 async function coerced(image: Awaited<ReturnType<typeof newImage>>, request: MeasureRequest) {

@@ -1,6 +1,6 @@
 /** Changing the key slots of a volume: `amend -o state=...`. */
 import type { MaybePromise } from '../../base/async.ts';
-import { BlockError } from '../../base/error.ts';
+import { asBlockError, BlockError } from '../../base/error.ts';
 import type { CryptoPort } from '../crypto.ts';
 import { volumeKeyLength } from '../spec.ts';
 import { iterationsFor, measurePbkdf } from './calibrate.ts';
@@ -51,6 +51,20 @@ function checkSlot(keyslot: number | undefined): void {
   }
 }
 
+/** Iterations of a slot; where there cannot be so many, the error says which slot was meant. */
+function iterationsOfSlot(rate: number, iterTime: number | undefined, slot: number): number {
+  try {
+    return iterationsFor(rate, iterTime ?? DEFAULT_ITER_TIME);
+  } catch (thrown) {
+    const { kind, message, code, strerror } = asBlockError(thrown);
+    throw new BlockError(kind, message, {
+      hint: `Failed to write to keyslot ${slot}`,
+      cause: thrown,
+      posix: { code, text: strerror },
+    });
+  }
+}
+
 const addKey: Amend = async (port, io, volume, { newSecret, oldSecret, keyslot, iterTime, force }) => {
   const { header, masterKey } = volume;
   if (!newSecret) throw refuse("'new-secret' is required to activate a keyslot");
@@ -63,7 +77,7 @@ const addKey: Amend = async (port, io, volume, { newSecret, oldSecret, keyslot, 
   if (index < 0) throw refuse("Can't add a keyslot - all keyslots are in use");
   const passphrase = await newSecret();
   const speed = await measurePbkdf(port, header.hash);
-  const iterations = iterationsFor(speed.rate(volumeKeyLength(header.spec)), iterTime ?? DEFAULT_ITER_TIME);
+  const iterations = iterationsOfSlot(speed.rate(volumeKeyLength(header.spec)), iterTime, index);
   const { keyOffset } = header.slots[index]!;
   const slot = await writeKeyMaterial(port, io, header, keyOffset, iterations, masterKey, passphrase);
   await writeSlotEntry(io, index, slot);

@@ -8,6 +8,7 @@ import { alignUp, SECTOR } from '../../base/offset.ts';
 import type { HashName } from '../crypto.ts';
 import { type CipherSpec, cipherFamily, volumeKeyLength } from '../spec.ts';
 import { parseHeaderNames } from './headerNames.ts';
+import { hasLuksMagic, LUKS_VERSION, putLuksMagic } from './magic.ts';
 
 /** Bytes of a LUKS header. */
 export const LUKS_HEADER_LENGTH = 592;
@@ -20,8 +21,6 @@ export const LUKS_DIGEST_LENGTH = 20;
 /** Bytes of each salt. */
 export const LUKS_SALT_LENGTH = 32;
 
-const MAGIC = Uint8Array.of(0x4c, 0x55, 0x4b, 0x53, 0xba, 0xbe);
-const VERSION = 1;
 /** Key slots and payload start at multiples of this. */
 const ALIGNMENT = 4096;
 const SLOTS_AT = 208;
@@ -59,15 +58,6 @@ function invalid(message: string): BlockError {
   return new BlockError('invalid-image', message);
 }
 
-/** True if `head`, the first bytes of a file, starts a LUKS volume of version 1. */
-export function isLuks(head: Uint8Array): boolean {
-  return head.length >= 8 && hasMagic(head) && head[6] === 0 && head[7] === VERSION;
-}
-
-function hasMagic(bytes: Uint8Array): boolean {
-  return MAGIC.every((byte, i) => bytes[i] === byte);
-}
-
 /** Bytes of a key slot's material, in whole sectors. */
 export function keyMaterialLength(keyLength: number): number {
   return alignUp(keyLength * LUKS_STRIPES, SECTOR);
@@ -91,9 +81,9 @@ export function newPayloadOffset(spec: CipherSpec): number {
  */
 export function parseLuksHeader(bytes: Uint8Array, detached = false): LuksHeader {
   const fields = bigEndian(bytes);
-  if (!hasMagic(bytes)) throw new BlockError('wrong-format', 'Volume is not in LUKS format');
+  if (!hasLuksMagic(bytes)) throw new BlockError('wrong-format', 'Volume is not in LUKS format');
   const version = fields.u16(6);
-  if (version !== VERSION) throw new BlockError('unsupported', `LUKS version ${version} is not supported`);
+  if (version !== LUKS_VERSION) throw new BlockError('unsupported', `LUKS version ${version} is not supported`);
   const cipherName = terminated(fields, 8, 'cipher name');
   const cipherMode = terminated(fields, 40, 'cipher mode');
   const hashName = terminated(fields, 72, 'hash spec');
@@ -163,8 +153,8 @@ export function encodeLuksHeader(header: LuksHeader): Uint8Array {
   const bytes = new Uint8Array(LUKS_HEADER_LENGTH);
   const fields = bigEndian(bytes);
   const { spec } = header;
-  fields.set(0, MAGIC);
-  fields.setU16(6, VERSION);
+  putLuksMagic(bytes);
+  fields.setU16(6, LUKS_VERSION);
   fields.set(8, utf8Bytes(cipherFamily(spec.cipher)));
   fields.set(40, utf8Bytes(`${spec.mode}-${spec.ivgen}${spec.ivgenHash ? `:${spec.ivgenHash}` : ''}`));
   fields.set(72, utf8Bytes(header.hash));

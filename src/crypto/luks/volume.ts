@@ -127,6 +127,18 @@ export interface LuksCreation extends LuksParameters {
   readonly detached?: boolean;
 }
 
+/** Milliseconds of work for which no host computes too many iterations for a header. */
+const HARMLESS_ITER_TIME = 60_000;
+
+/** Throws what {@link createLuks} would throw for these parameters, without its work. */
+export async function checkLuks(port: CryptoPort, parameters: LuksParameters, iterTime?: number): Promise<void> {
+  requireHashes(port, parameters);
+  if (iterTime === undefined || iterTime <= HARMLESS_ITER_TIME) return;
+  const speed = await measurePbkdf(port, parameters.hash);
+  iterationsFor(speed.rate(LUKS_DIGEST_LENGTH), iterTime, DIGEST_SHARE);
+  iterationsFor(speed.rate(volumeKeyLength(parameters.spec)), iterTime);
+}
+
 /**
  * Creates a volume with a fresh master key and one active slot. Writes the key material, then the header: nothing passes
  * for a volume before it is one. The inactive slots' material is left as it is.

@@ -6,6 +6,7 @@ import type { CodecPort } from '../../codec/codec.ts';
 import { nodeCrypto } from './crypto.ts';
 import { NodeFiles } from './file.ts';
 import { AlignedBufferPool } from './fileBuffers.ts';
+import type { WorkerPool } from './pool.ts';
 
 /** Secrets in memory. */
 export class MapSecretStore implements SecretStore {
@@ -33,13 +34,22 @@ export interface NodeServicesOptions {
   readonly buffers?: BufferPool;
 }
 
+/** Worker threads that codecs and encryption share; the module is loaded at the first call. */
+function lazyPool(): () => Promise<WorkerPool> {
+  let pool: Promise<WorkerPool> | undefined;
+  return () => {
+    pool ??= import('./pool.ts').then((module) => new module.WorkerPool());
+    return pool;
+  };
+}
+
 /** Loads the real codecs at the first call, and is only a function call away from them afterwards. */
-function lazyCodec(): CodecPort {
+function lazyCodec(pool: () => Promise<WorkerPool>): CodecPort {
   let loading: Promise<CodecPort> | undefined;
   let loaded: CodecPort | undefined;
   const codec = (): Promise<CodecPort> => {
-    loading ??= import('./codecs.ts').then((module) => {
-      loaded = module.nodeCodecs();
+    loading ??= Promise.all([import('./codecs.ts'), pool()]).then(([module, threads]) => {
+      loaded = module.nodeCodecs(threads);
       return loaded;
     });
     return loading;
@@ -54,12 +64,24 @@ function lazyCodec(): CodecPort {
   };
 }
 
+/** The crypto port, with long runs of sectors on all threads. */
+function threadedCrypto(pool: () => Promise<WorkerPool>): Services['crypto'] {
+  return {
+    ...nodeCrypto(),
+    async cryptSectors(work) {
+      const [module, threads] = await Promise.all([import('./cryptoPool.ts'), pool()]);
+      await module.cryptSectors(threads, work);
+    },
+  };
+}
+
 /** The ports of this machine. */
 export function nodeServices(options: NodeServicesOptions = {}): Services {
-  const crypto = options.crypto ?? nodeCrypto();
+  const pool = lazyPool();
+  const crypto = options.crypto ?? threadedCrypto(pool);
   return {
     files: options.files ?? new NodeFiles(),
-    codec: options.codec ?? lazyCodec(),
+    codec: options.codec ?? lazyCodec(pool),
     crypto,
     secrets: options.secrets ?? new MapSecretStore(),
     random: (into) => crypto.fillRandom(into),

@@ -5,12 +5,14 @@
  */
 import type { MaybePromise } from '../../base/async.ts';
 import type { CompressTask, DecompressTask } from './codecTasks.ts';
+import type { SectorsTask } from './cryptoTasks.ts';
 import type { Task } from './task.ts';
 
 /** Every task with the types of its argument and result. */
 interface TaskTypes {
   compress: CompressTask;
   decompress: DecompressTask;
+  sectors: SectorsTask;
 }
 
 /** Name of a task. */
@@ -23,6 +25,7 @@ export type ResultOf<N extends TaskName> = TaskTypes[N] extends Task<never, infe
 const LOADERS: { readonly [N in TaskName]: () => Promise<TaskTypes[N]> } = {
   compress: async () => (await import('./codecTasks.ts')).compressTask,
   decompress: async () => (await import('./codecTasks.ts')).decompressTask,
+  sectors: async () => (await import('./cryptoTasks.ts')).sectorsTask,
 };
 
 const loaded = new Map<TaskName, Task<unknown, unknown>>();

@@ -6,7 +6,9 @@
 import { asBlockError, BlockError } from '../../base/error.ts';
 import type { ImageNode } from '../../block/node.ts';
 import { openImage } from '../../block/open.ts';
+import { treeOfName } from '../../block/reference.ts';
 import type { AnyOptionValues } from '../../options/table.ts';
+import type { OptionTree } from '../../options/tree.ts';
 import type { CacheMode } from '../../storage/files.ts';
 import type { OperationContext } from '../context.ts';
 import { writeImage } from '../create.ts';
@@ -47,18 +49,39 @@ export async function createTarget(context: OperationContext, request: TargetReq
     await writeNew(inner, request, place.at);
     const node = await openImage(inner, {
       filename: name,
-      format: request.image.format.name,
+      ...(await descriptionOf(context, name, request)),
       writable: true,
       noBacking: !request.withBacking,
       cache: request.cache,
       discard: 'unmap',
     });
-    const zeroed = place.regular || (await readsAsNothing(node));
+    // Zeroes in a file are no zeroes to whom they are encrypted sectors.
+    const { encrypted } = await node.image.info();
+    const zeroed = (place.regular && !encrypted) || (await readsAsNothing(node));
     return new CreatedTarget(context, node, zeroed, place);
   } catch (thrown) {
     if (place.at !== undefined) await removeQuietly(context, place.at);
     throw naming(asBlockError(thrown), place.at, request.filename);
   }
+}
+
+/** Options of a new image that it takes to open it. */
+const KEY_OPTIONS = ['key-secret', 'encrypt.key-secret'];
+
+/** How the new image is opened: by its format, and with the key that it was made with. */
+async function descriptionOf(
+  context: OperationContext,
+  name: string,
+  { image, options }: TargetRequest,
+): Promise<{ readonly format: string } | { readonly tree: OptionTree }> {
+  const format = image.format.name;
+  const keys: Record<string, string> = {};
+  for (const option of KEY_OPTIONS) {
+    const value = options[option];
+    if (typeof value === 'string') keys[option] = value;
+  }
+  if (Object.keys(keys).length === 0) return { format };
+  return { tree: { ...(await treeOfName(context.drivers, name, format)), ...keys } };
 }
 
 async function writeNew(context: OperationContext, request: TargetRequest, at: string | undefined): Promise<void> {
@@ -157,9 +180,12 @@ function temporaryName(context: OperationContext, path: string): string {
 
 /** True if nothing is stored for any guest byte of the layer. */
 async function readsAsNothing(node: ImageNode): Promise<boolean> {
-  if (node.size() === 0) return true;
-  const mapping = await node.map(0, node.size());
-  return mapping.length === node.size() && mapping.kind === 'unallocated';
+  for (let at = 0; at < node.size(); ) {
+    const mapping = await node.map(at, node.size() - at);
+    if (mapping.kind !== 'unallocated') return false;
+    at += mapping.length;
+  }
+  return true;
 }
 
 async function removeQuietly(context: OperationContext, name: string): Promise<void> {
@@ -186,5 +212,6 @@ function namingContext(context: OperationContext, at: string, filename: string):
   return {
     ...context,
     onWarning: (text) => context.onWarning?.(text.replaceAll(at, filename)),
+    onNotice: (text) => context.onNotice?.(text.replaceAll(at, filename)),
   };
 }

@@ -4,12 +4,12 @@ import { bigEndian } from '../../../../src/base/bytes.ts';
 import { BlockError } from '../../../../src/base/error.ts';
 import {
   encodeLuksHeader,
-  isLuks,
   LUKS_HEADER_LENGTH,
   newKeyOffset,
   newPayloadOffset,
   parseLuksHeader,
 } from '../../../../src/crypto/luks/header.ts';
+import { isLuks } from '../../../../src/crypto/luks/magic.ts';
 import { luksInfo } from '../../../../src/crypto/luks/info.ts';
 import { luksParameters } from '../../../../src/crypto/luks/volume.ts';
 import { hex, unhex } from '../hex.ts';
