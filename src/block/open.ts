@@ -193,6 +193,7 @@ async function openDriver(
       options: values,
       services: scope.context.services,
       warn: (text) => scope.context.onWarning?.(text),
+      notice: (text) => scope.context.onNotice?.(text),
       complain: (text) => scope.context.onNotice?.(`qemu-img: ${text}`),
       openChild: async (role, reference, how = {}) => {
         roles.add(role);

@@ -39,6 +39,7 @@ export interface ImageParts {
   readonly intent: OpenIntent;
   readonly services: Services;
   warn(text: string): void;
+  notice?(text: string): void;
 }
 
 /** One open qcow2 image. */
@@ -82,7 +83,7 @@ export class Qcow2Image {
     this.intent = parts.intent;
     this.services = parts.services;
     this.warn = parts.warn;
-    this.reportDamage = parts.warn;
+    this.reportDamage = (line) => (parts.notice ?? parts.warn)(line);
     this.#storedHeaderLength = parts.storedHeaderLength;
     this.geometry = geometryOf(parts.header);
     this.refcounts = new Refcounts(this);

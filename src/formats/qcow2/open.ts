@@ -40,6 +40,7 @@ export async function openQcow2(context: OpenContext): Promise<Qcow2Image> {
     intent: context.intent,
     services: context.services,
     warn: (text) => context.warn(text),
+    notice: (text) => context.notice?.(text),
   });
   const lazy = context.options['lazy-refcounts'];
   if (lazy === true && header.version < 3) {
