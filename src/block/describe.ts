@@ -18,7 +18,7 @@ const WEAK = new Set([
 ]);
 
 /** Options of formats that change what is read from the same file. */
-const STRONG = /^(offset|size|encrypt|key-secret|aes-key|data-file|data_file)/;
+const STRONG = /^(offset|size|force_size_calc|encrypt|key-secret|aes-key|data-file|data_file)/;
 
 /**
  * The name of an image node: its file's name if that says it all, else `json:{...}`.

@@ -29,13 +29,16 @@ export class MetadataLog {
   }
 
   /**
-   * Writes changed sectors, in groups as large as the log allows. What they refer to has to be durable already.
-   * The entry is durable before the header names it: a header never names a log without entries.
+   * Writes changed sectors, in groups as large as the log allows. An entry, and all that was written before it, is
+   * durable before the header names it: a header never names a log without entries, and entries refer to what is there.
    */
   async write(sectors: readonly ChangedSector[]): Promise<void> {
     const capacity = entryCapacity(this.#header.value.logLength, MAX_SECTORS);
     // A file with hardly any log is not forbidden; its sectors are written as they are.
-    if (capacity === 0) return this.#apply(sectors);
+    if (capacity === 0) {
+      await this.#file.flush();
+      return this.#apply(sectors);
+    }
     for (let start = 0; start < sectors.length; start += capacity) {
       await this.#writeGroup(sectors.slice(start, start + capacity));
     }

@@ -100,7 +100,6 @@ export class BlockTable {
   }
 
   async #flushChanged(log: MetadataLog): Promise<void> {
-    await this.#file.flush();
     const sectors = [...this.#changed].sort(([a], [b]) => a - b);
     await log.write(sectors.map(([at, view]) => ({ offset: this.#offset + at, bytes: new Uint8Array(view.buffer) })));
     for (const [at] of sectors) this.#pages.forget(this.#offset + alignDown(at, PAGE));

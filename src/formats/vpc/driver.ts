@@ -72,10 +72,10 @@ function footerPlace(file: Storage): number {
 
 function sizeOf(footer: Footer, rule: SizeRule, filename: string): number {
   const byGeometry = sectorsOf(footer.geometry);
-  // The largest geometry means that the disk is larger than geometries can express.
+  // The largest geometry means that the disk may be larger than geometries can express.
   const geometryCounts =
-    rule === 'chs' ||
-    (rule === undefined && GEOMETRY_CREATORS.includes(footer.creator) && byGeometry !== MAX_GEOMETRY_SECTORS);
+    byGeometry !== MAX_GEOMETRY_SECTORS &&
+    (rule === 'chs' || (rule === undefined && GEOMETRY_CREATORS.includes(footer.creator)));
   const sectors = geometryCounts ? byGeometry : Math.floor(footer.currentSize / SECTOR);
   if (sectors > MAX_SECTORS) throw posixError('too-large', `Could not open '${filename}'`);
   return sectors * SECTOR;
