@@ -1,4 +1,5 @@
 /** `map`: lists what is allocated where. */
+import { asBlockError } from '../base/error.ts';
 import { type BlockStatus, walkChain } from '../block/chain.ts';
 import { type OperationContext, throwIfAborted } from './context.ts';
 import type { MapRequest } from './requests.ts';
@@ -57,13 +58,23 @@ export async function* mapExtents(
       yield { start: request.startOffset, length: 0, ...NOTHING };
       return;
     }
-    for await (const status of walkChain(node, request.startOffset, end)) {
+    for await (const status of readable(walkChain(node, request.startOffset, end))) {
       throwIfAborted(context);
       yield toExtent(status);
       context.onProgress?.(status.start + status.length - request.startOffset, end - request.startOffset);
     }
   } finally {
     await node.close();
+  }
+}
+
+/** Passes the runs on; damage that ends them is reported as the real tool does. */
+async function* readable<T>(runs: AsyncIterable<T>): AsyncGenerator<T, void, undefined> {
+  try {
+    yield* runs;
+  } catch (thrown) {
+    const error = asBlockError(thrown);
+    throw error.reworded(`Could not read file metadata: ${error.strerror}`);
   }
 }
 

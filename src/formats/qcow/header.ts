@@ -68,7 +68,8 @@ export function parseHeader(bytes: Uint8Array): Header {
   if (fields.u32(At.magic) !== MAGIC) throw new BlockError('wrong-format', 'Image not in qcow format');
   const version = fields.u32(At.version);
   if (version !== VERSION) {
-    throw new BlockError('unsupported', `qcow (v1) does not support qcow version ${version}`);
+    const hint = version === 2 || version === 3 ? { hint: "Try the 'qcow2' driver instead." } : {};
+    throw new BlockError('unsupported', `qcow (v1) does not support qcow version ${version}`, hint);
   }
   const size = fields.u64lossy(At.virtualSize);
   if (size <= 1) throw invalid('Image size is too small (must be at least 2 bytes)');

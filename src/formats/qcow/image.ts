@@ -1,11 +1,12 @@
 /** State of an open qcow image; the other files of this folder are functions on it. */
 import { isPromise, type MaybePromise } from '../../base/async.ts';
 import { BlockError } from '../../base/error.ts';
-import { alignDown, alignUp, SECTOR } from '../../base/offset.ts';
+import { alignDown, alignUp, MAX_SIZE, SECTOR } from '../../base/offset.ts';
 import { MetadataCache, type Table } from '../../block/cache.ts';
 import { tableWindow } from '../../block/tableWindow.ts';
 import type { Services } from '../../block/services.ts';
 import type { SectorCipher } from '../../crypto/sectorCipher.ts';
+import { CheckedStorage } from '../../storage/checked.ts';
 import type { Storage } from '../../storage/storage.ts';
 import type { Header } from './header.ts';
 
@@ -45,6 +46,7 @@ export class QcowImage {
   readonly l1: MetadataCache;
   readonly l2: MetadataCache;
   readonly #l1Page: number;
+  #unreadable: Storage | undefined;
   /** Counts changes of guest content, to know when decoded data is stale. */
   generation = 0;
   /** Entries of the L1 table were changed: the file may not have them yet. */
@@ -72,6 +74,17 @@ export class QcowImage {
     this.l2 = new MetadataCache({ storage: this.file, tableSize: this.l2Entries * 8, budget: L2_BUDGET });
     // A last cluster of which the file has only a part belongs to the guest as a whole.
     this.#end = alignUp(this.file.size(), this.clusterSize);
+  }
+
+  /** The file as damaged entries see it: reading fails. */
+  get unreadable(): Storage {
+    const { file, filename } = this;
+    const read = (offset: number): never => {
+      throw new BlockError('io', 'Input/output error', { context: { file: filename, offset } });
+    };
+    // Beyond the end of the file too, where reading would give zeroes.
+    const driver = { limits: file.limits, size: () => MAX_SIZE, read, close: () => undefined };
+    return (this.#unreadable ??= new CheckedStorage(driver, { name: file.name, readOnly: true }));
   }
 
   get encrypted(): boolean {

@@ -70,8 +70,7 @@ function mapIn(image: QcowImage, view: DataView, offset: number, length: number)
   if (run.kind === 'compressed')
     return { kind: 'special', length: known, compressed: true, encrypted: image.encrypted };
   if (image.encrypted) return { kind: 'special', length: known, compressed: false, encrypted: true };
-  const place = { length: known, storage: image.file, offset: run.offset + inside };
   // Clusters lie on whole sectors. Others are damage: they have a place, but reading them fails.
-  if (run.offset % SECTOR !== 0) return { kind: 'special', compressed: false, encrypted: false, ...place };
-  return { kind: 'data', ...place };
+  const storage = run.offset % SECTOR === 0 ? image.file : image.unreadable;
+  return { kind: 'data', length: known, storage, offset: run.offset + inside };
 }

@@ -11,9 +11,8 @@ const CHUNK = 1048576;
 /** Writes an empty image into `context.file`. */
 export async function create(context: CreateContext, options: AnyOptionValues): Promise<void> {
   const { file, services } = context;
-  const size = Number(options['size'] ?? 0);
-  checkVirtualSize(BigInt(size));
-  const virtualSize = alignUp(size, SECTOR);
+  const virtualSize = alignUp(Number(options['size'] ?? 0), SECTOR);
+  checkVirtualSize(BigInt(virtualSize));
   const fixed = options['static'] === true;
   const layout = layoutOf(virtualSize);
   await writeBlockMap(file, layout, fixed);
