@@ -121,7 +121,7 @@ export async function create(context: CreateContext, options: AnyOptionValues): 
 function fileTypeIdentifier(): Uint8Array {
   const fields = littleEndian(new Uint8Array(24));
   fields.set(0, utf8Bytes('vhdxfile'));
-  for (const [index, character] of [...'qimg'].entries()) fields.setU16(8 + index * 2, character.charCodeAt(0));
+  for (const [index, byte] of utf8Bytes('qimg').entries()) fields.setU16(8 + index * 2, byte);
   return fields.bytes;
 }
 

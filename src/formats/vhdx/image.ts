@@ -17,7 +17,7 @@ export interface ImageParts {
   readonly metadata: Metadata;
   readonly table: BlockTable;
   readonly checker: Checker;
-  random(into: Uint8Array): void;
+  readonly random: (into: Uint8Array) => void;
 }
 
 /** An open VHDX image. */
@@ -40,7 +40,7 @@ export class VhdxImage implements ImageDriver {
     this.#parts = parts;
     this.#file = parts.file;
     this.#table = parts.table;
-    this.#log = new MetadataLog(parts.file, parts.header, (into) => parts.random(into));
+    this.#log = new MetadataLog(parts.file, parts.header, parts.random);
     this.#blockSize = parts.metadata.blockSize;
     this.virtualSize = parts.metadata.virtualSize;
     this.allocationUnit = parts.metadata.blockSize;

@@ -4,17 +4,21 @@ import { MiB, TiB } from '../../base/offset.ts';
 
 /** Structures other than blocks begin at multiples of it and are logged in units of it. */
 export const LOG_SECTOR = 4096;
-/** Places of the two headers (2.2.2) and their size. */
+/** Places of the two headers (2.2.2). */
 export const HEADER_OFFSETS: readonly [number, number] = [65536, 131072];
+/** Bytes in a header. */
 export const HEADER_SIZE = 4096;
-/** Places of the two region tables (2.2.3) and their size. */
+/** Places of the two region tables (2.2.3). */
 export const REGION_TABLE_OFFSETS: readonly [number, number] = [196608, 262144];
+/** Bytes in a region table. */
 export const REGION_TABLE_SIZE = 65536;
 /** Everything else begins behind the first mebibyte, at multiples of a mebibyte. */
 export const SECTION: number = MiB;
-/** Limits of 2.6.2.1 and 2.6.2.2. */
+/** Smallest block in bytes (2.6.2.1). */
 export const MIN_BLOCK_SIZE: number = MiB;
+/** Largest block in bytes. */
 export const MAX_BLOCK_SIZE: number = 256 * MiB;
+/** Largest disk in bytes (2.6.2.2). */
 export const MAX_VIRTUAL_SIZE: number = 64 * TiB;
 /** No image file is larger: all blocks, and room for everything else. */
 export const MAX_FILE_SIZE: number = 72 * TiB;

@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { littleEndian, utf8Bytes } from '../../../../src/base/bytes.ts';
 import { BlockError } from '../../../../src/base/error.ts';
@@ -59,6 +59,12 @@ function open(memory: MemoryDriver): Promise<ImageNode> {
   return openOn(vhdx, storageOf(memory));
 }
 
+/** The first entries of the table of a new image of 20 MiB. */
+async function firstEntries(options: AnyOptionValues): Promise<number[]> {
+  const fields = bytesOf(await image(20 * MiB, options), BAT, 32);
+  return [0, 8, 16, 24].map((at) => fields.u64(at));
+}
+
 describe('new VHDX images', () => {
   it.each([
     [{}, 8 * MiB, 8 * MiB],
@@ -76,15 +82,11 @@ describe('new VHDX images', () => {
   });
 
   it('record blocks as zeroes or as present', async () => {
-    const entries = async (options: AnyOptionValues) => {
-      const fields = bytesOf(await image(20 * MiB, options), BAT, 32);
-      return [0, 8, 16, 24].map((at) => fields.u64(at));
-    };
-    expect(await entries({})).toEqual([2, 2, 2, 0]);
-    expect(await entries({ block_state_zero: false })).toEqual([0, 0, 0, 0]);
-    expect(await entries({ subformat: 'fixed' })).toEqual([2, 2, 2, 0]);
+    expect(await firstEntries({})).toEqual([2, 2, 2, 0]);
+    expect(await firstEntries({ block_state_zero: false })).toEqual([0, 0, 0, 0]);
+    expect(await firstEntries({ subformat: 'fixed' })).toEqual([2, 2, 2, 0]);
     const present = [8, 16, 24].map((place) => place * MiB + 6);
-    expect(await entries({ subformat: 'fixed', block_state_zero: false })).toEqual([...present, 0]);
+    expect(await firstEntries({ subformat: 'fixed', block_state_zero: false })).toEqual([...present, 0]);
   });
 
   it('leave entries for sector bitmaps free', async () => {
@@ -290,17 +292,19 @@ describe('content of VHDX images', () => {
     await node.write(2 * MiB, new Uint8Array(512).fill(4));
     await node.close();
     const seen = new Set<string>();
+    const wrong: string[] = [];
     for (const { name, file: cut } of recording.cuts()) {
       const header = await CurrentHeader.read(cut);
-      if (header.hasLog) expect(await findLog(cut, header, 'test'), name).toBeDefined();
+      if (header.hasLog && !(await findLog(cut, header, 'test'))) wrong.push(`${name}: the header names an empty log`);
       const left = await openOn(vhdx, cut);
       const at = async (offset: number) => (await readAll(left, offset, 1))[0];
-      expect([await at(0), await at(near - 1)], name).toEqual([1, 0]);
-      const content = `${await at(near)} ${await at(far)} ${await at(2 * MiB)}`;
-      expect(['0 0 0', '2 3 0', '2 3 4'], name).toContain(content);
-      if (Number(/\d+/.exec(name)) > flushed) expect(content, name).not.toBe('0 0 0');
+      const kept = [await at(0), await at(near - 1)].join(' ');
+      const content = [await at(near), await at(far), await at(2 * MiB)].join(' ');
+      const allowed = Number(/\d+/.exec(name)) > flushed ? ['2 3 0', '2 3 4'] : ['0 0 0', '2 3 0'];
+      if (kept !== '1 0' || !allowed.includes(content)) wrong.push(`${name}: ${kept}, ${content}`);
       seen.add(content);
     }
+    expect(wrong).toEqual([]);
     expect(seen.size).toBe(3);
   });
 
@@ -311,6 +315,7 @@ describe('content of VHDX images', () => {
     await node.close();
     const random = numbers(11);
     const places = [65536, 131072, 196608, MiB, BAT, METADATA, METADATA + 65536];
+    const strange: unknown[] = [];
     for (let round = 0; round < 150; round++) {
       const memory = new MemoryDriver(good.size());
       for (const [at, length] of [
@@ -335,9 +340,9 @@ describe('content of VHDX images', () => {
         for (let at = 0; at < opened.size() && at < 64 * MiB; at += 4 * MiB) await readAll(opened, at, 512);
         await opened.close();
       } catch (error) {
-        expect(error).toBeInstanceOf(BlockError);
-        expect((error as BlockError).kind).not.toBe('internal');
+        if (!(error instanceof BlockError) || error.kind === 'internal') strange.push(error);
       }
     }
+    expect(strange).toEqual([]);
   });
 });

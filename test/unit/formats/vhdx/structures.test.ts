@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { memoryStorage } from '../../../../src/storage/memory.ts';
 import { CurrentHeader, encodeHeader, type Header, parseHeader } from '../../../../src/formats/vhdx/header.ts';
