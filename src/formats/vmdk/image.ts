@@ -1,6 +1,6 @@
 /** An open image: its extents one behind the other, and its descriptor. */
 import { andThen, type MaybePromise } from '../../base/async.ts';
-import { BlockError } from '../../base/error.ts';
+import { asBlockError, BlockError } from '../../base/error.ts';
 import { isPowerOfTwo, SECTOR } from '../../base/offset.ts';
 import type {
   Allocation,
@@ -213,7 +213,7 @@ export class VmdkImage implements ImageDriver {
     const unit = first.grainBytes;
     if (!(first instanceof StreamExtent)) {
       const nothing = async (_: number, bytes: Uint8Array): Promise<undefined[]> =>
-        new Array<undefined>(Math.ceil(bytes.length / unit)).fill(undefined);
+        Array.from({ length: Math.ceil(bytes.length / unit) }, () => undefined);
       return { unit, encode: nothing, store: () => {} };
     }
     return {
@@ -245,7 +245,7 @@ export class VmdkImage implements ImageDriver {
       failure = error;
     }
     for (const { node } of this.children) await node.close();
-    if (failure !== undefined) throw failure;
+    if (failure !== undefined) throw asBlockError(failure);
   }
 
   info(): FormatInfo {

@@ -165,7 +165,10 @@ export class SparseExtent implements Extent {
       const end = Math.min(offset + length, (index + 1) * tables.coverage);
       await tables.ensureTable(index);
       const grains = Math.ceil((end - at) / grainBytes);
-      await tables.setEntries(at, new Array<number>(grains).fill(ZERO_ENTRY));
+      await tables.setEntries(
+        at,
+        Array.from({ length: grains }, () => ZERO_ENTRY),
+      );
       at = end;
     }
   }
