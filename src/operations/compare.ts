@@ -226,8 +226,9 @@ class Comparison {
       await side.read(run, offset, bytes);
       if (isZero(bytes)) return undefined;
       for (let at = 0; ; ) {
-        const end = Math.min(length, alignDown(offset + at, SECTOR) + SECTOR - offset);
-        if (!isZero(bytes, at, end)) return { what: 'content', offset: alignDown(offset + at, SECTOR) };
+        // Sectors are counted from the start of the run, which matters behind an odd end of the other image.
+        const end = Math.min(length, at + SECTOR);
+        if (!isZero(bytes, at, end)) return { what: 'content', offset: offset + at };
         at = end;
       }
     } finally {
@@ -246,7 +247,7 @@ class Comparison {
       await Promise.allSettled(reads);
       for (const read of reads) await read;
       const at = firstDifference(a, b);
-      return at < 0 ? undefined : { what: 'content', offset: alignDown(offset + at, SECTOR) };
+      return at < 0 ? undefined : { what: 'content', offset: offset + alignDown(at, SECTOR) };
     } finally {
       for (const buffer of buffers) this.#buffers.release(buffer);
     }

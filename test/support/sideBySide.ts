@@ -68,6 +68,11 @@ export class SideBySide {
     if (answer.code !== 0) throw new Error(`${program} ${line}: ${answer.stderr}`);
   }
 
+  /** The real program's answer alone. */
+  theirAnswer(line: string): Promise<Answer> {
+    return runReal('qemu-img', line, this.path('theirs'));
+  }
+
   /** The answers of both sides to one command. */
   async ask(line: string): Promise<{ readonly theirs: Answer; readonly ours: Answer }> {
     const theirs = await runReal('qemu-img', line, this.path('theirs'));

@@ -4,11 +4,12 @@ import { convert } from '../../operations/convert.ts';
 import type { ConvertRequest } from '../../operations/requests.ts';
 import { errorLines } from '../command.ts';
 import type { Executor } from './executor.ts';
+import { stoppable } from './stoppable.ts';
 
 /** Copies images. */
 export const execute: Executor<ConvertRequest> = async (context, request, _view, { err }) => {
   try {
-    await convert(context, request);
+    await stoppable(context, (inner) => convert(inner, request));
   } catch (thrown) {
     if (!(thrown instanceof BlockError) || thrown.context.operation !== 'target-is-zero') throw thrown;
     // Said, but not counted as a failure by the real tool.

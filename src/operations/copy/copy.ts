@@ -47,8 +47,13 @@ const WIDEST = 64 * KiB;
  * the file, as long as that is little.
  */
 function widening(target: ImageNode, options: CopyOptions): number {
-  const unit = target.image.allocationUnit ?? 1;
-  const useful = options.zeroedFrom === 0 && !options.preallocated && options.kernelChunk === undefined;
+  // Subclusters are smaller than what is allocated, and show in what can be zeroed.
+  const unit = Math.min(
+    target.image.allocationUnit ?? 1,
+    target.limits.writeZeroesAlignment || Number.POSITIVE_INFINITY,
+  );
+  const fresh = Number.isFinite(options.zeroedFrom) && !options.preallocated;
+  const useful = fresh && options.kernelChunk === undefined;
   return useful && !options.onBadSector ? Math.min(unit, WIDEST) : 1;
 }
 

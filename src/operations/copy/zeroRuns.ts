@@ -60,18 +60,23 @@ function withoutShort(runs: readonly BufferRun[], shortest: number, step: number
 }
 
 /**
- * Widens data to whole areas of `unit` bytes where the zeroes between would be stored anyway, so that a cluster is
- * written once.
+ * Widens data to whole areas of `unit` bytes, so that a cluster is written once and as a whole; what is left between
+ * are zeroes.
  */
 export function widenData(runs: readonly BufferRun[], offset: number, length: number, unit: number): BufferRun[] {
-  const wide: { start: number; end: number; zero: boolean }[] = [];
+  const wide: BufferRun[] = [];
+  let done = 0;
   for (const run of runs) {
     if (run.zero) continue;
-    const start = Math.max(0, alignDown(offset + run.start, unit) - offset);
+    const start = Math.max(done, alignDown(offset + run.start, unit) - offset);
     const end = Math.min(length, alignUp(offset + run.end, unit) - offset);
+    if (end <= done) continue;
+    if (start > done) wide.push({ start: done, end: start, zero: true });
     const last = wide.at(-1);
-    if (last && start <= last.end) last.end = Math.max(last.end, end);
+    if (last && !last.zero) wide[wide.length - 1] = { ...last, end };
     else wide.push({ start, end, zero: false });
+    done = end;
   }
+  if (done < length) wide.push({ start: done, end: length, zero: true });
   return wide;
 }

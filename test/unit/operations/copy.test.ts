@@ -113,7 +113,11 @@ describe('zero search', () => {
 
   it('widens data to whole units and never beyond the buffer', () => {
     const runs = splitZeroes(new Uint8Array(40000).fill(1, 20000, 20001), 0, zeroSearch(4096));
-    expect(widenData(runs, 0, 40000, 16384)).toEqual([{ start: 16384, end: 32768, zero: false }]);
+    expect(widenData(runs, 0, 40000, 16384)).toEqual([
+      { start: 0, end: 16384, zero: true },
+      { start: 16384, end: 32768, zero: false },
+      { start: 32768, end: 40000, zero: true },
+    ]);
     expect(widenData(runs, 8192, 40000, 65536)).toEqual([{ start: 0, end: 40000, zero: false }]);
   });
 });

@@ -1,0 +1,30 @@
+/** Work that cleans up after itself when the user stops the program. */
+import type { OperationContext } from '../../operations/context.ts';
+
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+
+/**
+ * Runs `body` with a context whose signal fires when the program is told to stop. Once `body` has given up, the program
+ * ends by that signal, as its caller expects. A second signal ends it at once.
+ */
+export async function stoppable<T>(
+  context: OperationContext,
+  body: (context: OperationContext) => Promise<T>,
+): Promise<T> {
+  const stop = new AbortController();
+  let received: NodeJS.Signals | undefined;
+  const listen = (name: NodeJS.Signals): void => {
+    received = name;
+    for (const signal of SIGNALS) process.off(signal, listen);
+    stop.abort();
+  };
+  for (const signal of SIGNALS) process.on(signal, listen);
+  try {
+    return await body({ ...context, signal: stop.signal });
+  } catch (error) {
+    if (received !== undefined) process.kill(process.pid, received);
+    throw error;
+  } finally {
+    for (const signal of SIGNALS) process.off(signal, listen);
+  }
+}
