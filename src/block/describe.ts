@@ -20,6 +20,9 @@ const WEAK = new Set([
 /** Options of formats that change what is read from the same file. */
 const STRONG = /^(offset|size|force_size_calc|encrypt|key-secret|aes-key|data-file|data_file)/;
 
+/** Children that the name holds as soon as it is more than the file's. */
+const CHILDREN = ['header', 'file'];
+
 /**
  * The name of an image node: its file's name if that says it all, else `json:{...}`.
  * @param fileName name of the `file` child.
@@ -31,7 +34,10 @@ export function describeNode(tree: OptionTree, format: string, fileName: string,
   const otherBacking = hasBacking && isTree(tree['backing']);
   if (strong.length === 0 && !nested && !otherBacking) return fileName;
   const parts: Record<string, OptionTree[string]> = { ...Object.fromEntries(strong), driver: format };
-  if (isTree(tree['file'])) parts['file'] = describeChild(tree['file']);
+  for (const role of CHILDREN) {
+    const child = tree[role];
+    if (isTree(child)) parts[role] = describeChild(child);
+  }
   if (otherBacking && isTree(tree['backing'])) parts['backing'] = describeChild(tree['backing']);
   return printJsonName(parts);
 }

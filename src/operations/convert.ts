@@ -132,6 +132,7 @@ class Conversion {
       throw refused('Use of backing file requires explicit backing format');
     }
     if (compress && !driver?.compresses) throw noCompression();
+    if (compress && isEncrypted(options.format)) throw compressedAndEncrypted();
     if (compress && isPreallocated(options.format)) {
       throw refused('Compression and preallocation not supported at the same time');
     }
@@ -188,6 +189,7 @@ class Conversion {
     const { compress, backingFile, targetIsZero, sparseSize, copyRange, rateLimit } = this.#request;
     const compressor = node.image.compressor;
     if (compress && !compressor) throw noCompression();
+    if (compress && (await node.image.info()).encrypted) throw compressedAndEncrypted();
     const source = new CopySource(sources, this.#sourceOptions(sources, node));
     if (node.size() < source.size) throw refused('output file is smaller than input file');
     const backing = backingFile === undefined && !fresh?.backingFile ? undefined : node.backing;
@@ -235,6 +237,15 @@ class Conversion {
 
 function noCompression(): BlockError {
   return new BlockError('unsupported', 'Compression not supported for this file format');
+}
+
+function compressedAndEncrypted(): BlockError {
+  return new BlockError('unsupported', 'Compression and encryption not supported at the same time');
+}
+
+/** True if the options of a new image ask for encryption, whatever is wrong with them. */
+function isEncrypted(options: AnyOptionValues): boolean {
+  return options['encryption'] === true || options['encrypt.format'] !== undefined;
 }
 
 function text(value: AnyOptionValues[string]): string | undefined {

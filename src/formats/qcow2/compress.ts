@@ -32,6 +32,10 @@ export function compressorOf(image: Qcow2Image): Compressor {
 
 /** Stores one coded cluster, byte-tight behind the last one. */
 async function store(image: Qcow2Image, guest: number, coded: Uint8Array): Promise<void> {
+  if (image.cipher) {
+    // The real tool stores such clusters in the clear.
+    throw new BlockError('unsupported', 'Compression and encryption not supported at the same time');
+  }
   if (image.data !== image.file) throw new BlockError('unsupported', 'Data files do not hold compressed clusters');
   image.markDirty(guest, image.geometry.clusterSize);
   await writableL2(image, guest);

@@ -17,6 +17,14 @@ interface Wanted extends CompressedPlace {
   readonly at: number;
 }
 
+/** Encrypted clusters of a request that are stored one behind the other. */
+interface EncryptedRun {
+  readonly host: number;
+  /** Position in the request. */
+  readonly at: number;
+  length: number;
+}
+
 /** The codec call for an image's compression type. zlib streams are raw deflate. */
 export function decompressionOf(image: Qcow2Image): Decompression {
   return { method: image.header.compressionType === 1 ? 'zstd' : 'deflate-raw' };
@@ -43,6 +51,7 @@ export class SpecialReader {
     const image = this.#image;
     const { clusterSize, l2Coverage, entrySize } = image.geometry;
     const compressed: Wanted[] = [];
+    let run: EncryptedRun | undefined;
     for (let at = 0; at < into.length; ) {
       const guest = offset + at;
       const index = Math.floor(guest / l2Coverage);
@@ -56,18 +65,25 @@ export class SpecialReader {
         compressed.push({ ...compressedPlace(image.geometry, table.view, position), at: at - inCluster });
       } else {
         const host = entryOffset(table.view, position) + inCluster;
-        await this.#readEncrypted(host, guest, into.subarray(at, at + length));
+        if (run && run.host + run.length === host && run.at + run.length === at) {
+          run.length += length;
+        } else {
+          if (run) await this.#readEncrypted(run, offset, into);
+          run = { host, at, length };
+        }
       }
       at += length;
     }
+    if (run) await this.#readEncrypted(run, offset, into);
     await this.#readCompressed(compressed, into);
   }
 
-  async #readEncrypted(host: number, guest: number, into: Uint8Array): Promise<void> {
+  async #readEncrypted({ host, at, length }: EncryptedRun, offset: number, into: Uint8Array): Promise<void> {
     const { cipher, data } = this.#image;
     if (!cipher) throw new BlockError('internal', 'encrypted image without a key');
-    await data.readPadded(host, into);
-    await cipher.decrypt(into, host, guest);
+    const bytes = into.subarray(at, at + length);
+    await data.readPadded(host, bytes);
+    await cipher.decrypt(bytes, host, offset + at);
   }
 
   async #readCompressed(wanted: readonly Wanted[], into: Uint8Array): Promise<void> {

@@ -5,6 +5,7 @@ import { alignUp, divideUp } from '../../base/offset.ts';
 import type { CreateContext } from '../../block/driver.ts';
 import type { AnyOptionValues } from '../../options/table.ts';
 import type { Storage } from '../../storage/storage.ts';
+import { encryptNew, newEncryption, prepareEncryption } from './crypt.ts';
 import { encodeHeader, type Header } from './header.ts';
 import { closeImage } from './flush.ts';
 import { setEntry } from './geometry.ts';
@@ -12,42 +13,24 @@ import { Qcow2Image } from './image.ts';
 import { MAX_BACKING_NAME } from './layout.ts';
 import { preallocate } from './preallocation.ts';
 import { setRefcount } from './refcount.ts';
-import { headerOf, l1EntriesOf, type Settings, settingsOf } from './settings.ts';
+import { headerOf, l1EntriesOf, type Settings, settingsOf, versionOf } from './settings.ts';
 
 /** Writes an empty image into `context.file`. */
 export async function create(context: CreateContext, options: AnyOptionValues): Promise<void> {
-  refuseEncryption(options);
+  // The order of the checks is that of the real tool's messages.
+  versionOf(options);
+  const encryption = newEncryption(options);
   const settings = settingsOf(options);
+  const passphrase = encryption && (await prepareEncryption(context.services, encryption, options));
   const data = await createDataFile(context, settings);
   try {
     const image = await writeEmpty(context, settings, data);
     if (settings.preallocation !== 'off' || settings.rawData) await fill(image, settings);
+    if (encryption && passphrase) await encryptNew(image, encryption, passphrase, options);
     await context.file.flush();
   } finally {
     await data?.close();
   }
-}
-
-function refuseEncryption(options: AnyOptionValues): void {
-  const format = options['encrypt.format'];
-  if (options['encryption'] !== undefined && format !== undefined) {
-    throw new BlockError(
-      'invalid-argument',
-      "'encrypt.format' and its alias 'encryption' can't be used at the same time",
-    );
-  }
-  if (format !== undefined && format !== 'aes' && format !== 'luks') {
-    throw new BlockError('invalid-argument', `Parameter 'format' does not accept value '${String(format)}'`);
-  }
-  const others = Object.keys(options).some((name) => name.startsWith('encrypt.') && options[name] !== undefined);
-  if (format === undefined && options['encryption'] !== true) {
-    if (others) throw new BlockError('invalid-argument', "Parameter 'encrypt.format' is missing");
-    return;
-  }
-  if (options['encrypt.key-secret'] === undefined) {
-    throw new BlockError('invalid-argument', "Parameter 'encrypt.key-secret' is required for cipher");
-  }
-  throw new BlockError('unsupported', 'Creating encrypted qcow2 images is not supported yet');
 }
 
 async function createDataFile(context: CreateContext, settings: Settings): Promise<Storage | undefined> {

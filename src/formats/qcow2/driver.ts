@@ -1,6 +1,5 @@
 /** The qcow2 driver: registration, options, and the image's face to the block layer. */
 import type { MaybePromise } from '../../base/async.ts';
-import { BlockError } from '../../base/error.ts';
 import type {
   Allocation,
   BackingReference,
@@ -11,6 +10,7 @@ import type {
   ImageDriver,
   Mapping,
   OpenContext,
+  SnapshotStore,
 } from '../../block/driver.ts';
 import type { Limits, Preallocation, Storage, ZeroFlags } from '../../storage/storage.ts';
 import { makeEmpty, setBacking } from './backing.ts';
@@ -18,6 +18,7 @@ import { checkerOf } from './check.ts';
 import { SpecialReader } from './compressedRead.ts';
 import { compressorOf } from './compress.ts';
 import { create } from './create.ts';
+import { openEncryption } from './crypt.ts';
 import { repairDirty } from './dirty.ts';
 import { closeImage, flushImage } from './flush.ts';
 import type { Qcow2Image } from './image.ts';
@@ -30,6 +31,8 @@ import { createOptions, openOptions } from './options.ts';
 import { probe } from './probe.ts';
 import { metadataOnly } from './preallocation.ts';
 import { resize } from './resize.ts';
+import { Snapshots } from './snapshot.ts';
+import { readSnapshotTable } from './snapshotTable.ts';
 import { allocate } from './write.ts';
 import { canRecordZeroes, discard, writeZeroes } from './zero.ts';
 
@@ -42,11 +45,14 @@ export class Qcow2Driver implements ImageDriver {
   readonly allocationUnit: number;
   readonly limits: Partial<Limits>;
   readonly checker: Checker;
+  /** Absent while the structure of the image is in doubt. */
+  readonly snapshots: SnapshotStore | undefined;
   /** Absent where zeroes cannot be recorded. */
   writeZeroes?: (offset: number, length: number, flags: ZeroFlags) => Promise<void>;
 
-  constructor(state: Qcow2Image) {
+  constructor(state: Qcow2Image, snapshots?: SnapshotStore) {
     this.state = state;
+    this.snapshots = snapshots;
     this.#special = new SpecialReader(state);
     this.compressor = compressorOf(state);
     this.checker = checkerOf(state);
@@ -131,17 +137,17 @@ export class Qcow2Driver implements ImageDriver {
 
 async function open(context: OpenContext): Promise<ImageDriver> {
   const image = await openQcow2(context);
+  const snapshots =
+    context.intent === 'check' ? undefined : new Snapshots(image, await readSnapshotTable(image.file, image.header));
+  await openEncryption(image, context);
   if (context.intent === 'io') {
-    if (image.header.cryptMethod !== 0) {
-      throw new BlockError('unsupported', 'Encrypted qcow2 images are not supported yet');
-    }
     image.sparse = await metadataOnly(image);
   }
   if (!context.readOnly) {
     if ((image.header.incompatible & Incompatible.dirty) !== 0 && context.intent === 'io') await repairDirty(image);
     if (context.intent !== 'info') await prepareForWriting(image);
   }
-  return new Qcow2Driver(image);
+  return new Qcow2Driver(image, snapshots);
 }
 
 /** The qcow2 format. */

@@ -4,6 +4,8 @@ import { BlockError } from '../../base/error.ts';
 import { MetadataCache } from '../../block/cache.ts';
 import type { OpenIntent } from '../../block/driver.ts';
 import type { Services } from '../../block/services.ts';
+import type { LuksHeader } from '../../crypto/luks/header.ts';
+import type { LuksVolume } from '../../crypto/luks/volume.ts';
 import type { Storage } from '../../storage/storage.ts';
 import { Allocator } from './allocator.ts';
 import { type Geometry, geometryOf } from './geometry.ts';
@@ -19,8 +21,8 @@ const L2_BUDGET = 33554432;
 export interface ImageCipher {
   /** Decodes in place. `hostOffset` is where the bytes are stored, `guestOffset` what they are. */
   decrypt(bytes: Uint8Array, hostOffset: number, guestOffset: number): MaybePromise<void>;
-  /** Encoded bytes, in a new array or in place. */
-  encrypt(bytes: Uint8Array, hostOffset: number, guestOffset: number): MaybePromise<Uint8Array>;
+  /** Encodes in place. */
+  encrypt(bytes: Uint8Array, hostOffset: number, guestOffset: number): MaybePromise<void>;
 }
 
 /** Called with every guest range whose content changes, before it changes. */
@@ -59,6 +61,10 @@ export class Qcow2Image {
   readonly warn: (text: string) => void;
   /** Set when the image is encrypted and a key was given. */
   cipher: ImageCipher | undefined;
+  /** The LUKS header inside the image. */
+  luksHeader: LuksHeader | undefined;
+  /** Set when that header was unlocked. */
+  luksVolume: LuksVolume | undefined;
   /** Persistent bitmaps listen here. */
   readonly changeListeners: ChangeListener[] = [];
   /** Guest data may have holes that the format does not know of (preallocated metadata). */

@@ -1,5 +1,6 @@
 /** What `info` says about a qcow2 image. */
 import type { FormatInfo, InfoValue } from '../../block/driver.ts';
+import { luksInfo } from '../../crypto/luks/info.ts';
 import { isRawDataFile } from './header.ts';
 import type { Qcow2Image } from './image.ts';
 import { Compatible, Incompatible } from './layout.ts';
@@ -8,8 +9,6 @@ import { Compatible, Incompatible } from './layout.ts';
 export interface InfoParts {
   /** Value of `bitmaps`; undefined: the image has none. */
   readonly bitmaps?: InfoValue;
-  /** Value of `encrypt` for LUKS; undefined: only the format is known. */
-  readonly encrypt?: InfoValue;
 }
 
 /** Information of an open image. */
@@ -19,18 +18,18 @@ export function infoOf(image: Qcow2Image, parts: InfoParts = {}): FormatInfo {
     clusterSize: image.geometry.clusterSize,
     dirty: (header.incompatible & Incompatible.dirty) !== 0,
     ...(header.cryptMethod === 0 ? {} : { encrypted: true }),
-    specific: { type: 'qcow2', data: header.version === 2 ? oldData(image, parts) : newData(image, parts) },
+    specific: { type: 'qcow2', data: header.version === 2 ? oldData(image) : newData(image, parts) },
   };
 }
 
-function encryptOf(image: Qcow2Image, parts: InfoParts): { [key: string]: InfoValue } {
+function encryptOf(image: Qcow2Image): { [key: string]: InfoValue } {
   switch (image.header.cryptMethod) {
     case 0:
       return {};
     case 1:
       return { encrypt: { format: 'aes' } };
     default:
-      return { encrypt: parts.encrypt ?? { format: 'luks' } };
+      return { encrypt: image.luksHeader ? luksInfo(image.luksHeader, { embedded: true }) : { format: 'luks' } };
   }
 }
 
@@ -38,12 +37,12 @@ function compressionName(image: Qcow2Image): string {
   return image.header.compressionType === 1 ? 'zstd' : 'zlib';
 }
 
-function oldData(image: Qcow2Image, parts: InfoParts): { [key: string]: InfoValue } {
+function oldData(image: Qcow2Image): { [key: string]: InfoValue } {
   return {
     compat: '0.10',
     'compression-type': compressionName(image),
     'refcount-bits': image.refcounts.bits,
-    ...encryptOf(image, parts),
+    ...encryptOf(image),
   };
 }
 
@@ -56,7 +55,7 @@ function newData(image: Qcow2Image, parts: InfoParts): { [key: string]: InfoValu
     'lazy-refcounts': (header.compatible & BigInt(Compatible.lazyRefcounts)) !== 0n,
     ...(parts.bitmaps === undefined ? {} : { bitmaps: parts.bitmaps }),
     'refcount-bits': image.refcounts.bits,
-    ...encryptOf(image, parts),
+    ...encryptOf(image),
     ...(external && header.dataFileName !== undefined ? { 'data-file': header.dataFileName } : {}),
     ...(external ? { 'data-file-raw': isRawDataFile(header) } : {}),
     corrupt: (header.incompatible & Incompatible.corrupt) !== 0,

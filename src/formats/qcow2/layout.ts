@@ -34,6 +34,9 @@ export const Autoclear = { bitmaps: 1, rawData: 2 } as const;
 /** All autoclear bits that are understood. */
 export const KNOWN_AUTOCLEAR = 3;
 
+/** What the header says about encryption. */
+export const CryptMethod = { none: 0, aes: 1, luks: 2 } as const;
+
 /** Types of header extensions. */
 export const Extension = {
   end: 0,

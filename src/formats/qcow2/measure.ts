@@ -3,6 +3,7 @@ import { BlockError } from '../../base/error.ts';
 import { alignUp, divideUp } from '../../base/offset.ts';
 import type { Measurement, MeasureContext } from '../../block/driver.ts';
 import type { AnyOptionValues } from '../../options/table.ts';
+import { measureEncryption } from './crypt.ts';
 import { MAX_L1_BYTES } from './layout.ts';
 import { checkClusterSize, checkRefcountBits, l1EntriesOf } from './settings.ts';
 
@@ -27,7 +28,8 @@ export async function measure(context: MeasureContext, options: AnyOptionValues)
   const preallocation = options['preallocation'];
   const whole = preallocation === 'full' || preallocation === 'falloc';
   const data = whole ? size : await dataBytes(context, clusterSize);
-  const metadata = metadataBytes(size, clusterSize, refcountBits, extended);
+  const encryption = await measureEncryption(context.services, options, clusterSize);
+  const metadata = encryption + metadataBytes(size, clusterSize, refcountBits, extended);
   const bitmaps = await bitmapBytes(context, clusterSize);
   return {
     required: metadata + data,

@@ -43,7 +43,9 @@ function choice<T extends string>(value: string, parameter: string, allowed: rea
   return found;
 }
 
-function versionOf(compat: string | undefined): 2 | 3 {
+/** The version that `compat` asks for. */
+export function versionOf(options: AnyOptionValues): 2 | 3 {
+  const compat = text(options, 'compat');
   switch (compat) {
     case undefined:
     case '1.1':
@@ -87,7 +89,7 @@ export function settingsOf(options: AnyOptionValues): Settings {
     'falloc',
     'full',
   ]);
-  const version = versionOf(text(options, 'compat'));
+  const version = versionOf(options);
   const compression = choice(text(options, 'compression_type') ?? 'zlib', 'compression-type', ['zlib', 'zstd']);
   const clusterSize = Number(options['cluster_size'] ?? 65536);
   const extended = options['extended_l2'] === true;

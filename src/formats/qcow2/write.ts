@@ -4,6 +4,7 @@ import { BlockError } from '../../base/error.ts';
 import { alignDown, alignUp } from '../../base/offset.ts';
 import type { Table } from '../../block/cache.ts';
 import type { Allocation } from '../../block/driver.ts';
+import { encryptedRoom } from '../../block/encryptedRoom.ts';
 import { flushImage } from './flush.ts';
 import { compressedPlace, entryOffset, isCopied, Kind, kindOf, ownsHost, setEntry } from './geometry.ts';
 import type { Qcow2Image } from './image.ts';
@@ -83,7 +84,7 @@ export async function allocate(image: Qcow2Image, offset: number, length: number
   }
   if (way === Way.reuse) {
     const start = alignDown(offset, unit);
-    return freshRoom(image, start, stop - start, host - (offset - start), false);
+    return withCipher(image, freshRoom(image, start, stop - start, host - (offset - start), false));
   }
   return newRoom(image, table, offset, Math.min(stop, end), stop);
 }
@@ -101,11 +102,11 @@ async function newRoom(
   const start = hasContent(image, table, first) ? first : alignDown(offset, subclusterSize);
   const last = hasContent(image, table, stop - clusterSize) ? stop : Math.min(stop, alignUp(end, subclusterSize));
   const count = (stop - first) / clusterSize;
-  if (external) return freshRoom(image, start, last - start, start, false);
+  if (external) return withCipher(image, freshRoom(image, start, last - start, start, false));
   const size = image.file.size();
   const host = await image.allocator.allocate(count);
   const room = freshRoom(image, start, last - start, host + (start - first), host >= size);
-  return { ...room, abort: () => image.allocator.giveBack(host, count) };
+  return withCipher(image, { ...room, abort: () => image.allocator.giveBack(host, count) });
 }
 
 /** True if a cluster with subclusters has stored bytes that a new cluster would have to take over. */
@@ -116,7 +117,7 @@ function hasContent(image: Qcow2Image, table: Table, cluster: number): boolean {
 }
 
 function freshRoom(image: Qcow2Image, start: number, length: number, host: number, zeroed: boolean): Allocation {
-  return withCipher(image, {
+  return {
     start,
     length,
     storage: image.data,
@@ -124,18 +125,16 @@ function freshRoom(image: Qcow2Image, start: number, length: number, host: numbe
     fresh: true,
     zeroed,
     commit: () => link(image, start, length, host),
-  });
+  };
 }
 
 function withCipher(image: Qcow2Image, room: Allocation): Allocation {
   if (image.header.cryptMethod === 0) return room;
   const { cipher } = image;
   if (!cipher) throw new BlockError('internal', 'encrypted image without a key');
-  return {
-    ...room,
-    zeroed: false,
-    encode: (guest, bytes) => cipher.encrypt(bytes, room.offset + (guest - room.start), guest),
-  };
+  return encryptedRoom({ ...room, zeroed: false }, image.services.buffers, (guest, bytes) =>
+    cipher.encrypt(bytes, room.offset + (guest - room.start), guest),
+  );
 }
 
 /**
