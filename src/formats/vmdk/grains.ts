@@ -63,6 +63,8 @@ export class GrainTables {
   readonly coverage: number;
   readonly #storage: Storage;
   readonly #directory: MetadataCache;
+  /** What was last learned about holes of the file. */
+  #extent = { start: 0, end: 0, hole: false };
 
   constructor(storage: Storage, layout: TableLayout) {
     this.layout = layout;
@@ -89,9 +91,27 @@ export class GrainTables {
     this.#directory.clear();
   }
 
-  /** Table `index`, undefined if there is none. */
+  /** Table `index`, undefined if there is none, or if it is surely empty. */
   table(index: number): MaybePromise<Table | undefined> {
-    return andThen(this.tableOffset(index), (offset) => (offset === 0 ? undefined : this.tables.get(offset)));
+    return andThen(this.tableOffset(index), (offset) => {
+      if (offset === 0) return undefined;
+      // Where nothing is written, the file says quicker than its bytes that tables are empty.
+      if (!this.#storage.readOnly) return this.tables.get(offset);
+      return andThen(this.#isHole(offset), (hole) => (hole ? undefined : this.tables.get(offset)));
+    });
+  }
+
+  /** True if the whole table at `offset` is in a hole of the file, or beyond its end. */
+  #isHole(offset: number): MaybePromise<boolean> {
+    const end = offset + this.tables.tableSize;
+    const size = this.#storage.size();
+    if (offset >= size) return true;
+    const { start, end: stop, hole } = this.#extent;
+    if (start <= offset && (hole ? end : offset + 1) <= stop) return hole;
+    return andThen(this.#storage.status(offset, size - offset), (extent) => {
+      this.#extent = { start: offset, end: offset + extent.length, hole: extent.kind === 'hole' };
+      return extent.kind === 'hole' && end <= offset + extent.length;
+    });
   }
 
   /** Entry of the grain with guest offset `offset`. */

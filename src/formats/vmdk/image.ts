@@ -82,7 +82,8 @@ export class VmdkImage implements ImageDriver {
     this.#starts = starts;
     this.virtualSize = size;
     this.allocationUnit = this.#commonUnit();
-    this.limits = { requestAlignment: SECTOR };
+    const grain = Math.max(0, ...parts.extents.map((extent) => extent.grainBytes));
+    this.limits = { requestAlignment: 1, ...(grain > 0 ? { writeZeroesAlignment: grain } : {}) };
     this.checker = { check: (repair, report) => checkGrains(this, repair, report) };
     const compressor = this.#compressorOf();
     if (compressor) this.compressor = compressor;
