@@ -107,7 +107,7 @@ class Conversion {
   #bitmapChoice(): { skipBroken: boolean; warn(text: string): void } {
     return {
       skipBroken: this.#request.skipBrokenBitmaps,
-      warn: (text) => this.#context.onWarning?.(text),
+      warn: (line) => this.#context.onWarning?.(line),
     };
   }
 
@@ -263,8 +263,9 @@ function isPreallocated(options: AnyOptionValues): boolean {
  */
 function layersAbove(source: ImageNode, backing: ImageNode): number {
   const wanted = identityOf(backing);
+  if (wanted === undefined) return 1;
   let depth = 1;
-  for (let node = source.backing; node && wanted !== undefined; node = node.backing, depth++) {
+  for (let node = source.backing; node; node = node.backing, depth++) {
     if (identityOf(node) === wanted) return depth;
   }
   return 1;

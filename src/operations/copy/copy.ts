@@ -87,7 +87,8 @@ export async function copyInto(
     ...(options.belowEnd === undefined ? {} : { belowEnd: options.belowEnd }),
   });
   let badSectors = 0;
-  const { onBadSector, rateLimit } = options;
+  const { rateLimit } = options;
+  const onBadSector = options.onBadSector?.bind(options);
   await runPipeline(planner, store, {
     chunk,
     buffers,

@@ -43,6 +43,20 @@ export async function runPipeline(planner: Planner, store: PieceStore, options: 
   await new Pipeline(store, options).run(planner);
 }
 
+/** A piece's place in the order of storing. */
+class Turn {
+  /** Resolves when storing has begun (or will not happen). */
+  readonly begun: Promise<void>;
+  /** Lets the next piece begin. */
+  begin!: () => void;
+
+  constructor() {
+    this.begun = new Promise((resolve) => {
+      this.begin = resolve;
+    });
+  }
+}
+
 class Pipeline {
   readonly #store: PieceStore;
   readonly #options: PipelineOptions;
@@ -73,11 +87,9 @@ class Pipeline {
         const piece = await this.#nextNeeded(planner);
         if (!piece || this.#failure) break;
         const before = begun;
-        let begin = (): void => {};
-        begun = new Promise((resolve) => {
-          begin = resolve;
-        });
-        const done = this.#finish(piece, before, begin, this.#prepare(piece));
+        const turn = new Turn();
+        begun = turn.begun;
+        const done = this.#finish(piece, before, turn, this.#prepare(piece));
         unfinished.add(done);
         void done.then(() => unfinished.delete(done));
       }
@@ -129,9 +141,9 @@ class Pipeline {
   /**
    * Stores a piece when it is ready and it is its turn. Never rejects: the first failure is kept.
    * @param before resolves when storing the piece before has begun.
-   * @param begin is to be called when storing this piece has begun.
+   * @param own is told when storing this piece has begun.
    */
-  async #finish(piece: Piece, before: Promise<void>, begin: () => void, prepared: Promise<Ready>): Promise<void> {
+  async #finish(piece: Piece, before: Promise<void>, own: Turn, prepared: Promise<Ready>): Promise<void> {
     let ready: Ready | undefined;
     try {
       [ready] = await Promise.all([prepared, before]);
@@ -142,7 +154,7 @@ class Pipeline {
         throwIfStopped(this.#options.signal);
         await this.#options.pace?.take(piece.length, this.#options.signal);
         const stored = this.#store.store(ready);
-        begin();
+        own.begin();
         await stored;
         this.#report(piece.offset + piece.length);
       } finally {
@@ -152,7 +164,7 @@ class Pipeline {
       await before;
       this.#failure ??= asBlockError(error);
     } finally {
-      begin();
+      own.begin();
       if (ready?.buffer) this.#release(ready.buffer);
       this.#slots.release();
     }

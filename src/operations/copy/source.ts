@@ -105,7 +105,10 @@ export class CopySource implements RunSource {
     }
     if (status.zero) return { length, kind: 'zero', status };
     // A layer that looks at the image below it before it trusts that one's bytes has to be asked.
-    if (status.depth > 0 && part.cursor.layers.slice(0, status.depth).some(({ image }) => image.admitBacking)) {
+    if (
+      status.depth > 0 &&
+      part.cursor.layers.slice(0, status.depth).some(({ image }) => image.admitBacking !== undefined)
+    ) {
       return { length, kind: 'data', status, storage: part.node, offset };
     }
     if (status.special || !status.storage || status.offset === undefined) {

@@ -105,7 +105,9 @@ export class PlainStore implements PieceStore {
   async #copy(piece: Piece & { kind: 'data' }): Promise<void> {
     let to = piece.offset;
     for (const { storage, offset = 0, length } of piece.segments) {
-      for (let done = 0; storage && done < length; ) {
+      // Pieces with zeroes among their segments do not come here.
+      if (!storage) continue;
+      for (let done = 0; done < length; ) {
         const copied = await this.#node.copyFrom(storage, offset + done, to + done, length - done);
         done +=
           copied > 0 ? copied : await this.#carry({ storage, offset: offset + done, length: length - done }, to + done);

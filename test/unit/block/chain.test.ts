@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { blockStatus, ChainCursor, walkChain } from '../../../src/block/chain.ts';
 import type { ImageDriver } from '../../../src/block/driver.ts';
@@ -25,9 +25,10 @@ function fakeNode(driver: ImageDriver, backing?: ImageNode): ImageNode {
 async function chainOf(layers: readonly string[], slow = false): Promise<ImageNode> {
   let node: ImageNode | undefined;
   for (const layer of layers) {
+    const kinds = layer.split('');
     const image = new FakeImage({ size: layer.length * CLUSTER, cluster: CLUSTER, zeroFlags: true, slow });
     node = fakeNode(image, node);
-    for (const [index, kind] of [...layer].entries()) {
+    for (const [index, kind] of kinds.entries()) {
       if (kind === 'd') await node.write(index * CLUSTER, new Uint8Array(CLUSTER).fill(index + 1));
       if (kind === '0') await node.writeZeroes(index * CLUSTER, CLUSTER);
     }
@@ -37,8 +38,8 @@ async function chainOf(layers: readonly string[], slow = false): Promise<ImageNo
 
 /** The same per cluster, from the definition: kind and depth. */
 function expected(layers: readonly string[]): string[] {
-  const top = [...layers].reverse();
-  return [...(top[0] ?? '')].map((_, index) => {
+  const top = layers.toReversed();
+  return (top[0] ?? '').split('').map((_, index) => {
     let depth = 0;
     while (top[depth]?.[index] === '.' && top[depth + 1]?.[index] !== undefined) depth++;
     return `${top[depth]?.[index]}${depth}`;

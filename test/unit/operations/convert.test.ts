@@ -224,6 +224,14 @@ describe('convert', () => {
   });
 });
 
+/** 20 sectors, each full of its own number. */
+async function numbered(): Promise<World> {
+  const here = world();
+  const blocks = Array.from({ length: 20 }, (_, index) => [index * 512, 512, index] as const);
+  await image(here, 'a.raw', 'raw', blocks, 20 * 512);
+  return here;
+}
+
 describe('dd', () => {
   const base: DdRequest = {
     input: { filename: 'a.raw', format: 'raw' },
@@ -233,13 +241,6 @@ describe('dd', () => {
     skip: 0,
     forceShare: false,
   };
-
-  async function numbered(): Promise<World> {
-    const here = world();
-    const blocks = Array.from({ length: 20 }, (_, index) => [index * 512, 512, index] as const);
-    await image(here, 'a.raw', 'raw', blocks, 20 * 512);
-    return here;
-  }
 
   it.each([
     ['all', {}, 20, 0, 19],
