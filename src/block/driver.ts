@@ -131,7 +131,8 @@ export interface SnapshotStore {
   list(): MaybePromise<readonly SnapshotInfo[]>;
   create(name: string): Promise<SnapshotInfo>;
   apply(idOrName: string): Promise<void>;
-  remove(idOrName: string): Promise<void>;
+  /** Removes the first snapshot that fits; throws kind `not-found` if there is none. */
+  remove(select: { readonly id?: string; readonly name?: string }): Promise<void>;
   /** The snapshot's content as an image to read from; closing it does not close the image. */
   view(select: { readonly id?: string; readonly name?: string }): Promise<ImageDriver>;
 }

@@ -15,6 +15,7 @@ const LOADERS: { readonly [V in keyof Requests]?: Loader<V> } = {
   map: () => import('./map.ts'),
   measure: () => import('./measure.ts'),
   resize: () => import('./resize.ts'),
+  snapshot: () => import('./snapshot.ts'),
   'option-help': () => import('./optionHelp.ts'),
 };
 

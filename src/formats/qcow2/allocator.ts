@@ -161,10 +161,11 @@ export class Allocator {
   /** Gives back clusters at once that nothing ever referred to. */
   async giveBack(offset: number, count: number): Promise<void> {
     const first = offset / this.#image.geometry.clusterSize;
-    await this.#image.refcounts.decrement(first, count, (cluster) => this.#noteFree(cluster));
+    await this.#image.refcounts.decrement(first, count, (cluster) => this.noteFree(cluster));
   }
 
-  #noteFree(cluster: number): void {
+  /** A cluster is free from now on. */
+  noteFree(cluster: number): void {
     this.#hint = Math.min(this.#hint, cluster);
     if (Math.floor(this.#freeByte / this.#image.geometry.clusterSize) === cluster) this.#freeByte = 0;
   }
@@ -179,7 +180,7 @@ export class Allocator {
     const freed: ClusterRun[] = [];
     for (const run of runs) {
       await image.refcounts.decrement(run.cluster, run.count, (cluster) => {
-        this.#noteFree(cluster);
+        this.noteFree(cluster);
         const last = freed.at(-1);
         if (last && last.cluster + last.count === cluster) last.count++;
         else freed.push({ cluster, count: 1 });

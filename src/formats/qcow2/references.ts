@@ -2,6 +2,7 @@
  * The walk of a check: every reference to a host cluster is counted, and damage on the way is reported. Repair uses
  * the same walk.
  */
+import { asBlockError } from '../../base/error.ts';
 import type { CheckResult } from '../../block/driver.ts';
 import { parseBitmapDirectory } from './bitmapDirectory.ts';
 import { CountTable } from './countTable.ts';
@@ -9,10 +10,8 @@ import type { Qcow2Image } from './image.ts';
 import { hex } from './image.ts';
 import { L2Walker, type Report } from './l2Walk.ts';
 import { OFFSET_HIGH, OFFSET_LOW, TWO32 } from './layout.ts';
-import { parseSnapshot, SNAPSHOT_FIXED, type SnapshotEntry, snapshotEntryLength } from './snapshotTable.ts';
+import { readSnapshotTable, type SnapshotEntry, type SnapshotTable } from './snapshotTable.ts';
 
-/** Largest snapshot entry that is looked at in bytes: the format's own fields allow no more but extra data. */
-const MAX_ENTRY = 262144;
 /** Bytes of different L1 tables of snapshots that are looked at. */
 const SNAPSHOT_BYTES = 1073741824;
 /** Bytes of tables read at a time. */
@@ -65,7 +64,7 @@ export class ReferenceWalk {
     const snapshots = await this.#readSnapshots();
     this.count(0, geometry.clusterSize);
     await this.#walkL1(header.l1Offset, header.l1Entries, true, 1);
-    for (const { entry } of snapshots.entries) {
+    for (const entry of snapshots.entries) {
       if (entry.l1OffsetBits % BigInt(geometry.clusterSize) !== 0n) {
         this.corrupt(
           `ERROR snapshot ${entry.id} (${entry.name}) l1_offset=0x${entry.l1OffsetBits.toString(16)}: ` +
@@ -140,27 +139,21 @@ export class ReferenceWalk {
     await this.l2.walk(l2Offset, active, times);
   }
 
-  async #readSnapshots(): Promise<{ entries: { index: number; entry: SnapshotEntry }[]; size: number }> {
+  async #readSnapshots(): Promise<SnapshotTable> {
     const { header, file } = this.image;
-    const entries: { index: number; entry: SnapshotEntry }[] = [];
-    let at = header.snapshotsOffset;
-    for (let index = 0; index < header.snapshotCount; index++) {
-      const fixed = new Uint8Array(SNAPSHOT_FIXED);
-      await file.readPadded(at, fixed);
-      const length = snapshotEntryLength(fixed, 0);
-      if (length > MAX_ENTRY || at > file.size()) {
-        this.report(`ERROR snapshot table entry ${index} is incomplete`);
-        this.result.corruptions += header.snapshotCount - index;
-        break;
-      }
-      const bytes = new Uint8Array(length);
-      await file.readPadded(at, bytes);
-      const entry = parseSnapshot(bytes, 0);
-      if (header.version >= 3 && entry.incomplete) this.corrupt(`ERROR snapshot table entry ${index} is incomplete`);
-      entries.push({ index, entry });
-      at += entry.length;
+    let table: SnapshotTable;
+    try {
+      table = await readSnapshotTable(file, header);
+    } catch (thrown) {
+      const error = asBlockError(thrown);
+      const hint = error.hint === undefined ? '' : `\n${error.hint}`;
+      this.report(`qemu-img: ERROR failed to read the snapshot table: ${error.message}${hint}`);
+      throw error;
     }
-    return { entries, size: at - header.snapshotsOffset };
+    for (const [index, entry] of table.entries.entries()) {
+      if (header.version >= 3 && entry.incomplete) this.corrupt(`ERROR snapshot table entry ${index} is incomplete`);
+    }
+    return table;
   }
 
   async #walkBitmaps(): Promise<void> {

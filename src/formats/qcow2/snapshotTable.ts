@@ -1,11 +1,25 @@
-/** The snapshot table as it is stored. No I/O. */
+/** The snapshot table as it is stored. */
 import { bigEndian } from '../../base/bytes.ts';
-import { alignUp } from '../../base/offset.ts';
+import { BlockError } from '../../base/error.ts';
+import { alignUp, MAX_SIZE } from '../../base/offset.ts';
+import type { Storage } from '../../storage/storage.ts';
+import type { Header } from './header.ts';
+import { TWO32 } from './layout.ts';
 
 /** Bytes of an entry before its extra data. */
-export const SNAPSHOT_FIXED = 40;
+const SNAPSHOT_FIXED = 40;
 /** Bytes of extra data that version 3 demands: 64-bit state size, virtual size. */
-export const SNAPSHOT_EXTRA = 16;
+const SNAPSHOT_EXTRA = 16;
+/** Bytes of extra data that is understood: instruction count too. */
+const KNOWN_EXTRA = 24;
+/** Most extra data of an entry in bytes that the real tool keeps. */
+const MAX_EXTRA = 1024;
+/** Largest table in bytes: as many snapshots as there may be, with 1 KiB for each. */
+const MAX_TABLE = 67108864;
+/** Longest name in bytes that is given to a snapshot. */
+const MAX_NAME = 255;
+/** Bytes of the table read at a time; more than any entry with permitted extra data. */
+const PIECE = 1048576;
 
 /** One entry. */
 export interface SnapshotEntry {
@@ -15,13 +29,20 @@ export interface SnapshotEntry {
   readonly l1Entries: number;
   readonly id: string;
   readonly name: string;
+  /** Id and name as stored: they need not be UTF-8. */
+  readonly idBytes: Uint8Array;
+  readonly nameBytes: Uint8Array;
   readonly dateSeconds: number;
   readonly dateNanoseconds: number;
   readonly vmClockNanoseconds: bigint;
   /** Bytes of saved machine state. */
   readonly vmStateSize: number;
+  /** The same, exact. */
+  readonly vmStateBits: bigint;
   /** Guest size in bytes; undefined if the entry does not record it. */
   readonly virtualSize: number | undefined;
+  /** The same, exact for damaged entries too. */
+  readonly virtualSizeBits: bigint | undefined;
   /** Executed instructions; -1n if not recorded. */
   readonly instructionCount: bigint;
   /** Extra data beyond what is understood. */
@@ -33,19 +54,20 @@ export interface SnapshotEntry {
 }
 
 /** Bytes of the entry whose fixed part starts at `at`, padded to eight. */
-export function snapshotEntryLength(bytes: Uint8Array, at: number): number {
+function snapshotEntryLength(bytes: Uint8Array, at: number): number {
   const fields = bigEndian(bytes);
   return alignUp(SNAPSHOT_FIXED + fields.u32(at + 36) + fields.u16(at + 12) + fields.u16(at + 14), 8);
 }
 
 /** Parses the entry at `at`; all of it lies in `bytes`. */
-export function parseSnapshot(bytes: Uint8Array, at: number): SnapshotEntry {
+function parseSnapshot(bytes: Uint8Array, at: number): SnapshotEntry {
   const fields = bigEndian(bytes);
   const idSize = fields.u16(at + 12);
   const nameSize = fields.u16(at + 14);
   const extraSize = fields.u32(at + 36);
   const extra = at + SNAPSHOT_FIXED;
   const names = extra + extraSize;
+  const vmStateBits = extraSize >= 8 ? fields.big64(extra) : BigInt(fields.u32(at + 32));
   return {
     l1Offset: fields.u64lossy(at),
     l1OffsetBits: fields.big64(at),
@@ -53,13 +75,97 @@ export function parseSnapshot(bytes: Uint8Array, at: number): SnapshotEntry {
     dateSeconds: fields.u32(at + 16),
     dateNanoseconds: fields.u32(at + 20),
     vmClockNanoseconds: fields.big64(at + 24),
-    vmStateSize: extraSize >= 8 ? fields.u64lossy(extra) : fields.u32(at + 32),
+    vmStateSize: Number(vmStateBits),
+    vmStateBits,
     virtualSize: extraSize >= 16 ? fields.u64lossy(extra + 8) : undefined,
+    virtualSizeBits: extraSize >= 16 ? fields.big64(extra + 8) : undefined,
     instructionCount: extraSize >= 24 ? BigInt.asIntN(64, fields.big64(extra + 16)) : -1n,
-    unknownExtra: extraSize > 24 ? fields.slice(extra + 24, extraSize - 24).slice() : new Uint8Array(0),
+    unknownExtra: extraSize > KNOWN_EXTRA ? fields.slice(extra + 24, extraSize - 24).slice() : new Uint8Array(0),
     incomplete: extraSize < SNAPSHOT_EXTRA,
     id: fields.utf8(names, idSize),
     name: fields.utf8(names + idSize, nameSize),
+    idBytes: fields.slice(names, idSize).slice(),
+    nameBytes: fields.slice(names + idSize, nameSize).slice(),
     length: alignUp(SNAPSHOT_FIXED + extraSize + idSize + nameSize, 8),
   };
+}
+
+/**
+ * An entry as it is stored, padded to eight, with all extra data that is understood.
+ * @param virtualSize guest size in bytes where the entry does not record one.
+ */
+export function encodeSnapshot(entry: SnapshotEntry, virtualSize: number): Uint8Array {
+  const { idBytes, nameBytes, unknownExtra } = entry;
+  const extraSize = KNOWN_EXTRA + unknownExtra.length;
+  const names = SNAPSHOT_FIXED + extraSize;
+  const bytes = new Uint8Array(alignUp(names + idBytes.length + nameBytes.length, 8));
+  const fields = bigEndian(bytes);
+  fields.setBig64(0, entry.l1OffsetBits);
+  fields.setU32(8, entry.l1Entries);
+  fields.setU16(12, idBytes.length);
+  fields.setU16(14, nameBytes.length);
+  fields.setU32(16, entry.dateSeconds);
+  fields.setU32(20, entry.dateNanoseconds);
+  fields.setBig64(24, entry.vmClockNanoseconds);
+  // Sizes that do not fit are in the extra data only.
+  fields.setU32(32, entry.vmStateBits < BigInt(TWO32) ? Number(entry.vmStateBits) : 0);
+  fields.setU32(36, extraSize);
+  fields.setBig64(40, entry.vmStateBits);
+  fields.setBig64(48, entry.virtualSizeBits ?? BigInt(virtualSize));
+  fields.setBig64(56, BigInt.asUintN(64, entry.instructionCount));
+  fields.set(64, unknownExtra);
+  fields.set(names, idBytes);
+  fields.set(names + idBytes.length, nameBytes);
+  return bytes;
+}
+
+/** A name as it is stored: the real tool cuts long ones off. */
+export function snapshotNameBytes(name: string): Uint8Array {
+  return new TextEncoder().encode(name).slice(0, MAX_NAME);
+}
+
+/** A snapshot table. */
+export interface SnapshotTable {
+  readonly entries: readonly SnapshotEntry[];
+  /** Bytes that it takes in the file. */
+  readonly size: number;
+}
+
+/**
+ * Reads the snapshot table. Bytes beyond the end of the file count as zeroes.
+ * @throws BlockError if an entry or the whole table is too large.
+ */
+export async function readSnapshotTable(file: Storage, header: Header): Promise<SnapshotTable> {
+  const { snapshotCount, snapshotsOffset } = header;
+  const entries: SnapshotEntry[] = [];
+  const piece = new Uint8Array(Math.min(PIECE, snapshotCount * (SNAPSHOT_FIXED + MAX_EXTRA) + 2 * 65536));
+  let start = 0;
+  let size = 0;
+  for (let index = 0; index < snapshotCount; index++) {
+    if (snapshotsOffset + size + piece.length > MAX_SIZE) {
+      throw new BlockError('io', 'Failed to read snapshot table: Input/output error');
+    }
+    if (index === 0 || !holdsEntry(piece, size - start)) {
+      start = size;
+      await file.readPadded(snapshotsOffset + start, piece);
+    }
+    checkExtra(piece, size - start, index);
+    const entry = parseSnapshot(piece, size - start);
+    entries.push(entry);
+    size += entry.length;
+    if (size > MAX_TABLE) throw new BlockError('too-large', 'Snapshot table is too large');
+  }
+  return { entries, size };
+}
+
+/** True if the entry at `at` lies in `bytes` as a whole. */
+function holdsEntry(bytes: Uint8Array, at: number): boolean {
+  return at + SNAPSHOT_FIXED <= bytes.length && at + snapshotEntryLength(bytes, at) <= bytes.length;
+}
+
+function checkExtra(bytes: Uint8Array, at: number, index: number): void {
+  if (bigEndian(bytes).u32(at + 36) <= MAX_EXTRA) return;
+  throw new BlockError('too-large', `Too much extra metadata in snapshot table entry ${index}`, {
+    hint: 'You can force-remove this extra metadata with qemu-img check -r all',
+  });
 }

@@ -1,0 +1,122 @@
+/** Refcounts of whole runs of clusters, changed block by block. */
+import { isPromise } from '../../base/async.ts';
+import { BlockError } from '../../base/error.ts';
+import type { Table } from '../../block/cache.ts';
+import type { Qcow2Image } from './image.ts';
+import { getRefcount, setRefcount } from './refcount.ts';
+
+/** Runs of freed clusters that are remembered before their space is given back. */
+const FREED_RUNS = 65536;
+
+/** A reference to where no refcount can be: the error that the real tool ends with. */
+export function noRefcount(): BlockError {
+  const text = 'Resource temporarily unavailable';
+  return new BlockError('invalid-image', text, { posix: { code: 'EAGAIN', text } });
+}
+
+/** Calls `visit` with the part of the run that each refcount block describes. */
+async function eachBlock(
+  image: Qcow2Image,
+  first: number,
+  count: number,
+  visit: (block: Table | undefined, index: number, count: number, cluster: number) => void,
+): Promise<void> {
+  const { refcounts } = image;
+  const { perBlock } = refcounts;
+  const end = first + count;
+  for (let cluster = first; cluster < end; ) {
+    const index = cluster % perBlock;
+    const part = Math.min(end - cluster, perBlock - index);
+    const found = refcounts.block((cluster - index) / perBlock);
+    visit(isPromise(found) ? await found : found, index, part, cluster);
+    cluster += part;
+  }
+}
+
+/**
+ * Counts the clusters of a run up by one.
+ * @throws BlockError `invalid-argument` if one of them is at its limit. The run may be counted in part then: up to
+ * `done` clusters, which is kept up to date.
+ */
+export async function raiseRun(
+  image: Qcow2Image,
+  first: number,
+  count: number,
+  progress: { done: number },
+): Promise<void> {
+  const { refcounts } = image;
+  const { bits, max, cache } = refcounts;
+  await eachBlock(image, first, count, (block, index, part) => {
+    if (!block) throw noRefcount();
+    cache.markDirty(block);
+    for (let i = index; i < index + part; i++) {
+      const value = getRefcount(block.view, bits, i);
+      if (value >= max) throw new BlockError('invalid-argument', 'Invalid argument');
+      setRefcount(block.view, bits, i, value + 1);
+      progress.done++;
+    }
+  });
+}
+
+/** Counts runs down, and gives the space of clusters that are free then back to the file. */
+export class Lowering {
+  readonly #image: Qcow2Image;
+  readonly #freed: { readonly first: number; count: number }[] = [];
+  /** A cluster came down to one reference. */
+  leftAlone = false;
+
+  constructor(image: Qcow2Image) {
+    this.#image = image;
+  }
+
+  /**
+   * Counts a run down by one. What refers to it is gone from the disk. Counts that are 0 stay so.
+   * @returns false if there was such a count: the refcounts are damaged.
+   */
+  async lower(first: number, count: number): Promise<boolean> {
+    const image = this.#image;
+    const { bits, cache } = image.refcounts;
+    let sound = true;
+    await eachBlock(image, first, count, (block, index, part, cluster) => {
+      if (!block) {
+        sound = false;
+        return;
+      }
+      cache.markDirty(block);
+      for (let i = 0; i < part; i++) {
+        const value = getRefcount(block.view, bits, index + i);
+        // The header is never free.
+        if (value === 0 || cluster + i === 0) {
+          sound = false;
+          continue;
+        }
+        setRefcount(block.view, bits, index + i, value - 1);
+        if (value === 2) this.leftAlone = true;
+        if (value === 1) this.#free(cluster + i);
+      }
+    });
+    if (this.#freed.length > FREED_RUNS) await this.finish();
+    return sound;
+  }
+
+  #free(cluster: number): void {
+    this.#image.allocator.noteFree(cluster);
+    const last = this.#freed.at(-1);
+    if (last && last.first + last.count === cluster) last.count++;
+    else this.#freed.push({ first: cluster, count: 1 });
+  }
+
+  /** Writes the refcounts, then gives the space back. */
+  async finish(): Promise<void> {
+    const image = this.#image;
+    const { clusterSize } = image.geometry;
+    await image.refcounts.flush();
+    const freed = this.#freed.splice(0);
+    if (!image.discardFreed) return;
+    for (const { first, count } of freed) {
+      const offset = first * clusterSize;
+      const length = Math.min(count * clusterSize, image.file.size() - offset);
+      if (length > 0) await image.file.discard(offset, length);
+    }
+  }
+}

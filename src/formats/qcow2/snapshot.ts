@@ -1,0 +1,281 @@
+/**
+ * Internal snapshots. Every change is one write of the header, which takes effect when everything that it refers to is
+ * on the disk and counted: whatever is interrupted leaves leaked clusters, or COPIED flags that are missing, at worst.
+ */
+import { equalBytes, utf8Bytes } from '../../base/bytes.ts';
+import { asBlockError, BlockError } from '../../base/error.ts';
+import { divideUp, MAX_SIZE, SECTOR } from '../../base/offset.ts';
+import type { ImageDriver, SnapshotInfo, SnapshotStore } from '../../block/driver.ts';
+import { flushImage } from './flush.ts';
+import { l1EntriesFor } from './header.ts';
+import type { Qcow2Image } from './image.ts';
+import { MAX_L1_BYTES, MAX_SNAPSHOTS } from './layout.ts';
+import { Lowering } from './refcountRuns.ts';
+import { encodeSnapshot, type SnapshotEntry, snapshotNameBytes, type SnapshotTable } from './snapshotTable.ts';
+import { flagActive, lowerTree, raiseTree, unflagTree } from './snapshotTree.ts';
+import { SnapshotView } from './snapshotView.ts';
+
+/** How a snapshot is chosen. */
+interface Selection {
+  readonly id?: string;
+  readonly name?: string;
+}
+
+/** The snapshots of an open image. */
+export class Snapshots implements SnapshotStore {
+  readonly #image: Qcow2Image;
+  #table: SnapshotTable;
+
+  constructor(image: Qcow2Image, table: SnapshotTable) {
+    this.#image = image;
+    this.#table = table;
+  }
+
+  list(): readonly SnapshotInfo[] {
+    return this.#table.entries.map((entry) => this.#infoOf(entry));
+  }
+
+  #infoOf(entry: SnapshotEntry): SnapshotInfo {
+    return {
+      id: entry.id,
+      name: entry.name,
+      vmStateSize: entry.vmStateSize,
+      dateSeconds: entry.dateSeconds,
+      dateNanoseconds: entry.dateNanoseconds,
+      vmClockNanoseconds: entry.vmClockNanoseconds,
+      instructionCount: entry.instructionCount,
+      virtualSize: this.#sizeOf(entry),
+    };
+  }
+
+  #sizeOf(entry: SnapshotEntry): number {
+    return entry.virtualSize ?? this.#image.header.virtualSize;
+  }
+
+  #find(select: Selection): SnapshotEntry | undefined {
+    const { id, name } = select;
+    return this.#table.entries.find(
+      (entry) =>
+        (id === undefined || sameText(entry.idBytes, id)) && (name === undefined || sameText(entry.nameBytes, name)),
+    );
+  }
+
+  async create(name: string): Promise<SnapshotInfo> {
+    const image = this.#image;
+    this.#refuseExternal();
+    if (this.#table.entries.length >= MAX_SNAPSHOTS) throw new BlockError('too-large', 'File too large');
+    await flushImage(image);
+    const l1 = await image.l1.view();
+    const { seconds, nanoseconds } = image.services.now();
+    let l1Offset: number;
+    try {
+      await unflagTree(image, l1, (index) => image.l1.markDirty(index));
+      l1Offset = await placeTable(image, copyOf(l1));
+      // The flags go first: with them missing, clusters are copied before they are changed, whatever their refcount.
+      await image.l2.flush();
+      await image.l1.flush();
+      await raiseTree(image, l1);
+    } catch (error) {
+      await undoFlags(image);
+      throw error;
+    }
+    const entry: SnapshotEntry = {
+      l1Offset,
+      l1OffsetBits: BigInt(l1Offset),
+      l1Entries: image.l1.entries,
+      id: nextId(this.#table.entries),
+      name,
+      idBytes: utf8Bytes(nextId(this.#table.entries)),
+      nameBytes: snapshotNameBytes(name),
+      dateSeconds: seconds,
+      dateNanoseconds: nanoseconds,
+      vmClockNanoseconds: 0n,
+      vmStateSize: 0,
+      vmStateBits: 0n,
+      virtualSize: image.header.virtualSize,
+      virtualSizeBits: BigInt(image.header.virtualSize),
+      instructionCount: 0n,
+      unknownExtra: new Uint8Array(0),
+      incomplete: false,
+      length: 0,
+    };
+    await this.#replaceTable([...this.#table.entries, entry]);
+    await flushImage(image);
+    return this.#infoOf(entry);
+  }
+
+  /** Guest data in a file of its own cannot be shared. */
+  #refuseExternal(): void {
+    if (this.#image.geometry.external) throw new BlockError('unsupported', 'Operation not supported');
+  }
+
+  /** Writes another table into new clusters and makes the header name it; the old one is given up. */
+  async #replaceTable(entries: readonly SnapshotEntry[]): Promise<void> {
+    const image = this.#image;
+    const { header, geometry } = image;
+    const pieces = entries.map((entry) => encodeSnapshot(entry, header.virtualSize));
+    const size = pieces.reduce((sum, piece) => sum + piece.length, 0);
+    const bytes = new Uint8Array(size);
+    let at = 0;
+    for (const piece of pieces) {
+      bytes.set(piece, at);
+      at += piece.length;
+    }
+    const offset = size === 0 ? 0 : await placeTable(image, bytes);
+    await image.refcounts.flush();
+    await image.file.flush();
+    const old = { offset: header.snapshotsOffset, size: this.#table.size };
+    header.snapshotsOffset = offset;
+    header.snapshotCount = entries.length;
+    await image.writeHeader();
+    await image.file.flush();
+    this.#table = { entries, size };
+    if (old.offset !== 0)
+      image.allocator.release(old.offset / geometry.clusterSize, divideUp(old.size, geometry.clusterSize));
+  }
+
+  async apply(idOrName: string): Promise<void> {
+    const image = this.#image;
+    this.#refuseExternal();
+    const entry = this.#find({ id: idOrName }) ?? this.#find({ name: idOrName });
+    if (!entry) throw new BlockError('not-found', 'No such file or directory');
+    const size = this.#checkSize(entry);
+    await flushImage(image);
+    const l1 = await this.#activeCopy(entry, size);
+    await raiseTree(image, l1);
+    // Snapshots have no such flags, unless something else wrote them.
+    await unflagTree(image, l1, () => undefined);
+    await image.l2.flush();
+    const bytes = new Uint8Array(l1.buffer);
+    const offset = await placeTable(image, bytes);
+    await image.refcounts.flush();
+    await image.file.flush();
+    await this.#switchTo(offset, bytes, size);
+  }
+
+  /** The size that the image gets when the snapshot is applied. */
+  #checkSize(entry: SnapshotEntry): number {
+    checkL1(this.#image, entry);
+    const size = this.#sizeOf(entry);
+    const { header } = this.#image;
+    if (size === header.virtualSize) return size;
+    if (size >= 2 ** 63) throw new BlockError('invalid-argument', 'Image size cannot be negative');
+    if (size % SECTOR !== 0) throw new BlockError('invalid-argument', 'The new size must be a multiple of 512');
+    if (header.version < 3) throw new BlockError('unsupported', "Can't resize a v2 image which has snapshots");
+    if (size > MAX_SIZE || l1EntriesFor(size, header) * 8 > MAX_L1_BYTES) {
+      throw new BlockError('too-large', 'Failed to grow the L1 table: File too large', {});
+    }
+    return size;
+  }
+
+  /** The snapshot's L1 table as an active one: long enough for the size, without COPIED flags. */
+  async #activeCopy(entry: SnapshotEntry, size: number): Promise<DataView> {
+    const image = this.#image;
+    const entries = Math.max(1, entry.l1Entries, l1EntriesFor(size, image.header));
+    const bytes = new Uint8Array(entries * 8);
+    await image.file.readPadded(entry.l1Offset, bytes.subarray(0, entry.l1Entries * 8));
+    return new DataView(bytes.buffer);
+  }
+
+  /** Makes the header name another active L1 table, and gives up what the old one leads to. */
+  async #switchTo(offset: number, bytes: Uint8Array, size: number): Promise<void> {
+    const image = this.#image;
+    const { header } = image;
+    const { clusterSize } = image.geometry;
+    const before = { l1: await image.l1.view(), offset: header.l1Offset, entries: header.l1Entries };
+    header.l1Offset = offset;
+    header.l1Entries = bytes.length / 8;
+    header.virtualSize = size;
+    await image.writeHeader();
+    await image.file.flush();
+    image.l1.replace(offset, header.l1Entries, bytes);
+    image.generation++;
+    const lowering = new Lowering(image);
+    await lowerTree(image, before.l1, lowering);
+    await lowering.lower(before.offset / clusterSize, divideUp(before.entries * 8, clusterSize));
+    await lowering.finish();
+    await flushImage(image);
+  }
+
+  async remove(select: Selection): Promise<void> {
+    const image = this.#image;
+    const entry = this.#find(select);
+    if (!entry) throw new BlockError('not-found', 'snapshot not found');
+    checkL1(image, entry);
+    await flushImage(image);
+    await this.#replaceTable(this.#table.entries.filter((other) => other !== entry));
+    try {
+      await this.#giveUp(entry);
+    } catch (thrown) {
+      throw asBlockError(thrown).prepend('Failed to free the cluster and L1 table: ');
+    }
+  }
+
+  /** Counts down what only a snapshot that is gone referred to. */
+  async #giveUp(entry: SnapshotEntry): Promise<void> {
+    const image = this.#image;
+    const { clusterSize } = image.geometry;
+    const bytes = new Uint8Array(entry.l1Entries * 8);
+    await image.file.readPadded(entry.l1Offset, bytes);
+    const lowering = new Lowering(image);
+    await lowerTree(image, new DataView(bytes.buffer), lowering);
+    await lowering.lower(entry.l1Offset / clusterSize, divideUp(bytes.length, clusterSize));
+    await lowering.finish();
+    if (lowering.leftAlone) await flagActive(image);
+    await flushImage(image);
+  }
+
+  async view(select: Selection): Promise<ImageDriver> {
+    const entry = this.#find(select);
+    if (!entry) throw new BlockError('not-found', "Can't find snapshot");
+    checkL1(this.#image, entry);
+    return new SnapshotView(this.#image, entry.l1Offset, entry.l1Entries, this.#sizeOf(entry));
+  }
+}
+
+/** Gives the COPIED flags back that a failed attempt took away. */
+async function undoFlags(image: Qcow2Image): Promise<void> {
+  try {
+    await flagActive(image);
+    await flushImage(image);
+  } catch {
+    // The failure that led here is the one to report; missing flags do no harm.
+  }
+}
+
+/** Refuses L1 tables that cannot be where the entry says. */
+function checkL1(image: Qcow2Image, entry: SnapshotEntry): void {
+  if (entry.l1Entries * 8 > MAX_L1_BYTES) throw new BlockError('too-large', 'Snapshot L1 table too large');
+  if (entry.l1OffsetBits >= 2n ** 63n || entry.l1OffsetBits % BigInt(image.geometry.clusterSize) !== 0n) {
+    throw new BlockError('invalid-argument', 'Snapshot L1 table offset invalid');
+  }
+}
+
+/** Writes a table into new clusters; gives their offset. */
+async function placeTable(image: Qcow2Image, bytes: Uint8Array): Promise<number> {
+  const offset = await image.allocator.allocate(Math.max(1, divideUp(bytes.length, image.geometry.clusterSize)));
+  await image.file.write(offset, bytes);
+  return offset;
+}
+
+function copyOf(view: DataView): Uint8Array {
+  return new Uint8Array(view.buffer, view.byteOffset, view.byteLength).slice();
+}
+
+/** One more than the highest id, as C reads numbers: digits after an optional sign, modulo 2^64. */
+function nextId(entries: readonly SnapshotEntry[]): string {
+  let highest = 0n;
+  for (const { id } of entries) {
+    const [, sign, digits] = /^\s*([+-]?)(\d+)/.exec(id) ?? [];
+    if (digits === undefined) continue;
+    const value = BigInt.asUintN(64, BigInt(digits) * (sign === '-' ? -1n : 1n));
+    if (value > highest) highest = value;
+  }
+  return String(BigInt.asUintN(64, highest + 1n));
+}
+
+/** True if stored bytes, up to a NUL, are this text. */
+function sameText(stored: Uint8Array, text: string): boolean {
+  const end = stored.indexOf(0);
+  return equalBytes(end < 0 ? stored : stored.subarray(0, end), utf8Bytes(text));
+}

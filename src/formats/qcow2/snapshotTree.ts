@@ -1,0 +1,167 @@
+/** Everything that an L1 table leads to: what a snapshot shares with the active image, counted and flagged. */
+import { isPromise } from '../../base/async.ts';
+import { BlockError } from '../../base/error.ts';
+import type { Table } from '../../block/cache.ts';
+import { compressedPlace, entryOffset, ownsHost } from './geometry.ts';
+import { hex, type Qcow2Image } from './image.ts';
+import { COMPRESSED_HIGH, COPIED_HIGH } from './layout.ts';
+import { l2Table } from './mapping.ts';
+import { Lowering, noRefcount, raiseRun } from './refcountRuns.ts';
+
+/** Called with runs of host clusters, once for every reference. */
+type RunVisitor = (first: number, count: number) => Promise<unknown>;
+
+/** Visits the L2 tables of an L1 table. */
+async function forEachTable(
+  image: Qcow2Image,
+  l1: DataView,
+  visit: (table: Table, index: number) => Promise<void>,
+): Promise<void> {
+  for (let index = 0; index * 8 < l1.byteLength; index++) {
+    const offset = entryOffset(l1, index * 8);
+    if (offset === 0) continue;
+    if (offset >= image.file.size()) throw noRefcount();
+    const found = l2Table(image, index, offset);
+    await visit(isPromise(found) ? await found : found, index);
+  }
+}
+
+/**
+ * Visits every reference to a host cluster that an L1 table leads to: L2 tables, and what their entries refer to, in
+ * the order of the table.
+ * @throws BlockError where an entry is damaged; an image that is open for writing is marked then.
+ */
+async function forEachReference(
+  image: Qcow2Image,
+  l1: DataView,
+  visit: RunVisitor,
+  visitTable: RunVisitor = visit,
+): Promise<void> {
+  const { clusterSize } = image.geometry;
+  await forEachTable(image, l1, async (table) => {
+    await visitTable(table.offset / clusterSize, 1);
+    await forEachRun(image, table, visit);
+  });
+}
+
+async function forEachRun(image: Qcow2Image, table: Table, visit: RunVisitor): Promise<void> {
+  const { geometry } = image;
+  const { clusterSize, entrySize } = geometry;
+  const { view } = table;
+  const limit = image.file.size();
+  let first = 0;
+  let count = 0;
+  for (let at = 0; at < view.byteLength; at += entrySize) {
+    const high = view.getUint32(at);
+    if ((high & COMPRESSED_HIGH) !== 0) {
+      const place = compressedPlace(geometry, view, at);
+      if (place.offset >= limit) throw noRefcount();
+      const start = Math.floor(place.offset / clusterSize);
+      await visit(start, Math.floor((place.offset + place.length - 1) / clusterSize) - start + 1);
+      continue;
+    }
+    if (!ownsHost(geometry, view, at)) continue;
+    const offset = entryOffset(view, at);
+    if (offset % clusterSize !== 0) {
+      const place = `(L2 offset: ${hex(table.offset)}, L2 index: ${hex(at / entrySize)})`;
+      await image.failDamaged(`Cluster allocation offset ${hex(offset)} unaligned ${place}`);
+    }
+    if (offset >= limit) throw noRefcount();
+    if (count > 0 && offset === (first + count) * clusterSize) {
+      count++;
+      continue;
+    }
+    if (count > 0) await visit(first, count);
+    first = offset / clusterSize;
+    count = 1;
+  }
+  if (count > 0) await visit(first, count);
+}
+
+/**
+ * Counts every reference of an L1 table once more. If that cannot be done, everything is counted as before.
+ * @throws BlockError `invalid-argument` if a refcount is at its limit; others for damaged entries.
+ */
+export async function raiseTree(image: Qcow2Image, l1: DataView): Promise<void> {
+  const progress = { done: 0 };
+  try {
+    await forEachReference(image, l1, (first, count) => raiseRun(image, first, count, progress));
+  } catch (error) {
+    let left = progress.done;
+    const undo = new Lowering(image);
+    const lowerSome = async (first: number, count: number): Promise<void> => {
+      const some = Math.min(left, count);
+      left -= some;
+      if (some > 0) await undo.lower(first, some);
+    };
+    // What is damaged comes after what was counted.
+    await forEachReference(image, l1, lowerSome).catch(() => undefined);
+    throw error;
+  }
+}
+
+/**
+ * Counts every reference of an L1 table down. The table is gone from the disk.
+ * @throws BlockError if an L2 table has more references than its refcount says: so the work is bounded.
+ */
+export function lowerTree(image: Qcow2Image, l1: DataView, lowering: Lowering): Promise<void> {
+  const lower = (first: number, count: number): Promise<boolean> => lowering.lower(first, count);
+  return forEachReference(image, l1, lower, async (first, count) => {
+    if (!(await lower(first, count))) throw new BlockError('invalid-argument', 'Invalid argument');
+  });
+}
+
+/** Flags or unflags entry `at`; true if that changes it. */
+function flag(view: DataView, at: number, copied: boolean): boolean {
+  const high = view.getUint32(at);
+  if (high >= COPIED_HIGH === copied) return false;
+  view.setUint32(at, copied ? (high | COPIED_HIGH) >>> 0 : (high & ~COPIED_HIGH) >>> 0);
+  return true;
+}
+
+/**
+ * Takes the COPIED flags from everything that an L1 table leads to, and from its own entries.
+ * @param mark called with the index of every L1 entry that changed.
+ */
+export async function unflagTree(image: Qcow2Image, l1: DataView, mark: (index: number) => void): Promise<void> {
+  const { entrySize } = image.geometry;
+  const seen = new Set<number>();
+  await forEachTable(image, l1, async (table, index) => {
+    if (flag(l1, index * 8, false)) mark(index);
+    if (seen.has(table.offset)) return;
+    seen.add(table.offset);
+    let changed = false;
+    for (let at = 0; at < table.view.byteLength; at += entrySize) {
+      // Compressed clusters never have the flag.
+      if ((table.view.getUint32(at) & COMPRESSED_HIGH) === 0 && flag(table.view, at, false)) changed = true;
+    }
+    if (changed) image.l2.markDirty(table);
+  });
+}
+
+/** Gives the COPIED flags of the active tables to exactly those clusters that have a single reference now. */
+export async function flagActive(image: Qcow2Image): Promise<void> {
+  const { clusterSize } = image.geometry;
+  const l1 = await image.l1.view();
+  await forEachTable(image, l1, async (table, index) => {
+    const alone = (await image.refcounts.get(table.offset / clusterSize)) === 1;
+    if (flag(l1, index * 8, alone)) image.l1.markDirty(index);
+    // What shared tables refer to is shared as well.
+    if (alone) await flagEntries(image, table);
+  });
+  image.l2.writeAfter(image.refcounts);
+}
+
+async function flagEntries(image: Qcow2Image, table: Table): Promise<void> {
+  const { geometry, refcounts } = image;
+  const { clusterSize, entrySize } = geometry;
+  let changed = false;
+  for (let at = 0; at < table.view.byteLength; at += entrySize) {
+    if ((table.view.getUint32(at) & COMPRESSED_HIGH) !== 0 || !ownsHost(geometry, table.view, at)) continue;
+    const cluster = Math.floor(entryOffset(table.view, at) / clusterSize);
+    const known = refcounts.get(cluster);
+    const alone = (isPromise(known) ? await known : known) === 1;
+    if (flag(table.view, at, alone)) changed = true;
+  }
+  if (changed) image.l2.markDirty(table);
+}

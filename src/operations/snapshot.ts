@@ -1,0 +1,77 @@
+/** `snapshot`: lists, makes, applies and removes internal snapshots. */
+import { asBlockError, BlockError } from '../base/error.ts';
+import type { SnapshotStore } from '../block/driver.ts';
+import { ImageNode } from '../block/node.ts';
+import type { OperationContext } from './context.ts';
+import type { SnapshotEntry } from './info.ts';
+import type { SnapshotRequest } from './requests.ts';
+import { withSource } from './source.ts';
+
+/** Result of {@link snapshot}. */
+export interface SnapshotResult {
+  /** The snapshots that there are now, in the order of their making. */
+  readonly snapshots: readonly SnapshotEntry[];
+}
+
+/**
+ * Does what is asked for with the snapshots of an image.
+ * @throws BlockError with the real tool's message. Where that has two lines, the first is the message of the cause.
+ */
+export async function snapshot(context: OperationContext, request: SnapshotRequest): Promise<SnapshotResult> {
+  const { action, name = '', forceShare } = request;
+  return withSource(context, request.image, { forceShare, writable: action !== 'list' }, async (node) => {
+    const owner = ownerOf(node);
+    const store = owner.image.snapshots;
+    await owner.change(async () => {
+      if (action === 'create') await create(store, name);
+      else if (action === 'apply') await apply(node, store, name);
+      else if (action === 'delete') await remove(store, name);
+    });
+    const list = (await store?.list()) ?? [];
+    return {
+      snapshots: list.map((entry) => ({ ...entry, zoneOffset: context.services.zoneOffset(entry.dateSeconds) })),
+    };
+  });
+}
+
+/** The node whose format has snapshots: raw layers show those of the image below. */
+function ownerOf(node: ImageNode): ImageNode {
+  let owner = node;
+  while (owner.format === 'raw' && owner.file instanceof ImageNode) owner = owner.file;
+  return owner;
+}
+
+async function create(store: SnapshotStore | undefined, name: string): Promise<void> {
+  const what = `Could not create snapshot '${name}'`;
+  if (!store) throw new BlockError('unsupported', `${what}: Operation not supported`);
+  try {
+    await store.create(name);
+  } catch (thrown) {
+    const error = asBlockError(thrown);
+    throw error.reworded(`${what}: ${error.strerror}`);
+  }
+}
+
+async function apply(node: ImageNode, store: SnapshotStore | undefined, name: string): Promise<void> {
+  const what = `Could not apply snapshot '${name}'`;
+  const bitmaps = (await node.image.bitmaps?.list()) ?? [];
+  // They would not know what has changed.
+  if (bitmaps.length > 0) throw new BlockError('busy', `${what}: Device has active dirty bitmaps`);
+  if (!store) throw new BlockError('unsupported', `${what}: Block driver does not support snapshots`);
+  try {
+    await store.apply(name);
+  } catch (thrown) {
+    const error = asBlockError(thrown);
+    throw error.reworded(`${what}: Failed to load snapshot: ${error.strerror}`);
+  }
+}
+
+async function remove(store: SnapshotStore | undefined, name: string): Promise<void> {
+  const what = `Could not delete snapshot '${name}'`;
+  if (!store) throw new BlockError('not-found', `${what}: snapshot not found`);
+  try {
+    await store.remove({ name });
+  } catch (thrown) {
+    throw asBlockError(thrown).prepend(`${what}: `);
+  }
+}
