@@ -65,6 +65,11 @@ export class ImageNode implements Storage {
     return { requestAlignment: 1, ...this.image.limits };
   }
 
+  /** `limits.requestAlignment`, which every request asks for. */
+  get #alignment(): number {
+    return this.image.limits?.requestAlignment ?? 1;
+  }
+
   size(): number {
     return this.image.virtualSize;
   }
@@ -83,7 +88,7 @@ export class ImageNode implements Storage {
 
   read(offset: number, into: Uint8Array): MaybePromise<void> {
     if (offset < 0 || offset + into.length > this.size()) throw this.#outOfRange('read', offset, into.length);
-    const unit = this.limits.requestAlignment;
+    const unit = this.#alignment;
     if (unit > 1) return rounded(offset, into, unit, this.size(), (at, bytes) => this.#readFrom(at, bytes, 0));
     return this.#readFrom(offset, into, 0);
   }
@@ -140,7 +145,7 @@ export class ImageNode implements Storage {
   write(offset: number, from: Uint8Array): MaybePromise<void> {
     this.#checkWritable('write', offset, from.length);
     if (from.length === 0) return;
-    const unit = this.limits.requestAlignment;
+    const unit = this.#alignment;
     return this.#exclusive(offset, from.length, () =>
       unit > 1
         ? writeRounded(this, offset, from, unit, (at, bytes) => this.#store(at, bytes))
@@ -150,7 +155,7 @@ export class ImageNode implements Storage {
 
   /** Runs `body` while no other write is inside the allocation units of the range. */
   #exclusive<T>(offset: number, length: number, body: () => MaybePromise<T>): MaybePromise<T> {
-    const unit = Math.max(this.image.allocationUnit ?? 1, this.limits.requestAlignment);
+    const unit = Math.max(this.image.allocationUnit ?? 1, this.#alignment);
     return this.#ranges.run(alignDown(offset, unit), alignUp(offset + length, unit), body);
   }
 
@@ -239,7 +244,7 @@ export class ImageNode implements Storage {
   async #zeroAsData(start: number, end: number, flags: ZeroFlags): Promise<void> {
     if (start >= end || (await this.#readsAsZero(start, end - start))) return;
     if (flags.noFallback) throw new BlockError('unsupported', `${this.format} cannot record zeroes here`);
-    const align = this.limits.requestAlignment;
+    const align = this.#alignment;
     const zeroes = new Uint8Array(Math.min(ZERO_CHUNK, end - start));
     for (let at = start; at < end; at += zeroes.length) {
       const piece = zeroes.subarray(0, Math.min(zeroes.length, end - at));
