@@ -82,6 +82,10 @@ function driverName(tree: OptionTree): string | undefined {
 }
 
 async function openNode(tree: OptionTree, above: Scope): Promise<ImageNode> {
+  if (tree['backing'] === '') {
+    above.context.onWarning?.('Use of "backing": "" is deprecated; use "backing": null instead');
+    return openNode({ ...tree, backing: null }, above);
+  }
   const scope = withCommonOptions(tree, above);
   const name = driverName(tree);
   const { drivers } = scope.context;
