@@ -143,6 +143,7 @@ export class QcowImage {
     const page = isPromise(found) ? await found : found;
     const offset = readEntry(page.view, this.l1Position(index));
     if (offset !== 0) return this.#existingL2(offset);
+    if (this.storedL1Entries < this.header.l1Entries && !this.l1Changed) throw this.#missingTable(this.header.l1Offset);
     const place = this.reserve(this.l2Entries * 8, this.clusterSize);
     const table = await this.l2.create(place);
     const again = await this.l1Page(index);
@@ -156,7 +157,11 @@ export class QcowImage {
   /** Tables that the file does not have as a whole are damage: new clusters could be put over them. */
   #existingL2(offset: number): MaybePromise<Table> {
     if (offset + this.l2Entries * 8 <= this.#end) return this.l2Table(offset);
-    throw new BlockError('io', 'Input/output error', { context: { file: this.filename, offset } });
+    throw this.#missingTable(offset);
+  }
+
+  #missingTable(offset: number): BlockError {
+    return new BlockError('io', 'Input/output error', { context: { file: this.filename, offset } });
   }
 
   /** Records a change of an L2 table; the data that it refers to now was written before. */

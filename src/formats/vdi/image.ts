@@ -1,6 +1,6 @@
 /** State of an open VDI image; the other files of this folder are functions on it. */
 import { isPromise, type MaybePromise } from '../../base/async.ts';
-import { posixError } from '../../base/error.ts';
+import { BlockError, posixError } from '../../base/error.ts';
 import { alignDown, alignUp } from '../../base/offset.ts';
 import { MetadataCache } from '../../block/cache.ts';
 import { tableWindow } from '../../block/tableWindow.ts';
@@ -67,6 +67,13 @@ export class VdiImage {
     return first;
   }
 
+  /** Throws if a block is not in the file: new ones could be put at its place. */
+  checkStored(index: number): void {
+    if (index < this.header.blocks && this.place(index) < this.file.size()) return;
+    const context = { file: this.file.name, offset: this.place(index), operation: 'write' };
+    throw new BlockError('io', 'Input/output error', { context });
+  }
+
   /** Takes back a reservation that was not used, if nothing was reserved after it. */
   giveBack(first: number, count: number): void {
     if (this.#next === first + count) this.#next = first;
@@ -82,7 +89,9 @@ export class VdiImage {
       for (let at = 0; at < length; at += 4) {
         const index = view.getUint32(at, true);
         // Entries beyond the number of blocks are damage; they must not push new blocks there.
-        if (index < FIRST_UNALLOCATED && index < this.header.blocks && index >= end) end = index + 1;
+        if (index >= this.header.blocks || index >= FIRST_UNALLOCATED) continue;
+        this.checkStored(index);
+        if (index >= end) end = index + 1;
       }
     }
     return end;

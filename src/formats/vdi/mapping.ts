@@ -1,6 +1,5 @@
 /** Where guest bytes of a VDI image are, and room for new ones. */
 import { isPromise, type MaybePromise } from '../../base/async.ts';
-import { BlockError } from '../../base/error.ts';
 import type { Allocation, Mapping } from '../../block/driver.ts';
 import { BLOCK, FIRST_UNALLOCATED, ImageType } from './header.ts';
 import type { VdiImage } from './image.ts';
@@ -52,9 +51,7 @@ export async function allocate(image: VdiImage, offset: number, length: number):
   const run = runAt(image, view, block, Math.ceil((inside + length) / BLOCK));
   const { file } = image;
   if (run.index !== undefined) {
-    if (run.index + run.count > image.header.blocks) {
-      throw new BlockError('io', 'Input/output error', { context: { offset, operation: 'write' } });
-    }
+    image.checkStored(run.index + run.count - 1);
     const known = Math.min(length, run.count * BLOCK - inside);
     return { start: offset, length: known, storage: file, offset: image.place(run.index) + inside, fresh: false };
   }
