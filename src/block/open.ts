@@ -174,8 +174,9 @@ function noticeProbedRaw(scope: Scope, filename: string): void {
 
 /** Raw layers hand their permissions down to the file; other formats below have taken their own. */
 async function setAccess(file: Storage | undefined, access: FileAccess): Promise<void> {
-  if (!(file instanceof ImageNode)) await (file as ProtocolStorage | undefined)?.setAccess?.(access);
-  else if (file.format === 'raw') await setAccess(file.file, access);
+  if (file instanceof ImageNode) return file.format === 'raw' ? setAccess(file.file, access) : undefined;
+  const storage: ProtocolStorage | undefined = file;
+  await storage?.setAccess?.(access);
 }
 
 async function openDriver(
@@ -287,7 +288,9 @@ async function openBacking(
 
 /** What makes two openings of one file equal; undefined if that cannot be known. Image nodes count as their file. */
 export function identityOf(file: Storage | undefined): string | undefined {
-  return file instanceof ImageNode ? identityOf(file.file) : (file as ProtocolStorage | undefined)?.identity;
+  if (file instanceof ImageNode) return identityOf(file.file);
+  const storage: ProtocolStorage | undefined = file;
+  return storage?.identity;
 }
 
 /** The option tree of a backing image: what the user gave, completed by what the image says. */
