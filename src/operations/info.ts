@@ -195,6 +195,9 @@ function protocolInfo(protocol: string): FormatInfo {
   return { dirty: false, specific: { type: protocol, data } };
 }
 
+/** Formats that the real tool reads and writes in whole sectors; here their drivers need not. */
+const IN_SECTORS: readonly string[] = ['bochs', 'cloop', 'dmg', 'luks', 'parallels', 'qcow', 'qed', 'vhdx', 'vvfat'];
+
 /** Limits of a node: its own, and the memory limits of what is below it. */
 function limitsOf(storage: Storage, probed: boolean): Limits {
   const own = storage.limits;
@@ -205,7 +208,11 @@ function limitsOf(storage: Storage, probed: boolean): Limits {
     maxIov: under?.maxIov ?? 1024,
     ...own,
   };
-  if (!(storage instanceof ImageNode) || storage.format !== 'raw') return limits;
+  if (!(storage instanceof ImageNode)) return limits;
+  if (IN_SECTORS.includes(storage.format)) {
+    return { ...limits, requestAlignment: Math.max(SECTOR, limits.requestAlignment) };
+  }
+  if (storage.format !== 'raw') return limits;
   // What is below a raw layer decides how it discards, but not how it zeroes.
   const { writeZeroesAlignment: _, maxWriteZeroes: __, ...kept } = limits;
   return { ...kept, requestAlignment: probed ? 512 : (under?.requestAlignment ?? limits.requestAlignment) };

@@ -71,7 +71,14 @@ function statistics(findings: Findings): string {
 }
 
 function percent(part: number, whole: number): string {
-  return `${((part * 100) / whole).toFixed(2)}%`;
+  return `${twoDecimals((part * 100) / whole)}%`;
+}
+
+/** Two decimals as C rounds them: exactly between two numbers is the even one, where `toFixed` takes the larger. */
+function twoDecimals(value: number): string {
+  const exact = value.toFixed(20);
+  const tie = /^(\d+\.\d[02468])50*$/.exec(exact);
+  return tie?.[1] ?? value.toFixed(2);
 }
 
 /** For programs. Counts that are zero are left out, except for `check-errors`. */

@@ -57,6 +57,13 @@ describe('check', () => {
     });
   });
 
+  it('rounds as C does', () => {
+    const clusters = { total: 160, allocated: 5, fragmented: 1, compressed: 2 };
+    expect(formatCheck(checked('clean', { clusters }))).toContain('5/160 = 3.12% allocated, 20.00% fragmented, 40.00%');
+    const odd = { ...clusters, total: 800, allocated: 3 };
+    expect(formatCheck(checked('clean', { clusters: odd }))).toContain('= 0.38% allocated, 33.33%');
+  });
+
   it('has an exit code for every outcome', () => {
     const kinds = ['clean', 'incomplete', 'corrupt', 'leaks'] as const;
     expect(kinds.map((kind) => checkExitCode(checked(kind, {})))).toEqual([0, 1, 2, 3]);
