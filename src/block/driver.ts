@@ -156,9 +156,14 @@ export interface BitmapStore {
   clear(name: string): Promise<void>;
   setEnabled(name: string, enabled: boolean): Promise<void>;
   /** The dirty runs, sorted, not touching each other. */
-  ranges(name: string): Promise<readonly { readonly offset: number; readonly length: number }[]>;
+  ranges(name: string): AsyncIterable<{ readonly offset: number; readonly length: number }>;
   /** Marks runs dirty. */
-  mark(name: string, ranges: readonly { readonly offset: number; readonly length: number }[]): Promise<void>;
+  mark(
+    name: string,
+    ranges:
+      | Iterable<{ readonly offset: number; readonly length: number }>
+      | AsyncIterable<{ readonly offset: number; readonly length: number }>,
+  ): Promise<void>;
 }
 
 /** What a check is to repair. */
@@ -293,7 +298,7 @@ export interface CreateContext {
   /** Name of the new image as the user knows it. */
   readonly filename: string;
   readonly services: Services;
-  /** Options of the protocol, which the empty file was made with already (`preallocation`). */
+  /** Options of the protocol; the empty file was made with them already, but for a driver that `preallocates`. */
   readonly protocolOptions?: AnyOptionValues;
   /**
    * Creates (or, with `existing`, opens) a further file of the image for writing.
@@ -354,6 +359,8 @@ export interface FormatDriver {
   readonly compresses?: boolean;
   /** The driver takes a directory or nothing below instead of a file (vvfat). */
   readonly fileless?: boolean;
+  /** `create` reserves space itself, so that the protocol's option `preallocation` is for it, not for the empty file. */
+  readonly preallocates?: boolean;
   /** True if an image with these create options has no guest size of its own. */
   sizeless?(options: AnyOptionValues): boolean;
   open(context: OpenContext): Promise<ImageDriver>;

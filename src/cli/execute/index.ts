@@ -6,6 +6,7 @@ import type { Executor } from './executor.ts';
 type Loader<V extends keyof Requests> = () => Promise<{ readonly execute: Executor<Requests[V]> }>;
 
 const LOADERS: { readonly [V in keyof Requests]?: Loader<V> } = {
+  bitmap: () => import('./bitmap.ts'),
   check: () => import('./check.ts'),
   compare: () => import('./compare.ts'),
   convert: () => import('./convert.ts'),

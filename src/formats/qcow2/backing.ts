@@ -35,7 +35,8 @@ export async function setBacking(image: Qcow2Image, backing: BackingReference | 
 
 /** Drops every allocation of guest data, and the space at the end of the file that this frees. */
 export async function makeEmpty(image: Qcow2Image): Promise<void> {
-  image.markDirty(0, image.header.virtualSize);
+  // The backing image has the content now: nothing changes for the guest.
+  image.generation++;
   await dropTables(image, 0);
   await flushImage(image);
   await cutTail(image);

@@ -1,4 +1,5 @@
 /** Writing compressed clusters. */
+import { isPromise } from '../../base/async.ts';
 import { BlockError } from '../../base/error.ts';
 import { alignUp } from '../../base/offset.ts';
 import type { Compressor } from '../../block/driver.ts';
@@ -37,7 +38,8 @@ async function store(image: Qcow2Image, guest: number, coded: Uint8Array): Promi
     throw new BlockError('unsupported', 'Compression and encryption not supported at the same time');
   }
   if (image.data !== image.file) throw new BlockError('unsupported', 'Data files do not hold compressed clusters');
-  image.markDirty(guest, image.geometry.clusterSize);
+  const noted = image.markDirty(guest, image.geometry.clusterSize);
+  if (isPromise(noted)) await noted;
   await writableL2(image, guest);
   const offset = await image.allocator.allocateBytes(coded.length);
   await image.file.write(offset, coded);

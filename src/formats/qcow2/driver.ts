@@ -3,6 +3,7 @@ import type { MaybePromise } from '../../base/async.ts';
 import type {
   Allocation,
   BackingReference,
+  BitmapStore,
   Checker,
   Compressor,
   FormatDriver,
@@ -14,6 +15,7 @@ import type {
 } from '../../block/driver.ts';
 import type { Limits, Preallocation, Storage, ZeroFlags } from '../../storage/storage.ts';
 import { makeEmpty, setBacking } from './backing.ts';
+import { openBitmaps } from './bitmap.ts';
 import { checkerOf } from './check.ts';
 import { SpecialReader } from './compressedRead.ts';
 import { compressorOf } from './compress.ts';
@@ -63,6 +65,10 @@ export class Qcow2Driver implements ImageDriver {
       writeZeroesAlignment: state.geometry.subclusterSize,
       discardAlignment: state.geometry.clusterSize,
     };
+  }
+
+  get bitmaps(): BitmapStore | undefined {
+    return this.state.bitmaps;
   }
 
   get virtualSize(): number {
@@ -122,7 +128,7 @@ export class Qcow2Driver implements ImageDriver {
   }
 
   info(): FormatInfo {
-    return infoOf(this.state);
+    return infoOf(this.state, { bitmaps: this.state.bitmaps?.info() });
   }
 
   async setBacking(backing: BackingReference | undefined): Promise<void> {
@@ -139,6 +145,7 @@ async function open(context: OpenContext): Promise<ImageDriver> {
   const image = await openQcow2(context);
   const snapshots =
     context.intent === 'check' ? undefined : new Snapshots(image, await readSnapshotTable(image.file, image.header));
+  image.bitmaps = await openBitmaps(image);
   await openEncryption(image, context);
   if (context.intent === 'io') {
     image.sparse = await metadataOnly(image);

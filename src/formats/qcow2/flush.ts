@@ -25,6 +25,10 @@ export async function flushImage(image: Qcow2Image): Promise<void> {
 export async function closeImage(image: Qcow2Image): Promise<void> {
   if (image.readOnly) return;
   await flushImage(image);
+  if (image.bitmaps) {
+    await image.bitmaps.save();
+    await flushImage(image);
+  }
   // An image that was damaged before keeps its mark until it is repaired.
   if ((image.header.incompatible & Incompatible.corrupt) === 0) {
     await image.setIncompatible(Incompatible.dirty, false);

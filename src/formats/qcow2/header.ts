@@ -2,6 +2,7 @@
 import { bigEndian, concatBytes, type Fields, utf8Bytes } from '../../base/bytes.ts';
 import { BlockError } from '../../base/error.ts';
 import { alignUp } from '../../base/offset.ts';
+import { MAX_BITMAPS, MAX_DIRECTORY } from './bitmapDirectory.ts';
 import { checkIncompatible, encodeFeatureNames } from './features.ts';
 import * as layout from './layout.ts';
 import { Autoclear, Extension, Incompatible } from './layout.ts';
@@ -174,14 +175,34 @@ function readExtension(data: Uint8Array, type: number, header: Header): void {
       return;
     }
     case Extension.bitmaps: {
-      if (data.length !== 24) throw invalid('bitmaps_ext: Invalid extension length');
-      const bitmaps = bigEndian(data);
-      header.bitmaps = { count: bitmaps.u32(0), size: bitmaps.u64lossy(8), offset: bitmaps.u64lossy(16) };
+      header.bitmaps = readBitmaps(data, header);
       return;
     }
     default:
       header.extensions.push({ type, data });
   }
+}
+
+/** The bitmaps extension; what it says counts only while its autoclear bit is set. */
+function readBitmaps(data: Uint8Array, header: Header): BitmapsHeader {
+  if (data.length !== 24) throw invalid('bitmaps_ext: Invalid extension length');
+  const fields = bigEndian(data);
+  const bitmaps = { count: fields.u32(0), size: fields.u64lossy(8), offset: fields.u64lossy(16) };
+  if ((header.autoclear & BigInt(Autoclear.bitmaps)) === 0n) return bitmaps;
+  const { count, size, offset } = bitmaps;
+  if (fields.u32(4) !== 0) throw invalid('bitmaps_ext: Reserved field is not zero');
+  if (count > MAX_BITMAPS) {
+    throw invalid(`bitmaps_ext: Image has ${count} bitmaps, exceeding the QEMU supported maximum of ${MAX_BITMAPS}`);
+  }
+  if (count === 0) throw invalid('found bitmaps extension with zero bitmaps');
+  if (offset % 2 ** header.clusterBits !== 0 || offset >= 2 ** 63) {
+    throw invalid('bitmaps_ext: invalid bitmap directory offset');
+  }
+  if (size > MAX_DIRECTORY) {
+    throw invalid(`bitmaps_ext: bitmap directory size (${size}) exceeds the maximum supported size (${MAX_DIRECTORY})`);
+  }
+  if (size === 0) throw invalid('Requested bitmap directory size is zero');
+  return bitmaps;
 }
 
 function checkFixed(fields: Fields, header: Header): void {

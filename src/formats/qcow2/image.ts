@@ -1,5 +1,5 @@
 /** State of an open qcow2 image; the other files of this folder are functions on it. */
-import type { MaybePromise } from '../../base/async.ts';
+import { isPromise, type MaybePromise } from '../../base/async.ts';
 import { BlockError } from '../../base/error.ts';
 import { MetadataCache } from '../../block/cache.ts';
 import type { OpenIntent } from '../../block/driver.ts';
@@ -8,6 +8,7 @@ import type { LuksHeader } from '../../crypto/luks/header.ts';
 import type { LuksVolume } from '../../crypto/luks/volume.ts';
 import type { Storage } from '../../storage/storage.ts';
 import { Allocator } from './allocator.ts';
+import type { Bitmaps } from './bitmap.ts';
 import { type Geometry, geometryOf } from './geometry.ts';
 import { encodeHeader, type Header, isRawDataFile } from './header.ts';
 import { L1Table } from './l1.ts';
@@ -25,8 +26,8 @@ export interface ImageCipher {
   encrypt(bytes: Uint8Array, hostOffset: number, guestOffset: number): MaybePromise<void>;
 }
 
-/** Called with every guest range whose content changes, before it changes. */
-export type ChangeListener = (offset: number, length: number) => void;
+/** Called with every guest range whose content changes, before it changes; the change waits for it. */
+export type ChangeListener = (offset: number, length: number) => MaybePromise<void>;
 
 /** What {@link Qcow2Image} is made of. */
 export interface ImageParts {
@@ -42,6 +43,7 @@ export interface ImageParts {
   readonly services: Services;
   warn(text: string): void;
   notice?(text: string): void;
+  complain?(text: string): void;
 }
 
 /** One open qcow2 image. */
@@ -59,12 +61,16 @@ export class Qcow2Image {
   readonly intent: OpenIntent;
   readonly services: Services;
   readonly warn: (text: string) => void;
+  /** Shows an error that does not end what is being done. */
+  readonly complain: (text: string) => void;
   /** Set when the image is encrypted and a key was given. */
   cipher: ImageCipher | undefined;
   /** The LUKS header inside the image. */
   luksHeader: LuksHeader | undefined;
   /** Set when that header was unlocked. */
   luksVolume: LuksVolume | undefined;
+  /** Persistent bitmaps; undefined where there can be none (version 2). */
+  bitmaps: Bitmaps | undefined;
   /** Persistent bitmaps listen here. */
   readonly changeListeners: ChangeListener[] = [];
   /** Guest data may have holes that the format does not know of (preallocated metadata). */
@@ -89,6 +95,7 @@ export class Qcow2Image {
     this.intent = parts.intent;
     this.services = parts.services;
     this.warn = parts.warn;
+    this.complain = (text) => (parts.complain ?? parts.warn)(text);
     this.reportDamage = (line) => (parts.notice ?? parts.warn)(line);
     this.#storedHeaderLength = parts.storedHeaderLength;
     this.geometry = geometryOf(parts.header);
@@ -112,9 +119,16 @@ export class Qcow2Image {
   }
 
   /** Tells the listeners that guest bytes are going to change. */
-  markDirty(offset: number, length: number): void {
+  markDirty(offset: number, length: number): MaybePromise<void> {
     this.generation++;
-    for (const listener of this.changeListeners) listener(offset, length);
+    return this.#tell(0, offset, length);
+  }
+
+  #tell(from: number, offset: number, length: number): MaybePromise<void> {
+    for (let i = from; i < this.changeListeners.length; i++) {
+      const done = this.changeListeners[i]?.(offset, length);
+      if (isPromise(done)) return done.then(() => this.#tell(i + 1, offset, length));
+    }
   }
 
   /** Writes the header as it is now, over the old one. */

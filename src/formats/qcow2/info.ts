@@ -8,7 +8,7 @@ import { Compatible, Incompatible } from './layout.ts';
 /** Parts of the information that other files of this folder know. */
 export interface InfoParts {
   /** Value of `bitmaps`; undefined: the image has none. */
-  readonly bitmaps?: InfoValue;
+  readonly bitmaps?: InfoValue | undefined;
 }
 
 /** Information of an open image. */

@@ -30,7 +30,8 @@ export async function measure(context: MeasureContext, options: AnyOptionValues)
   const data = whole ? size : await dataBytes(context, clusterSize);
   const encryption = await measureEncryption(context.services, options, clusterSize);
   const metadata = encryption + metadataBytes(size, clusterSize, refcountBits, extended);
-  const bitmaps = await bitmapBytes(context, clusterSize);
+  const old = compat === '0.10' || compat === 'v2';
+  const bitmaps = old ? undefined : await bitmapBytes(context, clusterSize);
   return {
     required: metadata + data,
     fullyAllocated: metadata + size,

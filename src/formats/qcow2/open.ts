@@ -41,6 +41,7 @@ export async function openQcow2(context: OpenContext): Promise<Qcow2Image> {
     services: context.services,
     warn: (text) => context.warn(text),
     notice: (text) => context.notice?.(text),
+    complain: (text) => context.complain?.(text),
   });
   const lazy = context.options['lazy-refcounts'];
   if (lazy === true && header.version < 3) {
@@ -76,12 +77,12 @@ function checkFeatures(header: Header, context: OpenContext): void {
     throw new BlockError('invalid-image', 'Missing CRYPTO header for crypt method 2');
   }
   if (header.bitmaps && (header.autoclear & BigInt(Autoclear.bitmaps)) === 0n) {
-    if (header.version >= 3) {
-      context.warn(
-        'a program lacking bitmap support modified this file, so all bitmaps are now considered inconsistent\n' +
-          "Some clusters may be leaked, run 'qemu-img check -r' on the image file to fix.",
-      );
-    }
+    const reason =
+      header.version >= 3
+        ? 'a program lacking bitmap support modified this file, so all bitmaps are now considered inconsistent'
+        : 'This qcow2 v2 image contains bitmaps, but they may have been modified by a program without persistent ' +
+          'bitmap support; so now they must all be considered inconsistent';
+    context.warn(`${reason}\nSome clusters may be leaked, run 'qemu-img check -r' on the image file to fix.`);
     delete header.bitmaps;
   }
 }

@@ -169,7 +169,7 @@ export class ReferenceWalk {
     await file.readPadded(bitmaps.offset, bytes);
     let entries: ReturnType<typeof parseBitmapDirectory>;
     try {
-      entries = parseBitmapDirectory(bytes, bitmaps.count);
+      entries = parseBitmapDirectory(bytes, bitmaps.count, geometry.clusterSize);
     } catch {
       this.result.corruptions++;
       return;

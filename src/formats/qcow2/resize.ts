@@ -22,9 +22,23 @@ export async function resize(image: Qcow2Image, size: number, preallocation: Pre
     if (preallocation !== 'off') {
       throw new BlockError('invalid-argument', `Preallocation can't be used for shrinking an image`);
     }
-    return shrink(image, size);
+  } else {
+    checkLength(image, size);
   }
-  await grow(image, before, size, preallocation);
+  await image.bitmaps?.resize(size);
+  try {
+    if (size < before) await shrink(image, size);
+    else await grow(image, before, size, preallocation);
+  } catch (error) {
+    await image.bitmaps?.resize(header.virtualSize);
+    throw error;
+  }
+}
+
+/** Refuses sizes that no L1 table can describe. */
+function checkLength(image: Qcow2Image, size: number): void {
+  if (l1EntriesFor(size, image.header) * 8 <= MAX_L1_BYTES) return;
+  throw new BlockError('too-large', 'Failed to grow the L1 table: File too large');
 }
 
 async function shrink(image: Qcow2Image, size: number): Promise<void> {
@@ -50,7 +64,6 @@ async function shrink(image: Qcow2Image, size: number): Promise<void> {
 async function grow(image: Qcow2Image, before: number, size: number, preallocation: Preallocation): Promise<void> {
   const { header } = image;
   const entries = l1EntriesFor(size, header);
-  if (entries * 8 > MAX_L1_BYTES) throw new BlockError('too-large', 'Failed to grow the L1 table: File too large');
   if (entries > header.l1Entries) await growL1(image, entries);
   if (image.geometry.external && preallocation === 'off' && image.data.size() < size) await image.data.truncate(size);
   if (preallocation !== 'off') await preallocate(image, before, size, preallocation);

@@ -62,6 +62,8 @@ export async function allocate(image: Qcow2Image, offset: number, length: number
   const { geometry } = image;
   const tableEnd = alignDown(offset, geometry.l2Coverage) + geometry.l2Coverage;
   const end = Math.min(offset + length, tableEnd);
+  const noted = image.markDirty(offset, end - offset);
+  if (isPromise(noted)) await noted;
   const table = await writableL2(image, offset);
   const way = wayOf(image, table, offset);
   // Fresh room is made of clusters, the rest of subclusters.
@@ -72,7 +74,6 @@ export async function allocate(image: Qcow2Image, offset: number, length: number
     if (way !== Way.fresh && hostOf(image, table, stop) !== host + (stop - offset)) break;
     stop += unit;
   }
-  image.markDirty(offset, Math.min(stop, end) - offset);
   if (way === Way.inPlace) {
     return withCipher(image, {
       start: offset,

@@ -41,7 +41,7 @@ export async function discard(image: Qcow2Image, offset: number, length: number)
 /** The data file shows the guest's view by itself: zeroes go there, and every cluster refers to its place. */
 async function zeroRawData(image: Qcow2Image, offset: number, length: number, flags: ZeroFlags): Promise<void> {
   const { clusterSize, l2Coverage } = image.geometry;
-  image.markDirty(offset, length);
+  await image.markDirty(offset, length);
   await image.data.writeZeroes(offset, length, flags);
   const end = offset + length;
   for (let at = alignDown(offset, clusterSize); at < end; ) {
@@ -54,7 +54,7 @@ async function zeroRawData(image: Qcow2Image, offset: number, length: number, fl
 /** Changes the entries of a guest range; see {@link ClearMode}. */
 export async function clear(image: Qcow2Image, offset: number, length: number, mode: ClearMode): Promise<void> {
   if (length <= 0) return;
-  image.markDirty(offset, length);
+  await image.markDirty(offset, length);
   const { clusterSize, l2Coverage } = image.geometry;
   const end = offset + length;
   const hides = image.header.backingFile !== undefined;

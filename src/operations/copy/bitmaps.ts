@@ -1,5 +1,6 @@
 /** Persistent dirty bitmaps of a source, taken over by a target. */
 import { asBlockError, BlockError } from '../../base/error.ts';
+import { exactDecimal } from '../../base/size.ts';
 import type { BitmapInfo, BitmapStore } from '../../block/driver.ts';
 import type { ImageNode } from '../../block/node.ts';
 
@@ -25,6 +26,15 @@ export async function bitmapsToCopy(source: ImageNode, choice: BitmapChoice): Pr
   });
 }
 
+/** What keeps bitmaps of two images from being merged. */
+export function differentSizes(target: ImageNode, source: ImageNode): BlockError {
+  return new BlockError(
+    'invalid-argument',
+    `Bitmaps are of different sizes (destination size is ${exactDecimal(target.size())}, source size is ` +
+      `${exactDecimal(source.size())}) and can't be merged`,
+  );
+}
+
 /** The bitmaps of a target; throws if it cannot have any. */
 export function bitmapsOfTarget(target: ImageNode): BitmapStore {
   if (target.image.bitmaps) return target.image.bitmaps;
@@ -44,12 +54,14 @@ export async function copyBitmaps(
       choice.warn(`Skipping inconsistent bitmap '${name}'`);
       continue;
     }
-    const ranges = (await source.image.bitmaps?.ranges(name)) ?? [];
+    const ranges = source.image.bitmaps?.ranges(name) ?? [];
     await target.change(async () => {
       await store.add(name, granularity, enabled).catch((thrown: unknown) => {
         throw asBlockError(thrown).prepend(`Failed to create bitmap ${name}: `);
       });
-      await store.mark(name, ranges);
+      if (source.size() === target.size()) return store.mark(name, ranges);
+      await store.remove(name);
+      throw differentSizes(target, source).prepend(`Failed to populate bitmap ${name}: `);
     });
   }
 }

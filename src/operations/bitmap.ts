@@ -1,0 +1,99 @@
+/** `bitmap`: changes persistent dirty bitmaps. */
+import { asBlockError, BlockError } from '../base/error.ts';
+import type { BitmapStore } from '../block/driver.ts';
+import type { ImageNode } from '../block/node.ts';
+import type { OperationContext } from './context.ts';
+import { differentSizes } from './copy/bitmaps.ts';
+import type { BitmapAction, BitmapRequest } from './requests.ts';
+import { withSource } from './source.ts';
+
+/** Name of the image's node in messages; the real tool numbers its nodes. */
+const NODE = '#block1';
+
+/**
+ * Does the steps in order. Those before a step that fails are kept.
+ * @throws BlockError `Operation KIND on bitmap NAME failed: ...`.
+ */
+export async function bitmap(context: OperationContext, request: BitmapRequest): Promise<void> {
+  const { image, sourceFile, sourceFormat } = request;
+  let failure: BlockError | undefined;
+  await withSource(context, image, { writable: true, noBacking: true }, async (node) => {
+    const steps = async (source: ImageNode): Promise<void> => {
+      try {
+        for (const action of request.actions) await node.change(() => step(request, action, node, source));
+      } catch (thrown) {
+        // The image is closed as after a success, so that earlier steps are stored.
+        failure = asBlockError(thrown);
+      }
+    };
+    if (sourceFile === undefined) return steps(node);
+    const source = { filename: sourceFile, ...(sourceFormat === undefined ? {} : { format: sourceFormat }) };
+    return withSource(context, source, { noBacking: true }, steps);
+  });
+  if (failure) throw failure;
+}
+
+async function step(request: BitmapRequest, action: BitmapAction, node: ImageNode, source: ImageNode): Promise<void> {
+  const store = node.image.bitmaps;
+  if (action.kind === 'remove-all') {
+    for (const { name } of (await store?.list()) ?? []) await store?.remove(name);
+    return;
+  }
+  const { bitmap: name = '' } = request;
+  try {
+    if (action.kind === 'add' && !store) throw cannotStore(node, name);
+    if (!store) throw notFound(name);
+    if (action.kind === 'merge') await merge(store, name, node, source, action.source);
+    else await change(store, action.kind, name, request.granularity);
+  } catch (thrown) {
+    throw asBlockError(thrown).prepend(`Operation ${action.kind} on bitmap ${name} failed: `);
+  }
+}
+
+async function change(
+  store: BitmapStore,
+  kind: 'add' | 'remove' | 'clear' | 'enable' | 'disable',
+  name: string,
+  granularity: number | undefined,
+): Promise<void> {
+  switch (kind) {
+    case 'add':
+      return store.add(name, granularity, true);
+    case 'remove':
+      return store.remove(name);
+    case 'clear':
+      return store.clear(name);
+    case 'enable':
+    case 'disable':
+      return store.setEnabled(name, kind === 'enable');
+  }
+}
+
+async function merge(
+  store: BitmapStore,
+  name: string,
+  node: ImageNode,
+  source: ImageNode,
+  sourceName: string,
+): Promise<void> {
+  // An empty change finds out whether the bitmap is there and can be used, before the source is looked at.
+  await store.mark(name, []);
+  if (!source.image.bitmaps) throw notFound(sourceName);
+  const ranges = source.image.bitmaps.ranges(sourceName);
+  if (node.size() !== source.size()) throw differentSizes(node, source);
+  if (source !== node || sourceName !== name) await store.mark(name, ranges);
+}
+
+function notFound(name: string): BlockError {
+  return new BlockError('not-found', `Dirty bitmap '${name}' not found`);
+}
+
+/** Why a format has no bitmaps; of qcow2 it is the old version. */
+function cannotStore(node: ImageNode, name: string): BlockError {
+  return node.format === 'qcow2'
+    ? new BlockError(
+        'unsupported',
+        `Can't make bitmap '${name}' persistent in '${NODE}': Cannot store dirty bitmaps in qcow2 v2 files`,
+      )
+    : new BlockError('unsupported', `Can't store persistent bitmaps to ${NODE}: Operation not supported`);
+}
