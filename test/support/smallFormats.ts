@@ -165,7 +165,7 @@ export class Mirror {
 
   async #compress(offset: number, value: number): Promise<void> {
     const { compressor } = this.node.image;
-    if (!compressor) return;
+    if (!compressor || (await this.node.image.info()).encrypted) return;
     const start = offset - (offset % compressor.unit);
     const bytes = this.expected.subarray(start, Math.min(start + compressor.unit, this.expected.length));
     bytes.fill(value);

@@ -44,8 +44,7 @@ class QcowDriver implements ImageDriver {
   readonly backing: BackingReference | undefined;
   readonly allocationUnit: number;
   readonly limits: Partial<Limits>;
-  /** Absent for encrypted images: the format cannot have both. */
-  readonly compressor: Compressor | undefined;
+  readonly compressor: Compressor;
 
   constructor(image: QcowImage, backing: BackingReference | undefined) {
     this.#image = image;
@@ -53,7 +52,7 @@ class QcowDriver implements ImageDriver {
     this.backing = backing;
     this.allocationUnit = image.clusterSize;
     this.limits = { requestAlignment: image.encrypted ? 512 : 1 };
-    this.compressor = image.encrypted ? undefined : compressorOf(image);
+    this.compressor = compressorOf(image);
   }
 
   get virtualSize(): number {
@@ -81,7 +80,8 @@ class QcowDriver implements ImageDriver {
   }
 
   info(): FormatInfo {
-    return { clusterSize: this.#image.clusterSize, ...(this.#image.encrypted ? { encrypted: true } : {}) };
+    const { clusterSize, encrypted } = this.#image;
+    return { clusterSize, dirty: false, ...(encrypted ? { encrypted } : {}) };
   }
 
   makeEmpty(): Promise<void> {
@@ -128,6 +128,7 @@ export const qcow: FormatDriver = {
   openOptions,
   createOptions,
   supportsBacking: true,
+  compresses: true,
   open,
   create,
 };

@@ -96,6 +96,9 @@ export function compressorOf(image: QcowImage): Compressor {
 
 /** Stores one coded cluster, byte-tight behind the last one. */
 async function store(image: QcowImage, guest: number, coded: Uint8Array): Promise<void> {
+  if (image.encrypted) {
+    throw new BlockError('unsupported', 'Compression and encryption not supported at the same time');
+  }
   const offset = image.reserve(coded.length, 1);
   await image.file.write(offset, coded);
   const table = await image.writableL2(guest);

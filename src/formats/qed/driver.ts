@@ -100,7 +100,7 @@ class QedDriver implements ImageDriver {
   }
 
   info(): FormatInfo {
-    return { clusterSize: this.#image.header.clusterSize };
+    return { clusterSize: this.#image.header.clusterSize, dirty: false };
   }
 
   async setBacking(backing: BackingReference | undefined): Promise<void> {

@@ -54,7 +54,7 @@ class VdiDriver implements ImageDriver {
   }
 
   info(): FormatInfo {
-    return { clusterSize: BLOCK };
+    return { clusterSize: BLOCK, dirty: false };
   }
 }
 

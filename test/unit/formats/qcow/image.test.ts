@@ -74,7 +74,9 @@ describe('qcow images', () => {
   it('hide what they hold if they are encrypted', async () => {
     const file = memoryStorage(await emptyImage(qcow, { size: MiB, ...KEY }));
     const node = await openOn(qcow, file, { options: KEY });
-    expect(node.image.compressor).toBeUndefined();
+    await expect((async () => node.storeCompressed(0, new Uint8Array(10)))()).rejects.toMatchObject({
+      kind: 'unsupported',
+    });
     await node.write(0, new Uint8Array(8192).fill(0x61));
     await node.close();
     const stored = new Uint8Array(file.size());
