@@ -75,11 +75,14 @@ function finishProgram(root, staging) {
   const program = join(staging, `program-${hash}.cjs`);
   renameSync(bundled, program);
   // The cache is a convenience: a run that fails here will tell its reason to the user later.
+  const scratch = join(staging, 'warm');
+  mkdirSync(scratch);
   const warm = join(root, 'scripts/lib/warm.cjs');
-  spawnSync(process.execPath, [warm, program, join(staging, `program-${hash}.cache`), 'info', program], {
+  spawnSync(process.execPath, [warm, program, join(staging, `program-${hash}.cache`), scratch], {
     stdio: 'ignore',
     cwd: root,
   });
+  rmSync(scratch, { recursive: true });
   const start = readFileSync(join(root, 'scripts/lib/start.cjs'), 'utf8');
   const entry = join(staging, 'qimg.cjs');
   writeFileSync(entry, start.replaceAll('PROGRAM', `program-${hash}`));
