@@ -44,13 +44,13 @@ export class ReferenceWalk {
    * Counts the clusters of a byte range of the image file.
    * @param shown exact text of an offset that is not exact.
    */
-  count(offset: number, length: number, shown: string = hex(offset), times = 1): void {
+  count(offset: number, length: number, shown?: string, times = 1): void {
     if (length <= 0) return;
     const { clusterSize } = this.image.geometry;
     if (offset + length >= this.image.file.size() + clusterSize || offset >= 2 ** 63) {
       this.corrupt(
         'ERROR: counting reference for region exceeding the end of the file by one cluster or more: ' +
-          `offset ${shown} size ${hex(length)}`,
+          `offset ${shown ?? hex(offset)} size ${hex(length)}`,
       );
       return;
     }
