@@ -46,7 +46,7 @@ export async function createImage(context: GraphContext, request: CreateImageReq
   const created: string[] = existed ? [] : [filename];
   const opened: Storage[] = [];
   try {
-    const file = await createFile(context, filename, request.protocolOptions ?? {}, driver.name);
+    const file = await createFile(context, filename, fileOptions(request), driver.name);
     opened.push(file);
     await driver.create(createContext(context, request, file, opened, created), request.options);
     for (const storage of opened) await storage.flush();
@@ -56,6 +56,13 @@ export async function createImage(context: GraphContext, request: CreateImageReq
     throw asBlockError(error);
   }
   await closeAll(opened);
+}
+
+/** Options of the empty file. */
+function fileOptions({ driver, protocolOptions = {} }: CreateImageRequest): AnyOptionValues {
+  if (!driver.preallocates) return protocolOptions;
+  const { preallocation: _, ...others } = protocolOptions;
+  return others;
 }
 
 function createContext(

@@ -197,7 +197,13 @@ export interface Checker {
 export interface Amender {
   amend(
     options: AnyOptionValues,
-    how: { readonly force: boolean; onProgress?(done: number, total: number): void; warn(text: string): void },
+    how: {
+      /** Allow what may lose data. */
+      readonly force: boolean;
+      onProgress?(done: number, total: number): void;
+      /** Changes the guest size as `resize` does. */
+      resize(size: number): Promise<void>;
+    },
   ): Promise<void>;
 }
 

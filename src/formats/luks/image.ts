@@ -57,16 +57,8 @@ export class LuksImage implements ImageDriver {
     return headerFile ? [{ role: 'header', node: headerFile }] : [];
   }
 
-  map(offset: number, length: number): Mapping {
-    const { file } = this.#parts;
-    return {
-      kind: 'special',
-      length,
-      compressed: false,
-      encrypted: true,
-      storage: file,
-      offset: this.#payload + offset,
-    };
+  map(_offset: number, length: number): Mapping {
+    return { kind: 'special', length, compressed: false, encrypted: true };
   }
 
   async readSpecial(offset: number, into: Uint8Array): Promise<void> {

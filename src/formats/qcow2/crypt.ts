@@ -1,7 +1,7 @@
 /** Encryption of guest data: LUKS, whose header is in clusters of the image, or the old AES by passphrase. */
 import type { MaybePromise } from '../../base/async.ts';
 import { BlockError } from '../../base/error.ts';
-import { alignUp, divideUp, MAX_SIZE, SECTOR } from '../../base/offset.ts';
+import { alignUp, divideUp, SECTOR } from '../../base/offset.ts';
 import type { OpenContext } from '../../block/driver.ts';
 import type { Services } from '../../block/services.ts';
 import { bulkCipher } from '../../crypto/bulk.ts';
@@ -26,6 +26,8 @@ import type { ImageCipher, Qcow2Image } from './image.ts';
 import { CryptMethod } from './layout.ts';
 
 const PREFIX = 'encrypt.';
+/** Nothing is read beyond this offset, the real tool's limit. */
+const LAST_OFFSET = 2 ** 63 - 2 ** 30;
 
 function refuse(message: string): BlockError {
   return new BlockError('invalid-argument', message);
@@ -67,7 +69,7 @@ function aesCipher(port: CryptoPort, passphrase: Uint8Array): ImageCipher {
 function headerIo(file: Storage, start: number, length: number): LuksIo {
   const at = (offset: number, bytes: Uint8Array): number => {
     if (offset + bytes.length > length) throw refuse('Request for data outside of extension header');
-    if (start + offset + bytes.length <= MAX_SIZE) return start + offset;
+    if (start + offset + bytes.length <= LAST_OFFSET) return start + offset;
     throw new BlockError('io', 'Could not read encryption header: Input/output error');
   };
   return {

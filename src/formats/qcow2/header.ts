@@ -96,6 +96,9 @@ export function parseHeader(bytes: Uint8Array): Header {
   const backingOffset = fields.u64lossy(8);
   if (backingOffset > clusterSize) throw invalid('Invalid backing file offset');
   const header = readFixed(fields, version, headerLength);
+  if (header.cryptMethod > 2) {
+    throw new BlockError('unsupported', `Unsupported encryption method ${header.cryptMethod}`);
+  }
   readExtensions(fields, header, backingOffset === 0 ? clusterSize : backingOffset);
   if (version === 3) checkIncompatible(fields.big64(72), header.featureNames);
   checkFixed(fields, header);
@@ -208,9 +211,6 @@ function readBitmaps(data: Uint8Array, header: Header): BitmapsHeader {
 function checkFixed(fields: Fields, header: Header): void {
   const clusterSize = 2 ** header.clusterBits;
   if (header.refcountOrder > 6) throw invalid('Reference count entry width too large; may not exceed 64 bits');
-  if (header.cryptMethod > 2) {
-    throw new BlockError('unsupported', `Unsupported encryption method ${header.cryptMethod}`);
-  }
   checkCompression(header);
   if ((header.incompatible & Incompatible.extendedL2) !== 0 && clusterSize < layout.MIN_EXTENDED_CLUSTER) {
     throw invalid('Extended L2 entries are only supported with cluster sizes of at least 16384 bytes');

@@ -4,7 +4,7 @@ import type { Table } from '../../block/cache.ts';
 import type { Mapping } from '../../block/driver.ts';
 import { entryOffset, Kind, kindOf } from './geometry.ts';
 import { hex, type Qcow2Image } from './image.ts';
-import { SUBCLUSTERS } from './layout.ts';
+import { CryptMethod, SUBCLUSTERS } from './layout.ts';
 
 /** A run of guest bytes of one kind; with host space, at consecutive places. */
 class Run {
@@ -115,19 +115,20 @@ function damageOf(image: Qcow2Image, table: Table, index: number, kind: number, 
 
 function toMapping(image: Qcow2Image, run: Run, limit: number): Mapping {
   const length = Math.min(run.length, limit);
+  const encrypted = image.header.cryptMethod !== CryptMethod.none;
+  // What is stored where means nothing to who has no key.
+  const place = encrypted ? {} : { storage: image.data, offset: run.host };
   switch (run.kind) {
     case Kind.data:
-      if (image.header.cryptMethod !== 0) {
-        return { kind: 'special', length, compressed: false, encrypted: true, storage: image.data, offset: run.host };
-      }
+      if (encrypted) return { kind: 'special', length, compressed: false, encrypted };
       return { kind: 'data', length, storage: image.data, offset: run.host, sparse: image.sparse };
     case Kind.zeroAllocated:
-      return { kind: 'zero', length, storage: image.data, offset: run.host };
+      return { kind: 'zero', length, ...place };
     case Kind.zero:
       return { kind: 'zero', length };
     case Kind.compressed:
       return { kind: 'special', length, compressed: true, encrypted: false };
     default:
-      return { kind: 'unallocated', length, ...(run.host === 0 ? {} : { storage: image.data, offset: run.host }) };
+      return { kind: 'unallocated', length, ...(run.host === 0 ? {} : place) };
   }
 }

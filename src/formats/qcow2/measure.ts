@@ -21,6 +21,7 @@ export async function measure(context: MeasureContext, options: AnyOptionValues)
       'Different refcount widths than 16 bits require compatibility level 1.1 or above (use compat=1.1 or greater)',
     );
   }
+  checkPreallocation(options['preallocation']);
   const size = alignUp(context.virtualSize, clusterSize);
   if (l1EntriesOf(size, clusterSize, extended) * 8 > MAX_L1_BYTES) {
     throw new BlockError('too-large', 'The image size is too large (try using a larger cluster size)');
@@ -37,6 +38,11 @@ export async function measure(context: MeasureContext, options: AnyOptionValues)
     fullyAllocated: metadata + size,
     ...(bitmaps === undefined ? {} : { bitmaps }),
   };
+}
+
+function checkPreallocation(mode: AnyOptionValues[string]): void {
+  if (mode === undefined || ['off', 'metadata', 'falloc', 'full'].includes(String(mode))) return;
+  throw new BlockError('invalid-argument', `invalid parameter value: ${String(mode)}`);
 }
 
 /** Bytes in clusters that hold some of the source's data. */
