@@ -1,6 +1,7 @@
 /** All drivers, in QEMU's order of probing. The one file that knows them all. */
 import { DriverRegistry, type FormatEntry, type ProtocolEntry } from './block/registry.ts';
 import { probe as probeLuks } from './formats/luks/probe.ts';
+import { probe as probeParallels } from './formats/parallels/probe.ts';
 import { probe as probeQcow } from './formats/qcow/probe.ts';
 import { probe as probeQcow2 } from './formats/qcow2/probe.ts';
 import { probe as probeQed } from './formats/qed/probe.ts';
@@ -11,6 +12,11 @@ import { probe as probeVpc } from './formats/vpc/probe.ts';
 
 const FORMATS: readonly FormatEntry[] = [
   { name: 'luks', probe: probeLuks, load: async () => (await import('./formats/luks/driver.ts')).luks },
+  {
+    name: 'parallels',
+    probe: probeParallels,
+    load: async () => (await import('./formats/parallels/driver.ts')).parallels,
+  },
   { name: 'qcow', probe: probeQcow, load: async () => (await import('./formats/qcow/driver.ts')).qcow },
   { name: 'qcow2', probe: probeQcow2, load: async () => (await import('./formats/qcow2/driver.ts')).qcow2 },
   { name: 'qed', probe: probeQed, load: async () => (await import('./formats/qed/driver.ts')).qed },

@@ -53,6 +53,7 @@ export async function openOn(driver: FormatDriver, file: Storage, choice: OpenCh
     intent: choice.intent ?? 'io',
     options: choice.options ?? {},
     services,
+    warn: () => undefined,
   } as unknown as OpenContext);
   return new ImageNode({ name: 'test', format: driver.name, driver: image, readOnly, ...(backing ? { backing } : {}) });
 }

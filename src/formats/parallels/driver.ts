@@ -1,0 +1,113 @@
+/** The Parallels driver: registration, options, and the image's face to the block layer. */
+import type { MaybePromise } from '../../base/async.ts';
+import { BlockError } from '../../base/error.ts';
+import { alignUp, SECTOR } from '../../base/offset.ts';
+import type {
+  Allocation,
+  Checker,
+  FormatDriver,
+  FormatInfo,
+  ImageDriver,
+  Mapping,
+  OpenContext,
+} from '../../block/driver.ts';
+import type { OptionTable } from '../../options/table.ts';
+import { check, checkerOf, needsRepair } from './check.ts';
+import { create } from './create.ts';
+import { checkExtension } from './extension.ts';
+import { HEADER_SIZE, parseHeader } from './header.ts';
+import { ParallelsImage } from './image.ts';
+import { allocate, map, release } from './mapping.ts';
+import { probe } from './probe.ts';
+
+const createOptions = {
+  size: { kind: 'size', help: 'Size of the virtual disk' },
+  cluster_size: { kind: 'size', help: 'Size of one cluster', default: 1048576 },
+} as const satisfies OptionTable;
+
+/** The real tool reserves space ahead while it writes, and cuts it off again; here clusters are made as needed. */
+const openOptions = {
+  'prealloc-size': { kind: 'size', help: 'Space to reserve at a time; accepted and not needed' },
+  'prealloc-mode': { kind: 'string', help: 'Way of reserving: falloc or truncate; accepted and not needed' },
+} as const satisfies OptionTable;
+
+/** An open Parallels image as the block layer sees it. */
+class ParallelsDriver implements ImageDriver {
+  readonly #image: ParallelsImage;
+  readonly checker: Checker;
+
+  constructor(image: ParallelsImage) {
+    this.#image = image;
+    this.checker = checkerOf(image);
+  }
+
+  get virtualSize(): number {
+    return this.#image.header.virtualSize;
+  }
+
+  get allocationUnit(): number {
+    return this.#image.header.cluster;
+  }
+
+  map(offset: number, length: number): MaybePromise<Mapping> {
+    return map(this.#image, offset, length);
+  }
+
+  allocate(offset: number, length: number): Promise<Allocation> {
+    return allocate(this.#image, offset, length);
+  }
+
+  writeZeroes(offset: number, length: number): Promise<void> {
+    return release(this.#image, offset, length);
+  }
+
+  discard(offset: number, length: number): Promise<void> {
+    return release(this.#image, offset, length);
+  }
+
+  flush(): Promise<void> {
+    return this.#image.flush();
+  }
+
+  close(): Promise<void> {
+    return this.#image.close();
+  }
+
+  info(): FormatInfo {
+    return {};
+  }
+}
+
+function checkOptions(options: OpenContext['options']): void {
+  const mode = options['prealloc-mode'];
+  if (mode !== undefined && mode !== 'falloc' && mode !== 'truncate') {
+    throw new BlockError('invalid-argument', `invalid parameter value: ${mode}`);
+  }
+}
+
+async function open(context: OpenContext): Promise<ImageDriver> {
+  const { file, readOnly, intent } = context;
+  const bytes = new Uint8Array(HEADER_SIZE);
+  await file.readPadded(0, bytes);
+  const header = parseHeader(bytes, alignUp(file.size(), SECTOR));
+  checkOptions(context.options);
+  if (header.extension !== 0) {
+    if (readOnly) await checkExtension(file, header, context.services);
+    else context.warn('Format Extension ignored in RW mode');
+  }
+  const image = new ParallelsImage(file, header, bytes);
+  if (!readOnly && intent !== 'check' && (await needsRepair(image))) {
+    await check(image, 'all', (line) => context.notice?.(line));
+  }
+  return new ParallelsDriver(image);
+}
+
+/** The format of Parallels Desktop and Virtuozzo. */
+export const parallels: FormatDriver = {
+  name: 'parallels',
+  probe,
+  openOptions,
+  createOptions,
+  open,
+  create,
+};

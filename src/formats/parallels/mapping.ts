@@ -1,0 +1,88 @@
+/** Where guest bytes of a Parallels image are, room for new ones, and giving it up. */
+import { isPromise, type MaybePromise } from '../../base/async.ts';
+import type { Allocation, Mapping } from '../../block/driver.ts';
+import type { ParallelsImage } from './image.ts';
+
+/** A run of guest clusters, within one page of the BAT. */
+interface Run {
+  /** Where the first one is in the file; undefined: they have no place and read as zeroes. */
+  readonly place: number | undefined;
+  readonly count: number;
+}
+
+/** The run at a guest cluster, at most `limit` clusters. */
+function runAt(image: ParallelsImage, view: DataView, cluster: number, limit: number): Run {
+  const position = image.position(cluster);
+  const most = Math.min(limit, (image.pageSize - position) / 4);
+  const first = image.place(view.getUint32(position, true));
+  let count = 1;
+  for (; count < most; count++) {
+    const next = image.place(view.getUint32(position + count * 4, true));
+    if (next !== (first === undefined ? undefined : first + count * image.header.cluster)) break;
+  }
+  return { place: first, count };
+}
+
+/** Where the run at a guest offset is. */
+export function map(image: ParallelsImage, offset: number, length: number): MaybePromise<Mapping> {
+  const view = image.page(Math.floor(offset / image.header.cluster));
+  if (isPromise(view)) return view.then((loaded) => mapIn(image, loaded, offset, length));
+  return mapIn(image, view, offset, length);
+}
+
+function mapIn(image: ParallelsImage, view: DataView, offset: number, length: number): Mapping {
+  const { cluster } = image.header;
+  const inside = offset % cluster;
+  const run = runAt(image, view, (offset - inside) / cluster, Math.ceil((inside + length) / cluster));
+  const known = Math.min(length, run.count * cluster - inside);
+  if (run.place === undefined) return { kind: 'unallocated', length: known };
+  return { kind: 'data', length: known, storage: image.file, offset: run.place + inside };
+}
+
+/** Finds or makes room for guest bytes. */
+export async function allocate(image: ParallelsImage, offset: number, length: number): Promise<Allocation> {
+  const { cluster } = image.header;
+  const { file } = image;
+  const inside = offset % cluster;
+  const index = (offset - inside) / cluster;
+  await image.begin();
+  const loaded = image.page(index);
+  const view = isPromise(loaded) ? await loaded : loaded;
+  const run = runAt(image, view, index, Math.ceil((inside + length) / cluster));
+  if (run.place !== undefined) {
+    const known = Math.min(length, run.count * cluster - inside);
+    return { start: offset, length: known, storage: file, offset: run.place + inside, fresh: false };
+  }
+  const { start, count } = await image.reserve(run.count);
+  const place = image.placeOfUnit(start);
+  return {
+    start: offset - inside,
+    length: count * cluster,
+    storage: file,
+    offset: place,
+    fresh: true,
+    zeroed: place >= file.size(),
+    commit: () => image.link(index, start, count),
+    abort: () => image.giveBack(start, count),
+  };
+}
+
+/** Takes the place of whole guest clusters away: they read as zeroes. */
+export async function release(image: ParallelsImage, offset: number, length: number): Promise<void> {
+  const { cluster } = image.header;
+  const end = Math.ceil((offset + length) / cluster);
+  for (let at = Math.floor(offset / cluster); at < end; ) {
+    const loaded = image.page(at);
+    const view = isPromise(loaded) ? await loaded : loaded;
+    const { place, count } = runAt(image, view, at, end - at);
+    if (place !== undefined) {
+      await image.begin();
+      await image.usage();
+      for (let i = 0; i < count; i++) {
+        await image.setEntry(at + i, 0);
+        image.free(place + i * cluster);
+      }
+    }
+    at += count;
+  }
+}
