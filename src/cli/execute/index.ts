@@ -7,7 +7,9 @@ type Loader<V extends keyof Requests> = () => Promise<{ readonly execute: Execut
 
 const LOADERS: { readonly [V in keyof Requests]?: Loader<V> } = {
   bitmap: () => import('./bitmap.ts'),
+  amend: () => import('./amend.ts'),
   check: () => import('./check.ts'),
+  commit: () => import('./commit.ts'),
   compare: () => import('./compare.ts'),
   convert: () => import('./convert.ts'),
   create: () => import('./create.ts'),
@@ -22,7 +24,7 @@ const LOADERS: { readonly [V in keyof Requests]?: Loader<V> } = {
 
 /** The executor of a command. */
 export async function executorOf<V extends keyof Requests>(verb: V): Promise<Executor<Requests[V]>> {
-  const load = LOADERS[verb] as Loader<V> | undefined;
+  const load = LOADERS[verb];
   if (load === undefined) throw new BlockError('unsupported', `The command '${verb}' is not there yet`);
   return (await load()).execute;
 }

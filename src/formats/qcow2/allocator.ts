@@ -1,7 +1,7 @@
 /** Host clusters: taking new ones, and giving up old ones once nothing refers to them any more. */
 import { isPromise } from '../../base/async.ts';
 import type { Qcow2Image } from './image.ts';
-import { hex } from './image.ts';
+import { hex } from './hex.ts';
 import { Incompatible } from './layout.ts';
 
 /** Given-up bytes after which the refcounts are brought up to date without waiting for a flush. */
@@ -28,6 +28,12 @@ export class Allocator {
 
   constructor(image: Qcow2Image) {
     this.#image = image;
+  }
+
+  /** Forgets where free clusters are: the refcounts were changed by others. */
+  reset(): void {
+    this.#hint = 0;
+    this.#freeByte = 0;
   }
 
   /** Clusters were given up that still count as used. */

@@ -10,7 +10,8 @@ import type { Qcow2Image } from './image.ts';
 import type { Report } from './l2Walk.ts';
 import { COMPRESSED_HIGH } from './layout.ts';
 import { getRefcount } from './refcount.ts';
-import { hexHalves, ReferenceWalk } from './references.ts';
+import { hexHalves } from './hex.ts';
+import { ReferenceWalk } from './references.ts';
 
 /** Lines of a report; what hostile images would add is only counted. */
 const MAX_LINES = 100000;

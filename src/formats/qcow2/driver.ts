@@ -2,6 +2,7 @@
 import type { MaybePromise } from '../../base/async.ts';
 import type {
   Allocation,
+  Amender,
   BackingReference,
   BitmapStore,
   Checker,
@@ -14,6 +15,7 @@ import type {
   SnapshotStore,
 } from '../../block/driver.ts';
 import type { Limits, Preallocation, Storage, ZeroFlags } from '../../storage/storage.ts';
+import { amenderOf } from './amend.ts';
 import { makeEmpty, setBacking } from './backing.ts';
 import { openBitmaps } from './bitmap.ts';
 import { checkerOf } from './check.ts';
@@ -29,7 +31,7 @@ import { Incompatible } from './layout.ts';
 import { map } from './mapping.ts';
 import { measure } from './measure.ts';
 import { openQcow2, prepareForWriting } from './open.ts';
-import { createOptions, openOptions } from './options.ts';
+import { amendOptions, createOptions, openOptions } from './options.ts';
 import { probe } from './probe.ts';
 import { metadataOnly } from './preallocation.ts';
 import { resize } from './resize.ts';
@@ -47,6 +49,7 @@ export class Qcow2Driver implements ImageDriver {
   readonly allocationUnit: number;
   readonly limits: Partial<Limits>;
   readonly checker: Checker;
+  readonly amender: Amender | undefined;
   /** Absent while the structure of the image is in doubt. */
   readonly snapshots: SnapshotStore | undefined;
   /** Absent where zeroes cannot be recorded. */
@@ -58,6 +61,7 @@ export class Qcow2Driver implements ImageDriver {
     this.#special = new SpecialReader(state);
     this.compressor = compressorOf(state);
     this.checker = checkerOf(state);
+    this.amender = state.readOnly ? undefined : amenderOf(state, () => this.#offerZeroes());
     this.#offerZeroes();
     this.allocationUnit = state.geometry.clusterSize;
     this.limits = {
@@ -163,6 +167,7 @@ export const qcow2: FormatDriver = {
   probe,
   openOptions,
   createOptions,
+  amendOptions,
   supportsBacking: true,
   compresses: true,
   open,

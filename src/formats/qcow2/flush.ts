@@ -17,7 +17,7 @@ export async function flushImage(image: Qcow2Image): Promise<void> {
     await image.allocator.applyReleases();
   }
   const size = image.file.size();
-  if (size % 512 !== 0) await image.file.truncate(alignUp(size, 512));
+  if (size % 512 !== 0 && size !== image.initialSize) await image.file.truncate(alignUp(size, 512));
   await image.dataBarrier.flush();
 }
 

@@ -41,20 +41,22 @@ export interface ImageParts {
   readonly readOnly: boolean;
   readonly intent: OpenIntent;
   readonly services: Services;
-  warn(text: string): void;
-  notice?(text: string): void;
-  complain?(text: string): void;
+  readonly warn: (text: string) => void;
+  readonly notice?: (text: string) => void;
+  readonly complain?: (text: string) => void;
 }
 
 /** One open qcow2 image. */
 export class Qcow2Image {
   readonly file: Storage;
+  /** Size of the file in bytes when the image was opened. */
+  readonly initialSize: number;
   readonly data: Storage;
   readonly header: Header;
-  readonly geometry: Geometry;
+  geometry: Geometry;
   readonly l1: L1Table;
   readonly l2: MetadataCache;
-  readonly refcounts: Refcounts;
+  refcounts: Refcounts;
   readonly allocator: Allocator;
   readonly filename: string;
   readonly readOnly: boolean;
@@ -88,6 +90,7 @@ export class Qcow2Image {
 
   constructor(parts: ImageParts) {
     this.file = parts.file;
+    this.initialSize = parts.file.size();
     this.data = parts.data;
     this.header = parts.header;
     this.filename = parts.filename;
@@ -140,6 +143,17 @@ export class Qcow2Image {
     this.#storedHeaderLength = bytes.length;
   }
 
+  /** The version changed. */
+  refreshGeometry(): void {
+    this.geometry = geometryOf(this.header);
+  }
+
+  /** The header names other refcount structures now. Everything was flushed. */
+  refreshRefcounts(): void {
+    this.refcounts = new Refcounts(this);
+    this.allocator.reset();
+  }
+
   /** Sets or clears an incompatible feature bit, durably. */
   async setIncompatible(bit: number, on: boolean): Promise<void> {
     const flags = on ? this.header.incompatible | bit : this.header.incompatible & ~bit;
@@ -169,9 +183,4 @@ export class Qcow2Image {
   async failDamaged(what: string): Promise<never> {
     throw await this.damaged(what);
   }
-}
-
-/** A number in C's `%#x` notation. */
-export function hex(value: number): string {
-  return value === 0 ? '0' : `0x${value.toString(16)}`;
 }

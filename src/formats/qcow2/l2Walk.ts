@@ -1,8 +1,9 @@
 /** The part of a check that looks at L2 tables. */
 import { andThen, isPromise, type MaybePromise } from '../../base/async.ts';
 import { entryOffset, type Geometry } from './geometry.ts';
+import { hexHalves } from './hex.ts';
 import { COMPRESSED_HIGH, COPIED_HIGH } from './layout.ts';
-import { hexHalves, type ReferenceWalk } from './references.ts';
+import type { ReferenceWalk } from './references.ts';
 
 /** Receives the lines of the report. */
 export type Report = (line: string) => void;

@@ -3,7 +3,8 @@ import { type MaybePromise, andThen } from '../../base/async.ts';
 import type { Table } from '../../block/cache.ts';
 import type { Mapping } from '../../block/driver.ts';
 import { entryOffset, Kind, kindOf } from './geometry.ts';
-import { hex, type Qcow2Image } from './image.ts';
+import { hex } from './hex.ts';
+import type { Qcow2Image } from './image.ts';
 import { CryptMethod, SUBCLUSTERS } from './layout.ts';
 
 /** A run of guest bytes of one kind; with host space, at consecutive places. */

@@ -27,6 +27,23 @@ export const createOptions: OptionTable = {
   refcount_bits: { kind: 'number', help: 'Bits of a reference count, a power of two from 1 to 64', default: 16 },
 };
 
+/** Options of `amend -o`. */
+export const amendOptions: OptionTable = {
+  backing_file: { kind: 'string', help: 'Name of the backing image; cannot be changed here' },
+  backing_fmt: { kind: 'string', help: 'Format of the backing image; cannot be changed here' },
+  compat: { kind: 'string', help: 'Format version: v2 (0.10) or v3 (1.1)' },
+  data_file: { kind: 'string', help: 'Name of the external file for guest data' },
+  data_file_raw: { kind: 'bool', help: 'Keep the external data file valid as a raw image; can only be given up' },
+  'encrypt.iter-time': { kind: 'number', help: 'Milliseconds that one key derivation should take' },
+  'encrypt.keyslot': { kind: 'number', help: 'The one key slot that is meant, 0 to 7' },
+  'encrypt.new-secret': { kind: 'string', help: 'Id of the secret with the passphrase to add' },
+  'encrypt.old-secret': { kind: 'string', help: 'Id of the secret whose key slots are meant' },
+  'encrypt.state': { kind: 'string', help: "'active' adds a passphrase, 'inactive' erases key slots" },
+  lazy_refcounts: { kind: 'bool', help: 'Write reference counts late' },
+  refcount_bits: { kind: 'number', help: 'Bits of a reference count, a power of two from 1 to 64' },
+  size: { kind: 'size', help: 'Size of the virtual disk' },
+};
+
 /** Runtime options. */
 export const openOptions: OptionTable = {
   'lazy-refcounts': { kind: 'bool', help: 'Write reference counts late' },

@@ -5,7 +5,8 @@ import { divideUp } from '../../base/offset.ts';
 import { isZero } from '../../base/zero.ts';
 import { type Flushable, MetadataCache, type Table } from '../../block/cache.ts';
 import { setEntry } from './geometry.ts';
-import { hex, type Qcow2Image } from './image.ts';
+import { hex } from './hex.ts';
+import type { Qcow2Image } from './image.ts';
 import { MAX_REFTABLE_BYTES, TWO32 } from './layout.ts';
 
 /** Bytes of refcount blocks that are kept. */

@@ -7,7 +7,7 @@ import type { CheckResult } from '../../block/driver.ts';
 import { parseBitmapDirectory } from './bitmapDirectory.ts';
 import { CountTable } from './countTable.ts';
 import type { Qcow2Image } from './image.ts';
-import { hex } from './image.ts';
+import { hex, hexHalves } from './hex.ts';
 import { L2Walker, type Report } from './l2Walk.ts';
 import { OFFSET_HIGH, OFFSET_LOW, TWO32 } from './layout.ts';
 import { readSnapshotTable, type SnapshotEntry, type SnapshotTable } from './snapshotTable.ts';
@@ -199,9 +199,4 @@ export class ReferenceWalk {
       }
     }
   }
-}
-
-/** A 64-bit value from its halves in hexadecimal, without leading zeroes. */
-export function hexHalves(high: number, low: number): string {
-  return high === 0 ? low.toString(16) : high.toString(16) + low.toString(16).padStart(8, '0');
 }

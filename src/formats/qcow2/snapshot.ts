@@ -134,6 +134,12 @@ export class Snapshots implements SnapshotStore {
       image.allocator.release(old.offset / geometry.clusterSize, divideUp(old.size, geometry.clusterSize));
   }
 
+  /** Stores the table again, with everything that version 3 demands. */
+  async rewrite(): Promise<void> {
+    await this.#replaceTable(this.#table.entries);
+    await flushImage(this.#image);
+  }
+
   async apply(idOrName: string): Promise<void> {
     const image = this.#image;
     this.#refuseExternal();

@@ -1,0 +1,153 @@
+/** Changing options of an existing image: `amend -o`. */
+import { BlockError } from '../../base/error.ts';
+import { isPowerOfTwo, log2 } from '../../base/offset.ts';
+import type { Amender } from '../../block/driver.ts';
+import type { AnyOptionValues } from '../../options/table.ts';
+import { downgrade, upgrade } from './amendVersion.ts';
+import { changeRefcountWidth } from './amendRefcounts.ts';
+import { amendEncryption, amendsEncryption } from './crypt.ts';
+import { flushImage } from './flush.ts';
+import { hasDataFile, isRawDataFile } from './header.ts';
+import type { Qcow2Image } from './image.ts';
+import { Autoclear, Compatible, Incompatible } from './layout.ts';
+import { checkRefcountBits } from './settings.ts';
+
+/** What an amendment is about, after everything that can be checked ahead was checked. */
+interface Plan {
+  readonly version: 2 | 3;
+  readonly refcountBits: number;
+  readonly lazyRefcounts: boolean | undefined;
+  readonly dataFile: string | undefined;
+  readonly rawData: boolean | undefined;
+  readonly size: number | undefined;
+}
+
+type How = Parameters<Amender['amend']>[1];
+
+function refuse(message: string, hint?: string): BlockError {
+  return new BlockError('invalid-argument', message, hint === undefined ? {} : { hint });
+}
+
+/**
+ * The amender of an image.
+ * @param changed is called when what the image can do may have changed.
+ */
+export function amenderOf(image: Qcow2Image, changed: () => void): Amender {
+  return {
+    async amend(options, how) {
+      const plan = planOf(image, options);
+      try {
+        await carryOut(image, plan, options, how);
+      } finally {
+        changed();
+      }
+    },
+  };
+}
+
+/** Everything is flushed between the steps, so that what is interrupted is the image as of some step. */
+async function carryOut(image: Qcow2Image, plan: Plan, options: AnyOptionValues, how: How): Promise<void> {
+  const { header } = image;
+  await flushImage(image);
+  if (plan.version > header.version) await upgrade(image);
+  if (plan.refcountBits !== image.refcounts.bits) {
+    await changeRefcountWidth(image, log2(plan.refcountBits), how.onProgress);
+  }
+  await setDataFile(image, plan);
+  if (amendsEncryption(options)) await amendEncryption(image, options, how.force);
+  await setLazyRefcounts(image, plan.lazyRefcounts);
+  if (plan.size !== undefined) await how.resize(plan.size);
+  if (plan.version < header.version) await downgrade(image, how.onProgress);
+}
+
+function planOf(image: Qcow2Image, options: AnyOptionValues): Plan {
+  const { header } = image;
+  const version = versionOf(options['compat'], header.version);
+  checkBacking(image, options);
+  const bits = options['refcount_bits'];
+  const refcountBits = typeof bits === 'number' ? bits : image.refcounts.bits;
+  if (typeof bits === 'number') checkWidth(bits);
+  const dataFile = options['data_file'];
+  if (typeof dataFile === 'string' && !hasDataFile(header)) {
+    throw refuse('data-file can only be set for images that use an external data file');
+  }
+  const rawData = options['data_file_raw'];
+  if (rawData === true && !isRawDataFile(header)) throw refuse('data-file-raw cannot be set on existing images');
+  const lazy = options['lazy_refcounts'];
+  if (lazy === true && version < 3 && header.version < 3) {
+    throw refuse('Lazy refcounts only supported with compatibility level 1.1 and above (use compat=1.1 or greater)');
+  }
+  if (typeof bits === 'number' && bits !== 16 && version < 3) {
+    throw refuse(
+      'Refcount widths other than 16 bits require compatibility level 1.1 or above (use compat=1.1 or greater)',
+    );
+  }
+  const size = options['size'];
+  return {
+    version,
+    refcountBits,
+    lazyRefcounts: typeof lazy === 'boolean' ? lazy : undefined,
+    dataFile: typeof dataFile === 'string' ? dataFile : undefined,
+    rawData: typeof rawData === 'boolean' ? rawData : undefined,
+    size: typeof size === 'number' ? size : undefined,
+  };
+}
+
+function versionOf(compat: AnyOptionValues[string], present: 2 | 3): 2 | 3 {
+  switch (compat) {
+    case undefined:
+      return present;
+    case '0.10':
+    case 'v2':
+      return 2;
+    case '1.1':
+    case 'v3':
+      return 3;
+    default:
+      throw refuse(`Unknown compatibility level ${compat}`);
+  }
+}
+
+function checkWidth(bits: number): void {
+  if (bits <= 0 || !isPowerOfTwo(bits)) {
+    throw refuse('Refcount width must be a power of two and may not exceed 64 bits');
+  }
+  checkRefcountBits(bits);
+}
+
+/** The backing image can be named, but only as it is. */
+function checkBacking({ header }: Qcow2Image, options: AnyOptionValues): void {
+  const { backing_file: file, backing_fmt: format } = options;
+  if (file === undefined && format === undefined) return;
+  const same = header.backingFile !== undefined && file === header.backingFile;
+  if (same && (format ?? '') === (header.backingFormat ?? '')) return;
+  throw refuse('Cannot amend the backing file', "You can use 'qemu-img rebase' instead.");
+}
+
+async function setDataFile(image: Qcow2Image, { dataFile, rawData }: Plan): Promise<void> {
+  if (dataFile === undefined && rawData === undefined) return;
+  const { header } = image;
+  if (rawData === false) header.autoclear &= ~BigInt(Autoclear.rawData);
+  if (dataFile === '') delete header.dataFileName;
+  else if (dataFile !== undefined) header.dataFileName = dataFile;
+  await writeHeader(image);
+}
+
+async function setLazyRefcounts(image: Qcow2Image, lazy: boolean | undefined): Promise<void> {
+  const { header } = image;
+  if (lazy === undefined || header.version < 3) return;
+  if (!lazy) {
+    // Without the feature nobody would look at the dirty bit: the refcounts are exact before.
+    await flushImage(image);
+    await image.setIncompatible(Incompatible.dirty, false);
+  }
+  const bit = BigInt(Compatible.lazyRefcounts);
+  header.compatible = lazy ? header.compatible | bit : header.compatible & ~bit;
+  await writeHeader(image);
+  image.lazyRefcounts = lazy;
+}
+
+async function writeHeader(image: Qcow2Image): Promise<void> {
+  await image.writeHeader();
+  await image.file.flush();
+}

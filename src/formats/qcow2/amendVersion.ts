@@ -1,0 +1,201 @@
+/** Changing the version of an image. */
+import { isPromise } from '../../base/async.ts';
+import { BlockError } from '../../base/error.ts';
+import type { Table } from '../../block/cache.ts';
+import { flushImage } from './flush.ts';
+import { entryOffset, setEntry } from './geometry.ts';
+import { hasDataFile } from './header.ts';
+import { hex } from './hex.ts';
+import type { Qcow2Image } from './image.ts';
+import { COMPRESSED_HIGH, CryptMethod, Incompatible, ZERO_LOW } from './layout.ts';
+import { l2Table } from './mapping.ts';
+import { raiseRun } from './refcountRuns.ts';
+import { Snapshots } from './snapshot.ts';
+import { readSnapshotTable, type SnapshotEntry } from './snapshotTable.ts';
+
+type Progress = ((done: number, total: number) => void) | undefined;
+
+function refuse(message: string): BlockError {
+  return new BlockError('unsupported', message);
+}
+
+/** Version 2 to 3. Snapshots have to record more there. */
+export async function upgrade(image: Qcow2Image): Promise<void> {
+  const table = await readSnapshotTable(image.file, image.header);
+  if (table.entries.some((entry) => entry.incomplete)) await new Snapshots(image, table).rewrite();
+  image.header.version = 3;
+  await switchVersion(image);
+}
+
+async function switchVersion(image: Qcow2Image): Promise<void> {
+  await image.writeHeader();
+  await image.file.flush();
+  image.refreshGeometry();
+}
+
+/**
+ * Version 3 to 2. What old versions cannot record, clusters that read as zeroes among them, is expanded.
+ * @throws BlockError if the image has features that version 2 lacks.
+ */
+export async function downgrade(image: Qcow2Image, onProgress?: Progress): Promise<void> {
+  const { header } = image;
+  const snapshots = (await readSnapshotTable(image.file, header)).entries;
+  await checkDowngrade(image, snapshots);
+  await expandZeroes(image, snapshots, onProgress);
+  await flushImage(image);
+  await image.setIncompatible(Incompatible.dirty, false);
+  header.version = 2;
+  header.incompatible = 0;
+  header.compatible = 0n;
+  header.autoclear = 0n;
+  header.compressionType = 0;
+  image.lazyRefcounts = false;
+  await switchVersion(image);
+}
+
+async function checkDowngrade(image: Qcow2Image, snapshots: readonly SnapshotEntry[]): Promise<void> {
+  const { header } = image;
+  if (hasDataFile(header)) throw refuse('Cannot downgrade an image with a data file');
+  if (
+    snapshots.some(
+      ({ vmStateSize, virtualSize = header.virtualSize }) => vmStateSize !== 0 || virtualSize !== header.virtualSize,
+    )
+  ) {
+    throw refuse('Internal snapshots prevent downgrade of image');
+  }
+  const features = header.incompatible & ~(Incompatible.dirty | Incompatible.compression);
+  if (features !== 0) {
+    throw refuse(`Cannot downgrade an image with incompatible features 0x${features.toString(16)} set`);
+  }
+  if (header.refcountOrder !== 4) throw refuse('compat=0.10 requires refcount_bits=16');
+  if (header.compressionType !== 0 && (await hasCompressed(image, snapshots))) {
+    throw refuse('Cannot downgrade an image with zstd compression type and existing compressed clusters');
+  }
+}
+
+/** The L2 tables of the active image and of all snapshots, each once. */
+async function* l2Tables(
+  image: Qcow2Image,
+  snapshots: readonly SnapshotEntry[],
+): AsyncGenerator<{ offset: number; index: number; l1: number; of: number }> {
+  const seen = new Set<number>();
+  const tables = [{ l1Offset: image.header.l1Offset, l1Entries: image.header.l1Entries }, ...snapshots];
+  for (const [number, { l1Offset, l1Entries }] of tables.entries()) {
+    const stored = Math.max(0, Math.min(l1Entries * 8, image.file.size() - l1Offset));
+    const bytes = new Uint8Array(Math.ceil(stored / 8) * 8);
+    await image.file.readPadded(l1Offset, bytes);
+    const view = new DataView(bytes.buffer);
+    for (let index = 0; index * 8 < bytes.length; index++) {
+      const offset = entryOffset(view, index * 8);
+      if (offset === 0 || seen.has(offset)) continue;
+      seen.add(offset);
+      yield { offset, index, l1: number + index / (bytes.length / 8), of: tables.length };
+    }
+  }
+}
+
+async function hasCompressed(image: Qcow2Image, snapshots: readonly SnapshotEntry[]): Promise<boolean> {
+  for await (const { offset, index } of l2Tables(image, snapshots)) {
+    const found = l2Table(image, index, offset);
+    const { view } = isPromise(found) ? await found : found;
+    for (let at = 0; at < view.byteLength; at += image.geometry.entrySize) {
+      if ((view.getUint32(at) & COMPRESSED_HIGH) !== 0) return true;
+    }
+  }
+  return false;
+}
+
+/** Replaces clusters that read as zeroes: by nothing where nothing shows through, by zeroes that are stored elsewhere. */
+async function expandZeroes(
+  image: Qcow2Image,
+  snapshots: readonly SnapshotEntry[],
+  onProgress: Progress,
+): Promise<void> {
+  await flushImage(image);
+  for await (const { offset, index, l1, of } of l2Tables(image, snapshots)) {
+    if (image.allocator.shouldApply) await flushImage(image);
+    await expandTable(image, offset, index);
+    onProgress?.(l1, of);
+  }
+  await flushImage(image);
+}
+
+async function expandTable(image: Qcow2Image, offset: number, index: number): Promise<void> {
+  const { clusterSize } = image.geometry;
+  // A table that several L1 tables share holds that many references to each of its clusters.
+  const shared = Math.max(1, await image.refcounts.get(offset / clusterSize));
+  for (let at = 0; at < clusterSize; at += 8) {
+    const found = l2Table(image, index, offset);
+    const table = isPromise(found) ? await found : found;
+    const low = table.view.getUint32(at + 4);
+    if ((table.view.getUint32(at) & COMPRESSED_HIGH) !== 0 || (low & ZERO_LOW) === 0) continue;
+    await expandEntry(image, table, index, at, shared);
+  }
+}
+
+async function expandEntry(
+  image: Qcow2Image,
+  { offset, view }: Table,
+  index: number,
+  at: number,
+  shared: number,
+): Promise<void> {
+  const { clusterSize, l2Coverage } = image.geometry;
+  const host = entryOffset(view, at);
+  if (host % clusterSize !== 0) {
+    const place = `(L2 offset: ${hex(offset)}, L2 index: ${hex(at / 8)})`;
+    await image.failDamaged(`Cluster allocation offset ${hex(host)} unaligned ${place}`);
+  }
+  const guest = index * l2Coverage + (at / 8) * clusterSize;
+  if (image.header.backingFile === undefined) {
+    await replace(image, offset, at, host, 0, shared);
+    return;
+  }
+  // Others may read what a cluster that is not ours alone holds.
+  if (host !== 0 && (await image.refcounts.get(host / clusterSize)) === shared) {
+    await writeZeroes(image, host, guest);
+    await replace(image, offset, at, host, host, shared);
+    return;
+  }
+  const place = await image.allocator.allocate(1);
+  for (let count = 1; count < shared; count++) await raiseRun(image, place / clusterSize, 1, { done: 0 });
+  await writeZeroes(image, place, guest);
+  await replace(image, offset, at, host, place, shared);
+}
+
+/** Stores a cluster of guest zeroes; in encrypted images that is what decrypts to them. */
+async function writeZeroes(image: Qcow2Image, host: number, guest: number): Promise<void> {
+  const { clusterSize } = image.geometry;
+  if (image.header.cryptMethod === CryptMethod.none) {
+    await image.data.writeZeroes(host, clusterSize, { unmap: false });
+    return;
+  }
+  if (!image.cipher) throw new BlockError('internal', 'encrypted image without a key');
+  const bytes = new Uint8Array(clusterSize);
+  await image.cipher.encrypt(bytes, host, guest);
+  await image.data.write(host, bytes);
+}
+
+async function replace(
+  image: Qcow2Image,
+  table: number,
+  at: number,
+  old: number,
+  place: number,
+  shared: number,
+): Promise<void> {
+  const { clusterSize } = image.geometry;
+  const { view } = await changed(image, table);
+  setEntry(view, at, place, place !== 0 && shared === 1);
+  if (old !== 0 && old !== place) {
+    for (let count = 0; count < shared; count++) image.allocator.release(old / clusterSize, 1);
+  }
+}
+
+async function changed(image: Qcow2Image, offset: number): Promise<Table> {
+  const found = image.l2.get(offset);
+  const table = isPromise(found) ? await found : found;
+  image.l2.writeAfter(image.dataBarrier);
+  image.l2.markDirty(table);
+  return table;
+}

@@ -1,0 +1,63 @@
+/** `amend`: changes options of an existing image. */
+import { BlockError } from '../base/error.ts';
+import type { FormatDriver } from '../block/driver.ts';
+import { coerceOptions } from '../options/coerce.ts';
+import type { OptionPair } from '../options/keyval.ts';
+import type { OperationContext } from './context.ts';
+import type { AmendRequest } from './requests.ts';
+import { withSource } from './source.ts';
+
+/** Result of {@link amend}. */
+export interface AmendResult {
+  readonly filename: string;
+  readonly format: string;
+}
+
+/**
+ * Changes options of an image.
+ * @throws BlockError if the format cannot do that, or refuses a value.
+ */
+export async function amend(context: OperationContext, request: AmendRequest): Promise<AmendResult> {
+  const { cache, image, force } = request;
+  const how = { writable: true, resize: true, ...(cache === undefined ? {} : { cache }) };
+  return withSource(context, image, how, async (node) => {
+    const driver = await context.drivers.format(node.format);
+    const options = amendValues(driver, request.options);
+    const { amender } = node.image;
+    if (!amender) throw unsupported(driver.name);
+    context.onProgress?.(0, 1);
+    await amender.amend(options, {
+      force,
+      onProgress: (done, total) => context.onProgress?.(done, total),
+      resize: (size) => node.truncate(size),
+    });
+    await node.flush();
+    context.onProgress?.(1, 1);
+    return { filename: image.filename, format: node.format };
+  });
+}
+
+function unsupported(name: string): BlockError {
+  return new BlockError('unsupported', `Format driver '${name}' does not support option amendment`);
+}
+
+/** Values of what was given. Options that only new images have are told from those that do not exist. */
+function amendValues(driver: FormatDriver, pairs: readonly OptionPair[]): ReturnType<typeof coerceOptions>['values'] {
+  const { amendOptions, createOptions = {} } = driver;
+  if (!amendOptions) throw unsupported(driver.name);
+  try {
+    return coerceOptions(amendOptions, pairs).values;
+  } catch (error) {
+    if (!(error instanceof BlockError) || !isCreation(createOptions, pairs)) throw error;
+    throw new BlockError(error.kind, error.message, { hint: 'This option is only supported for image creation' });
+  }
+}
+
+function isCreation(table: NonNullable<FormatDriver['createOptions']>, pairs: readonly OptionPair[]): boolean {
+  try {
+    coerceOptions(table, pairs);
+    return true;
+  } catch {
+    return false;
+  }
+}
