@@ -62,6 +62,10 @@ function stateOf(source) {
     .map((node) => source.line(node.start));
 }
 
+function isBeside(name) {
+  return /^\.\/[^/]+$/.test(name);
+}
+
 /** Import cycles between files, each once, as lists of paths. */
 function cyclesIn(graph) {
   const cycles = [];
@@ -95,7 +99,8 @@ function breachesIn(root) {
       const objection = objectionTo(root, path, name);
       if (objection) breaches.push(`${path}:${line}: may not import '${name}': ${objection}`);
     }
-    const relative = imports.filter(({ name }) => name.startsWith('.'));
+    // Files of one folder may know each other's types: the parts of an image and the image, for instance.
+    const relative = imports.filter(({ name, typeOnly }) => name.startsWith('.') && !(typeOnly && isBeside(name)));
     graph.set(path, new Set(relative.map(({ name }) => posix.join(posix.dirname(path), name))));
     if (STATELESS.test(path)) {
       for (const line of stateOf(source)) breaches.push(`${path}:${line}: module-scope state that can change`);

@@ -35,12 +35,20 @@ function walk(node, visit) {
   }
 }
 
+/** True for an import that leaves nothing behind at run time. */
+function isTypeOnly(node) {
+  if (node.importKind === 'type' || node.exportKind === 'type' || node.type === 'TSImportType') return true;
+  const named = node.specifiers ?? [];
+  return named.length > 0 && named.every((one) => (one.importKind ?? one.exportKind) === 'type');
+}
+
 /** Every module that a file names: imports, re-exports, dynamic imports, and types written as `import('...')`. */
 export function importsOf(source) {
   const found = [];
   walk(source.program, (node) => {
     if (!/^(Import(Declaration|Expression)|Export(All|Named)Declaration|TSImportType)$/.test(node.type)) return;
-    if (typeof node.source?.value === 'string') found.push({ name: node.source.value, line: source.line(node.start) });
+    if (typeof node.source?.value !== 'string') return;
+    found.push({ name: node.source.value, line: source.line(node.start), typeOnly: isTypeOnly(node) });
   });
   return found;
 }

@@ -135,7 +135,7 @@ export class MetadataCache implements Flushable {
 
   /** Forgets everything without writing. */
   clear(): void {
-    for (const table of [...this.#tables.values()]) this.#drop(table);
+    for (const table of this.#tables.values()) this.#drop(table);
   }
 
   #drop(table: Table): void {

@@ -290,11 +290,11 @@ export interface OpenContext {
     how?: { readonly writable?: boolean; readonly optional?: boolean },
   ): Promise<Storage | undefined>;
   /** A warning for the user (`warning: ` is put in front by the program). */
-  warn(text: string): void;
+  readonly warn: (text: string) => void;
   /** An error line for the user besides the error that is going to be thrown, without `qemu-img: ` in front. */
-  complain?(text: string): void;
+  readonly complain?: (text: string) => void;
   /** A line for the user that stands by itself, as it is. */
-  notice?(text: string): void;
+  readonly notice?: (text: string) => void;
 }
 
 /** What a driver gets to create an image. */
@@ -317,7 +317,7 @@ export interface CreateContext {
   ): Promise<Storage>;
   /** Opens the backing image's storage graph read-only, to look at its size or identity (VMDK content id). */
   openBacking(file: string, format: string | undefined): Promise<Storage & { readonly image?: ImageDriver }>;
-  warn(text: string): void;
+  readonly warn: (text: string) => void;
 }
 
 /** Bytes that a new image will need. */

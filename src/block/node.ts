@@ -25,7 +25,12 @@ export interface NodeParts {
   readonly file?: Storage;
   /** The backing image; closed together with the node. */
   readonly backing?: ImageNode;
+  /** Opens the image and what is below it once more, as it was described then; see {@link ImageNode.reopen}. */
+  readonly reopen?: Reopen;
 }
+
+/** Opens an image anew. `resize`: the size of a raw image is going to change. */
+export type Reopen = (how: { readonly writable: boolean; readonly resize?: boolean }) => Promise<ImageNode>;
 
 /** Guest bytes of one image and its backing chain. */
 export class ImageNode implements Storage {
@@ -34,6 +39,11 @@ export class ImageNode implements Storage {
   readonly readOnly: boolean;
   readonly image: ImageDriver;
   readonly file: Storage | undefined;
+  /**
+   * Opens the same image for another purpose. The locks of this node stand against that, so close it first. Absent
+   * for nodes that were not made by opening an image.
+   */
+  readonly reopen: Reopen | undefined;
   #backing: ImageNode | undefined;
   /** Serialises all calls that change the image's metadata. */
   readonly #changes = new Semaphore(1);
@@ -46,6 +56,7 @@ export class ImageNode implements Storage {
     this.readOnly = parts.readOnly;
     this.image = parts.driver;
     this.file = parts.file;
+    this.reopen = parts.reopen;
     this.#backing = parts.backing;
   }
 

@@ -10,7 +10,7 @@ import type { Storage } from '../storage/storage.ts';
 import type { GraphContext } from './context.ts';
 import { describeNode } from './describe.ts';
 import type { BackingReference, FormatDriver, ImageDriver, OpenIntent, ProtocolStorage } from './driver.ts';
-import { ImageNode } from './node.ts';
+import { ImageNode, type Reopen } from './node.ts';
 import { coerceTree, ownOptions, withCommonOptions } from './openOptions.ts';
 import { passThrough } from './passThrough.ts';
 import { noAccess } from './permission.ts';
@@ -90,7 +90,8 @@ async function openNode(tree: OptionTree, above: Scope): Promise<ImageNode> {
   const name = driverName(tree);
   const { drivers } = scope.context;
   if (name !== undefined && drivers.isProtocol(name)) {
-    return passThrough(await openProtocol(tree, scope, scope.inherited ?? accessOf('raw', scope)), name);
+    const access = scope.inherited ?? accessOf('raw', scope);
+    return passThrough(await openProtocol(tree, scope, access), name, reopener(tree, scope));
   }
   if (name !== undefined && (await drivers.format(name)).fileless) return openLayer(tree, undefined, scope);
   if (tree['file'] === undefined) {
@@ -104,6 +105,11 @@ async function openNode(tree: OptionTree, above: Scope): Promise<ImageNode> {
     await closeQuietly(file);
     throw error;
   }
+}
+
+/** How a node is opened again: as before, except for what changes. */
+function reopener(tree: OptionTree, scope: Scope): Reopen {
+  return (how) => openNode(tree, { ...scope, resize: false, ...how });
 }
 
 function noFile(role: string): string {
@@ -153,6 +159,7 @@ async function openLayer(tree: OptionTree, file: FileNode | undefined, scope: Sc
       format,
       driver: image,
       readOnly: !scope.writable,
+      reopen: reopener(tree, scope),
       ...(file ? { file } : {}),
       ...(backing ? { backing } : {}),
     });

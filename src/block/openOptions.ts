@@ -51,8 +51,6 @@ export function coerceTree(
 
 /** The scope with what a node's own common options change; the values are checked. */
 export function withCommonOptions(tree: OptionTree, scope: Scope): Scope {
-  const flag = (name: string, value: OptionTree[string] | undefined): boolean =>
-    value !== undefined && (typeof value === 'boolean' ? value : parseBool(name, String(value)));
   const cache = isTree(tree['cache']) ? tree['cache'] : {};
   const direct = flag('cache.direct', cache['direct']);
   const noFlush = flag('cache.no-flush', cache['no-flush']);
@@ -60,6 +58,9 @@ export function withCommonOptions(tree: OptionTree, scope: Scope): Scope {
   flag('auto-read-only', tree['auto-read-only']);
   if (flag('read-only', tree['read-only']) && scope.writable) {
     throw new BlockError('read-only', 'Block node is read-only');
+  }
+  if (scope.writable && (scope.forceShare || forceShare)) {
+    throw new BlockError('invalid-argument', 'force-share=on can only be used with read-only images');
   }
   checkDetectZeroes(tree['detect-zeroes']);
   checkNodeName(tree['node-name']);
@@ -71,6 +72,15 @@ export function withCommonOptions(tree: OptionTree, scope: Scope): Scope {
   };
 }
 
+function flag(name: string, value: OptionTree[string] | undefined): boolean {
+  if (value === undefined || typeof value === 'boolean') return value ?? false;
+  return parseBool(name, textOf(value));
+}
+
+function textOf(value: OptionTree[string]): string {
+  return typeof value === 'object' ? JSON.stringify(value) : String(value);
+}
+
 function discardMode(value: OptionTree[string] | undefined): 'ignore' | 'unmap' | undefined {
   if (value === undefined) return undefined;
   if (value === 'unmap' || value === 'on') return 'unmap';
@@ -79,11 +89,11 @@ function discardMode(value: OptionTree[string] | undefined): 'ignore' | 'unmap' 
 }
 
 function checkDetectZeroes(value: OptionTree[string] | undefined): void {
-  if (value === undefined || ['on', 'off', 'unmap'].includes(String(value))) return;
-  throw new BlockError('invalid-argument', `invalid parameter value: ${String(value)}`);
+  if (value === undefined || ['on', 'off', 'unmap'].includes(textOf(value))) return;
+  throw new BlockError('invalid-argument', `invalid parameter value: ${textOf(value)}`);
 }
 
 function checkNodeName(value: OptionTree[string] | undefined): void {
-  if (value === undefined || /^[A-Za-z][A-Za-z0-9._-]{0,30}$/.test(String(value))) return;
-  throw new BlockError('invalid-argument', `Invalid node-name: '${String(value)}'`);
+  if (value === undefined || /^[A-Za-z][A-Za-z0-9._-]{0,30}$/.test(textOf(value))) return;
+  throw new BlockError('invalid-argument', `Invalid node-name: '${textOf(value)}'`);
 }

@@ -1,10 +1,10 @@
 /** A protocol opened where an image is expected (`driver=file` at the top): its bytes are the guest's. */
 import { alignUp, SECTOR } from '../base/offset.ts';
 import type { ImageDriver, ProtocolStorage } from './driver.ts';
-import { ImageNode } from './node.ts';
+import { ImageNode, type Reopen } from './node.ts';
 
 /** An image node whose guest bytes are those of `storage`. @param format the protocol's name. */
-export function passThrough(storage: ProtocolStorage, format: string): ImageNode {
+export function passThrough(storage: ProtocolStorage, format: string, reopen?: Reopen): ImageNode {
   const driver: ImageDriver = {
     get virtualSize() {
       return alignUp(storage.size(), SECTOR);
@@ -20,5 +20,11 @@ export function passThrough(storage: ProtocolStorage, format: string): ImageNode
     info: () => ({}),
     allocatedSize: () => storage.allocatedSize(),
   };
-  return new ImageNode({ name: storage.name, format, driver, readOnly: storage.readOnly });
+  return new ImageNode({
+    name: storage.name,
+    format,
+    driver,
+    readOnly: storage.readOnly,
+    ...(reopen ? { reopen } : {}),
+  });
 }

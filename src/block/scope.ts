@@ -38,7 +38,7 @@ export function accessOf(format: string, scope: Scope): FileAccess {
 
 /** The error for a child given as the name of a node: there are no named nodes here. */
 export function noSuchNode(reference: OptionTree[string] | undefined): BlockError {
-  const name = String(reference);
+  const name = typeof reference === 'object' ? JSON.stringify(reference) : String(reference);
   return new BlockError('not-found', `Cannot find device='${name}' nor node-name='${name}'`);
 }
 

@@ -19,7 +19,10 @@ process.on('SIGUSR1', () => {});
 process.on('uncaughtException', lastResort);
 process.on('unhandledRejection', lastResort);
 
-main(process.argv.slice(2), machineIo(output, errors)).then((code) => {
+async function run(): Promise<void> {
+  const code = await main(process.argv.slice(2), machineIo(output, errors));
   output.flush();
   process.exitCode = output.closed ? 1 : code;
-}, lastResort);
+}
+
+run().catch(lastResort);

@@ -34,7 +34,7 @@ async function apply(storage: Storage, change: Change): Promise<void> {
 }
 
 /** Checks the image as it is after each of the changes from `from` on. */
-async function checkEveryStep(
+async function expectEveryStep(
   changes: readonly Change[],
   from: number,
   verify: (file: Storage) => Promise<void>,
@@ -90,7 +90,7 @@ describe('a qcow2 image killed in the middle', () => {
     await node.truncate(262144);
     await node.truncate(786432);
     await node.close();
-    await checkEveryStep(driver.changes, created, async () => undefined);
+    await expectEveryStep(driver.changes, created, async () => undefined);
   });
 
   it('keeps what was flushed before', async () => {
@@ -104,7 +104,7 @@ describe('a qcow2 image killed in the middle', () => {
     for (let i = 0; i < 20; i++) await node.write(100000 + i * 10000, new Uint8Array(5000).fill(i));
     await node.writeZeroes(300000, 100000, { unmap: true });
     await node.close();
-    await checkEveryStep(driver.changes, flushed, async (storage) => {
+    await expectEveryStep(driver.changes, flushed, async (storage) => {
       const reader = await openOn(storage, { readOnly: true });
       const bytes = new Uint8Array(100000);
       await reader.read(0, bytes);

@@ -108,7 +108,7 @@ function theirs(): Answer {
     lines: stderr
       .replace('to fix.', 'to fix.\n')
       .split('\n')
-      .filter((line) => line !== '' && !/^qemu-img: /.test(line)),
+      .filter((line) => line !== '' && !line.startsWith('qemu-img: ')),
     corruptions: json['corruptions'] ?? 0,
     leaks: json['leaks'] ?? 0,
     checkErrors: json['check-errors'] ?? 0,

@@ -1,5 +1,5 @@
 /** Random operations on qcow2 images of random geometry, against a plain array of bytes. */
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { equalBytes } from '../../src/base/bytes.ts';
 import { ImageNode } from '../../src/block/node.ts';

@@ -40,10 +40,11 @@ export function checkIncompatible(bits: bigint, table: Uint8Array | undefined): 
   let unknown = bits & ~BigInt(KNOWN_INCOMPATIBLE);
   if (unknown === 0n) return;
   const names: string[] = [];
-  for (let at = 0; table && at + ENTRY <= table.length; at += ENTRY) {
-    const bit = table[at + 1] ?? 0;
-    if (table[at] !== KINDS.incompatible || bit > 63 || !((unknown >> BigInt(bit)) & 1n)) continue;
-    const text = table.subarray(at + 2, at + ENTRY);
+  const entries = table ?? new Uint8Array();
+  for (let at = 0; at + ENTRY <= entries.length; at += ENTRY) {
+    const bit = entries[at + 1] ?? 0;
+    if (entries[at] !== KINDS.incompatible || bit > 63 || !((unknown >> BigInt(bit)) & 1n)) continue;
+    const text = entries.subarray(at + 2, at + ENTRY);
     const end = text.indexOf(0);
     names.push(new TextDecoder().decode(end < 0 ? text : text.subarray(0, end)));
     unknown &= ~(1n << BigInt(bit));

@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { RangeLock, Semaphore } from '../../../src/base/async.ts';
 import { bigEndian, littleEndian } from '../../../src/base/bytes.ts';

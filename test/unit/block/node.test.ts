@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { ImageNode } from '../../../src/block/node.ts';
 import { FakeImage, type FakeOptions } from '../../support/fakeFormat.ts';
@@ -70,7 +70,7 @@ describe('image node', () => {
 
   it('keeps the order of overlapping writes that are under way together', async () => {
     const node = nodeOver({ size: 8192, cluster: 2048, slow: true });
-    await Promise.all([1, 2, 3, 4].map((byte) => node.write(byte * 100, new Uint8Array(3000).fill(byte))));
+    await Promise.all([1, 2, 3, 4].map(async (byte) => node.write(byte * 100, new Uint8Array(3000).fill(byte))));
     const bytes = await content(node);
     expect([bytes[99], bytes[100], bytes[200], bytes[3399], bytes[3400]]).toEqual([0, 1, 2, 4, 0]);
   });

@@ -32,16 +32,17 @@ function context(files: Files, closed: string[] = []): GraphContext {
   const raw: FormatDriver = {
     name: 'raw',
     openOptions: {},
-    open: async ({ file }) => passThrough(file as never, 'raw').image,
+    open: async ({ file }) => passThrough(file, 'raw').image,
   };
   const link: FormatDriver = {
     name: 'link',
     openOptions: { mode: { kind: 'string', help: '' } },
-    open: async ({ file, openChild }) => {
+    open: async (opening) => {
+      const { file } = opening;
       const bytes = new Uint8Array(file.size());
       await file.read(0, bytes);
       const [, target, format] = new TextDecoder().decode(bytes).split(' ');
-      if (format === 'data') await openChild('data-file', target);
+      if (format === 'data') await opening.openChild('data-file', target);
       const backing = target && format !== 'data' ? { file: target, ...(format ? { format } : {}) } : undefined;
       return {
         virtualSize: 100,

@@ -1,10 +1,21 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { BlockError } from '../../../src/base/error.ts';
 import { CheckedStorage } from '../../../src/storage/checked.ts';
 import { MemoryDriver, memoryStorage } from '../../../src/storage/memory.ts';
 import { SliceDriver } from '../../../src/storage/slice.ts';
 import type { StorageDriver } from '../../../src/storage/storage.ts';
+
+/** A driver of 250 bytes that takes 100 at a time. */
+const reading = (): StorageDriver => ({
+  limits: { requestAlignment: 1, maxTransfer: 100 },
+  size: () => 250,
+  read: (offset, into) => {
+    if (into.length > 100) throw new Error('too long');
+    into.fill(offset / 100);
+  },
+  close: () => {},
+});
 
 describe('memory storage', () => {
   it('equals a plain byte array', async () => {
@@ -58,16 +69,6 @@ describe('memory storage', () => {
 });
 
 describe('checked storage', () => {
-  const reading = (): StorageDriver => ({
-    limits: { requestAlignment: 1, maxTransfer: 100 },
-    size: () => 250,
-    read: (offset, into) => {
-      if (into.length > 100) throw new Error('too long');
-      into.fill(offset / 100);
-    },
-    close: () => {},
-  });
-
   it('splits transfers to what the driver takes', async () => {
     const bytes = new Uint8Array(250);
     await new CheckedStorage(reading(), { name: 'x', readOnly: true }).read(0, bytes);

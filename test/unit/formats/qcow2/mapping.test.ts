@@ -47,7 +47,7 @@ describe('mapping', () => {
     expect(await node.map(0, 65536)).toMatchObject({ kind: 'data', offset: 327680 });
     const data = new Uint8Array(20);
     await node.read(0, data);
-    expect([...data]).toEqual([...new Array<number>(10).fill(2), ...new Array<number>(10).fill(0)]);
+    expect([...data]).toEqual(Array.from({ length: 20 }, (_, i) => (i < 10 ? 2 : 0)));
     await node.close();
   });
 

@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { compressedPlace, geometryOf, setCompressed } from '../../../../src/formats/qcow2/geometry.ts';
 import { CountTable } from '../../../../src/formats/qcow2/countTable.ts';
@@ -11,7 +11,7 @@ describe('refcount entries', () => {
   it.each([1, 2, 4, 8, 16, 32, 64])('of %i bits do not disturb each other', (bits) => {
     const entries = 128;
     const view = new DataView(new ArrayBuffer((entries * bits) / 8));
-    const model = new Array<number>(entries).fill(0);
+    const model = Array.from({ length: entries }, () => 0);
     const value = fc.integer({ min: 0, max: Math.min(2 ** bits - 1, Number.MAX_SAFE_INTEGER) });
     fc.assert(
       fc.property(fc.array(fc.tuple(fc.nat(entries - 1), value), { maxLength: 50 }), (changes) => {

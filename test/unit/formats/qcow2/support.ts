@@ -1,5 +1,5 @@
 /** Opening and creating qcow2 images over any storage, for tests. */
-import type { CreateContext, OpenContext } from '../../../../src/block/driver.ts';
+import type { OpenContext } from '../../../../src/block/driver.ts';
 import { ImageNode } from '../../../../src/block/node.ts';
 import type { Services } from '../../../../src/block/services.ts';
 import type { CodecPort, DecompressPiece } from '../../../../src/codec/codec.ts';
@@ -61,7 +61,7 @@ export async function openOn(file: Storage, choice: OpenChoice = {}): Promise<Im
     openChild: async () => choice.data,
     warn: (text) => choice.warnings?.push(text),
     notice: (text: string) => choice.warnings?.push(text),
-  } as OpenContext);
+  });
   return new ImageNode({
     name: 'test.qcow2',
     format: 'qcow2',
@@ -96,7 +96,7 @@ export async function createOn(
         throw new Error('no backing images here');
       },
       warn: () => undefined,
-    } as CreateContext,
+    },
     options,
   );
 }
