@@ -9,7 +9,9 @@ export const V3_HEADER = 104;
 /** Bytes of the header that is written: version 3 with the compression type, padded to eight. */
 export const WRITTEN_HEADER = 112;
 
+/** Base-2 logarithm of the smallest cluster size. */
 export const MIN_CLUSTER_BITS = 9;
+/** Base-2 logarithm of the largest cluster size. */
 export const MAX_CLUSTER_BITS = 21;
 /** Images with at least this cluster size record the names of features. */
 export const MIN_NAMED_CLUSTER_BITS = 13;
@@ -19,6 +21,7 @@ export const MIN_EXTENDED_CLUSTER = 16384;
 export const MAX_L1_BYTES = 33554432;
 /** Largest refcount table in bytes. */
 export const MAX_REFTABLE_BYTES = 8388608;
+/** Most snapshots of an image. */
 export const MAX_SNAPSHOTS = 65536;
 /** Longest backing file name in bytes. */
 export const MAX_BACKING_NAME = 1023;
