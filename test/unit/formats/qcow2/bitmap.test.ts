@@ -138,7 +138,7 @@ describe('a bitmap', () => {
     await node.close();
     await expectSound(file);
     const reader = await openOn(file, { readOnly: true });
-    expect(storeOf(reader).list()[0]?.name).toHaveLength(1023);
+    expect((await storeOf(reader).list())[0]?.name).toHaveLength(1023);
     await createOn(file, { size: 65536, compat: '0.10' });
     expect((await openOn(file)).image.bitmaps).toBeUndefined();
   });
