@@ -1,0 +1,21 @@
+/** `commit`: operation, progress and printing. */
+import { commit } from '../../operations/commit.ts';
+import type { CommitRequest } from '../../operations/requests.ts';
+import { formatCommit } from '../../report/commit.ts';
+import type { Executor } from './executor.ts';
+import { stoppable } from './stoppable.ts';
+
+/** Moves an overlay's content down. */
+export const execute: Executor<CommitRequest> = async (context, request, view, { out }) => {
+  let started = false;
+  const onProgress = (done: number, total: number): void => {
+    // The line begins when the image is open, and not when that has failed.
+    if (!started) view.progress.start();
+    started = true;
+    view.progress.update(done, total);
+  };
+  await stoppable({ ...context, onProgress }, (inner) => commit(inner, request));
+  view.progress.finish();
+  if (!view.quiet) out(formatCommit());
+  return 0;
+};

@@ -1,0 +1,132 @@
+/** `commit`: moves an overlay's content down into an image of its backing chain. */
+import { asBlockError, BlockError } from '../base/error.ts';
+import { KiB } from '../base/offset.ts';
+import type { ImageNode } from '../block/node.ts';
+import { identityOf } from '../block/open.ts';
+import { protocolPrefix, relativeTo } from '../options/filename.ts';
+import type { OperationContext } from './context.ts';
+import { CommitSource } from './copy/commitSource.ts';
+import { copyInto } from './copy/copy.ts';
+import type { CommitRequest } from './requests.ts';
+import { withSource } from './source.ts';
+
+/** Result of {@link commit}. */
+export interface CommitResult {
+  /** Guest size in bytes of the overlay. */
+  readonly size: number;
+  /** The base became larger, to the size of the overlay. */
+  readonly grown: boolean;
+  /** Nothing is left in the overlay. */
+  readonly emptied: boolean;
+}
+
+/** Smallest unit in which data moves. */
+const SMALLEST_UNIT = 4 * KiB;
+/** The unit for images that have no clusters. */
+const PLAIN_UNIT = 64 * KiB;
+
+/**
+ * Writes what the layers above the base have into the base, and then, unless it is to be left as it is, empties the
+ * overlay. The base is on its medium before the overlay loses anything, so that the overlay reads the same at any time.
+ * @throws BlockError with the real tool's message.
+ */
+export async function commit(context: OperationContext, request: CommitRequest): Promise<CommitResult> {
+  const how = { writable: true, cache: request.cache ?? 'writeback', discard: 'unmap' } as const;
+  return withSource(context, request.image, how, async (top) => {
+    const size = top.size();
+    context.onProgress?.(0, size);
+    const place = await findBase(context, request, top);
+    const grown = place.base.size() < size;
+    const base = await openForWriting(place, grown);
+    await copyDown(context, request, top, base, place.depth);
+    const emptied = !request.drop && (await empty(request, top));
+    context.onProgress?.(size, size);
+    return { size, grown, emptied };
+  });
+}
+
+/** Where an image is in the chain. */
+interface Place {
+  readonly base: ImageNode;
+  /** The layer directly above it. */
+  readonly overlay: ImageNode;
+  /** Number of layers above the base. */
+  readonly depth: number;
+}
+
+async function findBase(context: OperationContext, request: CommitRequest, top: ImageNode): Promise<Place> {
+  const { base: name } = request;
+  if (name === undefined) {
+    if (top.backing) return { base: top.backing, overlay: top, depth: 1 };
+    throw new BlockError('invalid-argument', 'Image does not have a backing file');
+  }
+  let depth = 1;
+  for (let overlay = top; overlay.backing; overlay = overlay.backing, depth++) {
+    if (await isBackingOf(context, overlay, name)) return { base: overlay.backing, overlay, depth };
+  }
+  throw new BlockError('not-found', `Did not find '${name}' in the backing chain of '${request.image.filename}'`);
+}
+
+/** True if the user calls the backing image of `overlay` so: as it is stored, or by a name of the same file. */
+async function isBackingOf(context: OperationContext, overlay: ImageNode, name: string): Promise<boolean> {
+  const { backing, image } = overlay;
+  if (!backing || name === '') return false;
+  if (image.backing?.file === name) return true;
+  // A part of a file is not the file.
+  const whole = backing.file === undefined || backing.name === backing.file.name;
+  const identity = identityOf(backing);
+  if (!whole || identity === undefined || name.startsWith('json:') || protocolPrefix(name) !== undefined) return false;
+  const path = relativeTo(overlay.file?.name ?? '', name);
+  if (path === undefined) return false;
+  return context.services.files.status(path).then(
+    (status) => status.identity === identity,
+    () => false,
+  );
+}
+
+/** Opens the base, which could only be read until now, for writing in its place in the chain. */
+async function openForWriting({ base, overlay }: Place, resize: boolean): Promise<ImageNode> {
+  if (!base.reopen) throw new BlockError('unsupported', `${base.name} cannot be opened for writing`);
+  overlay.replaceBacking(undefined);
+  await base.close();
+  const writable = await base.reopen({ writable: true, resize });
+  overlay.replaceBacking(writable);
+  return writable;
+}
+
+async function copyDown(
+  context: OperationContext,
+  { rateLimit }: CommitRequest,
+  top: ImageNode,
+  base: ImageNode,
+  depth: number,
+): Promise<void> {
+  try {
+    if (base.size() < top.size()) await base.truncate(top.size());
+    const { clusterSize = PLAIN_UNIT } = await base.image.info();
+    const source = new CommitSource(top, base, depth, Math.max(SMALLEST_UNIT, clusterSize));
+    await copyInto(context, source, base, {
+      zeroedFrom: Number.POSITIVE_INFINITY,
+      sparseSize: 0,
+      ...(rateLimit === undefined || rateLimit === 0 ? {} : { rateLimit }),
+    });
+    await base.flush();
+  } catch (thrown) {
+    const error = asBlockError(thrown);
+    throw error.kind === 'aborted' ? error : error.reworded(`Block job failed: ${error.strerror}`);
+  }
+}
+
+/** Empties the overlay if its format can do that; the others keep their copy of what is in the base now. */
+async function empty({ image }: CommitRequest, top: ImageNode): Promise<boolean> {
+  const { image: driver } = top;
+  if (!driver.makeEmpty) return false;
+  try {
+    await top.change(() => driver.makeEmpty?.());
+    await top.flush();
+  } catch (thrown) {
+    const error = asBlockError(thrown);
+    throw error.reworded(`Could not empty ${image.filename}: ${error.strerror}`);
+  }
+  return true;
+}

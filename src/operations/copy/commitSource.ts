@@ -1,0 +1,106 @@
+/** What `commit` copies: the layers above the base, in whole units of the base. */
+import { isPromise } from '../../base/async.ts';
+import { alignDown, MiB } from '../../base/offset.ts';
+import { type BlockStatus, ChainCursor } from '../../block/chain.ts';
+import type { ImageNode } from '../../block/node.ts';
+import type { RunSource, SourceRun } from './source.ts';
+
+/** Bytes that are looked at before a run is handed out. */
+const LONGEST = 64 * MiB;
+
+/** A run as the layers above the base have it. */
+interface Part {
+  readonly start: number;
+  readonly length: number;
+  /** `below`: they have nothing. */
+  readonly kind: 'data' | 'zero' | 'below';
+  readonly node: ImageNode;
+}
+
+/**
+ * The layers above a base image as a source for that base. Where only a part of one of the base's units was changed,
+ * all of the unit is copied, as the real tool does. Offsets have to be asked for in order.
+ */
+export class CommitSource implements RunSource {
+  readonly size: number;
+  readonly #base: ImageNode;
+  readonly #cursor: ChainCursor;
+  readonly #unit: number;
+  #ready: SourceRun[] = [];
+
+  /**
+   * @param depth number of layers above `base`, counted from `top`.
+   * @param unit bytes that are copied as one, a power of two.
+   */
+  constructor(top: ImageNode, base: ImageNode, depth: number, unit: number) {
+    this.size = top.size();
+    this.#base = base;
+    this.#cursor = new ChainCursor(top, depth);
+    this.#unit = unit;
+  }
+
+  at(offset: number): SourceRun | Promise<SourceRun> {
+    return this.#ready.shift() ?? this.#scan(offset);
+  }
+
+  /** Looks at what follows `offset`, a multiple of the unit. */
+  async #scan(offset: number): Promise<SourceRun> {
+    const parts: Part[] = [];
+    const longest = offset + Math.max(LONGEST, 2 * this.#unit);
+    let at = offset;
+    while (at < Math.min(this.size, longest)) {
+      const found = this.#partAt(at);
+      const part = isPromise(found) ? await found : found;
+      if (part.kind !== (parts[0]?.kind ?? part.kind)) break;
+      parts.push(part);
+      at += part.length;
+    }
+    const end = at === this.size ? at : alignDown(at, this.#unit);
+    if (end > offset) return this.#runs(parts, offset, end);
+    const unitEnd = Math.min(this.size, offset + this.#unit);
+    while (at < unitEnd) {
+      const part = await this.#partAt(at);
+      parts.push(part);
+      at += part.length;
+    }
+    return this.#asData(parts, unitEnd);
+  }
+
+  #partAt(start: number): Part | Promise<Part> {
+    const found = this.#cursor.at(start, this.size - start);
+    return isPromise(found) ? found.then((status) => this.#partOf(start, status)) : this.#partOf(start, found);
+  }
+
+  #partOf(start: number, status: BlockStatus): Part {
+    const { length, depth, node } = status;
+    const { layers } = this.#cursor;
+    if (!status.present && depth === layers.length - 1) return { start, length, kind: 'below', node: this.#base };
+    if (status.zero) return { start, length, kind: 'zero', node };
+    // The base is not asked: it changes while it is written.
+    for (let index = 0; index < depth; index++) {
+      const inner = layers[index + 1];
+      if (inner) layers[index]?.image.admitBacking?.(inner.image);
+    }
+    return { start, length, kind: 'data', node };
+  }
+
+  #runs(parts: readonly Part[], offset: number, end: number): SourceRun {
+    const kind = parts[0]?.kind ?? 'below';
+    return kind === 'data' ? this.#asData(parts, end) : { length: end - offset, kind };
+  }
+
+  /** Parts up to `end` as data of the layers that have them; the first one is returned, the others wait. */
+  #asData(parts: readonly Part[], end: number): SourceRun {
+    const runs = parts
+      .filter(({ start }) => start < end)
+      .map(({ start, length, kind, node }): SourceRun => {
+        const size = Math.min(length, end - start);
+        return kind === 'zero'
+          ? { length: size, kind: 'data' }
+          : { length: size, kind: 'data', storage: node, offset: start };
+      });
+    const [first, ...others] = runs;
+    this.#ready = others;
+    return first as SourceRun;
+  }
+}
