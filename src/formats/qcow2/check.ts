@@ -1,20 +1,21 @@
-/** Structure check: counts references, compares them with the refcounts, and looks at the COPIED flags. */
+/**
+ * The passes of a check: refcount blocks are counted, references compared with the refcounts, and COPIED flags looked
+ * at. Each of them can repair what it finds.
+ */
 import { isPromise, type MaybePromise } from '../../base/async.ts';
-import { asBlockError } from '../../base/error.ts';
+import { asBlockError, BlockError } from '../../base/error.ts';
 import { divideUp } from '../../base/offset.ts';
 import { isZero } from '../../base/zero.ts';
-import type { Checker, CheckResult, RepairMode } from '../../block/driver.ts';
+import type { CheckResult, RepairMode } from '../../block/driver.ts';
 import type { Table } from '../../block/cache.ts';
 import { entryOffset, isCopied } from './geometry.ts';
 import type { Qcow2Image } from './image.ts';
-import type { Report } from './l2Walk.ts';
-import { COMPRESSED_HIGH } from './layout.ts';
-import { getRefcount } from './refcount.ts';
+import { COMPRESSED_HIGH, COPIED_HIGH } from './layout.ts';
+import { guardMetadata } from './overlap.ts';
+import { getRefcount, refcountText, setRefcount } from './refcount.ts';
 import { hexHalves } from './hex.ts';
-import { ReferenceWalk } from './references.ts';
-
-/** Lines of a report; what hostile images would add is only counted. */
-const MAX_LINES = 100000;
+import { Lowering } from './refcountRuns.ts';
+import type { ReferenceWalk } from './references.ts';
 
 /** A result without findings. */
 export function emptyResult(image: Qcow2Image): CheckResult {
@@ -33,69 +34,65 @@ export function emptyResult(image: Qcow2Image): CheckResult {
   };
 }
 
-/** The checker of an image. */
-export function checkerOf(image: Qcow2Image): Checker {
-  return {
-    async check(_repair: RepairMode, report): Promise<CheckResult> {
-      const result = emptyResult(image);
-      const before = image.reportDamage;
-      let lines = 0;
-      const line: Report = (text) => {
-        if (lines++ < MAX_LINES) report(text, 'err');
-      };
-      image.reportDamage = line;
-      try {
-        await checkImage(image, result, line);
-      } finally {
-        image.reportDamage = before;
-      }
-      return result;
-    },
-  };
-}
-
-/** Reports what is wrong with an image; nothing is changed. Returns the references that were counted. */
-export async function checkImage(image: Qcow2Image, result: CheckResult, report: Report): Promise<ReferenceWalk> {
-  const walk = new ReferenceWalk(image, result, report);
-  await walk.walkTables();
-  await walkRefblocks(walk);
-  await compareCounts(walk);
-  await checkCopied(walk);
-  return walk;
-}
-
-/** Counts the refcount blocks. */
+/** Counts the refcount blocks. Where all is to be repaired, blocks beyond the end of the file are taken into it. */
 export async function walkRefblocks(walk: ReferenceWalk): Promise<void> {
   const { image } = walk;
   const { clusterSize } = image.geometry;
   const table = await image.refcounts.table();
-  const fileClusters = divideUp(image.file.size(), clusterSize);
   for (let index = 0; index * 8 < table.byteLength; index++) {
     const low = table.getUint32(index * 8 + 4);
     if (low === 0 && table.getUint32(index * 8) === 0) continue;
     const offset = table.getUint32(index * 8) * 4294967296 + ((low & 0xfffffe00) >>> 0);
     if ((low & 0x1ff) !== 0) {
       walk.corrupt(`ERROR refcount table entry ${index} has reserved bits set`);
+      walk.mustRebuild = true;
     } else if (offset % clusterSize !== 0) {
       walk.corrupt(`ERROR refcount block ${index} is not cluster aligned; refcount table entry corrupted`);
-    } else if (offset / clusterSize >= fileClusters) {
-      walk.corrupt(`ERROR refcount block ${index} is outside image`);
-    } else {
+      walk.mustRebuild = true;
+    } else if (offset < image.file.size() || (await takeIn(walk, index, offset))) {
       walk.count(offset, clusterSize);
       const references = walk.counts.get(offset / clusterSize);
-      if (references !== 1) walk.corrupt(`ERROR refcount block ${index} refcount=${references}`);
+      if (references === 1) continue;
+      walk.corrupt(`ERROR refcount block ${index} refcount=${references}`);
+      walk.mustRebuild = true;
     }
   }
 }
 
-/** Compares every cluster's refcount with the references that were counted. */
-export async function compareCounts(walk: ReferenceWalk): Promise<void> {
+/** Makes the file reach over a refcount block; false if that is not to be done, or cannot be. */
+async function takeIn(walk: ReferenceWalk, index: number, offset: number): Promise<boolean> {
+  if (walk.repair !== 'all') {
+    walk.corrupt(`ERROR refcount block ${index} is outside image`);
+    return false;
+  }
+  const { file, geometry } = walk.image;
+  walk.report(`Repairing refcount block ${index} is outside image`);
+  try {
+    if (offset > 2 ** 63 - 1 - geometry.clusterSize) throw new BlockError('invalid-argument', 'Invalid argument');
+    await file.truncate(offset + geometry.clusterSize);
+  } catch (thrown) {
+    const error = asBlockError(thrown);
+    if (error.kind !== 'invalid-argument') walk.report(`qemu-img: ${error.message}`);
+    walk.corrupt(`ERROR could not resize image: ${error.strerror}`);
+    walk.mustRebuild = true;
+    return false;
+  }
+  walk.result.corruptionsFixed++;
+  return true;
+}
+
+/**
+ * Compares every cluster's refcount with the references that were counted.
+ * @param repair what is put right: leaks, or all but refcounts that are zero.
+ */
+export async function compareCounts(walk: ReferenceWalk, repair: RepairMode = 'none'): Promise<void> {
   const { image, counts, result } = walk;
   const { refcounts } = image;
   const { clusterSize } = image.geometry;
   const table = await refcounts.table();
   const described = (table.byteLength / 8) * refcounts.perBlock;
   const end = Math.max(counts.end, Math.min(divideUp(image.file.size(), clusterSize), described));
+  const lowering = new Lowering(image);
   let highest = 0;
   for (let start = 0; start < end; start += refcounts.perBlock) {
     const stop = Math.min(end, start + refcounts.perBlock);
@@ -112,19 +109,36 @@ export async function compareCounts(walk: ReferenceWalk): Promise<void> {
       }
       const refcount = block ? getRefcount(block.view, refcounts.bits, cluster - start) : 0;
       if (refcount > 0 || references > 0) highest = cluster;
-      if (refcount !== references) compareOne(walk, cluster, refcount, references);
+      if (refcount === references) continue;
+      const mended = compareOne(walk, cluster, block, repair);
+      if (!mended || !block) continue;
+      refcounts.cache.markDirty(block);
+      if (references === 0) lowering.free(cluster);
     }
   }
+  if (repair !== 'none') await lowering.finish();
   result.imageEndOffset = (highest + 1) * clusterSize;
 }
 
-function compareOne(walk: ReferenceWalk, cluster: number, refcount: number, references: number): void {
-  if (refcount < references) {
-    walk.corrupt(`ERROR cluster ${cluster} refcount=${refcount} reference=${references}`);
-    return;
+/** Reports a refcount that is not that of the references; true if it was put right in its block. */
+function compareOne(walk: ReferenceWalk, cluster: number, block: Table | undefined, repair: RepairMode): boolean {
+  const { refcounts } = walk.image;
+  const index = cluster % refcounts.perBlock;
+  const references = walk.counts.get(cluster);
+  const refcount = block ? getRefcount(block.view, refcounts.bits, index) : 0;
+  const values = `cluster ${cluster} refcount=${block ? refcountText(block.view, refcounts.bits, index) : '0'} reference=${references}`;
+  const leaked = refcount > references;
+  if (refcount === 0) walk.mustRebuild = true;
+  const mend = repair === 'all' || (repair === 'leaks' && leaked);
+  if (!mend || !block) {
+    walk.report(`${leaked ? 'Leaked' : 'ERROR'} ${values}`);
+    walk.result[leaked ? 'leaks' : 'corruptions']++;
+    return false;
   }
-  walk.report(`Leaked cluster ${cluster} refcount=${refcount} reference=${references}`);
-  walk.result.leaks++;
+  walk.report(`Repairing ${values}`);
+  setRefcount(block.view, refcounts.bits, index, references);
+  walk.result[leaked ? 'leaksFixed' : 'corruptionsFixed']++;
+  return true;
 }
 
 /** A refcount block, or why it cannot be read. */
@@ -150,9 +164,12 @@ function refcountAt(image: Qcow2Image, offset: number): MaybePromise<number | un
 /** Lines that tables with several references may give again; beyond, they are only counted. */
 const REPEATED_LINES = 1000000;
 
-/** Checks that the COPIED flags of the active tables say exactly which clusters have a refcount of one. */
-export async function checkCopied(walk: ReferenceWalk): Promise<void> {
-  const { image } = walk;
+/**
+ * Checks that the COPIED flags of the active tables say exactly which clusters have a refcount of one.
+ * @param repair puts them right. The refcounts are on the disk.
+ */
+export async function checkCopied(walk: ReferenceWalk, repair = false): Promise<void> {
+  const { image, result } = walk;
   const l1 = await image.l1.view();
   /** Lines that each table gave. */
   const known = new Map<number, number>();
@@ -165,28 +182,44 @@ export async function checkCopied(walk: ReferenceWalk): Promise<void> {
     if (refcount === undefined) continue;
     if ((refcount === 1) !== isCopied(l1, index * 8)) {
       const entry = hexHalves(l1.getUint32(index * 8), l1.getUint32(index * 8 + 4));
-      walk.corrupt(`ERROR OFLAG_COPIED L2 cluster: l1_index=${index} l1_entry=${entry} refcount=${refcount}`);
+      flagFinding(walk, repair, `OFLAG_COPIED L2 cluster: l1_index=${index} l1_entry=${entry} refcount=${refcount}`);
+      if (repair) {
+        await guardMetadata(image, image.header.l1Offset + index * 8, 8, 'active L1 table');
+        toggleCopied(l1, index * 8);
+        image.l1.markDirty(index);
+      }
     }
     const hole = walk.l2.isHole(l2Offset);
     if (isPromise(hole) ? await hole : hole) continue;
     const lines = known.get(l2Offset);
     if (lines !== undefined) {
       repeated += lines;
-      if (lines > 0 && repeated > REPEATED_LINES) walk.result.corruptions += lines;
+      if (lines > 0 && repeated > REPEATED_LINES) result.corruptions += lines;
       if (lines === 0 || repeated > REPEATED_LINES) continue;
     }
-    const before = walk.result.corruptions;
-    await checkCopiedL2(walk, l2Offset);
-    known.set(l2Offset, walk.result.corruptions - before);
+    const before = result.corruptions;
+    await checkCopiedL2(walk, l2Offset, repair);
+    known.set(l2Offset, result.corruptions - before);
   }
+  await image.l1.flush();
 }
 
-async function checkCopiedL2(walk: ReferenceWalk, l2Offset: number): Promise<void> {
+function flagFinding(walk: ReferenceWalk, repair: boolean, text: string): void {
+  walk.report(`${repair ? 'Repairing' : 'ERROR'} ${text}`);
+  walk.result[repair ? 'corruptionsFixed' : 'corruptions']++;
+}
+
+function toggleCopied(view: DataView, at: number): void {
+  view.setUint32(at, (view.getUint32(at) ^ COPIED_HIGH) >>> 0);
+}
+
+async function checkCopiedL2(walk: ReferenceWalk, l2Offset: number, repair: boolean): Promise<void> {
   const { image } = walk;
   const { entrySize, clusterSize, external } = image.geometry;
   const bytes = new Uint8Array(clusterSize);
   await image.file.readPadded(l2Offset, bytes);
   const view = new DataView(bytes.buffer);
+  let changed = false;
   for (let at = 0; at < bytes.length; at += entrySize) {
     const high = view.getUint32(at);
     if ((high & COMPRESSED_HIGH) !== 0) continue;
@@ -195,8 +228,14 @@ async function checkCopiedL2(walk: ReferenceWalk, l2Offset: number): Promise<voi
     const found = external ? 1 : refcountAt(image, offset);
     const refcount = isPromise(found) ? await found : found;
     if (refcount === undefined || (refcount === 1) === isCopied(view, at)) continue;
-    walk.corrupt(
-      `ERROR OFLAG_COPIED data cluster: l2_entry=${hexHalves(high, view.getUint32(at + 4))} refcount=${refcount}`,
-    );
+    const entry = hexHalves(high, view.getUint32(at + 4));
+    flagFinding(walk, repair, `OFLAG_COPIED data cluster: l2_entry=${entry} refcount=${refcount}`);
+    toggleCopied(view, at);
+    changed = true;
   }
+  if (!repair || !changed) return;
+  await guardMetadata(image, l2Offset, clusterSize, 'active L2 table', () =>
+    walk.report('ERROR: Could not write L2 table; metadata overlap check failed: Input/output error'),
+  );
+  await image.file.write(l2Offset, bytes);
 }

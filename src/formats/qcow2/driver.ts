@@ -18,7 +18,7 @@ import type { Limits, Preallocation, Storage, ZeroFlags } from '../../storage/st
 import { amenderOf } from './amend.ts';
 import { makeEmpty, setBacking } from './backing.ts';
 import { openBitmaps } from './bitmap.ts';
-import { checkerOf } from './check.ts';
+import { checkerOf } from './checker.ts';
 import { SpecialReader } from './compressedRead.ts';
 import { compressorOf } from './compress.ts';
 import { create } from './create.ts';

@@ -86,6 +86,7 @@ export class Qcow2Image {
   /** Where lines about damage go; each is a full line of the real tool. */
   reportDamage: (line: string) => void;
   #damageReported = false;
+  #givenUp = false;
   #storedHeaderLength: number;
 
   constructor(parts: ImageParts) {
@@ -171,12 +172,19 @@ export class Qcow2Image {
     const error = new BlockError('io', 'Input/output error', { context: { file: this.filename } });
     if (this.#damageReported) return error;
     this.#damageReported = true;
-    if (this.readOnly || this.header.version < 3) {
+    if (this.readOnly) {
       this.reportDamage(`qcow2: Image is corrupt: ${what}; further non-fatal corruption events will be suppressed`);
       return error;
     }
     this.reportDamage(`qcow2: Marking image as corrupt: ${what}; further corruption events will be suppressed`);
+    this.#givenUp = true;
+    if (this.header.version < 3) return error;
     return this.setIncompatible(Incompatible.corrupt, true).then(() => error);
+  }
+
+  /** Damage was found while the image is open for writing: nothing more can be written to it until it is opened again. */
+  get isGivenUp(): boolean {
+    return this.#givenUp;
   }
 
   /** Throws what {@link damaged} gives. */

@@ -1,8 +1,9 @@
 /** The part of a check that looks at L2 tables. */
 import { andThen, isPromise, type MaybePromise } from '../../base/async.ts';
-import { entryOffset, type Geometry } from './geometry.ts';
+import { entryOffset, type Geometry, setEntry } from './geometry.ts';
 import { hexHalves } from './hex.ts';
-import { COMPRESSED_HIGH, COPIED_HIGH } from './layout.ts';
+import { COMPRESSED_HIGH, COPIED_HIGH, ZERO_LOW } from './layout.ts';
+import { guardMetadata } from './overlap.ts';
 import type { ReferenceWalk } from './references.ts';
 
 /** Receives the lines of the report. */
@@ -74,7 +75,9 @@ export class L2Walker {
     }
     const before = this.#walk.result.corruptions;
     this.#statistics = { allocated: 0, compressed: 0, fragmented: 0 };
-    this.#scan(await this.#read(offset), (event) => this.#apply(event));
+    const view = await this.#read(offset);
+    const mended = this.#scan(view, (event) => this.#apply(event));
+    for (const at of mended) await this.#writeEntry(offset, view, at);
     const statistics = this.#statistics;
     if (active) this.#addStatistics(statistics);
     this.#known.set(offset, { lines: this.#walk.result.corruptions - before, statistics, repeats: 0 });
@@ -122,15 +125,25 @@ export class L2Walker {
     });
   }
 
-  #scan(view: DataView, event: (event: Reference | string) => void): void {
+  /** Stores an entry that was put right. */
+  async #writeEntry(offset: number, view: DataView, at: number): Promise<void> {
+    const { image, report } = this.#walk;
+    await guardMetadata(image, offset + at, 8, 'active L2 table', () => report('ERROR: Overlap check failed'));
+    await image.file.write(offset + at, new Uint8Array(view.buffer, at, 8).slice());
+  }
+
+  /** Calls `event` for what the table says; gives the positions of entries that were put right in `view`. */
+  #scan(view: DataView, event: (event: Reference | string) => void): number[] {
     const { entrySize } = this.#walk.image.geometry;
+    const mended: number[] = [];
     for (let at = 0; at < view.byteLength; at += entrySize) {
       const high = view.getUint32(at);
       const low = view.getUint32(at + 4);
       if (high === 0 && low === 0 && entrySize === 8) continue;
       if ((high & COMPRESSED_HIGH) !== 0) this.#compressed(view, at, event);
-      else this.#plain(view, at, event);
+      else if (this.#plain(view, at, event)) mended.push(at);
     }
+    return mended;
   }
 
   #compressed(view: DataView, at: number, event: (event: Reference | string) => void): void {
@@ -158,7 +171,8 @@ export class L2Walker {
     this.#statistics.fragmented++;
   }
 
-  #plain(view: DataView, at: number, event: (event: Reference | string) => void): void {
+  /** True if the entry was put right. */
+  #plain(view: DataView, at: number, event: (event: Reference | string) => void): boolean {
     const { geometry } = this.#walk.image;
     const high = view.getUint32(at);
     const low = view.getUint32(at + 4);
@@ -171,7 +185,7 @@ export class L2Walker {
     const owned = offset !== 0 || (geometry.external && high >= COPIED_HIGH);
     if (!owned) {
       if (dataBits !== 0) event('ERROR: Unallocated cluster has non-zero subcluster allocation map');
-      return;
+      return false;
     }
     if ((zeroBits & dataBits) !== 0) {
       event(`ERROR offset=${offset.toString(16)}: Allocated cluster has corrupted subcluster allocation bitmap`);
@@ -179,10 +193,28 @@ export class L2Walker {
     if (offset % geometry.clusterSize !== 0) {
       const data = geometry.extended ? dataBits !== 0 : (low & 1) === 0;
       const what = data ? 'Data' : 'Preallocated';
+      if (!data && this.#walk.repair === 'all') {
+        this.#walk.report(
+          `Repairing offset=${offset.toString(16)}: ${what} cluster is not properly aligned; L2 entry corrupted.`,
+        );
+        this.#dropPlace(view, at);
+        return true;
+      }
       event(`ERROR offset=${offset.toString(16)}: ${what} cluster is not properly aligned; L2 entry corrupted.`);
     }
     this.#countPlain(offset);
     if (!geometry.external) event({ offset, length: geometry.clusterSize });
+    return false;
+  }
+
+  /** Makes an entry that reads as zeroes forget a place that cannot be. */
+  #dropPlace(view: DataView, at: number): void {
+    const { geometry, header } = this.#walk.image;
+    setEntry(view, at, 0, false);
+    // Version 2 knows no zeroes but those of what is not there.
+    const flagged = geometry.zeroFlag || header.backingFile !== undefined;
+    if (!geometry.extended && flagged) view.setUint32(at + 4, ZERO_LOW);
+    this.#walk.result.corruptionsFixed++;
   }
 
   #countPlain(offset: number): void {

@@ -14,19 +14,19 @@ import {
 import { Qcow2Image } from './image.ts';
 import { Autoclear, Compatible, Incompatible, KNOWN_AUTOCLEAR } from './layout.ts';
 
-/** Reads and checks the header of a file. */
-export async function readHeader(file: Storage): Promise<Header> {
+/** Reads and checks the header of a file; see {@link parseHeader}. */
+export async function readHeader(file: Storage, forCheck = false): Promise<Header> {
   const head = new Uint8Array(HEADER_PROBE);
   await file.readPadded(0, head);
   const clusterSize = clusterSizeOf(head);
   const cluster = new Uint8Array(clusterSize);
   await file.readPadded(0, cluster);
-  return parseHeader(cluster);
+  return parseHeader(cluster, forCheck);
 }
 
 /** Opens an image: header, external data file, feature bits. Tables are read when they are needed. */
 export async function openQcow2(context: OpenContext): Promise<Qcow2Image> {
-  const header = await readHeader(context.file);
+  const header = await readHeader(context.file, context.intent === 'check');
   const storedHeaderLength = storedLength(header);
   checkFeatures(header, context);
   const data = await openDataFile(header, context);

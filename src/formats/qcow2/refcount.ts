@@ -31,6 +31,11 @@ export function getRefcount(view: DataView, bits: number, index: number): number
   }
 }
 
+/** The exact decimal text of what {@link getRefcount} gives. */
+export function refcountText(view: DataView, bits: number, index: number): string {
+  return bits === 64 ? String(view.getBigUint64(index * 8)) : String(getRefcount(view, bits, index));
+}
+
 /** Stores a refcount entry; `value` has to fit. */
 export function setRefcount(view: DataView, bits: number, index: number, value: number): void {
   switch (bits) {
@@ -179,6 +184,13 @@ export class Refcounts implements Flushable {
       count += free;
       if (free < room) break;
     }
+    return count;
+  }
+
+  /** Number of clusters in use from `cluster` on, up to `limit`. */
+  async usedRun(cluster: number, limit: number): Promise<number> {
+    let count = 0;
+    while (count < limit && (await this.get(cluster + count)) !== 0) count++;
     return count;
   }
 

@@ -92,14 +92,15 @@ export class Lowering {
         }
         setRefcount(block.view, bits, index + i, value - 1);
         if (value === 2) this.leftAlone = true;
-        if (value === 1) this.#free(cluster + i);
+        if (value === 1) this.free(cluster + i);
       }
     });
     if (this.#freed.length > FREED_RUNS) await this.finish();
     return sound;
   }
 
-  #free(cluster: number): void {
+  /** Records that nothing uses a cluster any more. */
+  free(cluster: number): void {
     this.#image.allocator.noteFree(cluster);
     const last = this.#freed.at(-1);
     if (last && last.first + last.count === cluster) last.count++;

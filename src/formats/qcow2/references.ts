@@ -2,15 +2,14 @@
  * The walk of a check: every reference to a host cluster is counted, and damage on the way is reported. Repair uses
  * the same walk.
  */
-import { asBlockError } from '../../base/error.ts';
-import type { CheckResult } from '../../block/driver.ts';
+import type { CheckResult, RepairMode } from '../../block/driver.ts';
 import { parseBitmapDirectory } from './bitmapDirectory.ts';
 import { CountTable } from './countTable.ts';
 import type { Qcow2Image } from './image.ts';
 import { hex, hexHalves } from './hex.ts';
 import { L2Walker, type Report } from './l2Walk.ts';
 import { OFFSET_HIGH, OFFSET_LOW, TWO32 } from './layout.ts';
-import { readSnapshotTable, type SnapshotEntry, type SnapshotTable } from './snapshotTable.ts';
+import type { SnapshotEntry, SnapshotTable } from './snapshotTable.ts';
 
 /** Bytes of different L1 tables of snapshots that are looked at. */
 const SNAPSHOT_BYTES = 1073741824;
@@ -23,14 +22,21 @@ export class ReferenceWalk {
   readonly counts: CountTable = new CountTable();
   readonly result: CheckResult;
   readonly report: Report;
+  /** What is put right on the way: `all` repairs entries that can be repaired by themselves. */
+  readonly repair: RepairMode;
   readonly l2: L2Walker;
+  /** The refcount structures cannot be repaired in place. */
+  mustRebuild = false;
+  /** Something was too large to be looked at: what was counted is not all. */
+  incomplete = false;
   readonly #snapshots = new Map<string, { offset: number; entries: number; repeats: number }>();
   #snapshotBytes = 0;
 
-  constructor(image: Qcow2Image, result: CheckResult, report: Report) {
+  constructor(image: Qcow2Image, result: CheckResult, report: Report, repair: RepairMode = 'none') {
     this.image = image;
     this.result = result;
     this.report = report;
+    this.repair = repair;
     this.l2 = new L2Walker(this);
   }
 
@@ -55,13 +61,27 @@ export class ReferenceWalk {
       return;
     }
     const last = Math.floor((offset + length - 1) / clusterSize);
-    for (let cluster = Math.floor(offset / clusterSize); cluster <= last; cluster++) this.counts.add(cluster, times);
+    for (let cluster = Math.floor(offset / clusterSize); cluster <= last; cluster++) this.#add(cluster, times);
+  }
+
+  /** No more references are counted than a refcount can hold. */
+  #add(cluster: number, times: number): void {
+    const { refcounts, geometry } = this.image;
+    const room = refcounts.max - this.counts.get(cluster);
+    const added = Math.min(times, room);
+    if (added > 0) this.counts.add(cluster, added);
+    if (added === times) return;
+    this.result.corruptions += times - added - 1;
+    this.corrupt(
+      `ERROR: overflow cluster offset=${hex(cluster * geometry.clusterSize)}\n` +
+        'Use qemu-img amend to increase the refcount entry width or qemu-img convert to create a clean copy if the ' +
+        'image cannot be opened for writing',
+    );
   }
 
   /** Walks everything but the refcount structures. */
-  async walkTables(): Promise<void> {
+  async walkTables(snapshots: SnapshotTable): Promise<void> {
     const { header, geometry } = this.image;
-    const snapshots = await this.#readSnapshots();
     this.count(0, geometry.clusterSize);
     await this.#walkL1(header.l1Offset, header.l1Entries, true, 1);
     for (const entry of snapshots.entries) {
@@ -103,6 +123,7 @@ export class ReferenceWalk {
     this.#snapshotBytes += Math.max(0, Math.min(entries * 8, this.image.file.size() - offset));
     if (this.#snapshotBytes > SNAPSHOT_BYTES) {
       this.result.checkErrors++;
+      this.incomplete = true;
       return;
     }
     this.#snapshots.set(key, { offset, entries, repeats: 0 });
@@ -139,23 +160,6 @@ export class ReferenceWalk {
     await this.l2.walk(l2Offset, active, times);
   }
 
-  async #readSnapshots(): Promise<SnapshotTable> {
-    const { header, file } = this.image;
-    let table: SnapshotTable;
-    try {
-      table = await readSnapshotTable(file, header);
-    } catch (thrown) {
-      const error = asBlockError(thrown);
-      const hint = error.hint === undefined ? '' : `\n${error.hint}`;
-      this.report(`qemu-img: ERROR failed to read the snapshot table: ${error.message}${hint}`);
-      throw error;
-    }
-    for (const [index, entry] of table.entries.entries()) {
-      if (header.version >= 3 && entry.incomplete) this.corrupt(`ERROR snapshot table entry ${index} is incomplete`);
-    }
-    return table;
-  }
-
   async #walkBitmaps(): Promise<void> {
     const { bitmaps } = this.image.header;
     if (!bitmaps) return;
@@ -163,6 +167,7 @@ export class ReferenceWalk {
     this.count(bitmaps.offset, bitmaps.size);
     if (bitmaps.offset + bitmaps.size > file.size() || bitmaps.size > 67108864) {
       this.result.checkErrors++;
+      this.incomplete = true;
       return;
     }
     const bytes = new Uint8Array(bitmaps.size);
@@ -172,6 +177,7 @@ export class ReferenceWalk {
       entries = parseBitmapDirectory(bytes, bitmaps.count, geometry.clusterSize);
     } catch {
       this.result.corruptions++;
+      this.incomplete = true;
       return;
     }
     for (const entry of entries) {

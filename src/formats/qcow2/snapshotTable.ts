@@ -1,5 +1,5 @@
 /** The snapshot table as it is stored. */
-import { bigEndian } from '../../base/bytes.ts';
+import { bigEndian, concatBytes } from '../../base/bytes.ts';
 import { BlockError } from '../../base/error.ts';
 import { alignUp, MAX_SIZE } from '../../base/offset.ts';
 import type { Storage } from '../../storage/storage.ts';
@@ -133,9 +133,14 @@ export interface SnapshotTable {
 
 /**
  * Reads the snapshot table. Bytes beyond the end of the file count as zeroes.
- * @throws BlockError if an entry or the whole table is too large.
+ * @param cut is called for entries with more extra data than is kept, which is cut off then.
+ * @throws BlockError if an entry (without `cut`) or the whole table is too large.
  */
-export async function readSnapshotTable(file: Storage, header: Header): Promise<SnapshotTable> {
+export async function readSnapshotTable(
+  file: Storage,
+  header: Pick<Header, 'snapshotCount' | 'snapshotsOffset'>,
+  cut?: (index: number, extraSize: number, limit: number) => void,
+): Promise<SnapshotTable> {
   const { snapshotCount, snapshotsOffset } = header;
   const entries: SnapshotEntry[] = [];
   const piece = new Uint8Array(Math.min(PIECE, snapshotCount * (SNAPSHOT_FIXED + MAX_EXTRA) + 2 * 65536));
@@ -149,7 +154,17 @@ export async function readSnapshotTable(file: Storage, header: Header): Promise<
       start = size;
       await file.readPadded(snapshotsOffset + start, piece);
     }
-    checkExtra(piece, size - start, index);
+    const extraSize = bigEndian(piece).u32(size - start + 36);
+    if (extraSize > MAX_EXTRA) {
+      if (!cut) throw tooMuchExtra(index);
+      cut(index, extraSize, MAX_EXTRA);
+      const entry = await readCut(file, snapshotsOffset + size);
+      entries.push(entry);
+      size += entry.length;
+      start = -piece.length;
+      if (size > MAX_TABLE) throw new BlockError('too-large', 'Snapshot table is too large');
+      continue;
+    }
     const entry = parseSnapshot(piece, size - start);
     entries.push(entry);
     size += entry.length;
@@ -163,9 +178,21 @@ function holdsEntry(bytes: Uint8Array, at: number): boolean {
   return at + SNAPSHOT_FIXED <= bytes.length && at + snapshotEntryLength(bytes, at) <= bytes.length;
 }
 
-function checkExtra(bytes: Uint8Array, at: number, index: number): void {
-  if (bigEndian(bytes).u32(at + 36) <= MAX_EXTRA) return;
-  throw new BlockError('too-large', `Too much extra metadata in snapshot table entry ${index}`, {
+function tooMuchExtra(index: number): BlockError {
+  return new BlockError('too-large', `Too much extra metadata in snapshot table entry ${index}`, {
     hint: 'You can force-remove this extra metadata with qemu-img check -r all',
   });
+}
+
+/** The entry at an offset in the file without the extra data that is too much; its length is that of all of it. */
+async function readCut(file: Storage, offset: number): Promise<SnapshotEntry> {
+  const head = new Uint8Array(SNAPSHOT_FIXED + MAX_EXTRA);
+  await file.readPadded(offset, head);
+  const fields = bigEndian(head);
+  const length = snapshotEntryLength(head, 0);
+  const extraSize = fields.u32(36);
+  const names = new Uint8Array(fields.u16(12) + fields.u16(14));
+  await file.readPadded(offset + SNAPSHOT_FIXED + extraSize, names);
+  fields.setU32(36, MAX_EXTRA);
+  return { ...parseSnapshot(concatBytes([head, names]), 0), length };
 }

@@ -1,0 +1,129 @@
+/** Checks and repairs as a whole: which passes are made, in which order, and what counts as repaired. */
+import { BlockError } from '../../base/error.ts';
+import { divideUp } from '../../base/offset.ts';
+import type { Checker, CheckResult, RepairMode } from '../../block/driver.ts';
+import { checkCopied, compareCounts, walkRefblocks } from './check.ts';
+import type { Qcow2Image } from './image.ts';
+import type { Report } from './l2Walk.ts';
+import { Incompatible } from './layout.ts';
+import { rebuildRefcounts } from './rebuild.ts';
+import { ReferenceWalk } from './references.ts';
+import { readForCheck, rewriteSnapshots } from './snapshotCheck.ts';
+import type { SnapshotTable } from './snapshotTable.ts';
+
+/** Lines of a report; what hostile images would add is only counted. */
+const MAX_LINES = 100000;
+
+/** A result without findings. */
+function emptyResult(image: Qcow2Image): CheckResult {
+  return {
+    corruptions: 0,
+    leaks: 0,
+    checkErrors: 0,
+    corruptionsFixed: 0,
+    leaksFixed: 0,
+    clusters: {
+      total: divideUp(image.header.virtualSize, image.geometry.clusterSize),
+      allocated: 0,
+      fragmented: 0,
+      compressed: 0,
+    },
+  };
+}
+
+/** The checker of an image. */
+export function checkerOf(image: Qcow2Image): Checker {
+  return { check: (repair, report) => checkImage(image, repair, (line) => report(line, 'err')) };
+}
+
+/**
+ * Checks an image. Every repair leaves it no worse if it is interrupted: what is right already stays so.
+ * @throws BlockError if the check broke off: a repair is not possible.
+ */
+export async function checkImage(image: Qcow2Image, repair: RepairMode, report: Report): Promise<CheckResult> {
+  const before = image.reportDamage;
+  let lines = 0;
+  const line: Report = (text) => {
+    if (lines++ < MAX_LINES) report(text);
+  };
+  image.reportDamage = line;
+  try {
+    return await runPasses(image, repair, line);
+  } finally {
+    image.reportDamage = before;
+  }
+}
+
+async function runPasses(image: Qcow2Image, repair: RepairMode, report: Report): Promise<CheckResult> {
+  const result = emptyResult(image);
+  const snapshots = await readForCheck(image, repair, result, report);
+  let walk = await countReferences(image, snapshots.table, result, report, repair);
+  if (repair !== 'none' && walk.incomplete) throw new BlockError('too-large', 'File too large');
+  const counted = { ...result };
+  await compareCounts(walk);
+  if (walk.mustRebuild && repair === 'all') {
+    walk = await rebuild(walk, snapshots.table);
+  } else if (repair !== 'none') {
+    if (walk.mustRebuild) {
+      report('ERROR need to rebuild refcount structures');
+      throw new BlockError('io', 'Input/output error');
+    }
+    if (hasFindings(result)) {
+      Object.assign(result, counted);
+      await compareCounts(walk, repair);
+    }
+  }
+  // With nothing else wrong, flags can be put right without a risk to data.
+  await checkCopied(walk, repair === 'all' || (repair === 'leaks' && !isCorrupt(result)));
+  if (repair === 'all' && snapshots.damage > 0) {
+    await rewriteSnapshots(image, snapshots.table, report);
+    result.corruptionsFixed += snapshots.damage;
+    result.corruptions -= snapshots.damage;
+  }
+  if (repair !== 'none') await settle(image, result);
+  return result;
+}
+
+async function countReferences(
+  image: Qcow2Image,
+  snapshots: SnapshotTable,
+  result: CheckResult,
+  report: Report,
+  repair: RepairMode,
+): Promise<ReferenceWalk> {
+  const walk = new ReferenceWalk(image, result, report, repair);
+  await walk.walkTables(snapshots);
+  await walkRefblocks(walk);
+  return walk;
+}
+
+function hasFindings(result: CheckResult): boolean {
+  return result.leaks > 0 || isCorrupt(result);
+}
+
+function isCorrupt(result: CheckResult): boolean {
+  return result.corruptions > 0 || result.checkErrors > 0;
+}
+
+/** New refcount structures, and everything counted again by them: what is gone then was repaired. */
+async function rebuild(old: ReferenceWalk, snapshots: SnapshotTable): Promise<ReferenceWalk> {
+  const { image, result, report } = old;
+  const { corruptions, leaks, corruptionsFixed, leaksFixed } = result;
+  report('Rebuilding refcount structure');
+  await rebuildRefcounts(old);
+  Object.assign(result, emptyResult(image));
+  const walk = await countReferences(image, snapshots, result, report, 'all');
+  await compareCounts(walk, 'all');
+  result.corruptionsFixed = corruptionsFixed + Math.max(0, corruptions - result.corruptions);
+  result.leaksFixed = leaksFixed + Math.max(0, leaks - result.leaks);
+  return walk;
+}
+
+/** An image without damage needs no marks. */
+async function settle(image: Qcow2Image, result: CheckResult): Promise<void> {
+  await image.refcounts.flush();
+  image.l2.clear();
+  if (isCorrupt(result)) return;
+  await image.setIncompatible(Incompatible.dirty, false);
+  await image.setIncompatible(Incompatible.corrupt, false);
+}
