@@ -11,5 +11,5 @@ const OWN_VERSION = '0.1.0';
  */
 export const VERSION_TEXT: string = `qemu-img version ${COMPATIBLE_VERSION} (qimg ${OWN_VERSION})
 Copyright (c) 2003-2026 Fabrice Bellard and the QEMU Project developers
-The lines above are those of the program that qimg stands in for; qimg itself was written from scratch.
+The lines above name the program that qimg stands in for; qimg is an independent implementation.
 `;
