@@ -73,6 +73,8 @@ export class Qcow2Image {
   luksVolume: LuksVolume | undefined;
   /** Persistent bitmaps; undefined where there can be none (version 2). */
   bitmaps: Bitmaps | undefined;
+  /** The header on the disk names bitmaps that do not count any more. */
+  bitmapsForgotten = false;
   /** Persistent bitmaps listen here. */
   readonly changeListeners: ChangeListener[] = [];
   /** Guest data may have holes that the format does not know of (preallocated metadata). */

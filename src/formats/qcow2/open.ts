@@ -28,6 +28,7 @@ export async function readHeader(file: Storage, forCheck = false): Promise<Heade
 export async function openQcow2(context: OpenContext): Promise<Qcow2Image> {
   const header = await readHeader(context.file, context.intent === 'check');
   const storedHeaderLength = storedLength(header);
+  const hadBitmaps = header.bitmaps !== undefined;
   checkFeatures(header, context);
   const data = await openDataFile(header, context);
   const image = new Qcow2Image({
@@ -43,6 +44,7 @@ export async function openQcow2(context: OpenContext): Promise<Qcow2Image> {
     notice: (text) => context.notice?.(text),
     complain: (text) => context.complain?.(text),
   });
+  image.bitmapsForgotten = hadBitmaps && !header.bitmaps;
   const lazy = context.options['lazy-refcounts'];
   if (lazy === true && header.version < 3) {
     throw new BlockError(
@@ -112,7 +114,7 @@ export async function prepareForWriting(image: Qcow2Image): Promise<void> {
   const { header } = image;
   let kept = header.autoclear & BigInt(KNOWN_AUTOCLEAR);
   if (header.bitmaps && image.changeListeners.length === 0) kept &= ~BigInt(Autoclear.bitmaps);
-  if (header.autoclear === kept) return;
+  if (header.autoclear === kept && !image.bitmapsForgotten) return;
   header.autoclear = kept;
   await image.writeHeader();
   await image.file.flush();

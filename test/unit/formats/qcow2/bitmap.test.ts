@@ -154,6 +154,10 @@ describe('a bitmap', () => {
     node = await openOn(file, { warnings });
     expect(storeOf(node).list()).toEqual([]);
     expect(warnings[0]).toMatch('a program lacking bitmap support modified this file');
+    await node.close();
+    // Said once: the header no longer names the bitmaps.
+    await openOn(file, { warnings });
+    expect(warnings).toHaveLength(1);
   });
 
   it('holds exactly the granules that were marked', async () => {
