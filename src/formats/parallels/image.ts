@@ -37,6 +37,8 @@ export class ParallelsImage {
   #usage: Usage | undefined;
   /** Clusters that the BAT no longer names; the BAT on the disk may still do so. */
   #freed: number[] = [];
+  /** The last cluster may have been given up since the use of clusters was found out. */
+  #shorter = false;
 
   constructor(file: Storage, header: Header, headerBytes: Uint8Array) {
     this.file = file;
@@ -198,6 +200,7 @@ export class ParallelsImage {
   /** Gives up the cluster at a place of the file, as soon as the BAT on the disk does not name it any more. */
   free(place: number): void {
     this.#freed.push(place);
+    this.#shorter = true;
   }
 
   /** Writes data and BAT in safe order. */
@@ -218,6 +221,7 @@ export class ParallelsImage {
   async close(): Promise<void> {
     if (!this.#begun) return;
     await this.flush();
+    if (this.#shorter) this.forgetUsage();
     const { end } = await this.usage();
     if (this.file.size() !== end) await this.file.truncate(end);
     setInUse(this.#headerBytes, false);

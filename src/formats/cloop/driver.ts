@@ -1,0 +1,122 @@
+/** The driver of compressed loop images: only reading. */
+import { isPromise } from '../../base/async.ts';
+import { BlockError } from '../../base/error.ts';
+import { alignDown, MiB } from '../../base/offset.ts';
+import { MetadataCache } from '../../block/cache.ts';
+import { DecodedUnits, type Unit } from '../../block/decodedUnits.ts';
+import type { FormatDriver, FormatInfo, ImageDriver, Mapping, OpenContext } from '../../block/driver.ts';
+import { tableWindow } from '../../block/tableWindow.ts';
+import type { CodecPort } from '../../codec/codec.ts';
+import type { Storage } from '../../storage/storage.ts';
+import { checkOffsets, type Header, parseHeader, TABLE_AT } from './header.ts';
+import { probe } from './probe.ts';
+
+/** Bytes of the table of offsets that are read at a time. */
+const PAGE = 65536;
+/** Bytes of the table of offsets that are kept. */
+const TABLE_BUDGET: number = 4 * MiB;
+/** Bytes of decoded blocks that are kept. */
+const BLOCK_BUDGET: number = 16 * MiB;
+
+/** An open image as the block layer sees it. */
+class CloopDriver implements ImageDriver {
+  readonly #file: Storage;
+  readonly #header: Header;
+  readonly #codec: CodecPort;
+  readonly #offsets: MetadataCache;
+  readonly #blocks: DecodedUnits<Unit>;
+  readonly opaque = true;
+
+  constructor(file: Storage, header: Header, codec: CodecPort) {
+    this.#file = file;
+    this.#header = header;
+    this.#codec = codec;
+    const storage = tableWindow(file, TABLE_AT, (header.blocks + 1) * 8);
+    this.#offsets = new MetadataCache({ storage, tableSize: PAGE, budget: TABLE_BUDGET });
+    this.#blocks = new DecodedUnits(BLOCK_BUDGET, (units) => this.#decode(units));
+  }
+
+  get virtualSize(): number {
+    return this.#header.blocks * this.#header.block;
+  }
+
+  map(_offset: number, length: number): Mapping {
+    return { kind: 'special', length, compressed: true, encrypted: false };
+  }
+
+  readSpecial(offset: number, into: Uint8Array): Promise<void> {
+    const { block } = this.#header;
+    const units: Unit[] = [];
+    for (let key = Math.floor(offset / block); key * block < offset + into.length; key++) {
+      units.push({ key, start: key * block, length: block });
+    }
+    return this.#blocks.read(offset, into, units);
+  }
+
+  async #decode(units: readonly Unit[]): Promise<Uint8Array[]> {
+    const pieces = [];
+    for (const { key, length } of units) {
+      // One byte more than a block has shows streams that are too long.
+      pieces.push({ input: await this.#stored(key), output: new Uint8Array(length + 1) });
+    }
+    const lengths = await this.#codec.decompressBatch({ method: 'zlib' }, pieces);
+    return pieces.map(({ output }, index) => {
+      const length = output.length - 1;
+      if (lengths[index] !== length) throw damagedBlock(units[index]?.start);
+      return output.subarray(0, length);
+    });
+  }
+
+  /** The compressed bytes of a block. */
+  async #stored(block: number): Promise<Uint8Array> {
+    const start = await this.#offset(block);
+    const end = Math.min(await this.#offset(block + 1), this.#file.size());
+    if (start >= end) throw damagedBlock(block * this.#header.block);
+    const bytes = new Uint8Array(end - start);
+    await this.#file.read(start, bytes);
+    return bytes;
+  }
+
+  async #offset(index: number): Promise<number> {
+    const found = this.#offsets.get(alignDown(index * 8, PAGE));
+    const table = isPromise(found) ? await found : found;
+    return Number(table.view.getBigUint64((index * 8) % PAGE));
+  }
+
+  flush(): void {}
+
+  close(): void {}
+
+  info(): FormatInfo {
+    return {};
+  }
+}
+
+function damagedBlock(offset: number | undefined): BlockError {
+  return new BlockError('io', 'Input/output error', { context: { operation: 'read', offset: offset ?? 0 } });
+}
+
+/** Looks through the table of offsets once, so that damage shows when the image is opened. */
+async function checkTable(file: Storage, header: Header): Promise<void> {
+  const size = (header.blocks + 1) * 8;
+  let last: bigint | undefined;
+  for (let at = 0; at < size; at += MiB) {
+    const bytes = new Uint8Array(Math.min(MiB, size - at));
+    await file.readPadded(TABLE_AT + at, bytes);
+    last = checkOffsets(bytes, at / 8, last);
+    // Behind the end of the file everything is zero.
+    if (TABLE_AT + at + bytes.length >= file.size() && last === 0n) return;
+  }
+}
+
+async function open(context: OpenContext): Promise<ImageDriver> {
+  if (!context.readOnly) throw new BlockError('permission', 'Image is read-only');
+  const bytes = new Uint8Array(TABLE_AT);
+  await context.file.readPadded(0, bytes);
+  const header = parseHeader(bytes);
+  await checkTable(context.file, header);
+  return new CloopDriver(context.file, header, context.services.codec);
+}
+
+/** Compressed loop images, version 2, as early live systems (Knoppix) used them. */
+export const cloop: FormatDriver = { name: 'cloop', probe, openOptions: {}, open };
