@@ -1,0 +1,58 @@
+/** Encrypted images over any storage, for tests: quick key derivation, secrets in memory. */
+import type { CreateContext, FormatDriver, OpenContext } from '../../src/block/driver.ts';
+import { ImageNode } from '../../src/block/node.ts';
+import type { Services } from '../../src/block/services.ts';
+import { MapSecretStore, nodeServices } from '../../src/host/node/host.ts';
+import type { AnyOptionValues } from '../../src/options/table.ts';
+import type { Storage } from '../../src/storage/storage.ts';
+import { quickCrypto } from '../unit/crypto/luks/fixture.ts';
+
+const secrets = new MapSecretStore();
+secrets.set('a', 'one');
+secrets.set('b', 'two');
+
+/** Services that know the secrets `a` (one) and `b` (two) and calibrate at once. */
+export function encryptingServices(): Services {
+  return { ...nodeServices({ secrets }), crypto: quickCrypto() };
+}
+
+/** How {@link openEncrypted} opens. */
+export interface EncryptedChoice {
+  readonly options?: AnyOptionValues;
+  readonly readOnly?: boolean;
+  readonly intent?: OpenContext['intent'];
+  /** The header's storage, where it is one of its own. */
+  readonly header?: Storage;
+}
+
+/** Opens the image in `file`. Closing the node leaves `file` open. */
+export async function openEncrypted(
+  format: FormatDriver,
+  file: Storage,
+  choice: EncryptedChoice = {},
+): Promise<ImageNode> {
+  const readOnly = choice.readOnly ?? false;
+  const driver = await format.open({
+    file,
+    filename: 'secret',
+    readOnly,
+    intent: choice.intent ?? 'io',
+    options: choice.options ?? {},
+    services: encryptingServices(),
+    openChild: async () => choice.header,
+    warn: () => undefined,
+    notice: () => undefined,
+  });
+  return new ImageNode({ name: 'secret', format: format.name, driver, readOnly });
+}
+
+/** Creates an image in `file`. */
+export async function createEncrypted(
+  format: FormatDriver,
+  file: Storage,
+  options: AnyOptionValues,
+  protocolOptions: AnyOptionValues = {},
+): Promise<void> {
+  const context = { file, filename: 'secret', services: encryptingServices(), protocolOptions, warn: () => undefined };
+  await format.create?.(context as unknown as CreateContext, options);
+}
