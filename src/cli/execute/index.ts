@@ -17,6 +17,7 @@ const LOADERS: { readonly [V in keyof Requests]?: Loader<V> } = {
   info: () => import('./info.ts'),
   map: () => import('./map.ts'),
   measure: () => import('./measure.ts'),
+  rebase: () => import('./rebase.ts'),
   resize: () => import('./resize.ts'),
   snapshot: () => import('./snapshot.ts'),
   'option-help': () => import('./optionHelp.ts'),

@@ -1,0 +1,344 @@
+/**
+ * What a safe `rebase` copies: for every part of an image that comes from its backing image, the units in which the
+ * new backing image has something else.
+ */
+import { isPromise, type MaybePromise, Semaphore } from '../../base/async.ts';
+import { asBlockError, type BlockError } from '../../base/error.ts';
+import { alignDown, alignUp, MiB, SECTOR } from '../../base/offset.ts';
+import { firstDifference } from '../../base/zero.ts';
+import { type BlockStatus, ChainCursor } from '../../block/chain.ts';
+import type { Compressor, Mapping } from '../../block/driver.ts';
+import type { ImageNode } from '../../block/node.ts';
+import { identityOf } from '../../block/open.ts';
+import type { BufferPool } from '../../block/services.ts';
+import type { OperationContext } from '../context.ts';
+import { throwIfStopped } from './pipeline.ts';
+
+/** Most bytes in buffers. */
+const BUFFER_BUDGET = 32 * MiB;
+/** Areas that are compared at the same time. */
+const DEPTH = 6;
+/** Cells that the real tool looks at as one: what it takes for zeroes depends on where a cell begins. */
+const CELL = 2 * MiB;
+/** Steps after which other events get a chance. */
+const BREATHE = 512;
+
+/** A backing image as one side of the comparison; absent images read as zeroes. */
+class Side {
+  /** Guest size in bytes. */
+  readonly size: number;
+  readonly #node: ImageNode | undefined;
+  readonly #cursor: ChainCursor | undefined;
+  readonly #name: string;
+
+  /** @param name `old` or `new`, for messages. */
+  constructor(node: ImageNode | undefined, name: string) {
+    this.#node = node;
+    this.#cursor = node && new ChainCursor(node);
+    this.#name = name;
+    this.size = node?.size() ?? 0;
+  }
+
+  /** The run at `offset`; undefined status: zeroes behind the end. */
+  at(offset: number, length: number): MaybePromise<SideRun> {
+    if (!this.#cursor || offset >= this.size) return { length, status: undefined };
+    try {
+      const found = this.#cursor.at(offset, length);
+      if (!isPromise(found)) return { length: found.length, status: found };
+      return found.then(
+        (status) => ({ length: status.length, status }),
+        (error: unknown) => Promise.reject(this.#failed(error)),
+      );
+    } catch (error) {
+      throw this.#failed(error);
+    }
+  }
+
+  async read(offset: number, into: Uint8Array): Promise<void> {
+    try {
+      if (this.#node && offset < this.size) await this.#node.readPadded(offset, into);
+      else into.fill(0);
+    } catch (error) {
+      throw this.#failed(error);
+    }
+  }
+
+  #failed(thrown: unknown): BlockError {
+    const error = asBlockError(thrown);
+    return error.kind === 'aborted' ? error : error.reworded(`error while reading from ${this.#name} backing file`);
+  }
+}
+
+interface SideRun {
+  readonly length: number;
+  readonly status: BlockStatus | undefined;
+}
+
+function isZeroRun({ status }: SideRun): boolean {
+  return status === undefined || status.zero;
+}
+
+/** True if two runs at the same offset are known to have the same content without reading it. */
+function provablySame(one: SideRun, other: SideRun): boolean {
+  if (isZeroRun(one) || isZeroRun(other)) return isZeroRun(one) && isZeroRun(other);
+  const [a, b] = [one.status, other.status];
+  if (!a || !b) return false;
+  if (a.special || b.special) {
+    // Both chains lead to the same layer.
+    const identity = identityOf(a.node);
+    const layer = identity !== undefined && identity === identityOf(b.node) && a.node.format === b.node.format;
+    return layer && a.compressed && b.compressed && a.node.name === b.node.name;
+  }
+  const identity = identityOf(a.storage);
+  const placed = a.offset !== undefined && a.offset === b.offset;
+  return placed && identity !== undefined && identity === identityOf(b.storage);
+}
+
+/** Bytes of the image that may have to be copied. */
+interface Area {
+  readonly start: number;
+  readonly end: number;
+}
+
+/** One run of a safe rebase; the image still has its old backing image. */
+export class UpCopy {
+  readonly #context: OperationContext;
+  readonly #node: ImageNode;
+  readonly #old: Side;
+  readonly #new: Side;
+  readonly #compressor: Compressor | undefined;
+  /** Bytes that are compared and stored as one. */
+  readonly #step: number;
+  readonly #buffers: BufferPool;
+  /** Longest area, a multiple of the step. */
+  readonly #chunk: number;
+  readonly #slots: Semaphore;
+  readonly #running: Set<Promise<void>> = new Set();
+  readonly #spare: Uint8Array[] = [];
+  #failure: BlockError | undefined;
+  #count = 0;
+
+  /**
+   * @param node the image, with its old backing image if it has one.
+   * @param replacement the new backing image.
+   * @param compressor stores whole units compressed.
+   */
+  constructor(
+    context: OperationContext,
+    node: ImageNode,
+    replacement: ImageNode | undefined,
+    compressor: Compressor | undefined,
+  ) {
+    this.#context = context;
+    this.#node = node;
+    this.#old = new Side(node.backing, 'old');
+    this.#new = new Side(replacement, 'new');
+    this.#compressor = compressor;
+    // Subclusters are smaller than what is allocated, and show in what can be zeroed.
+    const zeroable = node.limits.writeZeroesAlignment || Number.POSITIVE_INFINITY;
+    this.#step = compressor?.unit ?? Math.max(SECTOR, Math.min(node.image.allocationUnit ?? 1, zeroable));
+    this.#buffers = context.services.buffers;
+    this.#chunk = Math.max(this.#buffers.size, this.#step);
+    this.#slots = new Semaphore(Math.max(1, Math.min(DEPTH, Math.floor(BUFFER_BUDGET / (2 * this.#chunk)))));
+  }
+
+  /** Copies. The image reads the same before, meanwhile and afterwards; afterwards also over the new backing image. */
+  async run(): Promise<void> {
+    try {
+      await this.#walk();
+    } catch (error) {
+      this.#failure ??= asBlockError(error);
+    }
+    await Promise.all(this.#running);
+    if (this.#failure) throw this.#failure;
+  }
+
+  async #walk(): Promise<void> {
+    const size = this.#node.size();
+    let runStart = 0;
+    for (let at = 0; at < size && !this.#failure; ) {
+      await this.#breathe();
+      const { kind, length } = await this.#mapping(at, size - at);
+      const end = at + length;
+      if (kind === 'unallocated') await this.#inherited(runStart, at, end);
+      else runStart = end;
+      at = end;
+      this.#context.onProgress?.(at, size);
+    }
+  }
+
+  /** Lets other events in now and then, such as a request to stop. */
+  async #breathe(): Promise<void> {
+    throwIfStopped(this.#context.signal);
+    if (++this.#count % BREATHE === 0) await new Promise((resolve) => setTimeout(resolve, 0));
+  }
+
+  async #mapping(offset: number, length: number): Promise<Mapping> {
+    try {
+      return await this.#node.map(offset, length);
+    } catch (thrown) {
+      const error = asBlockError(thrown);
+      throw error.reworded(`error while reading image metadata: ${error.strerror}`);
+    }
+  }
+
+  /** A part of the image that comes from below; `runStart` is where this begins, perhaps before `start`. */
+  async #inherited(runStart: number, start: number, end: number): Promise<void> {
+    const cell = Math.max(CELL, this.#step);
+    for (let at = start; at < end && !this.#failure; ) {
+      const position = await this.#suspect(at, end);
+      if (position === undefined) return;
+      const areaStart = Math.max(at, alignDown(position, this.#step));
+      const cellStart = runStart + Math.floor((areaStart - runStart) / cell) * cell;
+      const limit = Math.min(end, alignDown(areaStart + this.#chunk, this.#step), cellStart + cell);
+      const area = { start: areaStart, end: await this.#extent(position, limit) };
+      at = area.end;
+      // As the real tool does where a cell begins behind the end of the old image.
+      const asZeroes = !this.#compressor && cellStart >= this.#old.size;
+      const entry = this.#slots.acquire();
+      if (isPromise(entry)) await entry;
+      this.#begin(area, asZeroes);
+    }
+  }
+
+  /** The first offset of a run that is not known to be the same on both sides. */
+  async #suspect(start: number, end: number): Promise<number | undefined> {
+    for (let at = start; at < end; ) {
+      await this.#breathe();
+      const { length, same } = await this.#pair(at, end - at);
+      if (!same) return at;
+      at += length;
+    }
+    return undefined;
+  }
+
+  /** How far from `start` on runs follow each other that may differ, to the end of a step. */
+  async #extent(start: number, limit: number): Promise<number> {
+    let at = start;
+    while (at < limit) {
+      const { length, same } = await this.#pair(at, limit - at);
+      if (same) break;
+      at += length;
+    }
+    return Math.min(limit, alignUp(at, this.#step));
+  }
+
+  async #pair(offset: number, length: number): Promise<{ readonly length: number; readonly same: boolean }> {
+    const one = await this.#old.at(offset, length);
+    const other = await this.#new.at(offset, one.length);
+    return { length: other.length, same: provablySame(one, other) };
+  }
+
+  /** Works on an area in the background, and gives its slot back. */
+  #begin(area: Area, asZeroes: boolean): void {
+    const done = this.#compare(area, asZeroes)
+      .catch((error: unknown) => {
+        this.#failure ??= asBlockError(error);
+      })
+      .finally(() => {
+        this.#running.delete(done);
+        this.#slots.release();
+      });
+    this.#running.add(done);
+  }
+
+  async #compare({ start, end }: Area, asZeroes: boolean): Promise<void> {
+    const buffers = [this.#acquire(), this.#acquire()] as const;
+    try {
+      const [old, other] = [buffers[0].subarray(0, end - start), buffers[1].subarray(0, end - start)];
+      const reads = [this.#old.read(start, old), this.#new.read(start, other)];
+      // Both are waited for, as the buffers are theirs until then; the old image's failure counts first.
+      await Promise.allSettled(reads);
+      for (const read of reads) await read;
+      for (const run of differences(old, other, start, this.#step)) {
+        const bytes = old.subarray(run.start - start, run.end - start);
+        if (asZeroes) await this.#zero(run.start, bytes);
+        else await this.#store(run.start, bytes);
+      }
+    } finally {
+      for (const buffer of buffers) this.#release(buffer);
+    }
+  }
+
+  /** Records zeroes that hide the new backing image. */
+  async #zero(offset: number, bytes: Uint8Array): Promise<void> {
+    const end = offset + bytes.length;
+    try {
+      await this.#node.writeZeroes(offset, bytes.length);
+      // Where nothing is hidden yet, a driver may have had nothing to do, and some formats cannot hide anything.
+      for (let at = offset; at < end; ) {
+        const { kind, length } = await this.#node.map(at, end - at);
+        if (kind === 'unallocated') await this.#node.write(at, bytes.subarray(at - offset, at - offset + length));
+        at += length;
+      }
+    } catch (error) {
+      throw writeError(error);
+    }
+  }
+
+  async #store(offset: number, bytes: Uint8Array): Promise<void> {
+    const compressor = this.#compressor;
+    try {
+      if (!compressor) return await this.#node.write(offset, bytes);
+      const end = offset + bytes.length;
+      const last = end === this.#node.size() ? end : alignDown(end, compressor.unit);
+      const first = Math.min(alignUp(offset, compressor.unit), end);
+      // Units of which the image has a part already are completed and not replaced.
+      if (first >= last) return await this.#node.write(offset, bytes);
+      if (first > offset) await this.#node.write(offset, bytes.subarray(0, first - offset));
+      await this.#storeUnits(compressor, first, bytes.subarray(first - offset, last - offset));
+      if (end > last) await this.#node.write(last, bytes.subarray(last - offset));
+    } catch (error) {
+      throw writeError(error);
+    }
+  }
+
+  async #storeUnits(compressor: Compressor, offset: number, bytes: Uint8Array): Promise<void> {
+    let at = 0;
+    for (const coded of await compressor.encode(offset, bytes)) {
+      const unit = bytes.subarray(at, at + compressor.unit);
+      if (coded) await this.#node.storeCompressed(offset + at, coded);
+      else await this.#node.write(offset + at, unit);
+      at += unit.length;
+    }
+  }
+
+  #acquire(): Uint8Array {
+    if (this.#chunk <= this.#buffers.size) return this.#buffers.acquire();
+    return this.#spare.pop() ?? new Uint8Array(this.#chunk);
+  }
+
+  #release(buffer: Uint8Array): void {
+    if (this.#chunk <= this.#buffers.size) this.#buffers.release(buffer);
+    else this.#spare.push(buffer);
+  }
+}
+
+/** An error of storing data in the image, with the real tool's message. */
+export function writeError(thrown: unknown): BlockError {
+  const error = asBlockError(thrown);
+  if (error.kind === 'aborted') return error;
+  return error.reworded(`Error while writing to COW image: ${error.strerror}`);
+}
+
+/**
+ * Runs of whole steps in which two buffers differ, as offsets of the image.
+ * @param offset of their first byte; steps are aligned in the image.
+ */
+function* differences(old: Uint8Array, other: Uint8Array, offset: number, step: number): Generator<Area> {
+  const end = offset + old.length;
+  let run: { start: number; end: number } | undefined;
+  for (let at = offset; at < end; ) {
+    const found = firstDifference(old.subarray(at - offset), other.subarray(at - offset));
+    if (found < 0) break;
+    const start = Math.max(at, alignDown(at + found, step));
+    const stop = Math.min(end, alignDown(at + found, step) + step);
+    if (run && run.end === start) run.end = stop;
+    else {
+      if (run) yield run;
+      run = { start, end: stop };
+    }
+    at = stop;
+  }
+  if (run) yield run;
+}

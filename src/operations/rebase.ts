@@ -1,0 +1,118 @@
+/** `rebase`: gives an image another backing image, or none. */
+import { asBlockError, BlockError, withPrefix } from '../base/error.ts';
+import type { ImageNode } from '../block/node.ts';
+import { openRequest } from '../block/open.ts';
+import { protocolPrefix, relativeTo } from '../options/filename.ts';
+import type { OperationContext } from './context.ts';
+import { UpCopy, writeError } from './copy/upCopy.ts';
+import type { RebaseRequest } from './requests.ts';
+import { withSource } from './source.ts';
+
+/** Result of {@link rebase}. */
+export interface RebaseResult {
+  /** Guest size in bytes. */
+  readonly size: number;
+}
+
+/**
+ * Records another backing image. Unless that is to be unsafe, everything that would read differently over the new one
+ * is copied into the image first, and is on its medium before the image names the new one: the image reads the same
+ * at any time.
+ * @throws BlockError with the real tool's message.
+ */
+export async function rebase(context: OperationContext, request: RebaseRequest): Promise<RebaseResult> {
+  const { cache = 'writeback', backingUnsafe } = request;
+  const how = { writable: true, noBacking: backingUnsafe, cache, discard: 'unmap' } as const;
+  return withSource(context, request.image, how, async (node) => {
+    await checkDrivers(context, request, node);
+    const replacement = await openReplacement(context, request, node);
+    try {
+      checkNewName(request, node);
+      if (!backingUnsafe) {
+        const compressor = request.compress ? node.image.compressor : undefined;
+        await new UpCopy(context, node, replacement, compressor).run();
+      }
+      await rename(request, node);
+    } finally {
+      await replacement?.close();
+    }
+    const size = node.size();
+    context.onProgress?.(size, size);
+    return { size };
+  });
+}
+
+async function checkDrivers(
+  { drivers }: OperationContext,
+  { compress, backingFormat }: RebaseRequest,
+  { format }: ImageNode,
+): Promise<void> {
+  const driver = drivers.isFormat(format) ? await drivers.format(format) : undefined;
+  if (compress && !driver?.compresses) {
+    throw new BlockError('unsupported', 'Compression not supported for this file format');
+  }
+  if (backingFormat !== undefined && !drivers.has(backingFormat)) {
+    throw new BlockError('invalid-argument', `Invalid format name: '${backingFormat}'`);
+  }
+}
+
+/** Opens the new backing image, whose name counts from the directory of the image. */
+async function openReplacement(
+  context: OperationContext,
+  request: RebaseRequest,
+  { name }: ImageNode,
+): Promise<ImageNode | undefined> {
+  const { backingFile, backingFormat, backingCache = 'writeback', forceShare } = request;
+  if (request.backingUnsafe || backingFile === '') return undefined;
+  const placed = isPlain(backingFile) ? relativeTo(name, backingFile) : backingFile;
+  if (placed === undefined) {
+    throw new BlockError(
+      'invalid-argument',
+      `Could not resolve backing filename: Cannot use relative backing file names for '${name}'`,
+    );
+  }
+  return withPrefix(`Could not open new backing file '${backingFile}': `, () =>
+    openRequest(context, {
+      filename: placed,
+      ...(backingFormat === undefined ? {} : { format: backingFormat }),
+      cache: backingCache,
+      forceShare,
+    }),
+  );
+}
+
+function isPlain(name: string): boolean {
+  return !name.startsWith('json:') && protocolPrefix(name) === undefined;
+}
+
+/** What the real tool finds only when everything is copied. */
+function checkNewName({ backingFile, backingFormat }: RebaseRequest, { image }: ImageNode): void {
+  const prefix = `Could not change the backing file to '${backingFile}': `;
+  if (backingFile !== '' && backingFormat === undefined) {
+    throw new BlockError('invalid-argument', `${prefix}backing format must be specified`);
+  }
+  if (!image.setBacking) throw new BlockError('unsupported', `${prefix}Operation not supported`);
+}
+
+async function rename({ backingFile, backingFormat }: RebaseRequest, node: ImageNode): Promise<void> {
+  const { image } = node;
+  // Data, and everything that refers to it, comes before the new name.
+  await flushed(node);
+  try {
+    const reference = backingFile === '' ? undefined : { file: backingFile, format: backingFormat as string };
+    await node.change(() => image.setBacking?.(reference));
+  } catch (thrown) {
+    const error = asBlockError(thrown);
+    if (error.kind === 'aborted') throw error;
+    const text = error.kind === 'no-space' ? 'No space left in the file header' : error.strerror;
+    throw error.reworded(`Could not change the backing file to '${backingFile}': ${text}`);
+  }
+}
+
+async function flushed(node: ImageNode): Promise<void> {
+  try {
+    await node.flush();
+  } catch (thrown) {
+    throw writeError(thrown);
+  }
+}
