@@ -41,7 +41,7 @@ async function reserve(image: Qcow2Image, start: number, end: number, mode: Prea
 
 /** Allocates clusters from `guest` on within one L2 table; returns how many were passed, and where new ones are. */
 async function allocateRun(image: Qcow2Image, guest: number, end: number): Promise<[count: number, host?: number]> {
-  const { clusterSize, l2Coverage, external, extended } = image.geometry;
+  const { clusterSize, l2Coverage, external } = image.geometry;
   const stop = Math.min(end, alignDown(guest, l2Coverage) + l2Coverage);
   const wanted = Math.min(PIECE, divideUp(stop - guest, clusterSize));
   let table = await writableL2(image, guest);
@@ -57,11 +57,8 @@ async function allocateRun(image: Qcow2Image, guest: number, end: number): Promi
   table = await writableL2(image, guest);
   for (let i = 0; i < count; i++) {
     const at = entryPosition(image, guest + i * clusterSize);
+    // Subclusters that read as zeroes go on to do so.
     setEntry(table.view, at, host + i * clusterSize, true);
-    if (extended) {
-      table.view.setUint32(at + 8, 0);
-      table.view.setUint32(at + 12, 0);
-    }
   }
   image.l2.markDirty(table);
   return external ? [count] : [count, host];
