@@ -118,11 +118,6 @@ export function posixError(kind: ErrorKind, what: string, details: ErrorDetails 
   return new BlockError(kind, `${what}: ${text}`, details);
 }
 
-/** The POSIX text of a kind, for instance `Input/output error` for `io`. */
-export function strerror(kind: ErrorKind): string {
-  return POSIX[kind][1];
-}
-
 /** Any thrown value as a {@link BlockError}; foreign errors become kind `internal` with the original as cause. */
 export function asBlockError(thrown: unknown): BlockError {
   if (thrown instanceof BlockError) return thrown;

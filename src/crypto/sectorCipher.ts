@@ -32,7 +32,7 @@ export interface SectorCipher {
 }
 
 /** A block cipher by name, keyed with `key` of the length that goes with the name. */
-export function blockCipher(port: CryptoPort, cipher: CipherName, key: Uint8Array): BlockCipher {
+function blockCipher(port: CryptoPort, cipher: CipherName, key: Uint8Array): BlockCipher {
   switch (cipherFamily(cipher)) {
     case 'aes':
       return port.aes(key);

@@ -53,7 +53,7 @@ export function cipherFamily(cipher: CipherName): CipherFamily {
 }
 
 /** Bytes of the cipher's own key; XTS takes two of them. */
-export function cipherKeyLength(cipher: CipherName): number {
+function cipherKeyLength(cipher: CipherName): number {
   return Number(cipher.split('-')[1] ?? 128) / 8;
 }
 
@@ -79,7 +79,7 @@ const FAMILY_TITLES: Partial<Record<CipherFamily, string>> = { aes: 'AES', serpe
  * The cipher that ESSIV encrypts sector numbers with: of the same family, its key is the digest of the volume's key.
  * Throws `unsupported` if there is none.
  */
-export function essivCipher(cipher: CipherName, hash: HashName): CipherName {
+function essivCipher(cipher: CipherName, hash: HashName): CipherName {
   const title = FAMILY_TITLES[cipherFamily(cipher)];
   if (title === undefined) throw new BlockError('unsupported', `Cipher ${cipher} not supported with essiv`);
   const found = findCipher(cipherFamily(cipher), HASH_LENGTHS[hash]);

@@ -1,6 +1,5 @@
 /**
- * Option tables: one table per driver and purpose gives the TypeScript type of the parsed options, the parsers of
- * `-o` and dotted keys, and the text of `-o help`.
+ * Option tables: one table per driver and purpose gives the parsers of `-o` and dotted keys, and the text of `-o help`.
  */
 
 /** Kind of an option's value as users write it. */
@@ -20,14 +19,5 @@ export interface OptionSpec {
 /** The options of a driver for one purpose, by their full name (`encrypt.key-secret`). */
 export type OptionTable = Readonly<Record<string, OptionSpec>>;
 
-type ValueOfKind<K extends OptionKind> = K extends 'bool' ? boolean : K extends 'string' ? string : number;
-
-/** Values of a table's options; those with a `default` are always there. */
-export type OptionValues<T extends OptionTable> = {
-  readonly [N in keyof T as T[N] extends { default: unknown } ? N : never]: ValueOfKind<T[N]['kind']>;
-} & {
-  readonly [N in keyof T as T[N] extends { default: unknown } ? never : N]?: ValueOfKind<T[N]['kind']>;
-};
-
-/** Values of an unknown table. */
+/** Values of a table's options by name: those that were given, and those that have a default. */
 export type AnyOptionValues = Readonly<Record<string, string | number | boolean | undefined>>;

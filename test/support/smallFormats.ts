@@ -12,7 +12,7 @@ import { codec } from '../unit/formats/qcow2/support.ts';
 import { storageOf } from './vpcVhdx.ts';
 
 /** Raw deflate, cryptography, one secret and steady "random" bytes. */
-export const services: Services = {
+const services: Services = {
   codec,
   crypto: nodeCrypto(),
   random: (into: Uint8Array) => into.forEach((_, index) => (into[index] = 0xff - index)),

@@ -19,7 +19,7 @@ export function numbers(seed: number): () => number {
 const next = numbers(1);
 
 /** Randomness and a clock; nothing else is needed here. */
-export const services: Services = {
+const services: Services = {
   random: (into: Uint8Array) => {
     for (let i = 0; i < into.length; i++) into[i] = Math.floor(next() * 256);
   },

@@ -9,7 +9,7 @@ import { eraseSlot, type LuksIo, unlockSlot, writeKeyMaterial, writeSlotEntry } 
 import { DEFAULT_ITER_TIME, type LuksVolume } from './volume.ts';
 
 /** A passphrase that is looked up when it is needed: only then does an unknown one matter. */
-export type PassphraseSource = () => MaybePromise<Uint8Array>;
+type PassphraseSource = () => MaybePromise<Uint8Array>;
 
 /** Options of an amendment. */
 export interface LuksAmendment {

@@ -3,7 +3,7 @@ import type { LuksHeader } from './header.ts';
 import { LUKS_STRIPES } from './header.ts';
 
 /** A slot as `info` shows it. Plain data with the real tool's key names, in its order. */
-export type LuksSlotInfo =
+type LuksSlotInfo =
   | { readonly active: true; readonly iters: number; readonly 'key-offset': number; readonly stripes: number }
   | { readonly active: false; readonly 'key-offset': number };
 

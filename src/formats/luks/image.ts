@@ -27,7 +27,7 @@ interface LuksParts {
 }
 
 /** A LUKS volume as the block layer sees it. */
-export class LuksImage implements ImageDriver {
+class LuksImage implements ImageDriver {
   readonly limits: { readonly requestAlignment: number } = { requestAlignment: SECTOR };
   readonly amender: Amender | undefined;
   readonly #parts: LuksParts;

@@ -47,7 +47,7 @@ export async function checkExtension(file: Storage, header: Header, services: Se
 }
 
 /** Walks the features of an extension cluster; every step takes at least a feature header, so the walk ends. */
-export function checkFeatures(bytes: Uint8Array, header: Header): void {
+function checkFeatures(bytes: Uint8Array, header: Header): void {
   const fields = littleEndian(bytes);
   const bitmaps = new Set<string>();
   for (let at = PREFIX; ; ) {

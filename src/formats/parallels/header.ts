@@ -13,7 +13,7 @@ const MAX_CLUSTER_SECTORS = 4186127;
 /** Entries of the BAT at most. */
 export const MAX_ENTRIES = 0x1fffffff;
 /** Value of the `in_use` field while an image is open for writing. */
-export const IN_USE = 0x746f6e59;
+const IN_USE = 0x746f6e59;
 
 const MAGIC = 'WithoutFreeSpace';
 /** The newer format: the BAT counts in clusters instead of sectors. */

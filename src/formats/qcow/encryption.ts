@@ -22,7 +22,7 @@ export function checkFormatOption(header: Header, options: AnyOptionValues): voi
 }
 
 /** The secret that `encrypt.key-secret` names. */
-export async function passphrase(services: Services, options: AnyOptionValues): Promise<Uint8Array> {
+async function passphrase(services: Services, options: AnyOptionValues): Promise<Uint8Array> {
   const id = options['encrypt.key-secret'];
   if (typeof id !== 'string') throw refuse("Parameter 'encrypt.key-secret' is required for cipher");
   return services.secrets.get(id);

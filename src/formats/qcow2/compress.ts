@@ -9,7 +9,7 @@ import type { Qcow2Image } from './image.ts';
 import { entryPosition, releaseOld, writableL2 } from './write.ts';
 
 /** The codec call for an image: raw deflate in a 4 KiB window (the format's limit), or zstd. */
-export function compressionOf(image: Qcow2Image): Compression {
+function compressionOf(image: Qcow2Image): Compression {
   if (image.header.compressionType === 1) return { method: 'zstd' };
   return { method: 'deflate-raw', windowBits: 12, memLevel: 9 };
 }

@@ -26,7 +26,7 @@ interface EncryptedRun {
 }
 
 /** The codec call for an image's compression type. zlib streams are raw deflate. */
-export function decompressionOf(image: Qcow2Image): Decompression {
+function decompressionOf(image: Qcow2Image): Decompression {
   return { method: image.header.compressionType === 1 ? 'zstd' : 'deflate-raw' };
 }
 

@@ -8,13 +8,13 @@ import * as layout from './layout.ts';
 import { Autoclear, Extension, Incompatible } from './layout.ts';
 
 /** A header extension that is carried along. */
-export interface HeaderExtension {
+interface HeaderExtension {
   readonly type: number;
   readonly data: Uint8Array;
 }
 
 /** Where the bitmap directory is (bitmaps extension). */
-export interface BitmapsHeader {
+interface BitmapsHeader {
   readonly count: number;
   /** Bytes of the directory. */
   readonly size: number;

@@ -60,7 +60,7 @@ async function dataBytes(context: MeasureContext, clusterSize: number): Promise<
 }
 
 /** Bytes of all tables of an image whose guest clusters are all allocated; what `create` preallocates. */
-export function metadataBytes(size: number, clusterSize: number, refcountBits: number, extended: boolean): number {
+function metadataBytes(size: number, clusterSize: number, refcountBits: number, extended: boolean): number {
   const entrySize = extended ? 16 : 8;
   const l2Tables = divideUp(size * (entrySize / clusterSize), clusterSize);
   const l1Bytes = alignUp(alignUp(l2Tables, clusterSize / 8) * 8, clusterSize);

@@ -15,7 +15,7 @@ import { Qcow2Image } from './image.ts';
 import { Autoclear, Compatible, Incompatible, KNOWN_AUTOCLEAR } from './layout.ts';
 
 /** Reads and checks the header of a file; see {@link parseHeader}. */
-export async function readHeader(file: Storage, forCheck = false): Promise<Header> {
+async function readHeader(file: Storage, forCheck = false): Promise<Header> {
   const head = new Uint8Array(HEADER_PROBE);
   await file.readPadded(0, head);
   const clusterSize = clusterSizeOf(head);

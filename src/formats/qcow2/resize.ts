@@ -75,7 +75,7 @@ async function grow(image: Qcow2Image, before: number, size: number, preallocati
 }
 
 /** Puts a longer L1 table into new clusters; the header names it when it is on the disk. */
-export async function growL1(image: Qcow2Image, entries: number): Promise<void> {
+async function growL1(image: Qcow2Image, entries: number): Promise<void> {
   const { header } = image;
   const { clusterSize } = image.geometry;
   await flushImage(image);

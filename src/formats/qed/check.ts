@@ -25,7 +25,7 @@ interface Walk {
  * Walks all tables. With `repair` entries that lead nowhere are cleared; clusters that are used twice stay, as nobody
  * can know whose they are, and leaks stay, as in the real tool.
  */
-export async function check(image: QedImage, repair: RepairMode): Promise<CheckResult> {
+async function check(image: QedImage, repair: RepairMode): Promise<CheckResult> {
   const { header, fileSize } = image;
   const { clusterSize } = header;
   const clusters = Math.floor(fileSize / clusterSize);

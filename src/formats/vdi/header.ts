@@ -11,7 +11,7 @@ export const HEADER_SIZE = 512;
 /** Guest bytes in a block: other sizes are not supported. */
 export const BLOCK: number = MiB;
 /** Largest number of blocks: entries of 4 bytes up to 2 GiB, less what the data offset needs. */
-export const MAX_BLOCKS = 0x1fffff80;
+const MAX_BLOCKS = 0x1fffff80;
 /** Largest guest size in bytes. */
 export const MAX_VIRTUAL_SIZE: number = MAX_BLOCKS * BLOCK;
 

@@ -28,7 +28,7 @@ export interface EntryHeader {
 }
 
 /** Sectors that hold the header and so many descriptors. */
-export function headerSectors(descriptors: number): number {
+function headerSectors(descriptors: number): number {
   return alignUp(ENTRY_HEADER + descriptors * DESCRIPTOR, LOG_SECTOR) / LOG_SECTOR;
 }
 

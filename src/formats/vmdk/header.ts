@@ -15,7 +15,7 @@ export const DESCRIPTOR_OFFSET = 512;
 /** Entries of a grain table, also the most that a header may ask for. */
 export const TABLE_ENTRIES = 512;
 /** Sectors in a grain of a new image. */
-export const GRAIN_SECTORS = 128;
+const GRAIN_SECTORS = 128;
 /** Most entries of a grain directory. */
 const MAX_DIRECTORY = 33554432;
 /** Most sectors in a grain. */
@@ -24,7 +24,7 @@ const MAX_GRAIN = 0x200000;
 const COWD_TABLE_ENTRIES = 4096;
 
 /** Bits of the header's flags. */
-export const Flags = {
+const Flags = {
   newlineTest: 1,
   redundantTable: 2,
   zeroedGrain: 4,

@@ -45,7 +45,7 @@ interface SeHeader {
 }
 
 /** The constant header. */
-export function parseConstantHeader(bytes: Uint8Array): SeHeader {
+function parseConstantHeader(bytes: Uint8Array): SeHeader {
   const fields = littleEndian(bytes);
   const value = (at: number): bigint => fields.big64(at);
   if (value(0) !== CONSTANT_MAGIC) throw new BlockError('invalid-image', `Bad const header magic: ${hex(value(0))}`);
@@ -73,7 +73,7 @@ export function parseConstantHeader(bytes: Uint8Array): SeHeader {
 }
 
 /** Looks through the volatile header. */
-export function checkVolatileHeader(bytes: Uint8Array): void {
+function checkVolatileHeader(bytes: Uint8Array): void {
   const fields = littleEndian(bytes);
   if (fields.big64(0) !== VOLATILE_MAGIC) {
     throw new BlockError('invalid-image', `Bad volatile header magic: ${hex(fields.big64(0))}`);

@@ -102,12 +102,12 @@ const KINDS: Readonly<Record<string, ErrorKind>> = {
 };
 
 /** The kind that stands for a POSIX error name. */
-export function kindOf(code: string): ErrorKind {
+function kindOf(code: string): ErrorKind {
   return KINDS[code] ?? 'io';
 }
 
 /** The C library's text for a POSIX error name. */
-export function textOf(code: string): string {
+function textOf(code: string): string {
   return TEXTS[code] ?? `Unknown error ${code}`;
 }
 
