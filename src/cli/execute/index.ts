@@ -8,6 +8,7 @@ type Loader<V extends keyof Requests> = () => Promise<{ readonly execute: Execut
 const LOADERS: { readonly [V in keyof Requests]?: Loader<V> } = {
   bitmap: () => import('./bitmap.ts'),
   amend: () => import('./amend.ts'),
+  bench: () => import('./bench.ts'),
   check: () => import('./check.ts'),
   commit: () => import('./commit.ts'),
   compare: () => import('./compare.ts'),
