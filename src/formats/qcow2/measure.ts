@@ -23,7 +23,8 @@ export async function measure(context: MeasureContext, options: AnyOptionValues)
   }
   checkPreallocation(options['preallocation']);
   const size = alignUp(context.virtualSize, clusterSize);
-  if (l1EntriesOf(size, clusterSize, extended) * 8 > MAX_L1_BYTES) {
+  // What an existing image needs is told even where no such image can be made, as the real tool does.
+  if (!context.source && l1EntriesOf(size, clusterSize, extended) * 8 > MAX_L1_BYTES) {
     throw new BlockError('too-large', 'The image size is too large (try using a larger cluster size)');
   }
   const preallocation = options['preallocation'];

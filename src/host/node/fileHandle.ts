@@ -25,6 +25,8 @@ import { SMALL, WriteMode } from './writeMode.ts';
 
 /** Bytes in one write of preallocation `full`. */
 const FILL_CHUNK = MiB;
+/** Bytes that a file gets at once when it stops being empty. */
+const FIRST_BLOCK = 4096;
 
 /** What an opened file is made of. */
 export interface OpenedFile {
@@ -320,7 +322,11 @@ export class WritableFile extends ReadOnlyFile {
       });
     }
     if (this.kind !== 'file' && this.kind !== 'fifo') return this.#keepDeviceSize(size);
-    if (preallocation === 'off' || size === this.currentSize) return this.#setSize(size);
+    if (preallocation === 'off' || size === this.currentSize) {
+      const empty = this.currentSize === 0;
+      this.#setSize(size);
+      return empty && size > 0 && this.kind === 'file' ? this.#allocateStart() : undefined;
+    }
     if (size < this.currentSize) {
       throw new BlockError('invalid-argument', 'Preallocation can only be used for growing images', {
         context: this.context('truncate'),
@@ -351,6 +357,15 @@ export class WritableFile extends ReadOnlyFile {
     }
     if (size < this.currentSize) this.space?.forget();
     this.currentSize = size;
+  }
+
+  /** The first block of a file that was empty is allocated: a hole does not show how direct I/O has to be aligned. */
+  async #allocateStart(): Promise<void> {
+    try {
+      await this.#fill(0, Math.min(FIRST_BLOCK, this.currentSize));
+    } catch {
+      // Whoever needs the space is told when there is none; the size alone has been set.
+    }
   }
 
   async #preallocate(size: number, how: 'falloc' | 'full'): Promise<void> {

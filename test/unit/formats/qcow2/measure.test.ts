@@ -49,4 +49,9 @@ describe('measure', () => {
   ])('refuses %i with %j', async (size, options, message) => {
     await expect(measure(context(size), options)).rejects.toThrow(message);
   });
+
+  it('says what a source would need that no image can hold', async () => {
+    const needed = { required: 175948705628160, fullyAllocated: 1153097453312475136 };
+    expect(await measure(context(2 ** 60, []), {})).toEqual(needed);
+  });
 });

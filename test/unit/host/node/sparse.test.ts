@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -35,7 +35,8 @@ async function extents(handle: FileHandle): Promise<string[]> {
 
 /** 1 MiB of ones at the given MiBs of a new file of `size` MiB. */
 async function sparseFile(name: string, size: number, data: readonly number[]): Promise<void> {
-  await new NodeFiles().create(join(dir, name), { size: size * MiB, preallocation: 'off' });
+  writeFileSync(join(dir, name), '');
+  truncateSync(join(dir, name), size * MiB);
   await opened(name, async (handle) => {
     for (const at of data) await handle.write?.(at * MiB, new Uint8Array(MiB).fill(1));
   });
@@ -109,6 +110,17 @@ describe('preallocation', () => {
         .subarray(1)
         .every((byte) => byte === 0),
     ).toBe(true);
+  });
+
+  it('gives an empty file its first block when it gets a size', async () => {
+    const name = join(dir, 'first-block');
+    for (const size of [MiB, 1000]) {
+      await new NodeFiles().create(name, { size, preallocation: 'off' });
+      expect(statSync(name)).toMatchObject({ size, blocks: 8 });
+    }
+    expect(readFileSync(name)).toEqual(Buffer.alloc(1000));
+    await opened('first-block', async (handle) => handle.truncate?.(MiB, 'off'));
+    expect(statSync(name)).toMatchObject({ size: MiB, blocks: 8 });
   });
 
   it('leaves the size as it was when there is no room', async () => {
