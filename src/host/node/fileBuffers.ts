@@ -6,7 +6,13 @@ import type { BufferPool } from '../../block/services.ts';
 import { MiB } from '../../base/offset.ts';
 
 /** The part of the global `WebAssembly` that is used; the `es2023` library has no types for it. */
-declare const WebAssembly: { Memory: new (descriptor: { initial: number }) => { readonly buffer: ArrayBuffer } };
+declare const WebAssembly: {
+  Memory: new (descriptor: {
+    initial: number;
+    maximum: number;
+    shared: boolean;
+  }) => { readonly buffer: ArrayBufferLike };
+};
 
 /** Bytes in a page of WebAssembly memory. */
 const PAGE = 65536;
@@ -17,9 +23,13 @@ const SLAB_BUFFERS = 8;
 
 const alignedMemory = new WeakSet<ArrayBufferLike>();
 
-/** A new, page-aligned array of zeroes; `length` is rounded up to 64 KiB in memory. */
+/**
+ * A new, page-aligned array of zeroes; `length` is rounded up to 64 KiB in memory. All threads see it, so that messages
+ * to workers need no copies.
+ */
 export function alignedArray(length: number): Uint8Array {
-  const { buffer } = new WebAssembly.Memory({ initial: Math.ceil(length / PAGE) });
+  const pages = Math.ceil(length / PAGE);
+  const { buffer } = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
   alignedMemory.add(buffer);
   return new Uint8Array(buffer, 0, length);
 }
