@@ -2,6 +2,7 @@
 import { DriverRegistry, type FormatEntry, type ProtocolEntry } from './block/registry.ts';
 import { probe as probeBochs } from './formats/bochs/probe.ts';
 import { probe as probeCloop } from './formats/cloop/probe.ts';
+import { probe as probeDmg } from './formats/dmg/probe.ts';
 import { probe as probeLuks } from './formats/luks/probe.ts';
 import { probe as probeParallels } from './formats/parallels/probe.ts';
 import { probe as probeQcow } from './formats/qcow/probe.ts';
@@ -15,6 +16,7 @@ import { probe as probeVpc } from './formats/vpc/probe.ts';
 const FORMATS: readonly FormatEntry[] = [
   { name: 'bochs', probe: probeBochs, load: async () => (await import('./formats/bochs/driver.ts')).bochs },
   { name: 'cloop', probe: probeCloop, load: async () => (await import('./formats/cloop/driver.ts')).cloop },
+  { name: 'dmg', probe: probeDmg, load: async () => (await import('./formats/dmg/driver.ts')).dmg },
   { name: 'luks', probe: probeLuks, load: async () => (await import('./formats/luks/driver.ts')).luks },
   {
     name: 'parallels',
