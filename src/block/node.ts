@@ -337,7 +337,9 @@ export class ImageNode implements Storage {
     const unit = this.image.allocationUnit ?? 1;
     // The old last unit may hold bytes from before the image was shrunk.
     const tail = before % unit === 0 ? before : Math.min(this.size(), alignUp(before, unit));
-    const hidden = Math.max(tail, Math.min(this.size(), this.#backing?.size() ?? 0));
+    // A backing image that reaches into the new area is hidden in all of it, as it could grow one day.
+    const covered = (this.#backing?.size() ?? 0) > before;
+    const hidden = covered ? this.size() : tail;
     if (hidden > before) await this.writeZeroes(before, hidden - before, { unmap: true });
   }
 

@@ -24,6 +24,8 @@ export interface CommitResult {
 const SMALLEST_UNIT = 4 * KiB;
 /** The unit for images that have no clusters. */
 const PLAIN_UNIT = 64 * KiB;
+/** Formats whose images stay as they were opened: to read, below an overlay. */
+const FIXED: ReadonlySet<string> = new Set(['bochs', 'cloop', 'dmg', 'parallels', 'vvfat']);
 
 /**
  * Writes what the layers above the base have into the base, and then, unless it is to be left as it is, empties the
@@ -85,8 +87,13 @@ async function isBackingOf(context: OperationContext, overlay: ImageNode, name: 
 }
 
 /** Opens the base, which could only be read until now, for writing in its place in the chain. */
-async function openForWriting({ base, overlay }: Place, resize: boolean): Promise<ImageNode> {
-  if (!base.reopen) throw new BlockError('unsupported', `${base.name} cannot be opened for writing`);
+async function openForWriting({ base, overlay, depth }: Place, resize: boolean): Promise<ImageNode> {
+  if (!base.reopen || FIXED.has(base.format)) {
+    throw new BlockError(
+      'unsupported',
+      `Block format '${base.format}' used by node '#block${depth}' does not support reopening files`,
+    );
+  }
   overlay.replaceBacking(undefined);
   await base.close();
   const writable = await base.reopen({ writable: true, resize });
