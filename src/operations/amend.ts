@@ -48,7 +48,7 @@ function amendValues(driver: FormatDriver, pairs: readonly OptionPair[]): Return
   try {
     return coerceOptions(amendOptions, pairs).values;
   } catch (error) {
-    if (!(error instanceof BlockError) || !isCreation(createOptions, pairs)) throw error;
+    if (!(error instanceof BlockError) || !isCreation({ ...createOptions, ...amendOptions }, pairs)) throw error;
     throw new BlockError(error.kind, error.message, { hint: 'This option is only supported for image creation' });
   }
 }
