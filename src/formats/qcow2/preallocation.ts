@@ -1,5 +1,5 @@
 /** Allocating guest clusters without data, and recognising images that were made so. */
-import { alignDown, divideUp } from '../../base/offset.ts';
+import { alignDown, alignUp, divideUp } from '../../base/offset.ts';
 import type { Preallocation } from '../../storage/storage.ts';
 import { setEntry } from './geometry.ts';
 import type { Qcow2Image } from './image.ts';
@@ -18,9 +18,10 @@ const MAX_BLOCKS = 4096;
  */
 export async function preallocate(image: Qcow2Image, start: number, end: number, mode: Preallocation): Promise<void> {
   const { clusterSize, external } = image.geometry;
-
+  // The cluster that the old end lies in may show what is in the backing image.
+  const first = image.header.backingFile === undefined ? alignDown(start, clusterSize) : alignUp(start, clusterSize);
   let last = 0;
-  for (let guest = alignDown(start, clusterSize); guest < end; ) {
+  for (let guest = first; guest < end; ) {
     const [count, host] = await allocateRun(image, guest, end);
     if (host !== undefined) last = Math.max(last, host + count * clusterSize);
     guest += count * clusterSize;
@@ -53,7 +54,7 @@ async function allocateRun(image: Qcow2Image, guest: number, end: number): Promi
   let count = 1;
   while (count < wanted && isFree(count) === free) count++;
   if (!free) return [count];
-  const host = external ? guest : await image.allocator.allocate(count);
+  const host = external ? guest : await allocateZeroed(image, count);
   table = await writableL2(image, guest);
   for (let i = 0; i < count; i++) {
     const at = entryPosition(image, guest + i * clusterSize);
@@ -62,6 +63,16 @@ async function allocateRun(image: Qcow2Image, guest: number, end: number): Promi
   }
   image.l2.markDirty(table);
   return external ? [count] : [count, host];
+}
+
+/** New clusters. Those that were in use before may still hold what they held then. */
+async function allocateZeroed(image: Qcow2Image, count: number): Promise<number> {
+  const { file } = image;
+  const size = file.size();
+  const host = await image.allocator.allocate(count);
+  const used = Math.min(size - host, count * image.geometry.clusterSize);
+  if (used > 0) await file.writeZeroes(host, used, { unmap: false });
+  return host;
 }
 
 /**

@@ -67,7 +67,7 @@ export class Snapshots implements SnapshotStore {
     await flushImage(image);
     const l1 = await image.l1.view();
     const { seconds, nanoseconds } = image.services.now();
-    let l1Offset: number;
+    let l1Offset = 0;
     try {
       await unflagTree(image, l1, (index) => image.l1.markDirty(index));
       l1Offset = await placeTable(image, copyOf(l1));
@@ -76,6 +76,7 @@ export class Snapshots implements SnapshotStore {
       await image.l1.flush();
       await raiseTree(image, l1);
     } catch (error) {
+      if (l1Offset !== 0) await image.allocator.giveBack(l1Offset, tableClusters(image, l1.byteLength));
       await undoFlags(image);
       throw error;
     }
@@ -259,9 +260,13 @@ function checkL1(image: Qcow2Image, entry: SnapshotEntry): void {
 
 /** Writes a table into new clusters; gives their offset. */
 async function placeTable(image: Qcow2Image, bytes: Uint8Array): Promise<number> {
-  const offset = await image.allocator.allocate(Math.max(1, divideUp(bytes.length, image.geometry.clusterSize)));
+  const offset = await image.allocator.allocate(tableClusters(image, bytes.length));
   await image.file.write(offset, bytes);
   return offset;
+}
+
+function tableClusters(image: Qcow2Image, bytes: number): number {
+  return Math.max(1, divideUp(bytes, image.geometry.clusterSize));
 }
 
 function copyOf(view: DataView): Uint8Array {

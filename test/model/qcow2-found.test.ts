@@ -1,0 +1,47 @@
+/** What random sequences found: each bug once more, in its shortest form. */
+import { it } from 'vitest';
+import type { Shape } from '../support/qcow2Model.ts';
+import { runSequence, type Step, type StepKind } from '../support/qcow2Steps.ts';
+
+const plain: Shape = {
+  size: 512,
+  backing: [],
+  lazy: false,
+  clusterSize: 512,
+  refcountBits: 16,
+  extended: false,
+  version: 3,
+  data: 'none',
+  crypt: 'none',
+};
+
+function step(kind: StepKind, offset = 0, length = 0, seed = 0): Step {
+  return { kind, offset, length, seed };
+}
+
+const found: [bug: string, shape: Partial<Shape>, steps: Step[]][] = [
+  [
+    'reserving space for subclusters of zeroes let the backing image show through',
+    { clusterSize: 16384, extended: true, backing: [{ format: 'raw', size: 27648 }] },
+    [step('preallocate', 344064), step('preallocate', 512)],
+  ],
+  [
+    'reserving space behind a size that is not whole clusters hid the end of the backing image',
+    { clusterSize: 65536, backing: [{ format: 'raw', size: 512 }] },
+    [step('preallocate', 512)],
+  ],
+  [
+    'reserved space showed what discarded clusters had held',
+    { clusterSize: 512, size: 65536 },
+    [step('write', 0, 65536), step('discard', 0, 65536), step('reopen'), step('preallocate', 8192)],
+  ],
+  [
+    'a snapshot that the refcounts had no room for left a cluster behind',
+    { refcountBits: 1 },
+    [step('write', 0, 1), step('snapshot')],
+  ],
+];
+
+it.each(found)('%s', async (_, shape, steps) => {
+  await runSequence({ ...plain, ...shape }, steps);
+});
