@@ -11,7 +11,6 @@ import type { Table } from '../../block/cache.ts';
 import { entryOffset, isCopied } from './geometry.ts';
 import type { Qcow2Image } from './image.ts';
 import { COMPRESSED_HIGH, COPIED_HIGH } from './layout.ts';
-import { guardMetadata } from './overlap.ts';
 import { getRefcount, refcountText, setRefcount } from './refcount.ts';
 import { hexHalves } from './hex.ts';
 import { Lowering } from './refcountRuns.ts';
@@ -46,7 +45,7 @@ export async function walkRefblocks(walk: ReferenceWalk): Promise<void> {
     if ((low & 0x1ff) !== 0) {
       walk.corrupt(`ERROR refcount table entry ${index} has reserved bits set`);
       walk.mustRebuild = true;
-    } else if (offset % clusterSize !== 0) {
+    } else if (low % clusterSize !== 0) {
       walk.corrupt(`ERROR refcount block ${index} is not cluster aligned; refcount table entry corrupted`);
       walk.mustRebuild = true;
     } else if (offset < image.file.size() || (await takeIn(walk, index, offset))) {
@@ -128,9 +127,9 @@ function compareOne(walk: ReferenceWalk, cluster: number, block: Table | undefin
   const refcount = block ? getRefcount(block.view, refcounts.bits, index) : 0;
   const values = `cluster ${cluster} refcount=${block ? refcountText(block.view, refcounts.bits, index) : '0'} reference=${references}`;
   const leaked = refcount > references;
-  if (refcount === 0) walk.mustRebuild = true;
   const mend = repair === 'all' || (repair === 'leaks' && leaked);
   if (!mend || !block) {
+    if (refcount === 0) walk.mustRebuild = true;
     walk.report(`${leaked ? 'Leaked' : 'ERROR'} ${values}`);
     walk.result[leaked ? 'leaks' : 'corruptions']++;
     return false;
@@ -184,7 +183,7 @@ export async function checkCopied(walk: ReferenceWalk, repair = false): Promise<
       const entry = hexHalves(l1.getUint32(index * 8), l1.getUint32(index * 8 + 4));
       flagFinding(walk, repair, `OFLAG_COPIED L2 cluster: l1_index=${index} l1_entry=${entry} refcount=${refcount}`);
       if (repair) {
-        await guardMetadata(image, image.header.l1Offset + index * 8, 8, 'active L1 table');
+        await walk.guard.check(image.header.l1Offset + index * 8, 8, 'active L1 table');
         toggleCopied(l1, index * 8);
         image.l1.markDirty(index);
       }
@@ -234,7 +233,7 @@ async function checkCopiedL2(walk: ReferenceWalk, l2Offset: number, repair: bool
     changed = true;
   }
   if (!repair || !changed) return;
-  await guardMetadata(image, l2Offset, clusterSize, 'active L2 table', () =>
+  await walk.guard.check(l2Offset, clusterSize, 'active L2 table', () =>
     walk.report('ERROR: Could not write L2 table; metadata overlap check failed: Input/output error'),
   );
   await image.file.write(l2Offset, bytes);

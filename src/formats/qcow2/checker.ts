@@ -56,7 +56,7 @@ export async function checkImage(image: Qcow2Image, repair: RepairMode, report: 
 
 async function runPasses(image: Qcow2Image, repair: RepairMode, report: Report): Promise<CheckResult> {
   const result = emptyResult(image);
-  const snapshots = await readForCheck(image, repair, result, report);
+  const snapshots = await readForCheck(image, repair, report);
   let walk = await countReferences(image, snapshots.table, result, report, repair);
   if (repair !== 'none' && walk.incomplete) throw new BlockError('too-large', 'File too large');
   const counted = { ...result };
@@ -78,7 +78,8 @@ async function runPasses(image: Qcow2Image, repair: RepairMode, report: Report):
   if (repair === 'all' && snapshots.damage > 0) {
     await rewriteSnapshots(image, snapshots.table, report);
     result.corruptionsFixed += snapshots.damage;
-    result.corruptions -= snapshots.damage;
+  } else {
+    result.corruptions += snapshots.damage;
   }
   if (repair !== 'none') await settle(image, result);
   return result;
@@ -114,16 +115,16 @@ async function rebuild(old: ReferenceWalk, snapshots: SnapshotTable): Promise<Re
   Object.assign(result, emptyResult(image));
   const walk = await countReferences(image, snapshots, result, report, 'all');
   await compareCounts(walk, 'all');
+  if (walk.mustRebuild) report('ERROR rebuilt refcount structure is still broken');
   result.corruptionsFixed = corruptionsFixed + Math.max(0, corruptions - result.corruptions);
   result.leaksFixed = leaksFixed + Math.max(0, leaks - result.leaks);
   return walk;
 }
 
-/** An image without damage needs no marks. */
+/** The refcounts are as they should be; an image without damage needs no marks at all. */
 async function settle(image: Qcow2Image, result: CheckResult): Promise<void> {
   await image.refcounts.flush();
   image.l2.clear();
-  if (isCorrupt(result)) return;
   await image.setIncompatible(Incompatible.dirty, false);
-  await image.setIncompatible(Incompatible.corrupt, false);
+  if (!isCorrupt(result)) await image.setIncompatible(Incompatible.corrupt, false);
 }

@@ -88,7 +88,6 @@ export class Qcow2Image {
   /** Where lines about damage go; each is a full line of the real tool. */
   reportDamage: (line: string) => void;
   #damageReported = false;
-  #givenUp = false;
   #storedHeaderLength: number;
 
   constructor(parts: ImageParts) {
@@ -179,14 +178,8 @@ export class Qcow2Image {
       return error;
     }
     this.reportDamage(`qcow2: Marking image as corrupt: ${what}; further corruption events will be suppressed`);
-    this.#givenUp = true;
     if (this.header.version < 3) return error;
     return this.setIncompatible(Incompatible.corrupt, true).then(() => error);
-  }
-
-  /** Damage was found while the image is open for writing: nothing more can be written to it until it is opened again. */
-  get isGivenUp(): boolean {
-    return this.#givenUp;
   }
 
   /** Throws what {@link damaged} gives. */

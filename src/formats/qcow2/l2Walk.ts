@@ -3,7 +3,6 @@ import { andThen, isPromise, type MaybePromise } from '../../base/async.ts';
 import { entryOffset, type Geometry, setEntry } from './geometry.ts';
 import { hexHalves } from './hex.ts';
 import { COMPRESSED_HIGH, COPIED_HIGH, ZERO_LOW } from './layout.ts';
-import { guardMetadata } from './overlap.ts';
 import type { ReferenceWalk } from './references.ts';
 
 /** Receives the lines of the report. */
@@ -75,6 +74,7 @@ export class L2Walker {
     }
     const before = this.#walk.result.corruptions;
     this.#statistics = { allocated: 0, compressed: 0, fragmented: 0 };
+    this.#nextContiguous = 0;
     const view = await this.#read(offset);
     const mended = this.#scan(view, (event) => this.#apply(event));
     for (const at of mended) await this.#writeEntry(offset, view, at);
@@ -127,8 +127,8 @@ export class L2Walker {
 
   /** Stores an entry that was put right. */
   async #writeEntry(offset: number, view: DataView, at: number): Promise<void> {
-    const { image, report } = this.#walk;
-    await guardMetadata(image, offset + at, 8, 'active L2 table', () => report('ERROR: Overlap check failed'));
+    const { image, report, guard } = this.#walk;
+    await guard.check(offset + at, 8, 'active L2 table', () => report('ERROR: Overlap check failed'));
     await image.file.write(offset + at, new Uint8Array(view.buffer, at, 8).slice());
   }
 

@@ -2,54 +2,86 @@
 import { BlockError } from '../../base/error.ts';
 import { entryOffset } from './geometry.ts';
 import type { Qcow2Image } from './image.ts';
+import type { SnapshotEntry } from './snapshotTable.ts';
 
-/** What can be overlapped, with the names of the real tool. */
-export type MetadataKind = 'active L1 table' | 'active L2 table' | 'new refcount block';
+/** What is written. */
+type Written = 'active L1 table' | 'active L2 table' | 'refcount structure';
 
-/**
- * Refuses to write where other metadata is.
- * @param own the kind of what is written: overlaps with it are no harm.
- * @param complain is called before the error is thrown.
- * @throws BlockError `io`; the image is marked as corrupt then.
- */
-export async function guardMetadata(
-  image: Qcow2Image,
-  offset: number,
-  length: number,
-  own: MetadataKind,
-  complain: () => void = () => undefined,
-): Promise<void> {
-  if (!image.isGivenUp) {
-    const what = await overlapped(image, offset, length, own);
-    if (what === undefined) return;
-    await image.damaged(`Preventing invalid write on metadata (overlaps with ${what})`);
+/** Clusters that are not aligned and are remembered. */
+const MAX_ODD = 65536;
+
+/** Clusters that a table leads to. */
+class ClusterSet {
+  readonly #clusterSize: number;
+  readonly #clusters = new Set<number>();
+  readonly #odd: number[] = [];
+
+  constructor(table: DataView, clusterSize: number) {
+    this.#clusterSize = clusterSize;
+    for (let at = 0; at < table.byteLength; at += 8) {
+      const place = entryOffset(table, at);
+      if (place === 0) continue;
+      if (place % clusterSize === 0) this.#clusters.add(place / clusterSize);
+      else if (this.#odd.length < MAX_ODD) this.#odd.push(place);
+    }
   }
-  complain();
-  throw new BlockError('io', 'Input/output error');
+
+  /** True if one of the clusters shares a byte with the range. */
+  meets(offset: number, length: number): boolean {
+    const size = this.#clusterSize;
+    const last = Math.floor((offset + length - 1) / size);
+    for (let cluster = Math.floor(offset / size); cluster <= last; cluster++) {
+      if (this.#clusters.has(cluster)) return true;
+    }
+    return this.#odd.some((place) => offset < place + size && place < offset + length);
+  }
 }
 
-async function overlapped(
-  image: Qcow2Image,
-  offset: number,
-  length: number,
-  own: MetadataKind,
-): Promise<string | undefined> {
-  const { header, geometry } = image;
-  const { clusterSize } = geometry;
-  const hits = (start: number, size: number): boolean => size > 0 && offset < start + size && start < offset + length;
-  if (hits(0, clusterSize)) return 'qcow2_header';
-  if (own !== 'active L1 table' && hits(header.l1Offset, header.l1Entries * 8)) return 'active L1 table';
-  if (own !== 'active L2 table' && leadsTo(await image.l1.view(), hits, clusterSize)) return 'active L2 table';
-  if (hits(header.reftableOffset, header.reftableClusters * clusterSize)) return 'refcount table';
-  if (leadsTo(await image.refcounts.table(), hits, clusterSize)) return 'refcount block';
-  return header.snapshotCount > 0 && hits(header.snapshotsOffset, 1) ? 'snapshot table' : undefined;
-}
+/** The metadata of an image as it is when this is used first. */
+export class MetadataGuard {
+  readonly #image: Qcow2Image;
+  #snapshots: readonly SnapshotEntry[] = [];
+  #l2Tables: ClusterSet | undefined;
+  #refblocks: ClusterSet | undefined;
 
-/** True if one of the clusters that a table leads to is hit. */
-function leadsTo(table: DataView, hits: (start: number, size: number) => boolean, clusterSize: number): boolean {
-  for (let at = 0; at < table.byteLength; at += 8) {
-    const place = entryOffset(table, at);
-    if (place !== 0 && hits(place, clusterSize)) return true;
+  constructor(image: Qcow2Image) {
+    this.#image = image;
   }
-  return false;
+
+  /** Tells which snapshots there are. */
+  setSnapshots(snapshots: readonly SnapshotEntry[]): void {
+    this.#snapshots = snapshots;
+  }
+
+  /**
+   * Refuses to write where other metadata is.
+   * @param what what is written: overlaps with its own kind are no harm.
+   * @param complain is called before the error is thrown.
+   * @throws BlockError `io`; the image is marked as corrupt then.
+   */
+  async check(offset: number, length: number, what: Written, complain?: () => void): Promise<void> {
+    const other = await this.#overlapped(offset, length, what);
+    if (other === undefined) return;
+    await this.#image.damaged(`Preventing invalid write on metadata (overlaps with ${other})`);
+    complain?.();
+    throw new BlockError('io', 'Input/output error');
+  }
+
+  /** What is at a place already, in the real tool's words and order. */
+  async #overlapped(offset: number, length: number, what: Written): Promise<string | undefined> {
+    const { header, geometry, l1, refcounts } = this.#image;
+    const { clusterSize } = geometry;
+    const meets = (start: number, size: number): boolean =>
+      size > 0 && offset < start + size && start < offset + length;
+    if (meets(0, clusterSize)) return 'qcow2_header';
+    if (what !== 'active L1 table' && meets(header.l1Offset, header.l1Entries * 8)) return 'active L1 table';
+    this.#l2Tables ??= new ClusterSet(await l1.view(), clusterSize);
+    if (what !== 'active L2 table' && this.#l2Tables.meets(offset, length)) return 'active L2 table';
+    if (meets(header.reftableOffset, header.reftableClusters * clusterSize)) return 'refcount table';
+    this.#refblocks ??= new ClusterSet(await refcounts.table(), clusterSize);
+    if (this.#refblocks.meets(offset, length)) return 'refcount block';
+    if (header.snapshotCount > 0 && meets(header.snapshotsOffset, 1)) return 'snapshot table';
+    const inactive = this.#snapshots.some(({ l1Offset, l1Entries }) => meets(l1Offset, l1Entries * 8));
+    return inactive ? 'inactive L1 table' : undefined;
+  }
 }

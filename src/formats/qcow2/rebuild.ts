@@ -1,6 +1,4 @@
 /** Rebuilding the refcount structures from the references. */
-import { asBlockError, BlockError } from '../../base/error.ts';
-import { guardMetadata } from './overlap.ts';
 import { placeStructure, writeStructure } from './refcountBuilder.ts';
 import type { ReferenceWalk } from './references.ts';
 
@@ -10,17 +8,15 @@ import type { ReferenceWalk } from './references.ts';
  * @throws BlockError if a place is metadata after all, or the image was given up already.
  */
 export async function rebuildRefcounts(walk: ReferenceWalk): Promise<void> {
-  const { image, counts, report } = walk;
+  const { image, counts, report, guard } = walk;
   const { clusterSize } = image.geometry;
-  const placement = placeStructure(image, counts, image.header.refcountOrder);
-  try {
-    for (const place of placement.blocks.values()) {
-      await guardMetadata(image, place * clusterSize, clusterSize, 'new refcount block');
-    }
-    await writeStructure(image, counts, placement);
-  } catch (thrown) {
-    const error = asBlockError(thrown);
-    report(`qemu-img: ERROR writing refblock: ${error.strerror}`);
-    throw new BlockError(error.kind, error.strerror, { cause: error });
+  const placement = placeStructure(image, counts, image.header.refcountOrder, walk.beyond);
+  const { blocks, tableCluster, tableClusters } = placement;
+  const refuse = (what: string): void => report(`qemu-img: ERROR writing ${what}: Input/output error`);
+  for (const place of blocks.values()) {
+    await guard.check(place * clusterSize, clusterSize, 'refcount structure', () => refuse('refblock'));
   }
+  const tableSize = tableClusters * clusterSize;
+  await guard.check(tableCluster * clusterSize, tableSize, 'refcount structure', () => refuse('reftable'));
+  await writeStructure(image, counts, placement);
 }

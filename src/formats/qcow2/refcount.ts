@@ -5,7 +5,7 @@ import { divideUp } from '../../base/offset.ts';
 import { isZero } from '../../base/zero.ts';
 import { type Flushable, MetadataCache, type Table } from '../../block/cache.ts';
 import { setEntry } from './geometry.ts';
-import { hex } from './hex.ts';
+import { hex, hexHalves } from './hex.ts';
 import type { Qcow2Image } from './image.ts';
 import { MAX_REFTABLE_BYTES, TWO32 } from './layout.ts';
 
@@ -105,13 +105,17 @@ export class Refcounts implements Flushable {
 
   /** A refcount block; undefined if there is none. */
   block(index: number): MaybePromise<Table | undefined> {
-    return andThen(this.blockOffset(index), (offset): MaybePromise<Table | undefined> => {
-      if (offset === 0) return undefined;
-      if (offset >= 2 ** 63) throw new BlockError('io', 'Input/output error');
-      if (offset % this.#image.geometry.clusterSize !== 0) {
-        return this.#image.failDamaged(`Refblock offset ${hex(offset)} unaligned (reftable index: ${hex(index)})`);
+    return andThen(this.table(), (table): MaybePromise<Table | undefined> => {
+      const at = index * 8;
+      if (at >= table.byteLength) return undefined;
+      const [high, low] = [table.getUint32(at), (table.getUint32(at + 4) & 0xfffffe00) >>> 0];
+      if (high === 0 && low === 0) return undefined;
+      if (low % this.#image.geometry.clusterSize !== 0) {
+        const place = `0x${hexHalves(high, low)}`;
+        return this.#image.failDamaged(`Refblock offset ${place} unaligned (reftable index: ${hex(index)})`);
       }
-      return this.cache.get(offset);
+      if (high >= 0x80000000) throw new BlockError('io', 'Input/output error');
+      return this.cache.get(high * TWO32 + low);
     });
   }
 

@@ -35,27 +35,39 @@ export interface Placement {
 /**
  * Finds free clusters for blocks and table; they are added to `counts`. A block goes into the first free cluster among
  * those that it describes itself, or behind; the table goes into the first room that is large enough.
+ * @param avoid clusters that are not to be used although they have no count.
  * @throws BlockError `too-large` if no table could describe all of it.
  */
-export function placeStructure(image: Qcow2Image, counts: Counts, order: number): Placement {
+export function placeStructure(
+  image: Qcow2Image,
+  counts: Counts,
+  order: number,
+  avoid: ReadonlySet<number> = new Set(),
+): Placement {
   const { clusterSize } = image.geometry;
   const perBlock = (clusterSize * 8) / 2 ** order;
   const blocks = new Map<number, number>();
+  const isFree = (cluster: number): boolean => counts.get(cluster) === 0 && !avoid.has(cluster);
   let table: { cluster: number; clusters: number } | undefined;
   for (;;) {
-    placeBlocks(counts, perBlock, blocks);
+    placeBlocks(counts, isFree, perBlock, blocks);
     const wanted = divideUp((Math.floor((counts.end - 1) / perBlock) + 1) * 8, clusterSize);
     if (wanted * clusterSize > MAX_REFTABLE_BYTES) throw new BlockError('too-large', 'File too large');
     if (table && table.clusters >= wanted) {
       return { order, blocks, tableCluster: table.cluster, tableClusters: table.clusters };
     }
     if (table) for (let i = 0; i < table.clusters; i++) counts.add(table.cluster + i, -1);
-    table = { cluster: freeRun(counts, wanted), clusters: wanted };
+    table = { cluster: freeRun(isFree, wanted), clusters: wanted };
     for (let i = 0; i < wanted; i++) counts.add(table.cluster + i, 1);
   }
 }
 
-function placeBlocks(counts: Counts, perBlock: number, blocks: Map<number, number>): void {
+function placeBlocks(
+  counts: Counts,
+  isFree: (cluster: number) => boolean,
+  perBlock: number,
+  blocks: Map<number, number>,
+): void {
   for (let cluster = 0; cluster < counts.end; ) {
     const at = counts.skipEmpty(cluster);
     if (at >= counts.end) return;
@@ -64,7 +76,7 @@ function placeBlocks(counts: Counts, perBlock: number, blocks: Map<number, numbe
     cluster = next;
     if (blocks.has(index) || !hasCounts(counts, at, Math.min(next, counts.end))) continue;
     let place = index * perBlock;
-    while (counts.get(place) !== 0) place++;
+    while (!isFree(place)) place++;
     counts.add(place, 1);
     blocks.set(index, place);
   }
@@ -75,11 +87,11 @@ function hasCounts(counts: Counts, from: number, end: number): boolean {
   return false;
 }
 
-/** The first `count` clusters in a row without a count. */
-function freeRun(counts: Counts, count: number): number {
+/** The first `count` free clusters in a row. */
+function freeRun(isFree: (cluster: number) => boolean, count: number): number {
   for (let start = 1; ; ) {
     let free = 0;
-    while (free < count && counts.get(start + free) === 0) free++;
+    while (free < count && isFree(start + free)) free++;
     if (free === count) return start;
     start += free + 1;
   }
@@ -87,8 +99,6 @@ function freeRun(counts: Counts, count: number): number {
 
 /** Calls around the writing of a structure. */
 export interface WriteHooks {
-  /** Before a block or the table is written there. */
-  beforeBlock?(offset: number): Promise<void>;
   onProgress?(done: number, total: number): void;
 }
 
@@ -116,7 +126,6 @@ export async function writeStructure(
       const count = counts.get(cluster);
       if (count !== 0) setRefcount(block, bits, cluster - first, count);
     }
-    await hooks.beforeBlock?.(place * clusterSize);
     await image.file.write(place * clusterSize, new Uint8Array(block.buffer));
     setEntry(new DataView(table.buffer), index * 8, place * clusterSize, false);
     if (++done % RUN_BLOCKS === 0) hooks.onProgress?.(done, blocks.size);

@@ -2,17 +2,21 @@
  * The walk of a check: every reference to a host cluster is counted, and damage on the way is reported. Repair uses
  * the same walk.
  */
+import { BlockError } from '../../base/error.ts';
 import type { CheckResult, RepairMode } from '../../block/driver.ts';
 import { parseBitmapDirectory } from './bitmapDirectory.ts';
 import { CountTable } from './countTable.ts';
 import type { Qcow2Image } from './image.ts';
 import { hex, hexHalves } from './hex.ts';
 import { L2Walker, type Report } from './l2Walk.ts';
+import { MetadataGuard } from './overlap.ts';
 import { OFFSET_HIGH, OFFSET_LOW, TWO32 } from './layout.ts';
 import type { SnapshotEntry, SnapshotTable } from './snapshotTable.ts';
 
 /** Bytes of different L1 tables of snapshots that are looked at. */
 const SNAPSHOT_BYTES = 1073741824;
+/** Clusters beyond the end of the file that are remembered. */
+const MAX_BEYOND = 65536;
 /** Bytes of tables read at a time. */
 const PIECE = 1048576;
 
@@ -24,9 +28,12 @@ export class ReferenceWalk {
   readonly report: Report;
   /** What is put right on the way: `all` repairs entries that can be repaired by themselves. */
   readonly repair: RepairMode;
+  readonly guard: MetadataGuard;
   readonly l2: L2Walker;
   /** The refcount structures cannot be repaired in place. */
   mustRebuild = false;
+  /** Clusters beyond the end of the file that something refers to nevertheless; some of them if there are many. */
+  readonly beyond: Set<number> = new Set<number>();
   /** Something was too large to be looked at: what was counted is not all. */
   incomplete = false;
   readonly #snapshots = new Map<string, { offset: number; entries: number; repeats: number }>();
@@ -37,6 +44,7 @@ export class ReferenceWalk {
     this.result = result;
     this.report = report;
     this.repair = repair;
+    this.guard = new MetadataGuard(image);
     this.l2 = new L2Walker(this);
   }
 
@@ -58,6 +66,7 @@ export class ReferenceWalk {
         'ERROR: counting reference for region exceeding the end of the file by one cluster or more: ' +
           `offset ${shown ?? hex(offset)} size ${hex(length)}`,
       );
+      if (this.beyond.size < MAX_BEYOND) this.beyond.add(Math.floor(offset / clusterSize));
       return;
     }
     const last = Math.floor((offset + length - 1) / clusterSize);
@@ -73,7 +82,7 @@ export class ReferenceWalk {
     if (added === times) return;
     this.result.corruptions += times - added - 1;
     this.corrupt(
-      `ERROR: overflow cluster offset=${hex(cluster * geometry.clusterSize)}\n` +
+      `ERROR: overflow cluster offset=0x${(cluster * geometry.clusterSize).toString(16)}\n` +
         'Use qemu-img amend to increase the refcount entry width or qemu-img convert to create a clean copy if the ' +
         'image cannot be opened for writing',
     );
@@ -82,6 +91,7 @@ export class ReferenceWalk {
   /** Walks everything but the refcount structures. */
   async walkTables(snapshots: SnapshotTable): Promise<void> {
     const { header, geometry } = this.image;
+    this.guard.setSnapshots(snapshots.entries);
     this.count(0, geometry.clusterSize);
     await this.#walkL1(header.l1Offset, header.l1Entries, true, 1);
     for (const entry of snapshots.entries) {
@@ -132,6 +142,10 @@ export class ReferenceWalk {
 
   async #walkL1(offset: number, entries: number, active: boolean, times: number): Promise<void> {
     this.count(offset, entries * 8, undefined, times);
+    if (offset + entries * 8 >= 2 ** 63) {
+      this.report('ERROR: I/O error in check_refcounts_l1');
+      throw new BlockError('io', 'Input/output error');
+    }
     // Entries beyond the end of the file are zero.
     const stored = Math.max(0, Math.min(entries * 8, this.image.file.size() - offset));
     for (let start = 0; start < stored; start += PIECE) {

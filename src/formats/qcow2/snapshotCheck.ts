@@ -1,7 +1,7 @@
 /** The snapshot table in a check: damage that keeps it from being read can be cut off. */
 import { asBlockError, BlockError } from '../../base/error.ts';
 import { divideUp } from '../../base/offset.ts';
-import type { CheckResult, RepairMode } from '../../block/driver.ts';
+import type { RepairMode } from '../../block/driver.ts';
 import type { Qcow2Image } from './image.ts';
 import type { Report } from './l2Walk.ts';
 import { MAX_SNAPSHOTS } from './layout.ts';
@@ -11,7 +11,7 @@ import { readSnapshotTable, type SnapshotTable } from './snapshotTable.ts';
 /** The table of an image that is checked. */
 interface CheckedTable {
   readonly table: SnapshotTable;
-  /** Pieces of damage that {@link rewriteSnapshots} repairs. */
+  /** Pieces of damage; {@link rewriteSnapshots} repairs them. */
   readonly damage: number;
 }
 
@@ -19,12 +19,7 @@ interface CheckedTable {
  * Reads the snapshot table and reports what is wrong with it.
  * @throws BlockError if it cannot be read.
  */
-export async function readForCheck(
-  image: Qcow2Image,
-  repair: RepairMode,
-  result: CheckResult,
-  report: Report,
-): Promise<CheckedTable> {
+export async function readForCheck(image: Qcow2Image, repair: RepairMode, report: Report): Promise<CheckedTable> {
   const { header, file } = image;
   const mend = repair === 'all';
   let damage = 0;
@@ -57,7 +52,6 @@ export async function readForCheck(
     report(`${mend ? 'Repairing' : 'ERROR'} snapshot table entry ${index} is incomplete`);
     damage++;
   }
-  result.corruptions += damage;
   return { table, damage };
 }
 
