@@ -2,6 +2,7 @@
 import { BlockError } from '../../base/error.ts';
 import { entryOffset } from './geometry.ts';
 import type { Qcow2Image } from './image.ts';
+import { OFFSET_LOW, TWO32 } from './layout.ts';
 import type { SnapshotEntry } from './snapshotTable.ts';
 
 /** What is written. */
@@ -16,10 +17,11 @@ class ClusterSet {
   readonly #clusters = new Set<number>();
   readonly #odd: number[] = [];
 
-  constructor(table: DataView, clusterSize: number) {
+  /** @param offsetAt reads the offset in an entry. */
+  constructor(table: DataView, clusterSize: number, offsetAt: (table: DataView, at: number) => number) {
     this.#clusterSize = clusterSize;
     for (let at = 0; at < table.byteLength; at += 8) {
-      const place = entryOffset(table, at);
+      const place = offsetAt(table, at);
       if (place === 0) continue;
       if (place % clusterSize === 0) this.#clusters.add(place / clusterSize);
       else if (this.#odd.length < MAX_ODD) this.#odd.push(place);
@@ -35,6 +37,11 @@ class ClusterSet {
     }
     return this.#odd.some((place) => offset < place + size && place < offset + length);
   }
+}
+
+/** The offset in an entry of the refcount table, which has more bits than those of other tables. */
+function blockOffset(table: DataView, at: number): number {
+  return table.getUint32(at) * TWO32 + ((table.getUint32(at + 4) & OFFSET_LOW) >>> 0);
 }
 
 /** The metadata of an image as it is when this is used first. */
@@ -75,10 +82,10 @@ export class MetadataGuard {
       size > 0 && offset < start + size && start < offset + length;
     if (meets(0, clusterSize)) return 'qcow2_header';
     if (what !== 'active L1 table' && meets(header.l1Offset, header.l1Entries * 8)) return 'active L1 table';
-    this.#l2Tables ??= new ClusterSet(await l1.view(), clusterSize);
+    this.#l2Tables ??= new ClusterSet(await l1.view(), clusterSize, entryOffset);
     if (what !== 'active L2 table' && this.#l2Tables.meets(offset, length)) return 'active L2 table';
     if (meets(header.reftableOffset, header.reftableClusters * clusterSize)) return 'refcount table';
-    this.#refblocks ??= new ClusterSet(await refcounts.table(), clusterSize);
+    this.#refblocks ??= new ClusterSet(await refcounts.table(), clusterSize, blockOffset);
     if (this.#refblocks.meets(offset, length)) return 'refcount block';
     if (header.snapshotCount > 0 && meets(header.snapshotsOffset, 1)) return 'snapshot table';
     const inactive = this.#snapshots.some(({ l1Offset, l1Entries }) => meets(l1Offset, l1Entries * 8));

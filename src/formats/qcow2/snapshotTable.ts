@@ -192,7 +192,7 @@ async function readCut(file: Storage, offset: number): Promise<SnapshotEntry> {
   const length = snapshotEntryLength(head, 0);
   const extraSize = fields.u32(36);
   const names = new Uint8Array(fields.u16(12) + fields.u16(14));
-  await file.readPadded(offset + SNAPSHOT_FIXED + extraSize, names);
+  if (names.length > 0) await file.readPadded(offset + SNAPSHOT_FIXED + extraSize, names);
   fields.setU32(36, MAX_EXTRA);
   return { ...parseSnapshot(concatBytes([head, names]), 0), length };
 }
