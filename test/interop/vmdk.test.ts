@@ -48,7 +48,7 @@ function model(): Uint8Array {
 function withoutIds(bytes: Uint8Array): string {
   return Buffer.from(bytes)
     .toString('latin1')
-    .replace(/CID=[0-9a-f]{1,8}\n/, 'CID=\n')
+    .replace(/CID=[0-9a-f]{1,8}(\n[^\0]*)\0*/, 'CID=$1')
     .replace(/\0+$/, '');
 }
 
