@@ -7,14 +7,19 @@ import type { ImageNode } from './block/node.ts';
 import type { SecretStore, Services } from './block/services.ts';
 import { drivers } from './drivers.ts';
 import { MapSecretStore, nodeServices } from './host/node/host.ts';
+import type { AmendResult } from './operations/amend.ts';
 import type { CheckResult } from './operations/check.ts';
+import type { CommitResult } from './operations/commit.ts';
 import type { CompareResult } from './operations/compare.ts';
 import type { ConvertResult } from './operations/convert.ts';
 import type { CreateResult } from './operations/create.ts';
 import type { DdResult } from './operations/dd.ts';
 import type { InfoResult } from './operations/info.ts';
 import type {
+  AmendInput,
+  BitmapInput,
   CheckInput,
+  CommitInput,
   CompareInput,
   ConvertInput,
   CreateInput,
@@ -24,13 +29,16 @@ import type {
   MapInput,
   MeasureInput,
   OpenSettings,
+  RebaseInput,
   ResizeInput,
   RunSettings,
+  SnapshotInput,
 } from './operations/inputs.ts';
 import { ImageLibrary } from './operations/library.ts';
 import type { MapExtent, MapResult } from './operations/map.ts';
 import type { MeasureResult } from './operations/measure.ts';
 import type { ResizeResult } from './operations/resize.ts';
+import type { SnapshotResult } from './operations/snapshot.ts';
 
 export * from './index.ts';
 export { MapSecretStore, nodeServices };
@@ -117,4 +125,29 @@ export function compare(input: CompareInput, settings?: NodeSettings): Promise<C
 /** Copies blocks. */
 export function dd(input: DdInput, settings?: NodeSettings): Promise<DdResult> {
   return nodeLibrary(settings).dd(input);
+}
+
+/** Moves an overlay's content down into an image of its chain. */
+export function commit(input: CommitInput, settings?: NodeSettings): Promise<CommitResult> {
+  return nodeLibrary(settings).commit(input);
+}
+
+/** Gives an image another backing image, or none. */
+export function rebase(input: RebaseInput, settings?: NodeSettings): Promise<void> {
+  return nodeLibrary(settings).rebase(input);
+}
+
+/** Lists, makes, applies or deletes internal snapshots. */
+export function snapshot(input: SnapshotInput, settings?: NodeSettings): Promise<SnapshotResult> {
+  return nodeLibrary(settings).snapshot(input);
+}
+
+/** Changes persistent dirty bitmaps. */
+export function bitmap(input: BitmapInput, settings?: NodeSettings): Promise<void> {
+  return nodeLibrary(settings).bitmap(input);
+}
+
+/** Changes options of an existing image. */
+export function amend(input: AmendInput, settings?: NodeSettings): Promise<AmendResult> {
+  return nodeLibrary(settings).amend(input);
 }

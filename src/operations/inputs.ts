@@ -5,7 +5,7 @@ import type { OptionTree } from '../options/tree.ts';
 import type { CacheMode } from '../storage/files.ts';
 import type { Preallocation } from '../storage/storage.ts';
 import type { CheckObserver } from './check.ts';
-import type { SnapshotSelector } from './requests.ts';
+import type { BitmapAction, SnapshotSelector } from './requests.ts';
 
 /**
  * An image: a file name (the format is found by looking at it), a name with its format, or the options of a graph
@@ -156,4 +156,58 @@ export interface DdInput {
   /** Blocks to leave out first. */
   readonly skip?: number;
   readonly forceShare?: boolean;
+}
+
+/** What `commit` is to do. */
+export interface CommitInput {
+  readonly image: ImageInput;
+  /** Name of the image in the chain to commit into; absent: the next one. */
+  readonly base?: string;
+  /** Leave the overlay as it is. */
+  readonly drop?: boolean;
+  /** Bytes per second. */
+  readonly rateLimit?: number;
+  readonly cache?: CacheMode;
+}
+
+/** What `rebase` is to do. */
+export interface RebaseInput extends OpenSettings {
+  readonly image: ImageInput;
+  /** The new backing image; absent: none, the image stands alone then. */
+  readonly backing?: { readonly filename: string; readonly format: string };
+  /** Only change the name: the content changes where the old and the new backing image differ. */
+  readonly unsafe?: boolean;
+  readonly compress?: boolean;
+}
+
+/** What `snapshot` is to do. */
+export interface SnapshotInput {
+  readonly image: ImageInput;
+  /** Default: `list`. */
+  readonly action?: 'list' | 'create' | 'apply' | 'delete';
+  /** Name (or id) of the snapshot; needed for everything but `list`. */
+  readonly name?: string;
+  readonly forceShare?: boolean;
+}
+
+/** What `bitmap` is to do. */
+export interface BitmapInput {
+  readonly image: ImageInput;
+  /** Needed unless everything is removed. */
+  readonly bitmap?: string;
+  /** Done in order. */
+  readonly actions: readonly BitmapAction[];
+  /** Bytes per bit of a bitmap that is added. */
+  readonly granularity?: number;
+  /** Image that `merge` takes its bitmaps from; absent: the same image. */
+  readonly source?: { readonly filename: string; readonly format?: string };
+}
+
+/** What `amend` is to do. */
+export interface AmendInput {
+  readonly image: ImageInput;
+  readonly options: FormatOptions;
+  /** Do what may lose access to data, such as erasing the last key. */
+  readonly force?: boolean;
+  readonly cache?: CacheMode;
 }

@@ -6,7 +6,9 @@ import type { ImageNode } from '../block/node.ts';
 import type { DriverRegistry } from '../block/registry.ts';
 import type { Services } from '../block/services.ts';
 import type { OptionPair } from '../options/keyval.ts';
+import type { AmendResult } from './amend.ts';
 import type { CheckResult } from './check.ts';
+import type { CommitResult } from './commit.ts';
 import type { CompareResult } from './compare.ts';
 import type { OperationContext } from './context.ts';
 import type { ConvertResult } from './convert.ts';
@@ -14,7 +16,10 @@ import type { CreateResult } from './create.ts';
 import type { DdResult } from './dd.ts';
 import type { InfoResult } from './info.ts';
 import type {
+  AmendInput,
+  BitmapInput,
   CheckInput,
+  CommitInput,
   CompareInput,
   ConvertInput,
   CreateInput,
@@ -26,14 +31,17 @@ import type {
   MapInput,
   MeasureInput,
   OpenSettings,
+  RebaseInput,
   ResizeInput,
   RunSettings,
+  SnapshotInput,
   SizeInput,
 } from './inputs.ts';
 import type { MapExtent, MapResult } from './map.ts';
 import type { MeasureResult } from './measure.ts';
 import type { ConvertTarget, ImageSource, MapRequest } from './requests.ts';
 import type { ResizeResult } from './resize.ts';
+import type { SnapshotResult } from './snapshot.ts';
 
 /** Operations on images, on given drivers and ports. Nothing prints and nothing ends the program. */
 export class ImageLibrary {
@@ -185,6 +193,60 @@ export class ImageLibrary {
       forceShare: input.forceShare ?? false,
       ...(input.count === undefined ? {} : { count: input.count }),
     });
+  }
+
+  /** Moves an overlay's content down into an image of its chain. */
+  async commit(input: CommitInput): Promise<CommitResult> {
+    const { commit } = await import('./commit.ts');
+    const { image, drop = false, ...rest } = input;
+    return commit(this.#context, { ...rest, image: sourceOf(image), drop, quiet: true });
+  }
+
+  /** Gives an image another backing image, or none. */
+  async rebase(input: RebaseInput): Promise<void> {
+    const { rebase } = await import('./rebase.ts');
+    const { image, backing, unsafe = false, compress = false, forceShare = false, cache } = input;
+    await rebase(this.#context, {
+      image: sourceOf(image),
+      backingFile: backing?.filename ?? '',
+      backingUnsafe: unsafe,
+      compress,
+      forceShare,
+      quiet: true,
+      ...(backing ? { backingFormat: backing.format } : {}),
+      ...(cache === undefined ? {} : { cache }),
+    });
+  }
+
+  /** Lists, makes, applies or deletes internal snapshots. */
+  async snapshot(input: SnapshotInput): Promise<SnapshotResult> {
+    const { snapshot } = await import('./snapshot.ts');
+    const { image, action = 'list', forceShare = false, name } = input;
+    if (action !== 'list' && name === undefined) {
+      throw new BlockError('invalid-argument', 'A snapshot name is needed');
+    }
+    const which = name === undefined ? {} : { name };
+    return snapshot(this.#context, { image: sourceOf(image), action, forceShare, quiet: true, ...which });
+  }
+
+  /** Changes persistent dirty bitmaps. */
+  async bitmap(input: BitmapInput): Promise<void> {
+    const { bitmap } = await import('./bitmap.ts');
+    const { image, source, ...rest } = input;
+    await bitmap(this.#context, {
+      ...rest,
+      image: sourceOf(image),
+      ...(source ? { sourceFile: source.filename } : {}),
+      ...(source?.format === undefined ? {} : { sourceFormat: source.format }),
+    });
+  }
+
+  /** Changes options of an existing image. */
+  async amend(input: AmendInput): Promise<AmendResult> {
+    const { amend } = await import('./amend.ts');
+    const { image, options, force = false, cache } = input;
+    const how = { force, quiet: true, ...(cache === undefined ? {} : { cache }) };
+    return amend(this.#context, { image: sourceOf(image), options: pairsOf(options), ...how });
   }
 }
 

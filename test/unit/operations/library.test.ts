@@ -121,3 +121,63 @@ describe('the library', () => {
     expect(Buffer.from(library.files.bytes('c'))).toEqual(Buffer.from(library.files.bytes('a').slice(1024, 3072)));
   });
 });
+
+describe('the library on qcow2 images', () => {
+  const qcow2 = { format: 'qcow2' };
+
+  async function library(): Promise<MemoryLibrary> {
+    const made = new MemoryLibrary({ implicitOpen: 'same-directory' });
+    await made.createImage({ filename: 'base', ...qcow2, size: '1M' });
+    await made.createImage({ filename: 'top', ...qcow2, backing: { filename: 'base', ...qcow2 } });
+    await fill(made, 'top', 7);
+    return made;
+  }
+
+  async function fill(of: MemoryLibrary, name: string, byte: number): Promise<void> {
+    const node = await of.openImage(name, { writable: true });
+    await node.write(65536, new Uint8Array(65536).fill(byte));
+    await node.close();
+  }
+
+  async function byteOf(of: MemoryLibrary, name: string): Promise<number | undefined> {
+    const node = await of.openImage(name);
+    const bytes = new Uint8Array(1);
+    await node.read(65536, bytes);
+    await node.close();
+    return bytes[0];
+  }
+
+  it('commits and rebases', async () => {
+    const images = await library();
+    await images.commit({ image: 'top' });
+    expect(await byteOf(images, 'base')).toBe(7);
+    await images.rebase({ image: 'top' });
+    const { images: found } = await images.info({ image: 'top' });
+    expect(found[0]?.backingFile).toBeUndefined();
+    expect(await byteOf(images, 'top')).toBe(7);
+  });
+
+  it('makes, lists, applies and deletes snapshots', async () => {
+    const images = await library();
+    await expect(images.snapshot({ image: 'top', action: 'create' })).rejects.toMatchObject({
+      kind: 'invalid-argument',
+    });
+    await images.snapshot({ image: 'top', action: 'create', name: 'before' });
+    await fill(images, 'top', 9);
+    expect((await images.snapshot({ image: 'top' })).snapshots).toMatchObject([{ id: '1', name: 'before' }]);
+    await images.snapshot({ image: 'top', action: 'apply', name: 'before' });
+    expect(await byteOf(images, 'top')).toBe(7);
+    const { snapshots } = await images.snapshot({ image: 'top', action: 'delete', name: 'before' });
+    expect(snapshots).toEqual([]);
+  });
+
+  it('changes bitmaps and options', async () => {
+    const images = await library();
+    await images.bitmap({ image: 'top', bitmap: 'b', actions: [{ kind: 'add' }], granularity: 65536 });
+    await images.amend({ image: 'top', options: { lazy_refcounts: true } });
+    const { images: found } = await images.info({ image: 'top' });
+    expect(JSON.stringify(found[0])).toMatch(/"lazy-refcounts":true/);
+    expect(JSON.stringify(found[0])).toMatch(/"name":"b"/);
+    expect(await images.check({ image: 'top' })).toMatchObject({ kind: 'clean' });
+  });
+});
