@@ -1,5 +1,5 @@
 /** `bench`: times a run of requests. */
-import { isPromise, type MaybePromise, Semaphore } from '../base/async.ts';
+import { isPromise, Semaphore } from '../base/async.ts';
 import { asBlockError, BlockError } from '../base/error.ts';
 import type { ImageNode } from '../block/node.ts';
 import { type OperationContext, throwIfAborted } from './context.ts';
@@ -127,13 +127,13 @@ class Run {
     if (this.#drain) await Promise.all(this.#running);
     const entry = this.#slots.acquire();
     if (isPromise(entry)) await entry;
-    this.#begin(this.#node.flush());
+    this.#begin((async () => this.#node.flush())());
     if (this.#drain) await Promise.all(this.#running);
   }
 
   /** Follows a request that holds a slot. */
-  #begin(request: MaybePromise<void>): void {
-    const done = Promise.resolve(request)
+  #begin(request: Promise<void>): void {
+    const done = request
       .catch((thrown: unknown) => {
         const error = asBlockError(thrown);
         this.#failure ??= error.reworded(`Failed request: ${error.strerror}`);

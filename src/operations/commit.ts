@@ -28,8 +28,8 @@ const PLAIN_UNIT = 64 * KiB;
 const FIXED: ReadonlySet<string> = new Set(['bochs', 'cloop', 'dmg', 'parallels', 'vvfat']);
 
 /**
- * Writes what the layers above the base have into the base, and then, unless it is to be left as it is, empties the
- * overlay. The base is on its medium before the overlay loses anything, so that the overlay reads the same at any time.
+ * Writes what the layers above the base have into the base, and then, unless it is to be left as it is or the base is
+ * further down, empties the overlay. The base is on its medium before the overlay loses anything, so that the overlay reads the same at any time.
  * @throws BlockError with the real tool's message.
  */
 export async function commit(context: OperationContext, request: CommitRequest): Promise<CommitResult> {
@@ -41,7 +41,8 @@ export async function commit(context: OperationContext, request: CommitRequest):
     const grown = place.base.size() < size;
     const base = await openForWriting(place, grown);
     await copyDown(context, request, top, base, place.depth);
-    const emptied = !request.drop && (await empty(request, top));
+    // Layers between the overlay and the base would show again what they have.
+    const emptied = !request.drop && place.depth === 1 && (await empty(request, top));
     context.onProgress?.(size, size);
     return { size, grown, emptied };
   });
