@@ -40,6 +40,21 @@ const found: [bug: string, shape: Partial<Shape>, steps: Step[]][] = [
     { refcountBits: 1 },
     [step('write', 0, 1), step('snapshot')],
   ],
+  [
+    'bitmaps that version 2 cannot have left their clusters behind',
+    {},
+    [step('addBitmap', 0, 0, 1), step('write', 0, 512), step('reopen'), step('amendVersion', 0, 0, 1)],
+  ],
+  [
+    'a bitmap that was disabled but not stored so missed a write before a kill, and did not say so',
+    {},
+    [step('addBitmap', 0, 0, 1), step('reopen'), step('toggleBitmap'), step('write', 0, 512), step('kill')],
+  ],
+  [
+    'a bitmap that was removed but not stored so missed a write before a kill, and did not say so',
+    {},
+    [step('addBitmap', 0, 0, 1), step('reopen'), step('removeBitmap'), step('write', 0, 512), step('kill')],
+  ],
 ];
 
 it.each(found)('%s', async (_, shape, steps) => {

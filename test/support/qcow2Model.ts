@@ -166,6 +166,11 @@ export class Subject {
     this.#node = undefined;
     if (!node) return;
     await node.close();
+    this.settle();
+  }
+
+  /** All that was done is stored. */
+  settle(): void {
     this.#saved = copies(this.bitmaps);
     this.#changedSince = false;
   }

@@ -93,9 +93,15 @@ const amendBy =
     const size = Number(wanted['size'] ?? subject.bytes.length);
     if (error) {
       if (state.header.virtualSize === size) subject.resized(size);
+      subject.settle();
       return;
     }
     subject.resized(size);
+    if (state.header.version < 3) {
+      subject.bitmaps.clear();
+      subject.broken.clear();
+    }
+    subject.settle();
     if (wanted['compat'] !== undefined) expect(state.header.version).toBe(wanted['compat'] === '0.10' ? 2 : 3);
     if (wanted['refcount_bits'] !== undefined)
       expect(2 ** state.header.refcountOrder).toBe(Number(wanted['refcount_bits']));
@@ -167,6 +173,7 @@ const rebaseBy =
     if (!how.backingUnsafe) owned[0] = new Uint8Array(0);
     subject.adopt(owned);
     for (const bitmap of subject.bitmaps.values()) if (bitmap.enabled) bitmap.touch(0, subject.bytes.length);
+    subject.settle();
   };
 
 const STEPS: Record<StepKind, Run> = {

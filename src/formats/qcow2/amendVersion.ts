@@ -41,6 +41,7 @@ export async function downgrade(image: Qcow2Image, onProgress?: Progress): Promi
   const { header } = image;
   const snapshots = (await readSnapshotTable(image.file, header)).entries;
   await checkDowngrade(image, snapshots);
+  await dropBitmaps(image);
   await expandZeroes(image, snapshots, onProgress);
   await flushImage(image);
   await image.setIncompatible(Incompatible.dirty, false);
@@ -51,6 +52,16 @@ export async function downgrade(image: Qcow2Image, onProgress?: Progress): Promi
   header.compressionType = 0;
   image.lazyRefcounts = false;
   await switchVersion(image);
+}
+
+/** Version 2 has no bitmaps; their clusters are given up. */
+async function dropBitmaps(image: Qcow2Image): Promise<void> {
+  const { bitmaps } = image;
+  if (!bitmaps) return;
+  for (const { name } of bitmaps.list()) await bitmaps.remove(name);
+  await bitmaps.save();
+  image.bitmaps = undefined;
+  image.changeListeners.length = 0;
 }
 
 async function checkDowngrade(image: Qcow2Image, snapshots: readonly SnapshotEntry[]): Promise<void> {

@@ -191,9 +191,10 @@ export class Bitmaps implements BitmapStore {
   /** Guest bytes are going to change. */
   #record(offset: number, length: number): MaybePromise<void> {
     const recording = this.#list.filter((bitmap) => bitmap.enabled && isUsable(bitmap));
-    if (recording.length === 0) return;
-    if (recording.some(isUnmarked)) return this.#recordFirst(recording, offset, length);
-    return markAll(recording, 0, offset, length);
+    if (recording.some(isUnmarked) || this.#directory.some(claimsToRecord)) {
+      return this.#recordFirst(recording, offset, length);
+    }
+    if (recording.length > 0) return markAll(recording, 0, offset, length);
   }
 
   async #recordFirst(recording: readonly Bitmap[], offset: number, length: number): Promise<void> {
@@ -201,22 +202,30 @@ export class Bitmaps implements BitmapStore {
     await markAll(recording, 0, offset, length);
   }
 
-  /** Marks stored bitmaps as in use, durably, where their entries are. */
+  /**
+   * Marks stored bitmaps as in use, durably, where their entries are: these, and those that were disabled or removed
+   * but still say on the disk that they record.
+   */
   async #setInUse(bitmaps: readonly Bitmap[]): Promise<void> {
     const { header, file } = this.#image;
     if (!header.bitmaps) return;
-    const wanted = bitmaps.filter(isUnmarked);
-    if (wanted.length === 0) return;
-    const chosen = new Set(wanted);
+    const chosen = new Set(bitmaps.filter(isUnmarked));
     let at = header.bitmaps.offset;
-    for (const [entry, bitmap] of this.#entriesOnDisk()) {
-      if (bitmap && chosen.has(bitmap)) {
+    let changed = false;
+    const entries = this.#entriesOnDisk();
+    for (const [index, [entry, bitmap]] of entries.entries()) {
+      if (claimsToRecord(entry) || (bitmap && chosen.has(bitmap))) {
         const flags = entry.flags | BitmapFlag.inUse;
         await file.write(at + FLAGS_AT, Uint8Array.of(0, 0, 0, flags));
-        bitmap.stored = { ...entry, flags };
+        const marked = { ...entry, flags };
+        entries[index] = [marked, bitmap];
+        if (bitmap) bitmap.stored = marked;
+        changed = true;
       }
       at += bitmapEntryLength(entry.nameBytes);
     }
+    if (!changed) return;
+    this.#directory = entries.map(([entry]) => entry);
     await file.flush();
   }
 
@@ -295,6 +304,11 @@ function isUsable(bitmap: Bitmap): bitmap is Bitmap & { readonly bits: BitmapBit
 
 function isInUse(entry: BitmapEntry): boolean {
   return (entry.flags & BitmapFlag.inUse) !== 0;
+}
+
+/** True if whoever reads the entry takes the bitmap for complete. */
+function claimsToRecord(entry: BitmapEntry): boolean {
+  return (entry.flags & BitmapFlag.auto) !== 0 && !isInUse(entry);
 }
 
 /** True if the entry on the disk does not say yet that the bitmap is in use. */
