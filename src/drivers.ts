@@ -41,6 +41,7 @@ const PROTOCOLS: readonly ProtocolEntry[] = [
   { name: 'host_device', prefixes: ['host_device'], load: async () => (await file()).hostDeviceDriver },
   { name: 'host_cdrom', prefixes: ['host_cdrom'], load: async () => (await file()).hostCdromDriver },
   { name: 'null-co', prefixes: ['null-co'], load: async () => (await nothing()).nullCoDriver },
+  { name: 'vvfat', prefixes: ['fat'], load: async () => (await import('./protocols/vvfat/driver.ts')).vvfatDriver },
   { name: 'null-aio', prefixes: ['null-aio'], load: async () => (await nothing()).nullAioDriver },
 ];
 

@@ -32,7 +32,11 @@ export function describeNode(tree: OptionTree, format: string, fileName: string,
   const strong = [...flatten(own)].filter(([key]) => STRONG.test(key));
   const nested = isTree(tree['file']) && 'file' in tree['file'];
   const otherBacking = hasBacking && isTree(tree['backing']);
-  if (strong.length === 0 && !nested && !otherBacking) return fileName;
+  if (strong.length === 0 && !nested && !otherBacking) {
+    // A protocol without plain names (vvfat) has to be described together with the image.
+    if (!fileName.startsWith('json:')) return fileName;
+    return `json:{"driver": ${JSON.stringify(format)}, "file": ${fileName.slice('json:'.length)}}`;
+  }
   const parts: Record<string, OptionTree[string]> = { ...Object.fromEntries(strong), driver: format };
   for (const role of CHILDREN) {
     const child = tree[role];

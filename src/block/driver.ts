@@ -409,4 +409,8 @@ export interface ProtocolContext {
   readonly access: FileAccess | undefined;
   readonly cache: CacheMode | undefined;
   readonly discard: 'ignore' | 'unmap' | undefined;
+  /** A warning for the user. */
+  warn?(text: string): void;
+  /** A line for the user that stands by itself, as it is. */
+  notice?(text: string): void;
 }

@@ -17,7 +17,11 @@ export async function openProtocol(tree: OptionTree, scope: Scope, access: FileA
   const own = typeof filename === 'string' ? { ...others, filename } : others;
   const { values, unknown } = coerceTree(protocol.openOptions, own);
   const storage = await protocol.open(
-    { services, writable: scope.writable, access, cache: scope.cache, discard: scope.discard },
+    {
+      ...{ services, writable: scope.writable, access, cache: scope.cache, discard: scope.discard },
+      warn: (text) => scope.context.onWarning?.(text),
+      notice: (text) => scope.context.onNotice?.(text),
+    },
     values,
   );
   if (unknown === undefined) return storage;

@@ -190,7 +190,7 @@ async function describeFile(how: Collection, storage: ProtocolStorage): Promise<
 
 /** What the real tool says about nodes that are no images. */
 function protocolInfo(protocol: string): FormatInfo {
-  if (protocol.startsWith('null-')) return {};
+  if (protocol.startsWith('null-') || protocol === 'vvfat') return {};
   const data: { readonly [key: string]: InfoValue } = {};
   return { dirty: false, specific: { type: protocol, data } };
 }

@@ -36,6 +36,8 @@ export interface FileStatus {
   readonly size: number;
   /** Equal for two names of one file (device and inode number). */
   readonly identity: string;
+  /** Seconds since 1970, UTC, where the host knows: last change of the content, of anything, last use. */
+  readonly times?: { readonly modified: number; readonly changed: number; readonly accessed: number };
 }
 
 /** An open file. */

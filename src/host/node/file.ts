@@ -120,7 +120,16 @@ export class NodeFiles implements FilePort {
     const stats = await promises.stat(name, { bigint: true }).catch((error: unknown) => {
       throw nodeError(error, `Could not open '${name}'`, context);
     });
-    return { kind: kindOf(stats), size: stats.isFile() ? Number(stats.size) : 0, identity: identityOf(stats) };
+    return {
+      kind: kindOf(stats),
+      size: stats.isFile() ? Number(stats.size) : 0,
+      identity: identityOf(stats),
+      times: {
+        modified: Math.floor(Number(stats.mtimeMs) / 1000),
+        changed: Math.floor(Number(stats.ctimeMs) / 1000),
+        accessed: Math.floor(Number(stats.atimeMs) / 1000),
+      },
+    };
   }
 
   async remove(name: string): Promise<void> {
