@@ -94,6 +94,12 @@ export async function compareCounts(walk: ReferenceWalk, repair: RepairMode = 'n
   const lowering = new Lowering(image);
   let highest = 0;
   for (let start = 0; start < end; start += refcounts.perBlock) {
+    if (start >= described) {
+      // No blocks any more: only what is referenced counts.
+      const next = counts.skipEmpty(start);
+      start = Math.max(start, next - (next % refcounts.perBlock));
+      if (start >= end) break;
+    }
     const stop = Math.min(end, start + refcounts.perBlock);
     const found = blockOrError(walk, start / refcounts.perBlock);
     const block = isPromise(found) ? await found : found;

@@ -2,6 +2,8 @@
 
 /** Clusters on a page. */
 const PAGE = 65536;
+/** Pages that are tried one after the other before all of them are looked through. */
+const NEAR = 64;
 /** Counts from here on are kept apart. */
 const LARGE = 65535;
 
@@ -40,8 +42,13 @@ export class CountTable {
 
   /** The first cluster from `cluster` on that may have a count: whole pages without any are skipped. */
   skipEmpty(cluster: number): number {
-    let at = cluster;
-    while (at < this.#end && !this.#pages.has(Math.floor(at / PAGE))) at = (Math.floor(at / PAGE) + 1) * PAGE;
-    return at;
+    const first = Math.floor(cluster / PAGE);
+    if (this.#pages.has(first)) return cluster;
+    for (let number = first + 1; number <= first + NEAR; number++) {
+      if (this.#pages.has(number) || number * PAGE >= this.#end) return number * PAGE;
+    }
+    let next = Infinity;
+    for (const number of this.#pages.keys()) if (number > first && number < next) next = number;
+    return next === Infinity ? Math.max(cluster, this.#end) : next * PAGE;
   }
 }
