@@ -15,7 +15,7 @@ function images(): Readonly<Record<string, Uint8Array>> {
     catalog: [1, undefined, 0, undefined],
     extents: [
       { bitmap: new Uint8Array(16).fill(0xff), data },
-      { bitmap: new Uint8Array(16).fill(0x3c), data: data.slice().reverse() },
+      { bitmap: new Uint8Array(16).fill(0x3c), data: data.toReversed() },
     ],
   });
   const chunks = [

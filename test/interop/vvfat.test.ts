@@ -53,7 +53,9 @@ describeWithOracle('directories as FAT disks', () => {
       const differing = differences(theirs, ours);
       // Each entry has eleven bytes of dates and times; five of them belong to this directory.
       expect({ kind, many: differing.length > 60, far: differing.some((at) => !isTime(at)) }).toEqual({
-        ...{ kind, many: false, far: false },
+        kind,
+        many: false,
+        far: false,
       });
     }
   });

@@ -10,11 +10,15 @@ export const TABLE_AT: number = SCRIPT_SIZE + 8;
 /** Guest bytes in a block at most. */
 const MAX_BLOCK: number = 64 * MiB;
 /** Compressed bytes in a block at most. */
-export const MAX_STORED: number = 2 * MAX_BLOCK;
+const MAX_STORED: number = 2 * MAX_BLOCK;
 /** Bytes of the table of offsets at most. */
 const MAX_TABLE: number = 512 * MiB;
 /** Blocks whose table can be described at all. */
 const MAX_BLOCKS = 0x1fffffff;
+
+function invalid(what: string): BlockError {
+  return new BlockError('invalid-image', what);
+}
 
 /** A header that was found to be usable. */
 export interface Header {
@@ -31,7 +35,6 @@ export function parseHeader(bytes: Uint8Array): Header {
   const fields = bigEndian(bytes);
   const block = fields.u32(SCRIPT_SIZE);
   const blocks = fields.u32(SCRIPT_SIZE + 4);
-  const invalid = (what: string): BlockError => new BlockError('invalid-image', what);
   if (block === 0) throw invalid('block_size cannot be zero');
   if (block % SECTOR !== 0) throw invalid(`block_size ${block} must be a multiple of ${SECTOR}`);
   if (block > MAX_BLOCK) throw invalid(`block_size ${block} must be 64 MB or less`);

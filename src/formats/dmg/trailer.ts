@@ -50,7 +50,7 @@ export async function findTrailer(file: Storage): Promise<Trailer | undefined> {
 }
 
 /** The fields of a trailer that was found at `offset`. */
-export function parseTrailer(offset: number, bytes: Uint8Array): Trailer {
+function parseTrailer(offset: number, bytes: Uint8Array): Trailer {
   const fields = bigEndian(bytes);
   const part = (at: number): Part => ({ offset: fields.u64lossy(at), length: fields.u64lossy(at + 8) });
   return {
@@ -75,7 +75,7 @@ export async function readTables(file: Storage, trailer: Trailer): Promise<reado
 }
 
 /** All resources of a fork, whatever their type; undefined if they do not fit into it. */
-export function resourcesOf(fork: Uint8Array): readonly Uint8Array[] | undefined {
+function resourcesOf(fork: Uint8Array): readonly Uint8Array[] | undefined {
   if (fork.length < RESOURCES_AT) return undefined;
   const fields = bigEndian(fork);
   const end = RESOURCES_AT + fields.u32(8);
@@ -93,7 +93,7 @@ export function resourcesOf(fork: Uint8Array): readonly Uint8Array[] | undefined
 }
 
 /** All `<data>` of a property list, decoded; undefined if one of them does not end. */
-export function dataOfList(list: Uint8Array): readonly Uint8Array[] | undefined {
+function dataOfList(list: Uint8Array): readonly Uint8Array[] | undefined {
   const text = new TextDecoder('latin1').decode(list);
   const found: Uint8Array[] = [];
   for (let at = 0; ; ) {

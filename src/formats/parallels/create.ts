@@ -6,7 +6,7 @@ import type { AnyOptionValues } from '../../options/table.ts';
 import { encodeHeader, layoutOf, MAX_ENTRIES } from './header.ts';
 
 /** Guest bytes in a cluster unless told otherwise. */
-const DEFAULT_CLUSTER = 1048576;
+export const DEFAULT_CLUSTER: number = 1048576;
 /** BAT entries have 32 bits. */
 const MAX_CLUSTERS = 2 ** 32;
 /** Cluster sizes from here on cannot be combined with every entry of a BAT below 2^63. */

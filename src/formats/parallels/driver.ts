@@ -13,7 +13,7 @@ import type {
 } from '../../block/driver.ts';
 import type { OptionTable } from '../../options/table.ts';
 import { check, checkerOf, needsRepair } from './check.ts';
-import { create } from './create.ts';
+import { create, DEFAULT_CLUSTER } from './create.ts';
 import { checkExtension } from './extension.ts';
 import { HEADER_SIZE, parseHeader } from './header.ts';
 import { ParallelsImage } from './image.ts';
@@ -22,7 +22,7 @@ import { probe } from './probe.ts';
 
 const createOptions = {
   size: { kind: 'size', help: 'Size of the virtual disk' },
-  cluster_size: { kind: 'size', help: 'Size of one cluster', default: 1048576 },
+  cluster_size: { kind: 'size', help: 'Size of one cluster', default: DEFAULT_CLUSTER },
 } as const satisfies OptionTable;
 
 /** The real tool reserves space ahead while it writes, and cuts it off again; here clusters are made as needed. */

@@ -100,7 +100,7 @@ export class FatDisk implements StorageDriver {
 
   /** Closes files that nobody is reading until `most` are left. */
   async #closeUnused(most: number): Promise<void> {
-    for (const [name, file] of [...this.#open]) {
+    for (const [name, file] of this.#open) {
       if (this.#open.size <= most) return;
       if (file.users > 0) continue;
       this.#open.delete(name);

@@ -88,7 +88,9 @@ async function open(context: ProtocolContext, options: AnyOptionValues): Promise
   const { label } = settings;
   const runs = await readTree(
     {
-      ...{ files: services.files, geometry, label },
+      files: services.files,
+      geometry,
+      label,
       zone: (seconds) => services.zoneOffset(seconds),
       notice: (text) => context.notice?.(text),
     },

@@ -67,7 +67,20 @@ export function geometryOf(choice: Choice): Geometry {
   const data = root + (rootEntries * ENTRY) / SECTOR;
   const clusters = Math.floor((total - data) / cluster);
   return {
-    ...{ fatType, floppy, cylinders, heads, track, total, partition, sectors },
-    ...{ cluster, reserved, table, rootEntries, root, data, clusters },
+    fatType,
+    floppy,
+    cylinders,
+    heads,
+    track,
+    total,
+    partition,
+    sectors,
+    cluster,
+    reserved,
+    table,
+    rootEntries,
+    root,
+    data,
+    clusters,
   };
 }

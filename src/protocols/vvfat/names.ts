@@ -52,7 +52,7 @@ export function shortName(name: string, taken: Set<string>): string | undefined 
 }
 
 /** Checksum that ties long names to the short one. */
-export function checksum(short: string): number {
+function checksum(short: string): number {
   let sum = 0;
   for (let i = 0; i < short.length; i++) sum = (((sum & 1) << 7) + (sum >>> 1) + short.charCodeAt(i)) & 0xff;
   return sum;

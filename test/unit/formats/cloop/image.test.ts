@@ -1,5 +1,5 @@
 import { deflateSync } from 'node:zlib';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { bigEndian } from '../../../../src/base/bytes.ts';
 import type { OpenContext } from '../../../../src/block/driver.ts';

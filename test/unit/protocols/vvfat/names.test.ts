@@ -2,6 +2,8 @@ import { describe, expect, it } from 'vitest';
 import { fatTime } from '../../../../src/protocols/vvfat/entries.ts';
 import { longNameEntries, shortName } from '../../../../src/protocols/vvfat/names.ts';
 
+const zone = (): number => 3600;
+
 describe('short names', () => {
   it.each([
     ['hello.txt', 'HELLO   TXT'],
@@ -49,7 +51,6 @@ describe('long names', () => {
 });
 
 describe('times', () => {
-  const zone = (): number => 3600;
   it('are local, in steps of two seconds', () => {
     const time = fatTime(Date.UTC(2024, 1, 29, 11, 34, 57) / 1000, zone);
     expect(time).toEqual({ date: 0x585d, time: 0x645c });
