@@ -37,7 +37,7 @@ export interface DecompressPiece {
  */
 export interface CodecPort {
   /**
-   * Decodes one stream and returns the number of bytes written to the start of `into`.
+   * Decodes one stream and returns the number of its bytes at the start of `into`; what is behind them may change.
    * - Bytes after the end of the stream are ignored.
    * - A stream that yields more than `into` holds is not an error: decoding stops there, and `into.length` is returned.
    * - A complete stream that yields less returns its length: whether that is an error is the caller's decision.

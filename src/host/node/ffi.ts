@@ -1,5 +1,5 @@
 /**
- * The few libc calls that Node does not offer, through the native module of koffi's platform package. The module is
+ * The few calls of C libraries that Node does not offer, through the native module of koffi's platform package. The module is
  * loaded on first use; where there is none (another platform, optional dependencies left out), everything that needs
  * it degrades: no kernel locks, no holes, no kernel copies.
  */
@@ -11,16 +11,23 @@ import { fileURLToPath } from 'node:url';
 
 /** What we use of koffi's native module (its own types describe the JavaScript wrapper that we do not load). */
 interface NativeModule {
-  load(library: string | null): {
-    func(prototype: string): NativeFunction;
-    func(name: string, result: string, parameters: readonly string[]): NativeFunction;
-  };
+  load(library: string | null): NativeLibrary;
   errno(): number;
 }
 
-type NativeArgument = number | bigint | Uint8Array | BigInt64Array | null;
+/** A loaded library. */
+export interface NativeLibrary {
+  /** @param prototype declaration in C. @throws Error if the library has no such function. */
+  func(prototype: string): NativeFunction;
+}
 
-interface NativeFunction {
+declare const opaque: unique symbol;
+/** A pointer that a function returned. */
+export type NativePointer = { readonly [opaque]: true };
+type NativeArgument = number | bigint | Uint8Array | BigInt64Array | NativePointer | null;
+
+/** A function of a library. Arrays are passed as pointers to their first byte. */
+export interface NativeFunction {
   (...parameters: NativeArgument[]): number | bigint;
   async(...parameters: [...NativeArgument[], (error: unknown, result: number | bigint) => void]): void;
 }
@@ -130,15 +137,27 @@ function bind(native: NativeModule): Libc {
   };
 }
 
-let loaded: { readonly libc: Libc | undefined } | undefined;
+let loaded: { readonly native: NativeModule | undefined; readonly libc: Libc | undefined } | undefined;
+
+function load(): { readonly native: NativeModule | undefined; readonly libc: Libc | undefined } {
+  if (!loaded) {
+    const native = loadNative();
+    loaded = { native, libc: native && bind(native) };
+  }
+  return loaded;
+}
 
 /** The C library, loaded on the first call; undefined where it cannot be reached. */
 export function libc(): Libc | undefined {
-  if (!loaded) {
-    const native = loadNative();
-    loaded = { libc: native && bind(native) };
-  }
-  return loaded.libc;
+  return load().libc;
+}
+
+/**
+ * A library by its file name; undefined where none can be loaded.
+ * @throws Error if there is no such library.
+ */
+export function nativeLibrary(name: string): NativeLibrary | undefined {
+  return load().native?.load(name);
 }
 
 /** Name of an error number, for instance `ENOSPC` for 28. */

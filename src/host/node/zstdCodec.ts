@@ -1,5 +1,6 @@
 /**
- * Zstandard in both directions: `node:zlib` where it has it (Node 22.15), else WebAssembly.
+ * Zstandard in both directions: the system's library where there is one, `node:zlib` where it has it (Node 22.15), else
+ * WebAssembly.
  * Frames are measured first (`zstdFrame`), because most decoders refuse bytes behind a frame and trust the content
  * size in its header.
  */
@@ -9,6 +10,7 @@ import { damaged } from '../../codec/damaged.ts';
 import { isZstdFrame, zstdFrame } from '../../codec/zstdFrame.ts';
 import type { Decoder, Encoder } from './zlibCodec.ts';
 import { ReusedStream, selfTest, zlib } from './zlibHandle.ts';
+import { type SystemZstd, systemZstd } from './zstdSystem.ts';
 
 /** What `@types/node` 20 does not know about newer versions of `node:zlib`. */
 interface ZstdOfNode {
@@ -19,7 +21,7 @@ interface ZstdOfNode {
 }
 
 /** Which implementation to use; `undefined` picks the best that is there. */
-export type ZstdWay = 'handle' | 'sync' | 'wasm';
+export type ZstdWay = 'system' | 'handle' | 'sync' | 'wasm';
 
 const ZSTD_e_end = 2;
 const ZSTD_c_compressionLevel = 100;
@@ -31,7 +33,8 @@ let found: ZstdWay | undefined;
 
 function bestWay(): ZstdWay {
   if (found) return found;
-  if (!('zstdCompressSync' in zlib())) found = 'wasm';
+  if (systemZstd()) found = 'system';
+  else if (!('zstdCompressSync' in zlib())) found = 'wasm';
   else {
     const node = allOfNode();
     const works = selfTest(
@@ -99,7 +102,9 @@ function guarded(decode: () => Uint8Array, into: Uint8Array): number {
 
 /** A decoder of zstd frames. */
 export async function zstdDecoder(way: ZstdWay = bestWay()): Promise<Decoder> {
-  if (way === 'wasm') return wasmDecoder();
+  const system = way === 'system' ? systemZstd() : undefined;
+  if (system) return systemDecoder(system);
+  if (way === 'wasm' || way === 'system') return wasmDecoder();
   const node = allOfNode();
   if (way === 'sync') {
     return overFrames((frame, maxContent, into) => {
@@ -112,6 +117,22 @@ export async function zstdDecoder(way: ZstdWay = bestWay()): Promise<Decoder> {
     const produced = engine.run(frame, into, into.length);
     if (typeof produced === 'string') throw damaged('zstd', produced);
     return produced;
+  });
+}
+
+function systemDecoder(system: SystemZstd): Decoder {
+  return overFrames((frame, maxContent, into) => {
+    const direct = system.decompress(frame, into.length > maxContent ? into.subarray(0, maxContent) : into);
+    if (direct !== undefined) return direct;
+    if (maxContent <= into.length) throw damaged('zstd', 'the frame cannot be decoded');
+    // It may only have more content than was asked for.
+    checkOverrun(maxContent, into);
+    const whole = new Uint8Array(maxContent);
+    const length = system.decompress(frame, whole);
+    if (length === undefined) throw damaged('zstd', 'the frame cannot be decoded');
+    const used = Math.min(length, into.length);
+    into.set(whole.subarray(0, used));
+    return used;
   });
 }
 
@@ -137,6 +158,8 @@ async function wasmDecoder(): Promise<Decoder> {
 export async function zstdEncoder(how: Compression, way: ZstdWay = bestWay()): Promise<Encoder> {
   const level = how.level ?? DEFAULT_LEVEL;
   const options = { params: { [ZSTD_c_compressionLevel]: level } };
+  const system = way === 'system' ? systemZstd() : undefined;
+  if (system) return systemEncoder(system, level);
   if (way === 'handle') return handleEncoder(options);
   if (way === 'sync') {
     const node = allOfNode();
@@ -152,13 +175,27 @@ function shorter(output: Uint8Array, limit: number): Uint8Array | undefined {
   return output.length < limit ? output : undefined;
 }
 
+/** `ZSTD_compressBound`: the content, 1/256 of it, and a margin for small content. */
+function compressBound(length: number): number {
+  return length + Math.ceil(length / 256) + 1024;
+}
+
+function systemEncoder(system: SystemZstd, level: number): Encoder {
+  let scratch = new Uint8Array(0);
+  return (input, limit) => {
+    const bound = compressBound(input.length);
+    if (scratch.length < bound) scratch = new Uint8Array(bound);
+    const length = system.compress(input, scratch, level);
+    if (length === undefined) throw new Error('zstd failed');
+    return length < limit ? scratch.subarray(0, length) : undefined;
+  };
+}
+
 function handleEncoder(options: { params: Record<number, number> }): Encoder {
   const engine = new ReusedStream(() => allOfNode().createZstdCompress(options), ZSTD_e_end);
   let scratch = new Uint8Array(0);
   return (input, limit) => {
-    // ZSTD_compressBound: the content, 1/256 of it, and a margin for small content.
-    const bound = input.length + Math.ceil(input.length / 256) + 1024;
-    const room = Math.min(limit, bound);
+    const room = Math.min(limit, compressBound(input.length));
     if (room <= 0) return undefined;
     if (scratch.length < room) scratch = new Uint8Array(room);
     const produced = engine.run(input, scratch, room);
