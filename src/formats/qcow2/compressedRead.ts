@@ -7,7 +7,7 @@ import type { Qcow2Image } from './image.ts';
 import { l2Table } from './mapping.ts';
 
 /** Largest read of adjacent compressed clusters in bytes. */
-const GROUP = 4194304;
+const GROUP = 1048576;
 /** Gap between two compressed clusters that is read rather than skipped. */
 const GAP = 65536;
 
@@ -98,14 +98,25 @@ export class SpecialReader {
 
   async #decodeGroup(group: readonly Wanted[], start: number, length: number, into: Uint8Array): Promise<void> {
     const image = this.#image;
-    const { clusterSize } = image.geometry;
     const only = group.length === 1 ? group[0] : undefined;
     if (only && this.#fromDecoded(only, into)) return;
-    const generation = image.generation;
     for (const place of group) {
       if (place.offset >= image.file.size()) throw new BlockError('io', 'Input/output error');
     }
-    const stored = new Uint8Array(length);
+    const { buffers } = image.services;
+    // Worker threads see what is in pooled memory.
+    const pooled = length <= buffers.size ? buffers.acquire() : undefined;
+    try {
+      await this.#decodeStored(group, start, pooled?.subarray(0, length) ?? new Uint8Array(length), into);
+    } finally {
+      if (pooled) buffers.release(pooled);
+    }
+  }
+
+  async #decodeStored(group: readonly Wanted[], start: number, stored: Uint8Array, into: Uint8Array): Promise<void> {
+    const image = this.#image;
+    const { clusterSize } = image.geometry;
+    const { generation } = image;
     await image.file.readPadded(start, stored);
     const pieces: DecompressPiece[] = group.map(({ offset, length: bytes, at }) => ({
       input: stored.subarray(offset - start, offset - start + bytes),

@@ -1,6 +1,7 @@
 /**
  * Page-aligned transfer buffers. The kernel's copies to a buffer that starts in the middle of a page cost twice as
- * much, and direct I/O refuses them; the memory of a WebAssembly module is the one kind that is always aligned.
+ * much, and direct I/O refuses them; the memory of a WebAssembly module is the one kind that is always aligned. It is
+ * shared, so that worker threads code and encrypt in place.
  */
 import type { BufferPool } from '../../block/services.ts';
 import { MiB } from '../../base/offset.ts';
