@@ -14,7 +14,7 @@ try {
 } catch {
   // Not built here: only slower.
 }
-const script = new vm.Script(wrap(readFileSync(filename, 'utf8')), {
+const script = new vm.Script(wrap(readFileSync(filename, 'latin1')), {
   filename,
   cachedData,
 });

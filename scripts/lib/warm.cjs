@@ -19,7 +19,7 @@ const runs = [
   ['map', '--output=json', at('b.qcow2')],
   ['compare', at('a.raw'), at('c.qcow2')],
 ];
-const script = new vm.Script(wrap(readFileSync(program, 'utf8')), { filename: program });
+const script = new vm.Script(wrap(readFileSync(program, 'latin1')), { filename: program });
 const load = script.runInThisContext();
 process.on('beforeExit', () => {
   const argv = runs.shift();

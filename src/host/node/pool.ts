@@ -6,9 +6,11 @@
  * paid for them. They keep the process alive only while they work.
  */
 import { existsSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
-import { SHARE_ENV, type Transferable, Worker } from 'node:worker_threads';
+import type * as WorkerThreads from 'node:worker_threads';
+import type { Transferable, Worker } from 'node:worker_threads';
 import { isPromise } from '../../base/async.ts';
 import { asBlockError, BlockError, type ErrorKind } from '../../base/error.ts';
 import { type ArgumentOf, loadTask, type ResultOf, type TaskName } from './tasks.ts';
@@ -73,6 +75,11 @@ function findWorker(): string | undefined {
     if (existsSync(path)) return path;
   }
   return undefined;
+}
+
+/** `node:worker_threads`, loaded when the first worker starts: most commands answer in less time than that takes. */
+function workerThreads(): typeof WorkerThreads {
+  return createRequire(import.meta.url)('node:worker_threads') as typeof WorkerThreads;
 }
 
 /** A lazily started pool of worker threads. */
@@ -146,7 +153,8 @@ export class WorkerPool {
   #start(path: string): void {
     let worker: Worker;
     try {
-      worker = new Worker(path, { env: SHARE_ENV, execArgv: [], trackUnmanagedFds: false });
+      const threads = workerThreads();
+      worker = new threads.Worker(path, { env: threads.SHARE_ENV, execArgv: [], trackUnmanagedFds: false });
     } catch {
       this.#worker = undefined;
       return;
