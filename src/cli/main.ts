@@ -52,9 +52,8 @@ const TRY_HELP = "Try 'qemu-img --help' for more information\n";
 
 /** Formats named by the general help. */
 const FORMATS =
-  'bochs cloop dmg luks parallels qcow qcow2 qed raw vdi vhdx vmdk vpc vvfat\n' +
-  'and, below them: blkdebug copy-on-read file host_device http https nbd null-aio\n' +
-  'null-co ssh throttle';
+  'bochs cloop dmg file host_cdrom host_device luks null-aio null-co parallels\n' +
+  'qcow qcow2 qed raw vdi vhdx vmdk vpc vvfat';
 
 /** The text of `--help`. */
 function helpText(): string {

@@ -108,7 +108,8 @@ export function parseHeader(bytes: Uint8Array, forCheck = false): Header {
     if (length > Math.min(layout.MAX_BACKING_NAME, clusterSize - backingOffset)) {
       throw invalid('Backing file name too long');
     }
-    header.backingFile = fields.utf8(backingOffset, length);
+    // A name without characters names nothing.
+    if (length > 0) header.backingFile = fields.utf8(backingOffset, length);
   }
   return header;
 }
@@ -236,15 +237,15 @@ function checkFixed(fields: Fields, header: Header, forCheck: boolean): void {
 }
 
 function checkCompression(header: Header): void {
+  if (header.compressionType > 1) {
+    throw new BlockError('unsupported', `qcow2: unknown compression type: ${header.compressionType}`);
+  }
   const bit = (header.incompatible & Incompatible.compression) !== 0;
   if (header.compressionType !== 0 && !bit) {
     throw invalid('qcow2: Compression type incompatible feature bit must be set');
   }
   if (header.compressionType === 0 && bit) {
     throw invalid('qcow2: Compression type incompatible feature bit must not be set');
-  }
-  if (header.compressionType > 1) {
-    throw new BlockError('unsupported', `qcow2: unknown compression type: ${header.compressionType}`);
   }
 }
 

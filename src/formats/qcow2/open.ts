@@ -13,6 +13,7 @@ import {
 } from './header.ts';
 import { Qcow2Image } from './image.ts';
 import { Autoclear, Compatible, Incompatible, KNOWN_AUTOCLEAR } from './layout.ts';
+import { checkOpenSettings } from './openSettings.ts';
 
 /** Reads and checks the header of a file; see {@link parseHeader}. */
 async function readHeader(file: Storage, forCheck = false): Promise<Header> {
@@ -30,6 +31,7 @@ export async function openQcow2(context: OpenContext): Promise<Qcow2Image> {
   const storedHeaderLength = storedLength(header);
   const hadBitmaps = header.bitmaps !== undefined;
   checkFeatures(header, context);
+  checkOpenSettings(context.options, header);
   const data = await openDataFile(header, context);
   const image = new Qcow2Image({
     file: context.file,
@@ -46,12 +48,6 @@ export async function openQcow2(context: OpenContext): Promise<Qcow2Image> {
   });
   image.bitmapsForgotten = hadBitmaps && !header.bitmaps;
   const lazy = context.options['lazy-refcounts'];
-  if (lazy === true && header.version < 3) {
-    throw new BlockError(
-      'invalid-argument',
-      'Lazy refcounts require a qcow2 image with at least qemu 1.1 compatibility level',
-    );
-  }
   image.lazyRefcounts =
     typeof lazy === 'boolean' ? lazy : (header.compatible & BigInt(Compatible.lazyRefcounts)) !== 0n;
   image.discardFreed = context.options['pass-discard-snapshot'] !== false;

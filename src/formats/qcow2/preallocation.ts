@@ -84,7 +84,7 @@ export async function metadataOnly(image: Qcow2Image): Promise<boolean> {
   const { clusterSize } = image.geometry;
   const size = image.file.size();
   const stored = await image.file.allocatedSize();
-  if (stored === undefined || stored >= size * 0.9) return false;
+  if (stored === undefined || stored >= size) return false;
   const { refcounts } = image;
   const blocks = divideUp(divideUp(size, clusterSize), refcounts.perBlock);
   if (blocks > MAX_BLOCKS) return false;
@@ -98,5 +98,7 @@ export async function metadataOnly(image: Qcow2Image): Promise<boolean> {
   } catch {
     return false;
   }
-  return stored < used * clusterSize * 0.9;
+  // Observed: a tenth of the clusters, and at least two.
+  const full = Math.floor(stored / clusterSize);
+  return used >= Math.max(Math.floor((full * 10) / 9), full + 2);
 }
