@@ -200,9 +200,9 @@ export interface Amender {
     how: {
       /** Allow what may lose data. */
       readonly force: boolean;
-      onProgress?(done: number, total: number): void;
+      readonly onProgress?: (done: number, total: number) => void;
       /** Changes the guest size as `resize` does. */
-      resize(size: number): Promise<void>;
+      readonly resize: (size: number) => Promise<void>;
     },
   ): Promise<void>;
 }

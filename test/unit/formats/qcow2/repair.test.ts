@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import type { CheckResult, RepairMode } from '../../../../src/block/driver.ts';
 import { CheckedStorage } from '../../../../src/storage/checked.ts';
 import { FaultDriver, replay } from '../../../../src/storage/fault.ts';
@@ -72,7 +72,7 @@ async function expectData(file: Storage): Promise<void> {
   const node = await openOn(file, { readOnly: true, services: clock });
   const bytes = new Uint8Array(SIZE);
   await node.read(0, bytes);
-  expect(Buffer.compare(bytes, EXPECTED), 'guest data').toBe(0);
+  expect(Buffer.compare(bytes, EXPECTED)).toBe(0);
 }
 
 /** Damage that takes nothing away which the data needs. */
