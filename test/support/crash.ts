@@ -192,10 +192,13 @@ function* selections(
   depth: CrashDepth,
 ): Generator<[ContentChange[], string], void, undefined> {
   const all = pending.map((_, index) => index);
-  const pick = (chosen: readonly number[], label: string): [ContentChange[], string] => [
-    chosen.flatMap((index) => pending[index] ?? []),
-    label,
-  ];
+  // File systems do not let a later change arrive where an earlier one of the size did not.
+  const pick = (chosen: readonly number[], label: string): [ContentChange[], string] => {
+    const isIn = (change: ContentChange, index: number): boolean =>
+      chosen.includes(index) ||
+      (change.kind === 'size' && chosen.some((later) => later > index && pending[later]?.file === change.file));
+    return [pending.filter(isIn), label];
+  };
   if (pending.length <= depth.subsets) {
     for (let mask = 0; mask < 2 ** pending.length; mask++) {
       const chosen = all.filter((index) => Math.floor(mask / 2 ** index) % 2 === 1);

@@ -16,7 +16,8 @@ export interface Watched {
   readonly format: string;
   /**
    * How much of it is as before or as after the change, independently of the rest: bytes, `whole` for the image as a
-   * whole. `any`: it is not looked at, but for being sound. `absent`: it may also not be there, or be no image yet.
+   * whole. `absent`: it may also not be there, or be no image yet. `any`: the same, and it may hold anything, but is
+   * sound.
    */
   readonly unit: number | 'whole' | 'any' | 'absent';
 }
@@ -32,8 +33,8 @@ export interface CrashCase {
   verify?(context: OperationContext, label: string): Promise<void>;
   /** Lines of a check that tell no damage. */
   readonly harmless?: RegExp;
-  /** The refcounts are late while the image is dirty: it has to be opened for writing before they count. */
-  readonly lazy?: boolean;
+  /** The image says that it was not closed, and has to be opened for writing before it can be looked at. */
+  readonly recovered?: boolean;
   /** The image was damaged before: it is no worse, and can be repaired. */
   readonly damaged?: boolean;
 }
@@ -88,7 +89,8 @@ async function damageOf(context: OperationContext, image: Watched, harmless?: Re
 
 function isOneOf(found: Uint8Array, known: readonly Uint8Array[], unit: number | 'whole'): boolean {
   if (!known.some(({ length }) => length === found.length)) return false;
-  if (unit === 'whole') return known.some((bytes) => equalBytes(found, bytes));
+  if (known.some((bytes) => equalBytes(found, bytes))) return true;
+  if (unit === 'whole') return false;
   for (let at = 0; at < found.length; at += unit) {
     const end = Math.min(at + unit, found.length);
     const piece = found.subarray(at, end);
@@ -98,6 +100,7 @@ function isOneOf(found: Uint8Array, known: readonly Uint8Array[], unit: number |
 }
 
 function padded(bytes: Uint8Array, start: number, end: number): Uint8Array {
+  if (end <= bytes.length) return bytes.subarray(start, end);
   const piece = new Uint8Array(end - start);
   piece.set(bytes.subarray(start, end));
   return piece;
@@ -138,11 +141,15 @@ export async function expectSafe(item: CrashCase): Promise<number> {
   return states;
 }
 
+function isOptional({ unit }: Watched): boolean {
+  return unit === 'absent' || unit === 'any';
+}
+
 async function allContents(context: OperationContext, item: CrashCase): Promise<(Contents | undefined)[]> {
   const all: (Contents | undefined)[] = [];
   for (const image of item.images) {
     const found = await contentsOf(context, image).catch((error: unknown) => {
-      if (image.unit === 'absent' && error instanceof BlockError) return undefined;
+      if (isOptional(image) && error instanceof BlockError) return undefined;
       throw error;
     });
     all.push(found);
@@ -159,13 +166,13 @@ async function expectState(
 ): Promise<void> {
   const context = contextOn(crashed.files);
   for (const [index, image] of item.images.entries()) {
+    if (item.recovered) await (await openSource(context, image, { writable: true })).close();
     const found = await contentsOf(context, image).catch((error: unknown) => {
-      if (image.unit === 'absent' && error instanceof BlockError && error.kind !== 'internal') return undefined;
+      if (isOptional(image) && error instanceof BlockError && error.kind !== 'internal') return undefined;
       throw error;
     });
     if (!found) continue;
     expectContents(image, found, before[index] ?? new Map(), after[index] ?? new Map(), index === 0 ? between : []);
-    if (item.lazy) await (await openSource(context, image, { writable: true })).close();
     if (!item.damaged) expect(await damageOf(context, image, item.harmless)).toEqual([]);
   }
   await item.verify?.(context, crashed.label);
