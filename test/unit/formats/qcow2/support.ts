@@ -1,7 +1,7 @@
 /** Opening and creating qcow2 images over any storage, for tests. */
 import type { OpenContext } from '../../../../src/block/driver.ts';
 import { ImageNode } from '../../../../src/block/node.ts';
-import type { Services } from '../../../../src/block/services.ts';
+import type { BufferPool, Services } from '../../../../src/block/services.ts';
 import type { CodecPort, DecompressPiece } from '../../../../src/codec/codec.ts';
 import type { Qcow2Driver } from '../../../../src/formats/qcow2/driver.ts';
 import { qcow2 } from '../../../../src/formats/qcow2/driver.ts';
@@ -21,6 +21,9 @@ function decompress(input: Uint8Array, into: Uint8Array): number {
   }
 }
 
+/** Buffers that are never used twice, so that a forgotten one shows nothing of another. */
+const fresh: BufferPool = { size: 1048576, acquire: () => new Uint8Array(1048576), release: () => {} };
+
 /** Raw deflate only. */
 export const codec: CodecPort = {
   decompress: (_how, input, into) => decompress(input, into),
@@ -37,7 +40,7 @@ export const codec: CodecPort = {
 };
 
 /** Services with a codec only. */
-export const services: Services = { codec } as unknown as Services;
+export const services: Services = { codec, buffers: fresh } as unknown as Services;
 
 /** How {@link openOn} opens. */
 export interface OpenChoice {
