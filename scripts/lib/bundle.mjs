@@ -25,6 +25,9 @@ const EXTERNAL = [/^@koromix\//, /^@bokuweb\/zstd-wasm/];
 /** Without white space and comments there is half as much to read at every start; names stay for those who debug. */
 const SMALLER = { compress: false, mangle: false, codegen: { removeWhitespace: true } };
 
+/** Groups of commands with a code cache of their own, in the order in which `warm.cjs` can make them. */
+const CACHES = ['copies', 'secrets', 'others'];
+
 /** A program that is just starting may load the files of an earlier build for so long. */
 const KEEP_OLD_MS = 3_600_000;
 
@@ -69,28 +72,28 @@ async function bundleEntry(rolldown, root, entry, file, format) {
 }
 
 /**
- * Names the program by its content, makes its code cache, and writes the entry that starts both. V8 tells sources apart
+ * Names the program by its content, makes its code caches, and writes the entry that starts both. V8 tells sources apart
  * by their length only: the name keeps a cache from meeting another program of the same length.
  */
 function finishProgram(root, staging) {
   const bundled = join(staging, 'program.cjs');
   // A file of ASCII characters only is read as it is, one byte for each; other characters are in strings only.
   const escaped = readFileSync(bundled, 'utf8').replace(
-    /[^\x00-\x7f]/g,
+    /[\u0080-\uffff]/g,
     (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`,
   );
   writeFileSync(bundled, escaped);
   const hash = createHash('sha256').update(readFileSync(bundled)).digest('hex').slice(0, 16);
   const program = join(staging, `program-${hash}.cjs`);
   renameSync(bundled, program);
-  // The cache is a convenience: a run that fails here will tell its reason to the user later.
+  // A cache is a convenience: a run that fails here will tell its reason to the user later.
   const scratch = join(staging, 'warm');
   mkdirSync(scratch);
   const warm = join(root, 'scripts/lib/warm.cjs');
-  spawnSync(process.execPath, [warm, program, join(staging, `program-${hash}.cache`), scratch], {
-    stdio: 'ignore',
-    cwd: root,
-  });
+  for (const group of CACHES) {
+    const cache = join(staging, `program-${hash}.${group}.cache`);
+    spawnSync(process.execPath, [warm, program, group, cache, scratch], { stdio: 'ignore', cwd: root });
+  }
   rmSync(scratch, { recursive: true });
   const start = readFileSync(join(root, 'scripts/lib/start.cjs'), 'utf8');
   const entry = join(staging, 'qimg.cjs');

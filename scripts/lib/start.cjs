@@ -8,9 +8,12 @@ const { wrap } = require('node:module');
 const vm = require('node:vm');
 
 const filename = `${__dirname}/PROGRAM.cjs`;
+// The groups of warm.cjs.
+const copies = ['convert', 'compare', 'commit', 'rebase', 'dd'].includes(process.argv[2]);
+const group = process.argv.includes('--object') ? 'secrets' : copies ? 'copies' : 'others';
 let cachedData;
 try {
-  cachedData = readFileSync(`${__dirname}/PROGRAM.cache`);
+  cachedData = readFileSync(`${__dirname}/PROGRAM.${group}.cache`);
 } catch {
   // Not built here: only slower.
 }

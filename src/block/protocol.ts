@@ -18,7 +18,11 @@ export async function openProtocol(tree: OptionTree, scope: Scope, access: FileA
   const { values, unknown } = coerceTree(protocol.openOptions, own);
   const storage = await protocol.open(
     {
-      ...{ services, writable: scope.writable, access, cache: scope.cache, discard: scope.discard },
+      services,
+      writable: scope.writable,
+      access,
+      cache: scope.cache,
+      discard: scope.discard,
       warn: (text) => scope.context.onWarning?.(text),
       notice: (text) => scope.context.onNotice?.(text),
     },

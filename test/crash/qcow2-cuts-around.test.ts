@@ -184,7 +184,7 @@ describe('a repair', () => {
       await edit(context, 'a', async (node) => node.write(0, pattern(0, 9000, 1)));
       const file = await files.open('a', { writable: true });
       await file.write?.(at, Uint8Array.from(bytes));
-      file.close();
+      await file.close();
     };
     const states = await expectSafe({
       images: [watch('a', 'whole')],

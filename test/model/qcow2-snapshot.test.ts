@@ -1,5 +1,5 @@
 /** Random snapshots of qcow2 images with random writes in between, against plain arrays of bytes. */
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { equalBytes } from '../../src/base/bytes.ts';
 import type { SnapshotStore } from '../../src/block/driver.ts';
@@ -67,10 +67,11 @@ class Subject {
         this.bytes.fill(0, start, end);
         break;
       case 'compress': {
-        const { unit, encode } = driverOf(node).compressor;
+        const { compressor } = driverOf(node);
+        const { unit } = compressor;
         const place = start - (start % unit);
         const piece = new Uint8Array(Math.min(unit, this.bytes.length - place)).fill(fill);
-        const [coded] = await encode(place, piece);
+        const [coded] = await compressor.encode(place, piece);
         if (coded) await node.storeCompressed(place, coded);
         else await node.write(place, piece);
         this.bytes.set(piece, place);

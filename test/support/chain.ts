@@ -27,7 +27,7 @@ export interface ImagePlan {
 }
 
 /** Writes areas into an existing image. */
-export async function fill(
+async function fill(
   context: OperationContext,
   filename: string,
   format: string,

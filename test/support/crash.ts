@@ -29,34 +29,25 @@ export class RecordingFiles extends MemoryFiles {
     return this.#recorded(await super.open(name, options));
   }
 
+  /** The handle with a note of each change before it is made. */
   #recorded(handle: FileHandle): FileHandle {
-    const { changes } = this;
-    const { identity: file, write, writeZeroes, discard, truncate, flush } = handle;
-    const zero = (offset: number, length: number): number => changes.push({ kind: 'zero', file, offset, length });
-    return Object.assign(handle, {
-      ...(write && {
-        write(offset: number, from: Uint8Array) {
-          changes.push({ kind: 'write', file, offset, bytes: from.slice() });
-          return write.call(handle, offset, from);
-        },
-      }),
-      writeZeroes(offset: number, length: number) {
-        zero(offset, length);
-        return writeZeroes?.call(handle, offset, length, {});
-      },
-      discard(offset: number, length: number) {
-        zero(offset, length);
-        return discard?.call(handle, offset, length);
-      },
-      truncate(size: number) {
-        changes.push({ kind: 'size', file, size });
-        return truncate?.call(handle, size, 'off');
-      },
-      flush() {
-        changes.push({ kind: 'flush', file });
-        return flush?.call(handle);
-      },
-    });
+    const { identity: file } = handle;
+    const note = (method: keyof FileHandle, changeOf: (...args: never[]) => Change): void => {
+      const original: unknown = handle[method];
+      if (typeof original !== 'function') return;
+      const noting = (...args: unknown[]): unknown => {
+        this.changes.push(changeOf(...(args as never[])));
+        return Reflect.apply(original, handle, args);
+      };
+      Object.defineProperty(handle, method, { value: noting, configurable: true, writable: true });
+    };
+    const zero = (offset: number, length: number): Change => ({ kind: 'zero', file, offset, length });
+    note('write', (offset: number, from: Uint8Array) => ({ kind: 'write', file, offset, bytes: from.slice() }));
+    note('writeZeroes', zero);
+    note('discard', zero);
+    note('truncate', (size: number) => ({ kind: 'size', file, size }));
+    note('flush', () => ({ kind: 'flush', file }));
+    return handle;
   }
 
   override async create(name: string, options: FileCreateOptions): Promise<void> {
@@ -126,7 +117,7 @@ class Disk {
 
   digest(): string {
     const hash = createHash('sha1');
-    for (const [name, file] of [...this.names].sort()) {
+    for (const [name, file] of [...this.names].sort(([a], [b]) => (a < b ? -1 : 1))) {
       const bytes = this.files.get(file) ?? new Uint8Array(0);
       hash.update(`${name} ${bytes.length} `).update(bytes);
     }

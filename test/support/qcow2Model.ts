@@ -20,7 +20,7 @@ import { openSource } from '../../src/operations/source.ts';
 import type { FileHandle, FileOpenOptions } from '../../src/storage/files.ts';
 import { MemoryFiles } from '../../src/storage/memoryFiles.ts';
 import { codec } from '../unit/formats/qcow2/support.ts';
-import { BitmapModel } from './qcow2Bitmaps.ts';
+import type { BitmapModel } from './qcow2Bitmaps.ts';
 
 /** Names of the files. */
 export const TOP = 'top.qcow2';

@@ -40,7 +40,9 @@ export class BitmapBits {
     this.size = size;
     this.#tableChanged = places === undefined;
     this.#stored = places ?? [];
-    this.#places = places ? [...places] : new Array<number>(piecesFor(image, granularity, size)).fill(Missing.zeroes);
+    this.#places = places
+      ? [...places]
+      : Array.from({ length: piecesFor(image, granularity, size) }, () => Missing.zeroes);
   }
 
   /** True if the stored table does not say what the bitmap holds now. */
@@ -116,7 +118,7 @@ export class BitmapBits {
     const bits = divideUp(Math.min(size, this.size), this.granularity);
     const rest = bits % this.#bitsPerPiece;
     const last = Math.floor(bits / this.#bitsPerPiece);
-    for (const index of [...this.#pieces.keys()]) if (index >= pieces) this.#forget(index);
+    for (const index of this.#pieces.keys()) if (index >= pieces) this.#forget(index);
     // Bits behind the end may be set.
     if (rest > 0 && (this.#pieces.has(last) || this.#places[last] !== Missing.zeroes)) {
       clearBits(await this.#piece(last), rest);

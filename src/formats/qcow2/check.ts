@@ -6,7 +6,6 @@ import { isPromise, type MaybePromise } from '../../base/async.ts';
 import { asBlockError, BlockError } from '../../base/error.ts';
 import { divideUp } from '../../base/offset.ts';
 import { isZero } from '../../base/zero.ts';
-import type { CheckResult, RepairMode } from '../../block/driver.ts';
 import type { Table } from '../../block/cache.ts';
 import { entryOffset, isCopied } from './geometry.ts';
 import type { Qcow2Image } from './image.ts';
@@ -15,23 +14,6 @@ import { getRefcount, refcountText, setRefcount } from './refcount.ts';
 import { hexHalves } from './hex.ts';
 import { Lowering } from './refcountRuns.ts';
 import type { ReferenceWalk } from './references.ts';
-
-/** A result without findings. */
-export function emptyResult(image: Qcow2Image): CheckResult {
-  return {
-    corruptions: 0,
-    leaks: 0,
-    checkErrors: 0,
-    corruptionsFixed: 0,
-    leaksFixed: 0,
-    clusters: {
-      total: divideUp(image.header.virtualSize, image.geometry.clusterSize),
-      allocated: 0,
-      fragmented: 0,
-      compressed: 0,
-    },
-  };
-}
 
 /** Counts the refcount blocks. Where all is to be repaired, blocks beyond the end of the file are taken into it. */
 export async function walkRefblocks(walk: ReferenceWalk): Promise<void> {

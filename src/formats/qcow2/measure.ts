@@ -12,9 +12,12 @@ export async function measure(context: MeasureContext, options: AnyOptionValues)
   const clusterSize = Number(options['cluster_size'] ?? 65536);
   const extended = options['extended_l2'] === true;
   checkClusterSize(clusterSize, extended);
+  const compat = options['compat'];
+  if (compat !== undefined && !['0.10', '1.1', 'v2', 'v3'].includes(String(compat))) {
+    throw new BlockError('invalid-argument', `Invalid compatibility level: '${String(compat)}'`);
+  }
   const refcountBits = Number(options['refcount_bits'] ?? 16);
   checkRefcountBits(refcountBits);
-  const compat = options['compat'];
   if (refcountBits !== 16 && (compat === '0.10' || compat === 'v2')) {
     throw new BlockError(
       'invalid-argument',

@@ -27,7 +27,7 @@ export type NativePointer = { readonly [opaque]: true };
 type NativeArgument = number | bigint | Uint8Array | BigInt64Array | NativePointer | null;
 
 /** A function of a library. Arrays are passed as pointers to their first byte. */
-export interface NativeFunction {
+interface NativeFunction {
   (...parameters: NativeArgument[]): number | bigint;
   async(...parameters: [...NativeArgument[], (error: unknown, result: number | bigint) => void]): void;
 }

@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { BitmapStore } from '../../../../src/block/driver.ts';
 import type { ImageNode } from '../../../../src/block/node.ts';

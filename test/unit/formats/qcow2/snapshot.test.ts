@@ -152,7 +152,7 @@ describe('snapshots', () => {
     // Extra data of 32 bytes, id "7", name of the bytes ff 00 61.
     await file.write(snapshotsOffset + 12, Uint8Array.of(0, 1, 0, 3));
     await file.write(snapshotsOffset + 39, Uint8Array.of(32));
-    await file.write(snapshotsOffset + 64, Uint8Array.from([...'UNKNOWN!'].map((c) => c.charCodeAt(0))));
+    await file.write(snapshotsOffset + 64, new TextEncoder().encode('UNKNOWN!'));
     await file.write(snapshotsOffset + 72, Uint8Array.of(0x37, 0xff, 0, 0x61));
     node = await open(file);
     const entry = new Uint8Array(80);
