@@ -4,13 +4,16 @@
  *
  *   QIMG_ORACLE_BIN=DIR node bench/bench.mjs [--size MIB] [--runs N] [--only TEXT] [--tmp DIR] [--json FILE]
  *
- * A ratio below 1 means that qimg is faster. Figures depend on the machine; only ratios of one run say anything.
+ * A ratio below 1 means that qimg is faster. Figures depend on the machine; only ratios of one run say anything. The
+ * ratio of processor time (all threads, user and system) is what to look at where others keep the machine busy.
+ * `--only` takes several texts with commas between; only the inputs of those jobs are made.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { inputs } from './inputs.mjs';
 import { jobs } from './jobs.mjs';
 
 const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
@@ -25,18 +28,18 @@ function parseArguments(argv) {
   return options;
 }
 
-/** Runs a command once; returns wall-clock milliseconds and peak memory in MiB (where GNU time is installed). */
+/** Runs a command once; returns milliseconds, and where GNU time is installed processor time and peak memory in MiB. */
 function measure(command, cwd, accept) {
   const timed = fs.existsSync('/usr/bin/time');
-  const argv = timed ? ['/usr/bin/time', '-f', 'maxrss %M', ...command] : command;
+  const argv = timed ? ['/usr/bin/time', '-f', 'used %U %S %M', ...command] : command;
   const start = performance.now();
   const result = spawnSync(argv[0], argv.slice(1), { cwd, encoding: 'utf8', maxBuffer: 1 << 26 });
   const wall = performance.now() - start;
   if (!accept.includes(result.status)) {
     throw new Error(`${command.join(' ')} failed with ${result.status}: ${result.stderr}`);
   }
-  const rss = /maxrss (\d+)/.exec(result.stderr);
-  return { wall, rss: rss ? Number(rss[1]) / 1024 : Number.NaN };
+  const [user, system, rss] = (/used (\S+) (\S+) (\S+)/.exec(result.stderr) ?? []).slice(1).map(Number);
+  return { wall, cpu: (user + system) * 1000, rss: rss / 1024 };
 }
 
 function median(values) {
@@ -44,22 +47,47 @@ function median(values) {
   return sorted[Math.floor(sorted.length / 2)];
 }
 
+/** Puts the files of a job in order before a run. */
+function arrange(job, oracle, cwd) {
+  for (const name of job.remove ?? []) fs.rmSync(path.join(cwd, name), { force: true });
+  for (const [from, to] of job.copy ?? []) {
+    execFileSync('cp', ['--sparse=always', path.join(cwd, from), path.join(cwd, to)]);
+  }
+  if (!job.adopt) return;
+  const [overlay, base] = job.adopt;
+  execFileSync(oracle, ['rebase', '-u', '-f', 'qcow2', '-F', 'qcow2', '-b', base, overlay], { cwd });
+}
+
 /** Runs both programs in turn and returns the medians. */
 function compare(job, programs, cwd, runs) {
   const figures = { ours: [], theirs: [] };
   for (let run = -1; run < runs; run++) {
     for (const side of ['ours', 'theirs']) {
-      for (const name of job.remove ?? []) fs.rmSync(path.join(cwd, name), { force: true });
-      for (const [from, to] of job.copy ?? []) {
-        execFileSync('cp', ['--sparse=always', path.join(cwd, from), path.join(cwd, to)]);
-      }
+      arrange(job, programs.theirs, cwd);
       const figure = measure([programs[side], ...job.argv], cwd, job.accept ?? [0]);
       if (run >= 0) figures[side].push(figure);
     }
   }
-  const ours = median(figures.ours.map((figure) => figure.wall));
-  const theirs = median(figures.theirs.map((figure) => figure.wall));
-  return { job: job.name, ratio: ours / theirs, ours, theirs, rss: median(figures.ours.map((figure) => figure.rss)) };
+  for (const name of job.remove ?? []) fs.rmSync(path.join(cwd, name), { force: true });
+  const of = (side, what) => median(figures[side].map((figure) => figure[what]));
+  return {
+    job: job.name,
+    ratio: of('ours', 'wall') / of('theirs', 'wall'),
+    ours: of('ours', 'wall'),
+    theirs: of('theirs', 'wall'),
+    // GNU time counts in hundredths of a second.
+    cpuRatio: of('ours', 'cpu') / Math.max(10, of('theirs', 'cpu')),
+    rss: of('ours', 'rss'),
+  };
+}
+
+/** One line of the table. */
+function line(name, ...columns) {
+  return [name.padEnd(26), ...columns.map((column) => column.padStart(9))].join(' ');
+}
+
+function isWanted(job, only) {
+  return only.split(',').some((text) => job.name.includes(text));
 }
 
 function main() {
@@ -70,18 +98,17 @@ function main() {
   execFileSync(programs.ours, ['--version'], { stdio: ['ignore', 'ignore', 'inherit'] });
   const cwd = fs.mkdtempSync(path.join(options.tmp, 'qimg-bench-'));
   const rows = [];
+  const need = inputs({ cwd, oracle, size: options.size });
   try {
-    console.log(
-      `${'job'.padEnd(34)} ${'ratio'.padStart(6)} ${'qimg ms'.padStart(9)} ${'real ms'.padStart(9)} ${'peak MiB'.padStart(9)}`,
-    );
-    for (const job of jobs({ cwd, oracle, size: options.size })) {
-      if (!job.name.includes(options.only)) continue;
-      job.prepare?.();
+    console.log(line('job', 'ratio', 'qimg ms', 'real ms', 'cpu ratio', 'peak MiB'));
+    for (const job of jobs) {
+      if (!isWanted(job, options.only)) continue;
+      for (const name of job.needs ?? []) need(name);
       const row = compare(job, programs, cwd, options.runs);
       rows.push(row);
+      const { ratio, ours, theirs, cpuRatio, rss } = row;
       console.log(
-        `${row.job.padEnd(34)} ${row.ratio.toFixed(2).padStart(6)} ${row.ours.toFixed(0).padStart(9)} ` +
-          `${row.theirs.toFixed(0).padStart(9)} ${row.rss.toFixed(0).padStart(9)}`,
+        line(row.job, ratio.toFixed(2), ours.toFixed(0), theirs.toFixed(0), cpuRatio.toFixed(2), rss.toFixed(0)),
       );
     }
   } finally {

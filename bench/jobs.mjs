@@ -1,76 +1,91 @@
-/** The measured jobs. Each is a command line that both programs understand, on inputs made by the real program. */
-import { execFileSync } from 'node:child_process';
-import fs from 'node:fs';
-import path from 'node:path';
-
-/** Directories whose files fill the test disk: executables, libraries and text, as on a real disk. */
-const SOURCES = ['/usr/lib', '/usr/bin', '/usr/share'];
-
-/** Fills a raw ext4 image of `size` MiB with real files up to about 60 percent. */
-function makeDisk(cwd, size) {
-  const tree = path.join(cwd, 'tree');
-  fs.mkdirSync(tree);
-  let left = size * 0.6 * 1048576;
-  const copy = (directory) => {
-    for (const entry of fs.readdirSync(directory, { withFileTypes: true })) {
-      const name = path.join(directory, entry.name);
-      if (left <= 0) return;
-      if (entry.isDirectory()) copy(name);
-      else if (entry.isFile()) {
-        const bytes = fs.statSync(name).size;
-        if (bytes > left || bytes === 0) continue;
-        const target = path.join(tree, name);
-        fs.mkdirSync(path.dirname(target), { recursive: true });
-        fs.copyFileSync(name, target);
-        left -= bytes;
-      }
-    }
-  };
-  for (const source of SOURCES) copy(source);
-  execFileSync('mke2fs', ['-q', '-t', 'ext4', '-d', tree, path.join(cwd, 'disk.raw'), `${size}M`], {
-    env: { ...process.env, PATH: `${process.env.PATH}:/usr/sbin:/sbin` },
-  });
-  fs.rmSync(tree, { recursive: true });
-}
-
 /**
- * The jobs, in order; later ones use the files of earlier ones.
- * @param where.size MiB of the test disk.
+ * The measured jobs: command lines that both programs understand.
+ * - `needs`: inputs by name (see `inputs.mjs`); - `copy`: inputs that the job changes, as [input, name of the copy];
+ * - `remove`: files that it writes; - `accept`: exit codes other than 0.
  */
-export function* jobs({ cwd, oracle, size }) {
-  const real = (...argv) =>
-    execFileSync(path.join(oracle, 'qemu-img'), argv, { cwd, stdio: ['ignore', 'ignore', 'inherit'] });
-  makeDisk(cwd, size);
-  real('convert', '-f', 'raw', '-O', 'qcow2', 'disk.raw', 'disk.qcow2');
-  real('convert', '-c', '-f', 'raw', '-O', 'qcow2', 'disk.raw', 'zlib.qcow2');
-  real('convert', '-c', '-f', 'raw', '-O', 'qcow2', '-o', 'compression_type=zstd', 'disk.raw', 'zstd.qcow2');
+import { SECRET } from './inputs.mjs';
 
-  yield { name: 'info', argv: ['info', 'disk.qcow2'] };
-  yield { name: 'create qcow2', argv: ['create', '-q', '-f', 'qcow2', 'out.qcow2', '10G'], remove: ['out.qcow2'] };
-  yield {
-    name: 'raw -> qcow2',
-    argv: ['convert', '-f', 'raw', '-O', 'qcow2', 'disk.raw', 'out.qcow2'],
-    remove: ['out.qcow2'],
-  };
-  yield {
-    name: 'qcow2 -> raw',
-    argv: ['convert', '-f', 'qcow2', '-O', 'raw', 'disk.qcow2', 'out.raw'],
-    remove: ['out.raw'],
-  };
-  yield { name: 'qcow2 -> qcow2', argv: ['convert', '-O', 'qcow2', 'disk.qcow2', 'out.qcow2'], remove: ['out.qcow2'] };
-  yield {
-    name: 'compress zlib',
-    argv: ['convert', '-c', '-f', 'raw', '-O', 'qcow2', 'disk.raw', 'out.qcow2'],
-    remove: ['out.qcow2'],
-  };
-  yield {
-    name: 'compress zstd',
-    argv: ['convert', '-c', '-f', 'raw', '-O', 'qcow2', '-o', 'compression_type=zstd', 'disk.raw', 'out.qcow2'],
-    remove: ['out.qcow2'],
-  };
-  yield { name: 'decompress zlib', argv: ['convert', '-O', 'raw', 'zlib.qcow2', 'out.raw'], remove: ['out.raw'] };
-  yield { name: 'decompress zstd', argv: ['convert', '-O', 'raw', 'zstd.qcow2', 'out.raw'], remove: ['out.raw'] };
-  yield { name: 'compare raw qcow2', argv: ['compare', 'disk.raw', 'disk.qcow2'], remove: ['out.raw', 'out.qcow2'] };
-  yield { name: 'check qcow2', argv: ['check', 'disk.qcow2'] };
-  yield { name: 'map qcow2', argv: ['map', '--output=json', 'disk.qcow2'] };
-}
+const convert = (from, name, out, ...options) => ({
+  name,
+  argv: ['convert', ...options, from, out],
+  needs: [from],
+  remove: [out],
+});
+
+/** Start-up, and the conversions that are made most. */
+const common = [
+  { name: 'info', argv: ['info', 'disk.qcow2'], needs: ['disk.qcow2'] },
+  { name: 'create qcow2', argv: ['create', '-q', '-f', 'qcow2', 'out.qcow2', '10G'], remove: ['out.qcow2'] },
+  convert('disk.raw', 'raw -> qcow2', 'out.qcow2', '-f', 'raw', '-O', 'qcow2'),
+  convert('disk.qcow2', 'qcow2 -> raw', 'out.raw', '-f', 'qcow2', '-O', 'raw'),
+  convert('disk.qcow2', 'qcow2 -> qcow2', 'out.qcow2', '-O', 'qcow2'),
+  convert('disk.raw', 'compress zlib', 'out.qcow2', '-c', '-f', 'raw', '-O', 'qcow2'),
+  convert('disk.raw', 'compress zstd', 'out.qcow2', '-c', '-f', 'raw', '-O', 'qcow2', '-o', 'compression_type=zstd'),
+  convert('zlib.qcow2', 'decompress zlib', 'out.raw', '-O', 'raw'),
+  convert('zstd.qcow2', 'decompress zstd', 'out.raw', '-O', 'raw'),
+  { name: 'compare raw qcow2', argv: ['compare', 'disk.raw', 'disk.qcow2'], needs: ['disk.raw', 'disk.qcow2'] },
+  { name: 'check qcow2', argv: ['check', 'disk.qcow2'], needs: ['disk.qcow2'] },
+  { name: 'map qcow2', argv: ['map', '--output=json', 'disk.qcow2'], needs: ['disk.qcow2'] },
+  convert('chain.qcow2', 'flatten a chain', 'out.qcow2', '-O', 'qcow2'),
+];
+
+const wideCopy = { needs: ['wide.qcow2'], copy: [['wide.qcow2', 'copy.qcow2']], remove: ['copy.qcow2'] };
+const pairCopy = {
+  needs: ['overlay.qcow2'],
+  copy: [
+    ['base.qcow2', 'base-copy.qcow2'],
+    ['overlay.qcow2', 'overlay-copy.qcow2'],
+  ],
+  remove: ['base-copy.qcow2', 'overlay-copy.qcow2'],
+};
+
+/** Images with much metadata and little data. */
+const wide = [
+  { name: 'wide: check', argv: ['check', 'wide.qcow2'], needs: ['wide.qcow2'] },
+  { name: 'wide: map', argv: ['map', '--output=json', 'wide.qcow2'], needs: ['wide.qcow2'] },
+  { name: 'wide: snapshot -c', argv: ['snapshot', '-c', 'new', 'copy.qcow2'], ...wideCopy },
+  { name: 'wide: snapshot -d', argv: ['snapshot', '-d', 'snapshot5', 'copy.qcow2'], ...wideCopy },
+  {
+    name: 'wide: rebase',
+    argv: ['rebase', '-f', 'qcow2', '-F', 'qcow2', '-b', 'base-copy.qcow2', 'overlay-copy.qcow2'],
+    ...pairCopy,
+  },
+  {
+    // The overlay names the original, which stays as it is: -b takes the copy's place beforehand.
+    name: 'wide: commit',
+    argv: ['commit', '-q', '-f', 'qcow2', 'overlay-copy.qcow2'],
+    ...pairCopy,
+    adopt: ['overlay-copy.qcow2', 'base-copy.qcow2'],
+  },
+];
+
+/** To and from every other format that both programs write. */
+const formats = ['vmdk', 'vdi', 'vhdx', 'vpc', 'parallels', 'qed', 'qcow'].flatMap((format) => [
+  convert('disk.raw', `raw -> ${format}`, `out.${format}`, '-f', 'raw', '-O', format),
+  convert(`disk.${format}`, `${format} -> raw`, 'out.raw', '-f', format, '-O', 'raw'),
+]);
+
+const STREAM = ['-O', 'vmdk', '-o', 'subformat=streamOptimized'];
+const LUKS = ['-O', 'luks', '-o', 'key-secret=key,iter-time=10'];
+const ENCRYPTED = ['-O', 'qcow2', '-o', 'encrypt.format=luks,encrypt.key-secret=key,encrypt.iter-time=10'];
+
+/** Opens an encrypted input, which takes more than a file name. */
+const decrypt = (from, name, options) => ({
+  name,
+  argv: ['convert', ...SECRET, '--image-opts', `${options},file.filename=${from}`, '-O', 'raw', 'out.raw'],
+  needs: [from],
+  remove: ['out.raw'],
+});
+
+/** Compression of VMDK, and encryption. */
+const coded = [
+  convert('disk.raw', 'compress vmdk', 'out.vmdk', '-f', 'raw', ...STREAM),
+  convert('stream.vmdk', 'decompress vmdk', 'out.raw', '-O', 'raw'),
+  convert('disk.raw', 'raw -> luks', 'out.luks', ...SECRET, '-f', 'raw', ...LUKS),
+  decrypt('disk.luks', 'luks -> raw', 'driver=luks,key-secret=key'),
+  convert('disk.raw', 'raw -> encrypted qcow2', 'out.qcow2', ...SECRET, '-f', 'raw', ...ENCRYPTED),
+  decrypt('encrypted.qcow2', 'encrypted qcow2 -> raw', 'driver=qcow2,encrypt.key-secret=key'),
+];
+
+/** All jobs, in the order of the table. */
+export const jobs = [...common, ...formats, ...coded, ...wide];
