@@ -73,7 +73,9 @@ async function prepared(context: OperationContext, options: Options, snapshots: 
   await make(context, options);
   await edit(context, async (node) => {
     await node.write(0, pattern(0, 6000, 1));
-    await compress(node, 32768, node.image.compressor?.unit ?? 0, 2);
+    // Space that is kept here holds something else than the guest sees.
+    await node.writeZeroes(2048, 2048);
+    if (options['data_file'] === undefined) await compress(node, 32768, node.image.compressor?.unit ?? 0, 2);
     for (let i = 0; i < snapshots; i++) {
       await node.image.snapshots?.create(`s${i}`);
       await node.write(2000 * i, pattern(2000 * i, 3000, 5 + i));
@@ -86,6 +88,30 @@ async function run(item: CrashCase): Promise<void> {
   if (process.env['QIMG_CRASH_COUNT']) process.stdout.write(`${states} states\n`);
   expect(states).toBeGreaterThan(1);
 }
+
+describe.each<Options>([
+  { cluster_size: '512', data_file: 'a.data' },
+  { cluster_size: '512', data_file: 'a.data', data_file_raw: 'on' },
+  { cluster_size: '16384', extended_l2: 'on', data_file: 'a.data' },
+])('an external data file: %j', (options) => {
+  it.each(Object.entries(WRITES).filter(([name]) => name !== 'a compressed write'))('%s', (_, act) =>
+    run({
+      images: watched(512),
+      prepare: (context) => prepared(context, options, 0),
+      act: (context, note) => edit(context, (node) => act(node, async () => note(await contentOf(node)))),
+    }),
+  );
+
+  it.each([SIZE + 512, 4096])('resize to %i', (size) =>
+    run({
+      images: watched('whole'),
+      prepare: (context) => prepared(context, options, 0),
+      act: async (context) => {
+        await resize(context, { image, size, relative: '', shrink: true, preallocation: 'off', quiet: true });
+      },
+    }),
+  );
+});
 
 describe.each(Object.entries(GEOMETRIES))('%s', (_, options) => {
   it.each(Object.entries(WRITES))('%s', (__, act) =>
