@@ -134,8 +134,19 @@ async function exists(context: GraphContext, filename: string): Promise<boolean>
   try {
     await context.services.files.status(filename);
     return true;
-  } catch {
-    return false;
+  } catch (thrown) {
+    return asBlockError(thrown).kind !== 'not-found' || isListed(context, filename);
+  }
+}
+
+/** True if the directory has such an entry although it leads to no file (a link to nowhere), or if that is unknown. */
+export async function isListed(context: GraphContext, path: string): Promise<boolean> {
+  const slash = path.lastIndexOf('/');
+  try {
+    const names = await context.services.files.list(slash < 0 ? '.' : path.slice(0, slash + 1));
+    return names.includes(path.slice(slash + 1));
+  } catch (thrown) {
+    return asBlockError(thrown).kind !== 'not-found';
   }
 }
 

@@ -192,7 +192,8 @@ async function describeFile(how: Collection, storage: ProtocolStorage): Promise<
 function protocolInfo(protocol: string): FormatInfo {
   if (protocol.startsWith('null-') || protocol === 'vvfat') return {};
   const data: { readonly [key: string]: InfoValue } = {};
-  return { dirty: false, specific: { type: protocol, data } };
+  // What is known of a device is what is known of a file.
+  return { dirty: false, specific: { type: 'file', data } };
 }
 
 /** Formats that the real tool reads and writes in whole sectors; here their drivers need not. */

@@ -118,11 +118,10 @@ export async function open(context: OpenContext): Promise<ImageDriver> {
   const headerFile = await context.openChild('header', undefined, { optional: true });
   try {
     const io = luksIo(headerFile ?? file);
+    // A missing passphrase is told before what is wrong with the header.
+    const passphrase = context.intent === 'info' ? undefined : await passphraseOf(services, context.options);
     const header = await readLuksHeader(io, headerFile !== undefined);
-    const describeOnly = context.intent === 'info';
-    const volume = describeOnly
-      ? undefined
-      : await openLuks(services.crypto, io, header, await passphraseOf(services, context.options));
+    const volume = passphrase && (await openLuks(services.crypto, io, header, passphrase));
     const parts: LuksParts = { file, headerFile, header, volume, services };
     if (sizeOf(parts) < 0) {
       throw new BlockError('io', 'Could not refresh total sector count: Input/output error');

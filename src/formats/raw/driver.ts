@@ -10,6 +10,7 @@ import type {
   Measurement,
   MeasureContext,
   OpenContext,
+  ProtocolStorage,
 } from '../../block/driver.ts';
 import type { MaybePromise } from '../../base/async.ts';
 import { alignUp, MAX_SIZE } from '../../base/offset.ts';
@@ -68,7 +69,12 @@ class RawImage implements ImageDriver {
     if (this.#size !== undefined) throw new BlockError('unsupported', 'Cannot resize fixed-size raw disks');
     if (size > MAX_SIZE - this.#offset)
       throw new BlockError('invalid-argument', 'Disk size too large for the chosen offset');
-    await this.#file.truncate(this.#offset + size, preallocation);
+    const end = this.#offset + size;
+    // Of an image inside a device, only what the format needs has to fit; here the device is the image.
+    if ((this.#file as Partial<ProtocolStorage>).protocol === 'host_device' && end !== this.#file.size()) {
+      throw new BlockError('unsupported', 'Cannot resize device files');
+    }
+    await this.#file.truncate(end, preallocation);
   }
 
   flush(): MaybePromise<void> {

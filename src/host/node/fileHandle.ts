@@ -336,9 +336,10 @@ export class WritableFile extends ReadOnlyFile {
     return this.#preallocate(size, preallocation);
   }
 
+  /** Images use as much of a device as they need. */
   #keepDeviceSize(size: number): void {
-    if (size === this.currentSize) return;
-    throw new BlockError('unsupported', 'Cannot resize device files', { context: this.context('truncate') });
+    if (size <= this.currentSize) return;
+    throw new BlockError('unsupported', 'Cannot grow device files', { context: this.context('truncate') });
   }
 
   #setSize(size: number): void {

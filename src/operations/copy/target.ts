@@ -4,6 +4,7 @@
  * is written in place, as the real tool does.
  */
 import { asBlockError, BlockError } from '../../base/error.ts';
+import { isListed } from '../../block/create.ts';
 import type { ImageNode } from '../../block/node.ts';
 import { openImage } from '../../block/open.ts';
 import { treeOfName } from '../../block/reference.ts';
@@ -143,7 +144,7 @@ async function placeOf(context: OperationContext, request: TargetRequest): Promi
     return { path, regular: (await files.status(path)).kind === 'file' };
   } catch (thrown) {
     const single = request.image.format.driver !== undefined && isSingleFile(request);
-    const free = asBlockError(thrown).kind === 'not-found' && path !== '';
+    const free = asBlockError(thrown).kind === 'not-found' && path !== '' && !path.endsWith('/');
     if (!single || !free || (await isListed(context, path))) return { path, regular: true };
     return { path, at: temporaryName(context, path), regular: true };
   }
@@ -156,26 +157,11 @@ function isSingleFile({ image, options }: TargetRequest): boolean {
   return !split && options['data_file'] === undefined;
 }
 
-function splitPath(path: string): { directory: string; base: string } {
-  const slash = path.lastIndexOf('/');
-  return { directory: path.slice(0, slash + 1), base: path.slice(slash + 1) };
-}
-
-/** True if the directory has such an entry although it leads to no file, or if that cannot be known. */
-async function isListed(context: OperationContext, path: string): Promise<boolean> {
-  const { directory, base } = splitPath(path);
-  try {
-    return (await context.services.files.list(directory === '' ? '.' : directory)).includes(base);
-  } catch (thrown) {
-    return asBlockError(thrown).kind !== 'not-found';
-  }
-}
-
 function temporaryName(context: OperationContext, path: string): string {
   const random = new Uint8Array(8);
   context.services.random(random);
   const digits = [...random].map((byte) => byte.toString(16).padStart(2, '0')).join('');
-  return `${splitPath(path).directory}.qimg-${digits}.part`;
+  return `${path.slice(0, path.lastIndexOf('/') + 1)}.qimg-${digits}.part`;
 }
 
 /** True if nothing is stored for any guest byte of the layer. */

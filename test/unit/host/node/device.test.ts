@@ -55,8 +55,10 @@ describe.skipIf(!device)('a block device', () => {
 
   it('keeps its size', async () => {
     const handle = await files.open(name, { writable: true });
-    expect(() => handle.truncate?.(2 * MiB, 'off')).toThrow('Cannot resize device files');
+    expect(() => handle.truncate?.(2 * MiB, 'off')).toThrow('Cannot grow device files');
     expect(handle.truncate?.(MiB, 'off')).toBeUndefined();
+    expect(handle.truncate?.(0, 'off')).toBeUndefined();
+    expect(handle.size()).toBe(MiB);
     await handle.close();
     await expect(files.create(name, { size: 2 * MiB, preallocation: 'off' })).rejects.toThrow(
       'Cannot grow device files',
