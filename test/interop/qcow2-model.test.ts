@@ -7,7 +7,8 @@ import * as fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { describeWithOracle, oracleProgram } from '../support/oracle.ts';
 import { type Subject, TOP } from '../support/qcow2Model.ts';
-import { AMENDMENTS, BITMAPS, CHAIN, CONTENT, runSequence, SHAPES, SNAPSHOTS, stepsOf } from '../support/qcow2Steps.ts';
+import { AMENDMENTS, BITMAPS, CHAIN, CONTENT, runSequence, SNAPSHOTS, stepsOf } from '../support/qcow2Steps.ts';
+import { SHAPES } from '../support/qcow2Shapes.ts';
 
 /** Sequences; their number grows with `QIMG_MODEL_RUNS`. */
 const RUNS = Math.ceil(Number(process.env['QIMG_MODEL_RUNS'] ?? 2000) / 50);

@@ -50,7 +50,7 @@ export async function contentOf(node: ImageNode): Promise<Uint8Array> {
 }
 
 /** Content of an image and its snapshots. */
-export async function contentsOf(context: OperationContext, { filename, format }: Watched): Promise<Contents> {
+async function contentsOf(context: OperationContext, { filename, format }: Watched): Promise<Contents> {
   const node = await openSource(context, { filename, format });
   try {
     const found: Contents = new Map([['', await contentOf(node)]]);

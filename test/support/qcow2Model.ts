@@ -24,7 +24,7 @@ import type { BitmapModel } from './qcow2Bitmaps.ts';
 
 /** Names of the files. */
 export const TOP = 'top.qcow2';
-export const DATA = 'top.data';
+const DATA = 'top.data';
 
 /** One geometry. */
 export interface Shape {
