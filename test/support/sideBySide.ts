@@ -37,6 +37,7 @@ function steady(text: string): string {
     .replace(/"actual-size": \d+/g, '"actual-size": #')
     .replace(/\d{4}-\d\d-\d\d \d\d:\d\d:\d\d/g, '#')
     .replace(/"date-n?sec": \d+/g, '"date": #')
+    .replace(/(^ *|")(cid"?): \d+/gm, '$1$2: #')
     .replace(/\b[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}\b/g, '#');
 }
 
@@ -76,13 +77,18 @@ export class SideBySide {
   /** The answers of both sides to one command. */
   async ask(line: string): Promise<{ readonly theirs: Answer; readonly ours: Answer }> {
     const theirs = await runReal('qemu-img', line, this.path('theirs'));
+    return { theirs, ours: await this.ourAnswer(line) };
+  }
+
+  /** The answer of this program alone. */
+  async ourAnswer(line: string): Promise<Answer> {
     const out = new Recorder();
     const err = new Recorder();
     process.chdir(this.path('ours'));
     try {
       const streams = [out, err] as unknown as [OutputStream, OutputStream];
       const code = await main(words(line), machineIo(...streams));
-      return { theirs, ours: { stdout: steady(out.text), stderr: steady(err.text), code } };
+      return { stdout: steady(out.text), stderr: steady(err.text), code };
     } finally {
       process.chdir(this.#home);
     }
