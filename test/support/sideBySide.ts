@@ -69,9 +69,9 @@ export class SideBySide {
     if (answer.code !== 0) throw new Error(`${program} ${line}: ${answer.stderr}`);
   }
 
-  /** The real program's answer alone. */
-  theirAnswer(line: string): Promise<Answer> {
-    return runReal('qemu-img', line, this.path('theirs'));
+  /** The real program's answer alone, for another user if `uid` is given. */
+  theirAnswer(line: string, uid?: number): Promise<Answer> {
+    return runReal('qemu-img', line, this.path('theirs'), uid);
   }
 
   /** The answers of both sides to one command. */
@@ -110,11 +110,16 @@ export class SideBySide {
   }
 }
 
-function runReal(program: 'qemu-img' | 'qemu-io', line: string, cwd: string): Promise<Answer> {
+function runReal(program: 'qemu-img' | 'qemu-io', line: string, cwd: string, uid?: number): Promise<Answer> {
   return new Promise((resolve) => {
-    execFile(oracleProgram(program), words(line), { cwd, encoding: 'utf8' }, (error, stdout, stderr) => {
-      const code = error ? (typeof error.code === 'number' ? error.code : -1) : 0;
-      resolve({ stdout: steady(stdout), stderr: steady(stderr), code });
-    });
+    execFile(
+      oracleProgram(program),
+      words(line),
+      { cwd, encoding: 'utf8', ...(uid === undefined ? {} : { uid }) },
+      (error, stdout, stderr) => {
+        const code = error ? (typeof error.code === 'number' ? error.code : -1) : 0;
+        resolve({ stdout: steady(stdout), stderr: steady(stderr), code });
+      },
+    );
   });
 }

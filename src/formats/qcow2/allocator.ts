@@ -1,7 +1,6 @@
 /** Host clusters: taking new ones, and giving up old ones once nothing refers to them any more. */
 import { isPromise } from '../../base/async.ts';
 import type { Qcow2Image } from './image.ts';
-import { hex } from './hex.ts';
 import { Incompatible } from './layout.ts';
 
 /** Given-up bytes after which the refcounts are brought up to date without waiting for a flush. */
@@ -103,9 +102,7 @@ export class Allocator {
     else if (inside(header.reftableOffset, header.reftableClusters * geometry.clusterSize)) what = 'refcount table';
     else if (inside(header.l1Offset, header.l1Entries * 8)) what = 'active L1 table';
     if (what === undefined) return;
-    await this.#image.failDamaged(
-      `Preventing invalid write on metadata (overlaps with ${what}) at offset ${hex(start)}`,
-    );
+    await this.#image.failDamaged(`Preventing invalid write on metadata (overlaps with ${what})`);
   }
 
   /**

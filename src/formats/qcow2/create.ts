@@ -1,5 +1,5 @@
 /** New qcow2 images, laid out as the real tool lays them out. */
-import { asBlockError, BlockError } from '../../base/error.ts';
+import { asBlockError, BlockError, withPrefix } from '../../base/error.ts';
 import { utf8Bytes } from '../../base/bytes.ts';
 import { alignUp, divideUp } from '../../base/offset.ts';
 import type { CreateContext } from '../../block/driver.ts';
@@ -109,7 +109,7 @@ function checkBackingName(settings: Settings, header: Header): void {
 /** Preallocation of a new image. */
 async function fill(image: Qcow2Image, settings: Settings): Promise<void> {
   const mode = settings.preallocation === 'off' ? 'metadata' : settings.preallocation;
-  await preallocate(image, 0, settings.size, mode);
+  await withPrefix('Could not resize image: ', () => preallocate(image, 0, settings.size, mode));
   await closeImage(image);
   const size = image.file.size();
   if (size % settings.clusterSize !== 0) await image.file.truncate(alignUp(size, settings.clusterSize));

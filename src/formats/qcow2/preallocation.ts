@@ -1,4 +1,5 @@
 /** Allocating guest clusters without data, and recognising images that were made so. */
+import { withPrefix } from '../../base/error.ts';
 import { alignDown, alignUp, divideUp } from '../../base/offset.ts';
 import type { Preallocation } from '../../storage/storage.ts';
 import { setEntry } from './geometry.ts';
@@ -31,7 +32,10 @@ export async function preallocate(image: Qcow2Image, start: number, end: number,
     else if (image.data.size() < end) await image.data.truncate(end);
     return;
   }
-  if (last > image.file.size()) await image.file.truncate(last, mode === 'metadata' ? 'off' : mode);
+  if (last <= image.file.size()) return;
+  await withPrefix('Failed to resize underlying file: ', async () =>
+    image.file.truncate(last, mode === 'metadata' ? 'off' : mode),
+  );
 }
 
 async function reserve(image: Qcow2Image, start: number, end: number, mode: Preallocation): Promise<void> {
