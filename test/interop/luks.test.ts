@@ -7,7 +7,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { describeWithOracle } from '../support/oracle.ts';
 import { SideBySide } from '../support/sideBySide.ts';
 
-const A = '--object secret,id=a,data=one';
+const A = '--object secret,id=a,data=first-passphrase';
 const BOTH = `${A} --object secret,id=b,data=two`;
 const LUKS = 'key-secret=a,iter-time=0';
 const INSIDE = 'encrypt.format=luks,encrypt.key-secret=a,encrypt.iter-time=0';
@@ -26,7 +26,7 @@ function hasCryptsetup(): boolean {
 
 /** Runs cryptsetup with the passphrase `one`. */
 function cryptsetup(...args: string[]): string {
-  return execFileSync('cryptsetup', args, { input: 'one', encoding: 'utf8', stdio: 'pipe' });
+  return execFileSync('cryptsetup', args, { input: 'first-passphrase', encoding: 'utf8', stdio: 'pipe' });
 }
 
 /** The text with `json:` names in a form that does not depend on the order of their keys. */
@@ -77,7 +77,7 @@ describeWithOracle('encrypted images', () => {
       const check = await both.theirAnswer(`check ${A} --image-opts ${open}${ours}`);
       expect(check.stdout).toMatch(/No errors were found/);
     }
-    expect(readFileSync(ours).includes('one')).toBe(false);
+    expect(readFileSync(ours).includes('first-passphrase')).toBe(false);
   });
 
   it('answers alike', async () => {
