@@ -1,0 +1,138 @@
+/** Killed at any moment, the program leaves sources as they are and targets whole, absent or repairable. */
+import { type ChildProcess } from 'node:child_process';
+import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { digest } from '../support/fileSystem.ts';
+import { describeWithOracle, oracleProgram } from '../support/oracle.ts';
+import { ourProgram, ours, real, run, words } from '../support/program.ts';
+
+/** Kills per command; QIMG_TEST_KILLS asks for more. */
+const KILLS = Number(process.env['QIMG_TEST_KILLS'] ?? 3);
+const MIB = 1048576;
+
+describeWithOracle('a program that is killed', () => {
+  let directory = '';
+  let source = '';
+  beforeAll(async () => {
+    directory = mkdtempSync(join(tmpdir(), 'qimg-killed-'));
+    const bytes = Buffer.alloc(24 * MIB);
+    for (let at = 0; at < bytes.length; at += 4)
+      if (at % 65536 < 49152) bytes.writeUInt32LE((at * 2654435761) >>> 0, at);
+    writeFileSync(join(directory, 'source.raw'), bytes);
+    source = await digest(join(directory, 'source.raw'));
+  });
+  afterAll(() => rmSync(directory, { recursive: true, force: true }));
+
+  /** Runs a command and kills it after a part of the time that it takes; true if it ended before. */
+  async function killed(line: string, part: number, whole: number, signal: NodeJS.Signals): Promise<boolean> {
+    let timer: NodeJS.Timeout | undefined;
+    const kill = (child: ChildProcess): void => {
+      timer = setTimeout(() => child.kill(signal), part * whole);
+    };
+    const { code } = await run(ourProgram(), words(line), { cwd: directory, started: kill });
+    clearTimeout(timer);
+    return code === 0;
+  }
+
+  /** Milliseconds that a command takes when it is left alone. */
+  async function timeOf(line: string): Promise<number> {
+    const start = performance.now();
+    await ours(line, directory);
+    return performance.now() - start;
+  }
+
+  function moments(): number[] {
+    // Starting up takes a good part of the time; nothing is written then.
+    return Array.from({ length: KILLS }, (_, index) => 0.2 + (index + Math.random()) * (0.9 / KILLS));
+  }
+
+  const leftOver = (): string[] => readdirSync(directory).filter((name) => name.endsWith('.part'));
+
+  it.each([
+    { line: 'convert -f raw -O qcow2 source.raw new', format: 'qcow2' },
+    { line: 'convert -c -f raw -O qcow2 source.raw new', format: 'qcow2' },
+    { line: 'convert -f raw -O vhdx source.raw new', format: 'vhdx' },
+    { line: 'convert -f raw -O raw -S 0 source.raw new', format: 'raw' },
+    { line: 'create -q -f qcow2 -o preallocation=full new 64M', format: 'qcow2' },
+  ])('leaves a new image whole or absent: $line', { timeout: 120_000 }, async ({ line, format }) => {
+    const whole = await timeOf(line);
+    rmSync(join(directory, 'new'));
+    for (const part of moments()) {
+      const done = await killed(line, part, whole, 'SIGKILL');
+      if (existsSync(join(directory, 'new')) && line.startsWith('convert')) {
+        expect(await real(`compare -f raw -F ${format} source.raw new`, directory)).toBe('Images are identical.\n');
+        if (format !== 'raw') await real(`check -q -f ${format} new`, directory);
+      } else if (line.startsWith('convert')) {
+        expect(done).toBe(false);
+      }
+      for (const name of ['new', ...leftOver()]) rmSync(join(directory, name), { force: true });
+    }
+    expect(await digest(join(directory, 'source.raw'))).toBe(source);
+  });
+
+  /** Exit codes of `check`: 0 sound, 3 leaks. */
+  async function atMostLeaks(image: string): Promise<void> {
+    const { code, stdout, stderr } = await run(oracleProgram('qemu-img'), ['check', '-f', 'qcow2', image], {
+      cwd: directory,
+    });
+    expect([0, 3], `${stdout}${stderr}`).toContain(code);
+  }
+
+  it.each([
+    'convert -n -f raw -O qcow2 source.raw used',
+    'resize -q --preallocation=metadata used 4G',
+    'resize -q --shrink used 8M',
+    'snapshot -c other used',
+    'snapshot -a one used',
+    'snapshot -d one used',
+    'amend -o refcount_bits=64 used',
+    'commit -q over',
+    'rebase --backing= over',
+  ])('leaves an existing image sound but for leaks: %s', { timeout: 120_000 }, async (line) => {
+    const prepare = async (): Promise<void> => {
+      for (const name of ['used', 'over']) rmSync(join(directory, name), { force: true });
+      await real('convert -f raw -O qcow2 source.raw used', directory);
+      if (/one|amend/.test(line)) await real('snapshot -c one used', directory);
+      if (!line.includes('over')) return;
+      await real('create -q -f qcow2 -b used -F qcow2 over', directory);
+      for (const at of [0, 9, 15, 20]) {
+        await run(oracleProgram('qemu-io'), ['-c', `write -q -P 7 ${at}M 3M`, 'over'], { cwd: directory });
+      }
+    };
+    await prepare();
+    const guest = async (image: string): Promise<string> => {
+      await real(`convert -f qcow2 -O raw ${image} copy`, directory);
+      const found = await digest(join(directory, 'copy'));
+      rmSync(join(directory, 'copy'));
+      return found;
+    };
+    // The guest of this image must not notice.
+    const keeper = line.includes('over') ? 'over' : 'used';
+    const keeps = !/^(convert|resize)/.test(line);
+    const content = keeps ? await guest(keeper) : '';
+    const whole = await timeOf(line);
+    for (const part of moments()) {
+      await prepare();
+      await killed(line, part, whole, 'SIGKILL');
+      await atMostLeaks('used');
+      if (line.includes('over')) await atMostLeaks('over');
+      await ours('info used', directory);
+      if (keeps) expect(await guest(keeper)).toBe(content);
+    }
+  });
+
+  it.each(['SIGINT', 'SIGTERM'] as const)('by %s removes what it began', { timeout: 120_000 }, async (signal) => {
+    for (const line of ['convert -c -f raw -O qcow2 source.raw new', 'convert -f raw -O vdi source.raw new']) {
+      const whole = await timeOf(line);
+      rmSync(join(directory, 'new'));
+      for (const part of moments()) {
+        const before = readdirSync(directory);
+        const done = await killed(line, part, whole, signal);
+        if (!done) expect(readdirSync(directory)).toEqual(before);
+        rmSync(join(directory, 'new'), { force: true });
+      }
+    }
+  });
+});
