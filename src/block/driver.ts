@@ -3,7 +3,7 @@
  * (`node.ts`) moves them, and owns bounds, alignment, read-modify-write, copy-on-write, zero and discard emulation.
  */
 import type { MaybePromise } from '../base/async.ts';
-import type { AnyOptionValues, OptionTable } from '../options/table.ts';
+import type { AnyOptionValues, OptionTable, OptionValues } from '../options/table.ts';
 import type { OptionTree } from '../options/tree.ts';
 import type { CacheMode, FileAccess } from '../storage/files.ts';
 import type { Limits, Preallocation, Storage, ZeroFlags } from '../storage/storage.ts';
@@ -193,10 +193,10 @@ export interface Checker {
   check(repair: RepairMode, report: (line: string, stream: 'out' | 'err') => void): Promise<CheckResult>;
 }
 
-/** Changing options of an existing image. */
-export interface Amender {
+/** Changing options of an existing image; `A` is the driver's table of such options. */
+export interface Amender<A extends OptionTable = OptionTable> {
   amend(
-    options: AnyOptionValues,
+    options: OptionValues<A>,
     how: {
       /** Allow what may lose data. */
       readonly force: boolean;
@@ -267,8 +267,8 @@ export type OpenIntent =
   /** Its structure is looked at or repaired: damage is not a reason to fail. */
   | 'check';
 
-/** What a driver gets to open an image. */
-export interface OpenContext {
+/** What a driver gets to open an image; `O` is its table of runtime options. */
+export interface OpenContext<O extends OptionTable = OptionTable> {
   /** The storage below. */
   readonly file: Storage;
   /** Name of the image as the user knows it. */
@@ -276,7 +276,7 @@ export interface OpenContext {
   readonly readOnly: boolean;
   readonly intent: OpenIntent;
   /** Values of the driver's `openOptions`. */
-  readonly options: AnyOptionValues;
+  readonly options: OptionValues<O>;
   readonly services: Services;
   /**
    * Opens a storage that the image names by itself (or an option of the same role overrides), through the gate.
@@ -344,8 +344,12 @@ export interface MeasureContext {
   dataRuns(): AsyncIterable<{ readonly offset: number; readonly length: number }>;
 }
 
-/** A disk image format. Registered in `drivers.ts`. */
-export interface FormatDriver {
+/**
+ * A disk image format. Registered in `drivers.ts`.
+ * A driver names its tables of runtime (`O`) and create (`C`) options, and so gets values of their types; everybody
+ * else leaves them open.
+ */
+export interface FormatDriver<O extends OptionTable = OptionTable, C extends OptionTable = OptionTable> {
   /** Name for `-f`, for instance `qcow2`. */
   readonly name: string;
   /**
@@ -354,9 +358,9 @@ export interface FormatDriver {
    */
   probe?(head: Uint8Array, filename: string): number;
   /** Runtime options (`driver=qcow2,lazy-refcounts=on`). */
-  readonly openOptions: OptionTable;
+  readonly openOptions: O;
   /** Options of `create -o`; absent: the format cannot be created. */
-  readonly createOptions?: OptionTable;
+  readonly createOptions?: C;
   /** Options of `amend -o`; absent: the format cannot be amended. */
   readonly amendOptions?: OptionTable;
   /** The format records backing images. */
@@ -368,11 +372,11 @@ export interface FormatDriver {
   /** `create` reserves space itself, so that the protocol's option `preallocation` is for it, not for the empty file. */
   readonly preallocates?: boolean;
   /** True if an image with these create options has no guest size of its own. */
-  sizeless?(options: AnyOptionValues): boolean;
-  open(context: OpenContext): Promise<ImageDriver>;
+  sizeless?(options: OptionValues<C>): boolean;
+  open(context: OpenContext<O>): Promise<ImageDriver>;
   /** Writes an empty image into `context.file`. `options` holds values of `createOptions`, `size` in bytes included. */
-  create?(context: CreateContext, options: AnyOptionValues): Promise<void>;
-  measure?(context: MeasureContext, options: AnyOptionValues): Promise<Measurement>;
+  create?(context: CreateContext, options: OptionValues<C>): Promise<void>;
+  measure?(context: MeasureContext, options: OptionValues<C>): Promise<Measurement>;
 }
 
 /** What a protocol opens: a storage that may have locks and an identity. */
@@ -385,20 +389,20 @@ export interface ProtocolStorage extends Storage {
   readonly protocol?: string;
 }
 
-/** A protocol: where bytes come from (`file`, later `nbd`, `https`). */
-export interface ProtocolDriver {
+/** A protocol: where bytes come from (`file`, later `nbd`, `https`). Tables as in {@link FormatDriver}. */
+export interface ProtocolDriver<O extends OptionTable = OptionTable, C extends OptionTable = OptionTable> {
   /** Name for `driver=`, for instance `file`. */
   readonly name: string;
   /** Prefixes of file names that belong to it, without the colon. */
   readonly prefixes: readonly string[];
-  readonly openOptions: OptionTable;
-  readonly createOptions?: OptionTable;
+  readonly openOptions: O;
+  readonly createOptions?: C;
   /** Options for a name with one of the prefixes (or without any, for `file`). */
   parseFilename(name: string): OptionTree;
   /** Opens; `access` are the permissions to lock, where the protocol has locks. */
-  open(context: ProtocolContext, options: AnyOptionValues): Promise<ProtocolStorage>;
+  open(context: ProtocolContext, options: OptionValues<O>): Promise<ProtocolStorage>;
   /** Creates an object of `size` bytes. */
-  create?(context: ProtocolContext, name: string, options: AnyOptionValues): Promise<void>;
+  create?(context: ProtocolContext, name: string, options: OptionValues<C>): Promise<void>;
 }
 
 /** What a protocol driver gets. */

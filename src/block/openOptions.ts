@@ -43,8 +43,9 @@ export function coerceTree(
   let unknown: string | undefined;
   for (const [name, leaf] of flatten(tree)) {
     const spec = Object.hasOwn(table, name) ? table[name] : undefined;
-    if (spec) values[name] = coerceLeaf(name, spec.kind, leaf);
-    else unknown ??= name;
+    if (!spec) unknown ??= name;
+    // JSON's null is as good as nothing.
+    else if (leaf !== null) values[name] = coerceLeaf(name, spec.kind, leaf);
   }
   return { values, unknown };
 }

@@ -2,7 +2,7 @@
 import { BlockError } from '../base/error.ts';
 import { exactDecimal, parseInteger, parseSize } from '../base/size.ts';
 import { escapeValue, type OptionPair } from './keyval.ts';
-import type { AnyOptionValues, OptionKind, OptionTable } from './table.ts';
+import type { AnyOptionValues, OptionKind, OptionTable, OptionValues } from './table.ts';
 
 const TRUE = ['on', 'yes', 'true', 'y'];
 const FALSE = ['off', 'no', 'false', 'n'];
@@ -53,25 +53,26 @@ function coerceText(name: string, kind: OptionKind, text: string): string | numb
   }
 }
 
-/** A value of an option tree (text from the command line, or already typed from JSON or a program) as its kind. */
+/**
+ * A value of an option tree (text from the command line, or already typed from JSON or a program) as its kind. Typed
+ * values are taken as what a user would have written for them: `true` as `on`, as the real tool does.
+ */
 export function coerceLeaf(name: string, kind: OptionKind, leaf: unknown): string | number | boolean {
-  if (typeof leaf === 'string') return coerceText(name, kind, leaf);
-  if (kind === 'bool' && typeof leaf === 'boolean') return leaf;
-  if (kind !== 'bool' && kind !== 'string' && typeof leaf === 'number') {
+  if (typeof leaf === 'boolean') return coerceText(name, kind, leaf ? 'on' : 'off');
+  if (typeof leaf === 'number')
     return coerceText(name, kind, Number.isInteger(leaf) ? exactDecimal(leaf) : String(leaf));
-  }
-  if (kind === 'string' && typeof leaf === 'number') return String(leaf);
+  if (typeof leaf === 'string') return coerceText(name, kind, leaf);
   const expected = { bool: 'boolean', number: 'integer', size: 'integer', string: 'string' }[kind];
   throw bad(`Invalid parameter type for '${name}', expected: ${expected}`);
 }
 
 /** The defaults of a table. */
-export function defaultsOf(table: OptionTable): AnyOptionValues {
+export function defaultsOf<T extends OptionTable>(table: T): OptionValues<T> {
   const values: Record<string, string | number | boolean> = {};
   for (const [name, spec] of Object.entries(table)) {
     if (spec.default !== undefined) values[name] = spec.default;
   }
-  return values;
+  return values as OptionValues<T>;
 }
 
 /** Result of {@link coerceOptions}. */

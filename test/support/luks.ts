@@ -6,6 +6,7 @@ import { MapSecretStore, nodeServices } from '../../src/host/node/host.ts';
 import type { AnyOptionValues } from '../../src/options/table.ts';
 import type { Storage } from '../../src/storage/storage.ts';
 import { quickCrypto } from '../unit/crypto/luks/fixture.ts';
+import { defaultsOf } from '../../src/options/coerce.ts';
 
 const secrets = new MapSecretStore();
 secrets.set('a', 'one');
@@ -54,5 +55,8 @@ export async function createEncrypted(
   protocolOptions: AnyOptionValues = {},
 ): Promise<void> {
   const context = { file, filename: 'secret', services: encryptingServices(), protocolOptions, warn: () => undefined };
-  await format.create?.(context as unknown as CreateContext, options);
+  await format.create?.(context as unknown as CreateContext, {
+    ...defaultsOf(format.createOptions ?? {}),
+    ...options,
+  });
 }

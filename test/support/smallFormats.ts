@@ -10,6 +10,7 @@ import { MemoryDriver } from '../../src/storage/memory.ts';
 import type { Storage } from '../../src/storage/storage.ts';
 import { codec } from '../unit/formats/qcow2/support.ts';
 import { storageOf } from './vpcVhdx.ts';
+import { defaultsOf } from '../../src/options/coerce.ts';
 
 /** Raw deflate, cryptography, one secret and steady "random" bytes. */
 const services: Services = {
@@ -34,12 +35,8 @@ export interface OpenChoice {
 
 /** Creates an image in `file`, with the defaults of the format's options. */
 export async function createOn(driver: FormatDriver, file: Storage, options: AnyOptionValues): Promise<void> {
-  const values: Record<string, AnyOptionValues[string]> = {};
-  for (const [name, spec] of Object.entries(driver.createOptions ?? {})) {
-    if (spec.default !== undefined) values[name] = spec.default;
-  }
   const context = { file, services, filename: 'test' } as unknown as CreateContext;
-  await driver.create?.(context, { ...values, ...options });
+  await driver.create?.(context, { ...defaultsOf(driver.createOptions ?? {}), ...options });
 }
 
 /** Opens the image in `file`. Closing the node leaves `file` open. */

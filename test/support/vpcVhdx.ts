@@ -6,6 +6,7 @@ import type { AnyOptionValues } from '../../src/options/table.ts';
 import { CheckedStorage } from '../../src/storage/checked.ts';
 import { MemoryDriver } from '../../src/storage/memory.ts';
 import type { Preallocation, Storage, ZeroFlags } from '../../src/storage/storage.ts';
+import { defaultsOf } from '../../src/options/coerce.ts';
 
 /** Numbers that look random and are the same in every run. */
 export function numbers(seed: number): () => number {
@@ -28,7 +29,10 @@ const services: Services = {
 
 /** Creates an image in `file`. */
 export async function createOn(driver: FormatDriver, file: Storage, options: AnyOptionValues): Promise<void> {
-  await driver.create?.({ file, services, filename: 'test' } as unknown as CreateContext, options);
+  await driver.create?.({ file, services, filename: 'test' } as unknown as CreateContext, {
+    ...defaultsOf(driver.createOptions ?? {}),
+    ...options,
+  });
 }
 
 /** How {@link openOn} opens. */

@@ -4,34 +4,42 @@ import { BlockError } from '../../base/error.ts';
 import type { LuksAmendment } from './amend.ts';
 import type { LuksOptions } from './volume.ts';
 
-/** Values of options by name. */
-export type LuksValues = Readonly<Record<string, string | number | boolean | undefined>>;
-
-function text(values: LuksValues, name: string): string | undefined {
-  const value = values[name];
-  return typeof value === 'string' ? value : undefined;
+/** What `-o` options may say about a new volume. */
+export interface LuksCreateValues {
+  readonly 'cipher-alg'?: string | undefined;
+  readonly 'cipher-mode'?: string | undefined;
+  readonly 'ivgen-alg'?: string | undefined;
+  readonly 'ivgen-hash-alg'?: string | undefined;
+  readonly 'hash-alg'?: string | undefined;
+  /** Milliseconds. */
+  readonly 'iter-time'?: number | undefined;
 }
 
-function number(values: LuksValues, name: string): number | undefined {
-  const value = values[name];
-  return typeof value === 'number' ? value : undefined;
+/** What `-o` options may say about a change of key slots. */
+export interface LuksAmendValues {
+  readonly state?: string | undefined;
+  readonly 'new-secret'?: string | undefined;
+  readonly 'old-secret'?: string | undefined;
+  readonly keyslot?: number | undefined;
+  /** Milliseconds. */
+  readonly 'iter-time'?: number | undefined;
 }
 
 /** The options that describe a new volume, without those that are undefined. */
-export function luksOptionsOf(values: LuksValues): LuksOptions {
+export function luksOptionsOf(values: LuksCreateValues): LuksOptions {
   const named = {
-    cipherAlg: text(values, 'cipher-alg'),
-    cipherMode: text(values, 'cipher-mode'),
-    ivgenAlg: text(values, 'ivgen-alg'),
-    ivgenHashAlg: text(values, 'ivgen-hash-alg'),
-    hashAlg: text(values, 'hash-alg'),
+    cipherAlg: values['cipher-alg'],
+    cipherMode: values['cipher-mode'],
+    ivgenAlg: values['ivgen-alg'],
+    ivgenHashAlg: values['ivgen-hash-alg'],
+    hashAlg: values['hash-alg'],
   };
   return Object.fromEntries(Object.entries(named).filter(([, value]) => value !== undefined));
 }
 
 /** Milliseconds of `iter-time`, if given. Negative numbers are the real tool's very large ones. */
-export function iterTimeOf(values: LuksValues): number | undefined {
-  const given = number(values, 'iter-time');
+export function iterTimeOf(values: LuksCreateValues | LuksAmendValues): number | undefined {
+  const given = values['iter-time'];
   return given !== undefined && given < 0 ? given + 2 ** 64 : given;
 }
 
@@ -40,18 +48,18 @@ export function iterTimeOf(values: LuksValues): number | undefined {
  * @param lookUp gives the bytes of a secret by its id; called when the secret is needed.
  */
 export function amendmentOf(
-  values: LuksValues,
+  values: LuksAmendValues,
   force: boolean,
   lookUp: (id: string) => MaybePromise<Uint8Array>,
 ): LuksAmendment {
-  const state = text(values, 'state');
+  const state = values.state;
   if (state === undefined) throw new BlockError('invalid-argument', "Parameter 'state' is missing");
   if (state !== 'active' && state !== 'inactive') {
     throw new BlockError('invalid-argument', `Parameter 'state' does not accept value '${state}'`);
   }
-  const newSecret = text(values, 'new-secret');
-  const oldSecret = text(values, 'old-secret');
-  const keyslot = number(values, 'keyslot');
+  const newSecret = values['new-secret'];
+  const oldSecret = values['old-secret'];
+  const keyslot = values.keyslot;
   const iterTime = iterTimeOf(values);
   return {
     state,

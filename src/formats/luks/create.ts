@@ -5,20 +5,20 @@ import type { CreateContext, Measurement, MeasureContext } from '../../block/dri
 import { newPayloadOffset } from '../../crypto/luks/header.ts';
 import { iterTimeOf, luksOptionsOf } from '../../crypto/luks/optionValues.ts';
 import { checkLuks, createLuks, luksParameters } from '../../crypto/luks/volume.ts';
-import type { AnyOptionValues } from '../../options/table.ts';
 import type { Preallocation, Storage } from '../../storage/storage.ts';
 import { luksIo, passphraseOf } from './header.ts';
+import type { CreateOptions } from './options.ts';
 
 /** Writes an empty volume, or only its header, into `context.file`. */
-export async function create(context: CreateContext, options: AnyOptionValues): Promise<void> {
+export async function create(context: CreateContext, options: CreateOptions): Promise<void> {
   const { file, services } = context;
-  const preallocation = preallocationOf(context.protocolOptions ?? {});
+  const preallocation = preallocationOf(context);
   const parameters = luksParameters(luksOptionsOf(options));
   const passphrase = await passphraseOf(services, options);
   const detached = options['detached-header'] === true;
   const iterTime = iterTimeOf(options);
   await checkLuks(services.crypto, parameters, iterTime);
-  const total = newPayloadOffset(parameters.spec) + (detached ? 0 : Number(options['size'] ?? 0));
+  const total = newPayloadOffset(parameters.spec) + (detached ? 0 : (options.size ?? 0));
   await reserve(file, total, preallocation);
   await createLuks(services.crypto, luksIo(file), {
     ...parameters,
@@ -28,8 +28,8 @@ export async function create(context: CreateContext, options: AnyOptionValues): 
   });
 }
 
-function preallocationOf(options: AnyOptionValues): Preallocation {
-  const mode = options['preallocation'] ?? 'off';
+function preallocationOf({ protocolOptions }: CreateContext): Preallocation {
+  const mode = protocolOptions?.['preallocation'] ?? 'off';
   switch (mode) {
     case 'off':
     case 'falloc':
@@ -57,7 +57,7 @@ async function reserve(file: Storage, size: number, preallocation: Preallocation
 }
 
 /** File sizes of a new volume in bytes: there is no such thing as an unallocated sector. */
-export async function measure(context: MeasureContext, options: AnyOptionValues): Promise<Measurement> {
+export async function measure(context: MeasureContext, options: CreateOptions): Promise<Measurement> {
   const { services } = context;
   if (options['detached-header'] !== undefined) {
     throw new BlockError('invalid-argument', "Parameter 'detached-header' is unexpected");
@@ -65,6 +65,6 @@ export async function measure(context: MeasureContext, options: AnyOptionValues)
   const parameters = luksParameters(luksOptionsOf(options));
   await passphraseOf(services, options);
   await checkLuks(services.crypto, parameters, iterTimeOf(options));
-  const total = newPayloadOffset(parameters.spec) + Number(options['size'] ?? context.virtualSize);
+  const total = newPayloadOffset(parameters.spec) + (options.size ?? context.virtualSize);
   return { required: total, fullyAllocated: total };
 }

@@ -17,4 +17,4 @@ export const luks: FormatDriver = {
   open,
   create,
   measure,
-};
+} satisfies FormatDriver<typeof openOptions, typeof createOptions>;

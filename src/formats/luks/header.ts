@@ -2,7 +2,6 @@
 import { BlockError } from '../../base/error.ts';
 import type { Services } from '../../block/services.ts';
 import type { LuksIo } from '../../crypto/luks/keyslot.ts';
-import type { AnyOptionValues } from '../../options/table.ts';
 import type { Storage } from '../../storage/storage.ts';
 
 /** Access to the header at the start of a storage. */
@@ -14,9 +13,12 @@ export function luksIo(storage: Storage): LuksIo {
 }
 
 /** The passphrase that `key-secret` names; throws if there is none. */
-export async function passphraseOf(services: Services, options: AnyOptionValues): Promise<Uint8Array> {
+export async function passphraseOf(
+  services: Services,
+  options: { readonly 'key-secret'?: string | undefined },
+): Promise<Uint8Array> {
   const id = options['key-secret'];
-  if (typeof id !== 'string') {
+  if (id === undefined) {
     throw new BlockError('invalid-argument', "Parameter 'key-secret' is required for cipher");
   }
   return services.secrets.get(id);

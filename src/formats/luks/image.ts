@@ -13,6 +13,7 @@ import { amendmentOf } from '../../crypto/luks/optionValues.ts';
 import { type LuksVolume, openLuks, readLuksHeader } from '../../crypto/luks/volume.ts';
 import type { Preallocation, Storage } from '../../storage/storage.ts';
 import { luksIo, passphraseOf } from './header.ts';
+import type { openOptions } from './options.ts';
 
 /** What {@link LuksImage} is made of. */
 interface LuksParts {
@@ -113,7 +114,7 @@ function sizeOf({ file, header }: Pick<LuksParts, 'file' | 'header'>): number {
 }
 
 /** Opens a volume; without a passphrase it can be described only. */
-export async function open(context: OpenContext): Promise<ImageDriver> {
+export async function open(context: OpenContext<typeof openOptions>): Promise<ImageDriver> {
   const { file, services } = context;
   const headerFile = await context.openChild('header', undefined, { optional: true });
   try {

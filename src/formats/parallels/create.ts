@@ -2,20 +2,27 @@
 import { BlockError } from '../../base/error.ts';
 import { alignUp, SECTOR } from '../../base/offset.ts';
 import type { CreateContext } from '../../block/driver.ts';
-import type { AnyOptionValues } from '../../options/table.ts';
+import type { OptionValues } from '../../options/table.ts';
 import { encodeHeader, layoutOf, MAX_ENTRIES } from './header.ts';
 
-/** Guest bytes in a cluster unless told otherwise. */
-export const DEFAULT_CLUSTER: number = 1048576;
+/** Options of `create -o`, in the order in which the real tool repeats them. */
+export const createOptions = {
+  size: { kind: 'size', help: 'Size of the virtual disk' },
+  cluster_size: { kind: 'size', help: 'Size of one cluster', default: 1048576 },
+} as const;
+
+/** Values of {@link createOptions}. */
+type CreateOptions = OptionValues<typeof createOptions>;
+
 /** BAT entries have 32 bits. */
 const MAX_CLUSTERS = 2 ** 32;
 /** Cluster sizes from here on cannot be combined with every entry of a BAT below 2^63. */
 const CLUSTER_LIMIT = 2147483647;
 
 /** Writes an empty image into `context.file`. */
-export async function create(context: CreateContext, options: AnyOptionValues): Promise<void> {
-  const size = Number(options['size'] ?? 0);
-  const cluster = alignUp(Number(options['cluster_size'] ?? DEFAULT_CLUSTER), SECTOR);
+export async function create(context: CreateContext, options: CreateOptions): Promise<void> {
+  const size = options.size ?? 0;
+  const cluster = alignUp(options.cluster_size, SECTOR);
   if (cluster >= CLUSTER_LIMIT) throw new BlockError('invalid-argument', 'Cluster size is too large');
   if (size >= MAX_CLUSTERS * cluster)
     throw new BlockError('invalid-argument', 'Image size is too large for this cluster size');

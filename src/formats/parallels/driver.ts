@@ -11,19 +11,14 @@ import type {
   Mapping,
   OpenContext,
 } from '../../block/driver.ts';
-import type { OptionTable } from '../../options/table.ts';
+import type { OptionTable, OptionValues } from '../../options/table.ts';
 import { check, checkerOf, needsRepair } from './check.ts';
-import { create, DEFAULT_CLUSTER } from './create.ts';
+import { create, createOptions } from './create.ts';
 import { checkExtension } from './extension.ts';
 import { HEADER_SIZE, parseHeader } from './header.ts';
 import { ParallelsImage } from './image.ts';
 import { allocate, map, release } from './mapping.ts';
 import { probe } from './probe.ts';
-
-const createOptions = {
-  size: { kind: 'size', help: 'Size of the virtual disk' },
-  cluster_size: { kind: 'size', help: 'Size of one cluster', default: DEFAULT_CLUSTER },
-} as const satisfies OptionTable;
 
 /** The real tool reserves space ahead while it writes, and cuts it off again; here clusters are made as needed. */
 const openOptions = {
@@ -78,14 +73,14 @@ class ParallelsDriver implements ImageDriver {
   }
 }
 
-function checkOptions(options: OpenContext['options']): void {
+function checkOptions(options: OptionValues<typeof openOptions>): void {
   const mode = options['prealloc-mode'];
   if (mode !== undefined && mode !== 'falloc' && mode !== 'truncate') {
     throw new BlockError('invalid-argument', `invalid parameter value: ${mode}`);
   }
 }
 
-async function open(context: OpenContext): Promise<ImageDriver> {
+async function open(context: OpenContext<typeof openOptions>): Promise<ImageDriver> {
   const { file, readOnly, intent } = context;
   const bytes = new Uint8Array(HEADER_SIZE);
   await file.readPadded(0, bytes);
@@ -110,4 +105,4 @@ export const parallels: FormatDriver = {
   createOptions,
   open,
   create,
-};
+} satisfies FormatDriver<typeof openOptions, typeof createOptions>;

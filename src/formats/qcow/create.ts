@@ -3,24 +3,37 @@ import { utf8Bytes } from '../../base/bytes.ts';
 import { BlockError } from '../../base/error.ts';
 import { alignUp, SECTOR } from '../../base/offset.ts';
 import type { CreateContext } from '../../block/driver.ts';
-import type { AnyOptionValues } from '../../options/table.ts';
+import type { OptionValues } from '../../options/table.ts';
 import { checkNew, formatOfNew } from './encryption.ts';
 import { encodeHeader, HEADER_SIZE, l1EntriesFor, MAX_BACKING_NAME, MAX_L1_ENTRIES } from './header.ts';
+
+/** Options of `create -o`, in the order in which the real tool repeats them. */
+export const createOptions = {
+  size: { kind: 'size', help: 'Size of the virtual disk' },
+  backing_file: { kind: 'string', help: 'Name of the backing image' },
+  backing_fmt: { kind: 'string', help: 'Format of the backing image' },
+  encryption: { kind: 'bool', help: "Encrypt with format 'aes' (deprecated, use encrypt.format=aes)" },
+  'encrypt.format': { kind: 'string', help: "Encryption of the image: 'aes'" },
+  'encrypt.key-secret': { kind: 'string', help: 'Id of the secret with the AES key' },
+} as const;
+
+/** Values of {@link createOptions}. */
+export type CreateOptions = OptionValues<typeof createOptions>;
 
 /** Geometry of images of their own, and of those with a backing image: there small clusters save copying. */
 const PLAIN = { clusterBits: 12, l2Bits: 9 } as const;
 const ON_BACKING = { clusterBits: 9, l2Bits: 12 } as const;
 
 /** Writes an empty image into `context.file`. */
-export async function create(context: CreateContext, options: AnyOptionValues): Promise<void> {
+export async function create(context: CreateContext, options: CreateOptions): Promise<void> {
   const { file, services } = context;
   const encryption = formatOfNew(options);
-  const virtualSize = alignUp(Number(options['size'] ?? 0), SECTOR);
+  const virtualSize = alignUp(options.size ?? 0, SECTOR);
   if (virtualSize === 0) {
     throw new BlockError('invalid-argument', 'Image size is too small, cannot be zero length');
   }
-  const backing = options['backing_file'];
-  const name = typeof backing === 'string' ? utf8Bytes(backing) : undefined;
+  const backing = options.backing_file;
+  const name = backing === undefined ? undefined : utf8Bytes(backing);
   if (name && name.length > MAX_BACKING_NAME) throw new BlockError('invalid-argument', 'Backing file name too long');
   const geometry = name ? ON_BACKING : PLAIN;
   const l1Entries = l1EntriesFor(virtualSize, geometry.clusterBits, geometry.l2Bits);

@@ -12,30 +12,15 @@ import type {
   Mapping,
   OpenContext,
 } from '../../block/driver.ts';
-import type { OptionTable } from '../../options/table.ts';
 import type { Limits, Storage } from '../../storage/storage.ts';
-import { create } from './create.ts';
-import { checkFormatOption, cipherOf } from './encryption.ts';
+import { create, createOptions } from './create.ts';
+import { checkFormatOption, cipherOf, openOptions } from './encryption.ts';
 import { HEADER_SIZE, type Header, parseHeader } from './header.ts';
 import { QcowImage } from './image.ts';
 import { map } from './mapping.ts';
 import { probe } from './probe.ts';
 import { SpecialReader } from './special.ts';
 import { allocate, compressorOf } from './write.ts';
-
-const createOptions = {
-  size: { kind: 'size', help: 'Size of the virtual disk' },
-  backing_file: { kind: 'string', help: 'Name of the backing image' },
-  backing_fmt: { kind: 'string', help: 'Format of the backing image' },
-  encryption: { kind: 'bool', help: "Encrypt with format 'aes' (deprecated, use encrypt.format=aes)" },
-  'encrypt.format': { kind: 'string', help: "Encryption of the image: 'aes'" },
-  'encrypt.key-secret': { kind: 'string', help: 'Id of the secret with the AES key' },
-} as const satisfies OptionTable;
-
-const openOptions = {
-  'encrypt.format': { kind: 'string', help: 'Encryption of the image' },
-  'encrypt.key-secret': { kind: 'string', help: 'Id of the secret with the AES key' },
-} as const satisfies OptionTable;
 
 /** An open qcow image as the block layer sees it. */
 class QcowDriver implements ImageDriver {
@@ -104,7 +89,7 @@ function openError(thrown: unknown, filename: string): BlockError {
   return error.kind === 'io' ? error.prepend(`Could not open '${filename}': `) : error;
 }
 
-async function open(context: OpenContext): Promise<ImageDriver> {
+async function open(context: OpenContext<typeof openOptions>): Promise<ImageDriver> {
   const { file, filename, readOnly, services, options } = context;
   const bytes = new Uint8Array(HEADER_SIZE);
   await file.readPadded(0, bytes);
@@ -131,4 +116,4 @@ export const qcow: FormatDriver = {
   compresses: true,
   open,
   create,
-};
+} satisfies FormatDriver<typeof openOptions, typeof createOptions>;

@@ -2,34 +2,44 @@
 import { BlockError } from '../../base/error.ts';
 import type { Services } from '../../block/services.ts';
 import { legacyAesCipher, type SectorCipher } from '../../crypto/sectorCipher.ts';
-import type { AnyOptionValues } from '../../options/table.ts';
+import type { OptionValues } from '../../options/table.ts';
+import type { CreateOptions } from './create.ts';
 import type { Header } from './header.ts';
+
+/** Runtime options. */
+export const openOptions = {
+  'encrypt.format': { kind: 'string', help: 'Encryption of the image' },
+  'encrypt.key-secret': { kind: 'string', help: 'Id of the secret with the AES key' },
+} as const;
+
+/** Values of {@link openOptions}; new images have options of the same names. */
+export type OpenOptions = OptionValues<typeof openOptions>;
 
 function refuse(message: string): BlockError {
   return new BlockError('invalid-argument', message);
 }
 
 /** Throws if the options of opening ask for another encryption than the image has. */
-export function checkFormatOption(header: Header, options: AnyOptionValues): void {
+export function checkFormatOption(header: Header, options: OpenOptions): void {
   const format = options['encrypt.format'];
   if (format === undefined) return;
   if (header.encryption === 0) {
-    throw refuse(`No encryption in image header, but options specified format '${String(format)}'`);
+    throw refuse(`No encryption in image header, but options specified format '${format}'`);
   }
   if (format !== 'aes') {
-    throw refuse(`Header reported 'aes' encryption format but options specify '${String(format)}'`);
+    throw refuse(`Header reported 'aes' encryption format but options specify '${format}'`);
   }
 }
 
 /** The secret that `encrypt.key-secret` names. */
-async function passphrase(services: Services, options: AnyOptionValues): Promise<Uint8Array> {
+async function passphrase(services: Services, options: OpenOptions): Promise<Uint8Array> {
   const id = options['encrypt.key-secret'];
-  if (typeof id !== 'string') throw refuse("Parameter 'encrypt.key-secret' is required for cipher");
+  if (id === undefined) throw refuse("Parameter 'encrypt.key-secret' is required for cipher");
   return services.secrets.get(id);
 }
 
 /** The cipher of an encrypted image; it needs the key. */
-export async function cipherOf(services: Services, options: AnyOptionValues): Promise<SectorCipher> {
+export async function cipherOf(services: Services, options: OpenOptions): Promise<SectorCipher> {
   return legacyAesCipher(services.crypto, await passphrase(services, options));
 }
 
@@ -37,15 +47,15 @@ export async function cipherOf(services: Services, options: AnyOptionValues): Pr
  * The encryption that options of creation ask for, `aes` being the only one there is.
  * @throws BlockError in the real tool's order; whether the format can be used is checked later, see {@link checkNew}.
  */
-export function formatOfNew(options: AnyOptionValues): string | undefined {
+export function formatOfNew(options: CreateOptions): string | undefined {
   const format = options['encrypt.format'];
-  if (options['encryption'] === true) {
+  if (options.encryption === true) {
     if (format !== undefined)
       throw refuse("'encrypt.format' and its alias 'encryption' can't be used at the same time");
     return 'aes';
   }
   if (format !== undefined && format !== 'aes' && format !== 'luks') {
-    throw refuse(`Parameter 'format' does not accept value '${String(format)}'`);
+    throw refuse(`Parameter 'format' does not accept value '${format}'`);
   }
   if (format === undefined && options['encrypt.key-secret'] !== undefined) {
     throw refuse("Parameter 'encrypt.format' is missing");
@@ -54,7 +64,7 @@ export function formatOfNew(options: AnyOptionValues): string | undefined {
 }
 
 /** Throws if a new image cannot be encrypted that way, or if there is no key. */
-export async function checkNew(services: Services, format: string, options: AnyOptionValues): Promise<void> {
+export async function checkNew(services: Services, format: string, options: OpenOptions): Promise<void> {
   if (format !== 'aes') throw refuse('Unsupported encryption format');
   await passphrase(services, options);
 }

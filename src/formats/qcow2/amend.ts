@@ -2,7 +2,6 @@
 import { BlockError } from '../../base/error.ts';
 import { isPowerOfTwo, log2 } from '../../base/offset.ts';
 import type { Amender } from '../../block/driver.ts';
-import type { AnyOptionValues } from '../../options/table.ts';
 import { downgrade, upgrade } from './amendVersion.ts';
 import { changeRefcountWidth } from './amendRefcounts.ts';
 import { amendEncryption, amendsEncryption } from './crypt.ts';
@@ -11,6 +10,7 @@ import { hasDataFile, isRawDataFile } from './header.ts';
 import type { Qcow2Image } from './image.ts';
 import { Autoclear, Compatible, Incompatible } from './layout.ts';
 import { checkRefcountBits } from './settings.ts';
+import type { AmendOptions } from './options.ts';
 
 /** What an amendment is about, after everything that can be checked ahead was checked. */
 interface Plan {
@@ -46,7 +46,7 @@ export function amenderOf(image: Qcow2Image, changed: () => void): Amender {
 }
 
 /** Everything is flushed between the steps, so that what is interrupted is the image as of some step. */
-async function carryOut(image: Qcow2Image, plan: Plan, options: AnyOptionValues, how: How): Promise<void> {
+async function carryOut(image: Qcow2Image, plan: Plan, options: AmendOptions, how: How): Promise<void> {
   const { header } = image;
   await flushImage(image);
   if (plan.version > header.version) await upgrade(image);
@@ -60,40 +60,28 @@ async function carryOut(image: Qcow2Image, plan: Plan, options: AnyOptionValues,
   if (plan.version < header.version) await downgrade(image, how.onProgress);
 }
 
-function planOf(image: Qcow2Image, options: AnyOptionValues): Plan {
+function planOf(image: Qcow2Image, options: AmendOptions): Plan {
   const { header } = image;
-  const version = versionOf(options['compat'], header.version);
+  const { refcount_bits: bits, data_file: dataFile, data_file_raw: rawData, lazy_refcounts: lazy, size } = options;
+  const version = versionOf(options.compat, header.version);
   checkBacking(image, options);
-  const bits = options['refcount_bits'];
-  const refcountBits = typeof bits === 'number' ? bits : image.refcounts.bits;
-  if (typeof bits === 'number') checkWidth(bits);
-  const dataFile = options['data_file'];
-  if (typeof dataFile === 'string' && !hasDataFile(header)) {
+  if (bits !== undefined) checkWidth(bits);
+  if (dataFile !== undefined && !hasDataFile(header)) {
     throw refuse('data-file can only be set for images that use an external data file');
   }
-  const rawData = options['data_file_raw'];
   if (rawData === true && !isRawDataFile(header)) throw refuse('data-file-raw cannot be set on existing images');
-  const lazy = options['lazy_refcounts'];
   if (lazy === true && version < 3 && header.version < 3) {
     throw refuse('Lazy refcounts only supported with compatibility level 1.1 and above (use compat=1.1 or greater)');
   }
-  if (typeof bits === 'number' && bits !== 16 && version < 3) {
+  if (bits !== undefined && bits !== 16 && version < 3) {
     throw refuse(
       'Refcount widths other than 16 bits require compatibility level 1.1 or above (use compat=1.1 or greater)',
     );
   }
-  const size = options['size'];
-  return {
-    version,
-    refcountBits,
-    lazyRefcounts: typeof lazy === 'boolean' ? lazy : undefined,
-    dataFile: typeof dataFile === 'string' ? dataFile : undefined,
-    rawData: typeof rawData === 'boolean' ? rawData : undefined,
-    size: typeof size === 'number' ? size : undefined,
-  };
+  return { version, refcountBits: bits ?? image.refcounts.bits, lazyRefcounts: lazy, dataFile, rawData, size };
 }
 
-function versionOf(compat: AnyOptionValues[string], present: 2 | 3): 2 | 3 {
+function versionOf(compat: string | undefined, present: 2 | 3): 2 | 3 {
   switch (compat) {
     case undefined:
       return present;
@@ -116,7 +104,7 @@ function checkWidth(bits: number): void {
 }
 
 /** The backing image can be named, but only as it is. */
-function checkBacking({ header }: Qcow2Image, options: AnyOptionValues): void {
+function checkBacking({ header }: Qcow2Image, options: AmendOptions): void {
   const { backing_file: file, backing_fmt: format } = options;
   if (file === undefined && format === undefined) return;
   const same = header.backingFile !== undefined && file === header.backingFile;

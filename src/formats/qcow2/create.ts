@@ -3,7 +3,6 @@ import { asBlockError, BlockError, withPrefix } from '../../base/error.ts';
 import { utf8Bytes } from '../../base/bytes.ts';
 import { alignUp, divideUp } from '../../base/offset.ts';
 import type { CreateContext } from '../../block/driver.ts';
-import type { AnyOptionValues } from '../../options/table.ts';
 import type { Storage } from '../../storage/storage.ts';
 import { encryptNew, newEncryption, prepareEncryption } from './crypt.ts';
 import { encodeHeader, type Header } from './header.ts';
@@ -14,9 +13,10 @@ import { MAX_BACKING_NAME } from './layout.ts';
 import { preallocate } from './preallocation.ts';
 import { setRefcount } from './refcount.ts';
 import { headerOf, l1EntriesOf, type Settings, settingsOf, versionOf } from './settings.ts';
+import type { CreateOptions } from './options.ts';
 
 /** Writes an empty image into `context.file`. */
-export async function create(context: CreateContext, options: AnyOptionValues): Promise<void> {
+export async function create(context: CreateContext, options: CreateOptions): Promise<void> {
   // The order of the checks is that of the real tool's messages.
   versionOf(options);
   const encryption = newEncryption(options);

@@ -20,10 +20,10 @@ import {
   readLuksHeader,
 } from '../../crypto/luks/volume.ts';
 import { legacyAes } from '../../crypto/sectorCipher.ts';
-import type { AnyOptionValues } from '../../options/table.ts';
 import type { Storage } from '../../storage/storage.ts';
 import type { ImageCipher, Qcow2Image } from './image.ts';
 import { CryptMethod } from './layout.ts';
+import type { AmendOptions, CreateOptions, OpenOptions, openOptions } from './options.ts';
 
 const PREFIX = 'encrypt.';
 /** Nothing is read beyond this offset, the real tool's limit. */
@@ -33,16 +33,18 @@ function refuse(message: string): BlockError {
   return new BlockError('invalid-argument', message);
 }
 
-/** The options below `encrypt`, without that part of their names. */
-function inner(options: AnyOptionValues): AnyOptionValues {
+/** Values of the options below `encrypt`, without that part of their names. */
+type Inner<T> = { readonly [N in keyof T as N extends `${typeof PREFIX}${infer Rest}` ? Rest : never]: T[N] };
+
+function inner<T extends object>(options: T): Inner<T> {
   const own = Object.entries(options).filter(([name, value]) => name.startsWith(PREFIX) && value !== undefined);
-  return Object.fromEntries(own.map(([name, value]) => [name.slice(PREFIX.length), value]));
+  return Object.fromEntries(own.map(([name, value]) => [name.slice(PREFIX.length), value])) as Inner<T>;
 }
 
 /** The secret that `encrypt.key-secret` names; throws if there is none. */
-async function secretOf(services: Services, options: AnyOptionValues): Promise<Uint8Array> {
+async function secretOf(services: Services, options: OpenOptions | CreateOptions): Promise<Uint8Array> {
   const id = options['encrypt.key-secret'];
-  if (typeof id !== 'string') throw refuse("Parameter 'encrypt.key-secret' is required for cipher");
+  if (id === undefined) throw refuse("Parameter 'encrypt.key-secret' is required for cipher");
   return services.secrets.get(id);
 }
 
@@ -92,20 +94,20 @@ function ioOf(image: Qcow2Image): LuksIo {
 }
 
 /** Throws if the options of opening ask for another encryption than the image has. */
-function checkFormat(image: Qcow2Image, options: AnyOptionValues): void {
+function checkFormat(image: Qcow2Image, options: OpenOptions): void {
   const wanted = options['encrypt.format'];
   if (wanted === undefined) return;
   const { cryptMethod } = image.header;
   if (cryptMethod === CryptMethod.none) {
-    throw refuse(`No encryption in image header, but options specified format '${String(wanted)}'`);
+    throw refuse(`No encryption in image header, but options specified format '${wanted}'`);
   }
   const format = cryptMethod === CryptMethod.luks ? 'luks' : 'aes';
   if (wanted === format) return;
-  throw refuse(`Header reported '${format}' encryption format but options specify '${String(wanted)}'`);
+  throw refuse(`Header reported '${format}' encryption format but options specify '${wanted}'`);
 }
 
 /** Reads what the image says about its encryption and, unless it is only described, unlocks it. */
-export async function openEncryption(image: Qcow2Image, context: OpenContext): Promise<void> {
+export async function openEncryption(image: Qcow2Image, context: OpenContext<typeof openOptions>): Promise<void> {
   const { options, services } = context;
   checkFormat(image, options);
   const { cryptMethod } = image.header;
@@ -134,8 +136,8 @@ export interface NewEncryption {
 }
 
 /** The encryption that options of creation ask for. Throws for options that do not go together. */
-export function newEncryption(options: AnyOptionValues): NewEncryption | undefined {
-  const old = options['encryption'];
+export function newEncryption(options: CreateOptions): NewEncryption | undefined {
+  const old = options.encryption;
   const named = options['encrypt.format'];
   if (old === true && named !== undefined) {
     throw refuse("'encrypt.format' and its alias 'encryption' can't be used at the same time");
@@ -154,7 +156,7 @@ export function newEncryption(options: AnyOptionValues): NewEncryption | undefin
       return { parameters: undefined };
     }
     default:
-      throw refuse(`Parameter 'format' does not accept value '${String(format)}'`);
+      throw refuse(`Parameter 'format' does not accept value '${format}'`);
   }
 }
 
@@ -162,7 +164,7 @@ export function newEncryption(options: AnyOptionValues): NewEncryption | undefin
 export async function prepareEncryption(
   services: Services,
   { parameters }: NewEncryption,
-  options: AnyOptionValues,
+  options: CreateOptions,
 ): Promise<Uint8Array> {
   const passphrase = await secretOf(services, options);
   if (parameters) await checkLuks(services.crypto, parameters, iterTimeOf(inner(options)));
@@ -174,7 +176,7 @@ export async function encryptNew(
   image: Qcow2Image,
   { parameters }: NewEncryption,
   passphrase: Uint8Array,
-  options: AnyOptionValues,
+  options: CreateOptions,
 ): Promise<void> {
   const { header, file } = image;
   const { crypto } = image.services;
@@ -202,7 +204,7 @@ export async function encryptNew(
 /** Bytes that the encryption header of a new image takes, in whole clusters. Throws what creating it would throw. */
 export async function measureEncryption(
   services: Services,
-  options: AnyOptionValues,
+  options: CreateOptions,
   clusterSize: number,
 ): Promise<number> {
   if (options['encrypt.format'] !== 'luks') return 0;
@@ -212,7 +214,7 @@ export async function measureEncryption(
 }
 
 /** True if amend options concern the encryption. */
-export function amendsEncryption(options: AnyOptionValues): boolean {
+export function amendsEncryption(options: AmendOptions): boolean {
   return Object.keys(inner(options)).length > 0;
 }
 
@@ -220,7 +222,7 @@ export function amendsEncryption(options: AnyOptionValues): boolean {
  * Adds or erases key slots: the `encrypt.` part of amend options.
  * @param force allow what loses the data.
  */
-export function amendEncryption(image: Qcow2Image, options: AnyOptionValues, force: boolean): MaybePromise<void> {
+export function amendEncryption(image: Qcow2Image, options: AmendOptions, force: boolean): MaybePromise<void> {
   const { luksVolume, services } = image;
   if (image.header.cryptMethod === CryptMethod.none) {
     throw refuse("Can't amend encryption options - encryption not present");

@@ -145,7 +145,7 @@ export class Qcow2Driver implements ImageDriver {
   }
 }
 
-async function open(context: OpenContext): Promise<ImageDriver> {
+async function open(context: OpenContext<typeof openOptions>): Promise<ImageDriver> {
   const image = await openQcow2(context);
   const snapshots =
     context.intent === 'check' ? undefined : new Snapshots(image, await readSnapshotTable(image.file, image.header));
@@ -173,4 +173,4 @@ export const qcow2: FormatDriver = {
   open,
   create,
   measure,
-};
+} satisfies FormatDriver<typeof openOptions, typeof createOptions>;

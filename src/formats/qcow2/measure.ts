@@ -2,21 +2,24 @@
 import { BlockError } from '../../base/error.ts';
 import { alignUp, divideUp } from '../../base/offset.ts';
 import type { Measurement, MeasureContext } from '../../block/driver.ts';
-import type { AnyOptionValues } from '../../options/table.ts';
 import { measureEncryption } from './crypt.ts';
 import { MAX_L1_BYTES } from './layout.ts';
 import { checkClusterSize, checkRefcountBits, l1EntriesOf } from './settings.ts';
+import type { CreateOptions } from './options.ts';
 
 /** File sizes of a new image in bytes. */
-export async function measure(context: MeasureContext, options: AnyOptionValues): Promise<Measurement> {
-  const clusterSize = Number(options['cluster_size'] ?? 65536);
-  const extended = options['extended_l2'] === true;
+export async function measure(context: MeasureContext, options: CreateOptions): Promise<Measurement> {
+  const {
+    cluster_size: clusterSize,
+    extended_l2: extended,
+    refcount_bits: refcountBits,
+    compat,
+    preallocation,
+  } = options;
   checkClusterSize(clusterSize, extended);
-  const compat = options['compat'];
-  if (compat !== undefined && !['0.10', '1.1', 'v2', 'v3'].includes(String(compat))) {
-    throw new BlockError('invalid-argument', `Invalid compatibility level: '${String(compat)}'`);
+  if (compat !== undefined && !['0.10', '1.1', 'v2', 'v3'].includes(compat)) {
+    throw new BlockError('invalid-argument', `Invalid compatibility level: '${compat}'`);
   }
-  const refcountBits = Number(options['refcount_bits'] ?? 16);
   checkRefcountBits(refcountBits);
   if (refcountBits !== 16 && (compat === '0.10' || compat === 'v2')) {
     throw new BlockError(
@@ -24,13 +27,12 @@ export async function measure(context: MeasureContext, options: AnyOptionValues)
       'Different refcount widths than 16 bits require compatibility level 1.1 or above (use compat=1.1 or greater)',
     );
   }
-  checkPreallocation(options['preallocation']);
+  checkPreallocation(preallocation);
   const size = alignUp(context.virtualSize, clusterSize);
   // What an existing image needs is told even where no such image can be made, as the real tool does.
   if (!context.source && l1EntriesOf(size, clusterSize, extended) * 8 > MAX_L1_BYTES) {
     throw new BlockError('too-large', 'The image size is too large (try using a larger cluster size)');
   }
-  const preallocation = options['preallocation'];
   const whole = preallocation === 'full' || preallocation === 'falloc';
   const data = whole ? size : await dataBytes(context, clusterSize);
   const encryption = await measureEncryption(context.services, options, clusterSize);
@@ -44,9 +46,9 @@ export async function measure(context: MeasureContext, options: AnyOptionValues)
   };
 }
 
-function checkPreallocation(mode: AnyOptionValues[string]): void {
-  if (mode === undefined || ['off', 'metadata', 'falloc', 'full'].includes(String(mode))) return;
-  throw new BlockError('invalid-argument', `invalid parameter value: ${String(mode)}`);
+function checkPreallocation(mode: string | undefined): void {
+  if (mode === undefined || ['off', 'metadata', 'falloc', 'full'].includes(mode)) return;
+  throw new BlockError('invalid-argument', `invalid parameter value: ${mode}`);
 }
 
 /** Bytes in clusters that hold some of the source's data. */

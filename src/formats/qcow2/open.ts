@@ -13,6 +13,7 @@ import {
 } from './header.ts';
 import { Qcow2Image } from './image.ts';
 import { Autoclear, Compatible, Incompatible, KNOWN_AUTOCLEAR } from './layout.ts';
+import type { openOptions } from './options.ts';
 import { checkOpenSettings } from './openSettings.ts';
 
 /** Reads and checks the header of a file; see {@link parseHeader}. */
@@ -26,7 +27,7 @@ async function readHeader(file: Storage, forCheck = false): Promise<Header> {
 }
 
 /** Opens an image: header, external data file, feature bits. Tables are read when they are needed. */
-export async function openQcow2(context: OpenContext): Promise<Qcow2Image> {
+export async function openQcow2(context: OpenContext<typeof openOptions>): Promise<Qcow2Image> {
   const header = await readHeader(context.file, context.intent === 'check');
   const storedHeaderLength = storedLength(header);
   const hadBitmaps = header.bitmaps !== undefined;
@@ -47,9 +48,8 @@ export async function openQcow2(context: OpenContext): Promise<Qcow2Image> {
     complain: (text) => context.complain?.(text),
   });
   image.bitmapsForgotten = hadBitmaps && !header.bitmaps;
-  const lazy = context.options['lazy-refcounts'];
   image.lazyRefcounts =
-    typeof lazy === 'boolean' ? lazy : (header.compatible & BigInt(Compatible.lazyRefcounts)) !== 0n;
+    context.options['lazy-refcounts'] ?? (header.compatible & BigInt(Compatible.lazyRefcounts)) !== 0n;
   image.discardFreed = context.options['pass-discard-snapshot'] !== false;
   return image;
 }
@@ -63,7 +63,7 @@ function storedLength(header: Header): number {
   }
 }
 
-function checkFeatures(header: Header, context: OpenContext): void {
+function checkFeatures(header: Header, context: OpenContext<typeof openOptions>): void {
   const corrupt = (header.incompatible & Incompatible.corrupt) !== 0;
   if (corrupt && !context.readOnly && context.intent === 'io') {
     throw new BlockError('permission', 'qcow2: Image is corrupt; cannot be opened read/write');
@@ -85,7 +85,7 @@ function checkFeatures(header: Header, context: OpenContext): void {
   }
 }
 
-async function openDataFile(header: Header, context: OpenContext): Promise<Storage | undefined> {
+async function openDataFile(header: Header, context: OpenContext<typeof openOptions>): Promise<Storage | undefined> {
   const wanted = context.options['data-file'] !== undefined;
   if (!hasDataFile(header)) {
     if (wanted) {

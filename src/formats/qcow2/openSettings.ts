@@ -1,8 +1,8 @@
 /** Runtime options of the driver: what is allowed, and what of it has an effect here. */
 import { BlockError } from '../../base/error.ts';
 import { isPowerOfTwo } from '../../base/offset.ts';
-import type { AnyOptionValues } from '../../options/table.ts';
 import type { Header } from './header.ts';
+import type { OpenOptions } from './options.ts';
 
 /** How many overlaps are looked for while writing. All of the cheap ones are, whatever is chosen. */
 const OVERLAP_CHECKS = ['none', 'constant', 'cached', 'all'];
@@ -13,9 +13,8 @@ function bad(message: string): BlockError {
   return new BlockError('invalid-argument', message);
 }
 
-function checkCaches(options: AnyOptionValues, clusterSize: number): void {
-  const size = (name: string): number | undefined => options[name] as number | undefined;
-  const [all, l2, refcount] = [size('cache-size'), size('l2-cache-size'), size('refcount-cache-size')];
+function checkCaches(options: OpenOptions, clusterSize: number): void {
+  const { 'cache-size': all, 'l2-cache-size': l2, 'refcount-cache-size': refcount } = options;
   if (all !== undefined) {
     if (l2 !== undefined && refcount !== undefined) {
       throw bad('cache-size, l2-cache-size and refcount-cache-size may not be set at the same time');
@@ -23,7 +22,7 @@ function checkCaches(options: AnyOptionValues, clusterSize: number): void {
     if ((l2 ?? 0) > all) throw bad('l2-cache-size may not exceed cache-size');
     if ((refcount ?? 0) > all) throw bad('refcount-cache-size may not exceed cache-size');
   }
-  const entry = size('l2-cache-entry-size') ?? Math.min(clusterSize, 4096);
+  const entry = options['l2-cache-entry-size'] ?? Math.min(clusterSize, 4096);
   if (entry < 512 || entry > clusterSize || !isPowerOfTwo(entry)) {
     throw bad(`L2 cache entry size must be a power of two between 512 and the cluster size (${clusterSize})`);
   }
@@ -35,13 +34,13 @@ function checkCaches(options: AnyOptionValues, clusterSize: number): void {
  * Checks the options of an image that is being opened, with the real tool's messages. Cache sizes are accepted and
  * have no effect: the caches here have budgets of their own.
  */
-export function checkOpenSettings(options: AnyOptionValues, header: Header): void {
+export function checkOpenSettings(options: OpenOptions, header: Header): void {
   checkCaches(options, 2 ** header.clusterBits);
   if (options['lazy-refcounts'] === true && header.version < 3) {
     throw bad('Lazy refcounts require a qcow2 image with at least qemu 1.1 compatibility level');
   }
   const overlap = options['overlap-check'] ?? options['overlap-check.template'];
-  if (overlap !== undefined && !OVERLAP_CHECKS.includes(String(overlap))) {
+  if (overlap !== undefined && !OVERLAP_CHECKS.includes(overlap)) {
     const allowed = OVERLAP_CHECKS.join(', ');
     throw bad(
       `Unsupported value '${overlap}' for qcow2 option 'overlap-check'. Allowed are any of the following: ${allowed}`,

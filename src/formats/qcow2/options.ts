@@ -1,8 +1,8 @@
 /** Option tables of the qcow2 driver. */
-import type { OptionTable } from '../../options/table.ts';
+import type { OptionValues } from '../../options/table.ts';
 
 /** Options of `create -o`, in the order in which the real tool repeats them. */
-export const createOptions: OptionTable = {
+export const createOptions = {
   encryption: { kind: 'bool', help: "Encrypt with format 'aes' (deprecated, use encrypt.format=aes)" },
   'encrypt.format': { kind: 'string', help: "Encryption of the image: 'aes' or 'luks'" },
   'encrypt.key-secret': { kind: 'string', help: 'Id of the secret with the AES key or the LUKS passphrase' },
@@ -25,10 +25,10 @@ export const createOptions: OptionTable = {
   data_file_raw: { kind: 'bool', help: 'Keep the external data file valid as a raw image' },
   lazy_refcounts: { kind: 'bool', help: 'Write reference counts late', default: false },
   refcount_bits: { kind: 'number', help: 'Bits of a reference count, a power of two from 1 to 64', default: 16 },
-};
+} as const;
 
 /** Options of `amend -o`. */
-export const amendOptions: OptionTable = {
+export const amendOptions = {
   backing_file: { kind: 'string', help: 'Name of the backing image; cannot be changed here' },
   backing_fmt: { kind: 'string', help: 'Format of the backing image; cannot be changed here' },
   compat: { kind: 'string', help: 'Format version: v2 (0.10) or v3 (1.1)' },
@@ -42,10 +42,10 @@ export const amendOptions: OptionTable = {
   lazy_refcounts: { kind: 'bool', help: 'Write reference counts late' },
   refcount_bits: { kind: 'number', help: 'Bits of a reference count, a power of two from 1 to 64' },
   size: { kind: 'size', help: 'Size of the virtual disk' },
-};
+} as const;
 
 /** Runtime options. */
-export const openOptions: OptionTable = {
+export const openOptions = {
   'lazy-refcounts': { kind: 'bool', help: 'Write reference counts late' },
   'pass-discard-request': { kind: 'bool', help: 'Give discarded space back to the file' },
   'pass-discard-snapshot': { kind: 'bool', help: 'Give the space of deleted snapshots back to the file' },
@@ -70,4 +70,13 @@ export const openOptions: OptionTable = {
   'encrypt.format': { kind: 'string', help: 'Encryption of the image' },
   'encrypt.key-secret': { kind: 'string', help: 'Id of the secret with the key or passphrase' },
   'data-file': { kind: 'string', help: 'External data file' },
-};
+} as const;
+
+/** Values of {@link createOptions}. */
+export type CreateOptions = OptionValues<typeof createOptions>;
+
+/** Values of {@link amendOptions}. */
+export type AmendOptions = OptionValues<typeof amendOptions>;
+
+/** Values of {@link openOptions}. */
+export type OpenOptions = OptionValues<typeof openOptions>;

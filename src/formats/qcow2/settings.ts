@@ -1,10 +1,10 @@
 /** Settings of a new image: option values checked with the real tool's messages. */
 import { BlockError } from '../../base/error.ts';
 import { alignUp, isPowerOfTwo, log2 } from '../../base/offset.ts';
-import type { AnyOptionValues } from '../../options/table.ts';
 import type { Preallocation } from '../../storage/storage.ts';
 import type { Header } from './header.ts';
 import { Autoclear, Compatible, Incompatible, MAX_L1_BYTES, MIN_EXTENDED_CLUSTER } from './layout.ts';
+import type { CreateOptions } from './options.ts';
 
 /** A checked set of create options. */
 export interface Settings {
@@ -32,11 +32,6 @@ function needsV3(what: string, suffix: string): BlockError {
   return refuse(`${what} compatibility level 1.1 ${suffix} (use version=v3 or greater)`);
 }
 
-function text(options: AnyOptionValues, name: string): string | undefined {
-  const value = options[name];
-  return typeof value === 'string' ? value : undefined;
-}
-
 function choice<T extends string>(value: string, parameter: string, allowed: readonly T[]): T {
   const found = allowed.find((one) => one === value);
   if (found === undefined) throw refuse(`Parameter '${parameter}' does not accept value '${value}'`);
@@ -44,9 +39,8 @@ function choice<T extends string>(value: string, parameter: string, allowed: rea
 }
 
 /** The version that `compat` asks for. */
-export function versionOf(options: AnyOptionValues): 2 | 3 {
-  const compat = text(options, 'compat');
-  switch (compat) {
+export function versionOf(options: CreateOptions): 2 | 3 {
+  switch (options.compat) {
     case undefined:
     case '1.1':
     case 'v3':
@@ -55,7 +49,7 @@ export function versionOf(options: AnyOptionValues): 2 | 3 {
     case 'v2':
       return 2;
     default:
-      throw refuse(`Parameter 'version' does not accept value '${compat}'`);
+      throw refuse(`Parameter 'version' does not accept value '${options.compat}'`);
   }
 }
 
@@ -82,33 +76,28 @@ export function l1EntriesOf(size: number, clusterSize: number, extended: boolean
 }
 
 /** Checks the values of the create options against each other. */
-export function settingsOf(options: AnyOptionValues): Settings {
-  const preallocation = choice(text(options, 'preallocation') ?? 'off', 'preallocation', [
-    'off',
-    'metadata',
-    'falloc',
-    'full',
-  ]);
+export function settingsOf(options: CreateOptions): Settings {
+  const preallocation = choice(options.preallocation ?? 'off', 'preallocation', ['off', 'metadata', 'falloc', 'full']);
   const version = versionOf(options);
-  const compression = choice(text(options, 'compression_type') ?? 'zlib', 'compression-type', ['zlib', 'zstd']);
-  const clusterSize = Number(options['cluster_size'] ?? 65536);
-  const extended = options['extended_l2'] === true;
+  const compression = choice(options.compression_type, 'compression-type', ['zlib', 'zstd']);
+  const clusterSize = options.cluster_size;
+  const extended = options.extended_l2;
   if (extended && version < 3) throw needsV3('Extended L2 entries are only supported with', 'and above');
   checkClusterSize(clusterSize, extended);
   const settings: Settings = {
     version,
-    size: alignUp(Number(options['size'] ?? 0), 512),
+    size: alignUp(options.size ?? 0, 512),
     clusterSize,
-    refcountBits: Number(options['refcount_bits'] ?? 16),
+    refcountBits: options.refcount_bits,
     extended,
-    lazyRefcounts: options['lazy_refcounts'] === true,
+    lazyRefcounts: options.lazy_refcounts,
     compressionType: compression === 'zstd' ? 1 : 0,
     preallocation,
-    ...optional('backingFile', text(options, 'backing_file')),
-    ...optional('backingFormat', text(options, 'backing_fmt')),
-    ...optional('dataFile', text(options, 'data_file')),
-    rawData: options['data_file_raw'] === true,
-    keepData: options['keep_data_file'] === true,
+    ...optional('backingFile', options.backing_file),
+    ...optional('backingFormat', options.backing_fmt),
+    ...optional('dataFile', options.data_file),
+    rawData: options.data_file_raw === true,
+    keepData: options.keep_data_file === true,
   };
   checkTogether(settings);
   return settings;

@@ -3,7 +3,7 @@ import { utf8Bytes } from '../../base/bytes.ts';
 import { BlockError } from '../../base/error.ts';
 import { alignUp, SECTOR } from '../../base/offset.ts';
 import type { CreateContext } from '../../block/driver.ts';
-import type { AnyOptionValues } from '../../options/table.ts';
+import type { OptionValues } from '../../options/table.ts';
 import {
   backingFields,
   CLUSTER_RANGE,
@@ -18,6 +18,18 @@ import {
   TABLE_RANGE,
 } from './header.ts';
 
+/** Options of `create -o`, in the order in which the real tool repeats them. */
+export const createOptions = {
+  size: { kind: 'size', help: 'Size of the virtual disk' },
+  backing_file: { kind: 'string', help: 'Name of the backing image' },
+  backing_fmt: { kind: 'string', help: 'Format of the backing image' },
+  cluster_size: { kind: 'size', help: 'Bytes in a cluster, a power of two from 4k to 64M', default: 65536 },
+  table_size: { kind: 'size', help: 'Clusters in each L1 and L2 table, a power of two up to 16' },
+} as const;
+
+/** Values of {@link createOptions}. */
+type CreateOptions = OptionValues<typeof createOptions>;
+
 /** Clusters of a table unless an option says otherwise. */
 const DEFAULT_TABLE = 4;
 
@@ -26,10 +38,10 @@ function refuse(message: string): BlockError {
 }
 
 /** Writes an empty image into `context.file`. */
-export async function create(context: CreateContext, options: AnyOptionValues): Promise<void> {
-  const clusterSize = Number(options['cluster_size']);
-  const tableClusters = Number(options['table_size'] ?? DEFAULT_TABLE);
-  const virtualSize = alignUp(Number(options['size'] ?? 0), SECTOR);
+export async function create(context: CreateContext, options: CreateOptions): Promise<void> {
+  const clusterSize = options.cluster_size;
+  const tableClusters = options.table_size ?? DEFAULT_TABLE;
+  const virtualSize = alignUp(options.size ?? 0, SECTOR);
   if (!isClusterSize(clusterSize))
     throw refuse(`QED cluster size must be within range ${CLUSTER_RANGE} and power of 2`);
   if (!isTableSize(tableClusters)) throw refuse(`QED table size must be within range ${TABLE_RANGE} and power of 2`);
@@ -57,8 +69,8 @@ export async function create(context: CreateContext, options: AnyOptionValues): 
   await file.write(0, encodeHeader(header));
 }
 
-function backingOf(options: AnyOptionValues): { file: string; format?: string } | undefined {
+function backingOf(options: CreateOptions): { file: string; format?: string } | undefined {
   const { backing_file: file, backing_fmt: format } = options;
-  if (typeof file !== 'string') return undefined;
-  return typeof format === 'string' ? { file, format } : { file };
+  if (file === undefined) return undefined;
+  return format === undefined ? { file } : { file, format };
 }

@@ -16,7 +16,7 @@ import type {
 import type { OptionTable } from '../../options/table.ts';
 import type { Preallocation, Storage, ZeroFlags } from '../../storage/storage.ts';
 import { checkerOf, repairUnclean } from './check.ts';
-import { create } from './create.ts';
+import { create, createOptions } from './create.ts';
 import {
   backingFields,
   encodeHeader,
@@ -31,14 +31,6 @@ import { QedImage } from './image.ts';
 import { map } from './mapping.ts';
 import { probe } from './probe.ts';
 import { allocate, writeZeroes } from './write.ts';
-
-const createOptions = {
-  size: { kind: 'size', help: 'Size of the virtual disk' },
-  backing_file: { kind: 'string', help: 'Name of the backing image' },
-  backing_fmt: { kind: 'string', help: 'Format of the backing image' },
-  cluster_size: { kind: 'size', help: 'Bytes in a cluster, a power of two from 4k to 64M', default: 65536 },
-  table_size: { kind: 'size', help: 'Clusters in each L1 and L2 table, a power of two up to 16' },
-} as const satisfies OptionTable;
 
 /** An open QED image as the block layer sees it. */
 class QedDriver implements ImageDriver {
@@ -161,4 +153,4 @@ export const qed: FormatDriver = {
   supportsBacking: true,
   open,
   create,
-};
+} satisfies FormatDriver<OptionTable, typeof createOptions>;

@@ -14,7 +14,7 @@ import type {
 } from '../../block/driver.ts';
 import type { MaybePromise } from '../../base/async.ts';
 import { alignUp, MAX_SIZE } from '../../base/offset.ts';
-import type { AnyOptionValues, OptionTable } from '../../options/table.ts';
+import type { OptionTable, OptionValues } from '../../options/table.ts';
 import type { Preallocation, Storage, ZeroFlags } from '../../storage/storage.ts';
 
 const openOptions = {
@@ -97,9 +97,8 @@ class RawImage implements ImageDriver {
   }
 }
 
-async function open(context: OpenContext): Promise<ImageDriver> {
-  const offset = Number(context.options['offset'] ?? 0);
-  const size = context.options['size'] === undefined ? undefined : Number(context.options['size']);
+async function open(context: OpenContext<typeof openOptions>): Promise<ImageDriver> {
+  const { offset = 0, size } = context.options;
   const real = context.file.size();
   if (real < offset) {
     throw new BlockError(
@@ -120,24 +119,13 @@ async function open(context: OpenContext): Promise<ImageDriver> {
   return new RawImage(context.file, offset, size, offset !== 0 || size !== undefined);
 }
 
-async function create(context: CreateContext, options: AnyOptionValues): Promise<void> {
-  const size = alignUp(Number(options['size'] ?? 0), 512);
-  const preallocation = options['preallocation'];
-  if (preallocation === undefined || preallocation === 'off') {
-    if (context.file.size() !== size) await context.file.truncate(size);
-    return;
-  }
-  if (preallocation !== 'falloc' && preallocation !== 'full') {
-    const text =
-      preallocation === 'metadata'
-        ? 'Unsupported preallocation mode: metadata'
-        : `invalid parameter value: ${String(preallocation)}`;
-    throw new BlockError('invalid-argument', text);
-  }
-  if (context.file.size() !== size) await context.file.truncate(size, preallocation);
+/** The file is there already; preallocation is an option of the protocol, which has made it that way. */
+async function create(context: CreateContext, options: OptionValues<typeof createOptions>): Promise<void> {
+  const size = alignUp(options.size ?? 0, 512);
+  if (context.file.size() !== size) await context.file.truncate(size);
 }
 
-async function measure(context: MeasureContext, _options: AnyOptionValues): Promise<Measurement> {
+async function measure(context: MeasureContext): Promise<Measurement> {
   const size = alignUp(context.virtualSize, 512);
   return { required: size, fullyAllocated: size };
 }
@@ -151,4 +139,4 @@ export const raw: FormatDriver = {
   open,
   create,
   measure,
-};
+} satisfies FormatDriver<typeof openOptions, typeof createOptions>;

@@ -1,19 +1,28 @@
 /** New VDI images. */
 import { alignUp, SECTOR } from '../../base/offset.ts';
 import type { CreateContext } from '../../block/driver.ts';
-import type { AnyOptionValues } from '../../options/table.ts';
+import type { OptionValues } from '../../options/table.ts';
 import type { Storage } from '../../storage/storage.ts';
 import { BLOCK, checkVirtualSize, encodeHeader, HEADER_SIZE, type Layout, layoutOf, UNALLOCATED } from './header.ts';
+
+/** Options of `create -o`, in the order in which the real tool repeats them. */
+export const createOptions = {
+  size: { kind: 'size', help: 'Size of the virtual disk' },
+  static: { kind: 'bool', help: 'Allocate all blocks from the start', default: false },
+} as const;
+
+/** Values of {@link createOptions}. */
+type CreateOptions = OptionValues<typeof createOptions>;
 
 /** Bytes of block map that are written at a time. */
 const CHUNK = 1048576;
 
 /** Writes an empty image into `context.file`. */
-export async function create(context: CreateContext, options: AnyOptionValues): Promise<void> {
+export async function create(context: CreateContext, options: CreateOptions): Promise<void> {
   const { file, services } = context;
-  const virtualSize = alignUp(Number(options['size'] ?? 0), SECTOR);
+  const virtualSize = alignUp(options.size ?? 0, SECTOR);
   checkVirtualSize(BigInt(virtualSize));
-  const fixed = options['static'] === true;
+  const fixed = options.static;
   const layout = layoutOf(virtualSize);
   await writeBlockMap(file, layout, fixed);
   if (fixed) await file.truncate(layout.dataOffset + layout.blocks * BLOCK);

@@ -11,16 +11,11 @@ import type {
 } from '../../block/driver.ts';
 import type { OptionTable } from '../../options/table.ts';
 import { checkerOf } from './check.ts';
-import { create } from './create.ts';
+import { create, createOptions } from './create.ts';
 import { BLOCK, HEADER_SIZE, parseHeader } from './header.ts';
 import { VdiImage } from './image.ts';
 import { allocate, map } from './mapping.ts';
 import { probe } from './probe.ts';
-
-const createOptions = {
-  size: { kind: 'size', help: 'Size of the virtual disk' },
-  static: { kind: 'bool', help: 'Allocate all blocks from the start', default: false },
-} as const satisfies OptionTable;
 
 /** An open VDI image as the block layer sees it. */
 class VdiDriver implements ImageDriver {
@@ -72,4 +67,4 @@ export const vdi: FormatDriver = {
   createOptions,
   open,
   create,
-};
+} satisfies FormatDriver<OptionTable, typeof createOptions>;

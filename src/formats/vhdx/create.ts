@@ -3,7 +3,7 @@ import { littleEndian, utf8Bytes } from '../../base/bytes.ts';
 import { BlockError } from '../../base/error.ts';
 import { alignUp, GiB, isPowerOfTwo, MiB, SECTOR, TiB } from '../../base/offset.ts';
 import type { CreateContext } from '../../block/driver.ts';
-import type { AnyOptionValues, OptionTable } from '../../options/table.ts';
+import type { OptionValues } from '../../options/table.ts';
 import type { Storage } from '../../storage/storage.ts';
 import { encodeHeader, type Header } from './header.ts';
 import {
@@ -24,13 +24,16 @@ import { encodeMetadata } from './metadata.ts';
 import { encodeRegions } from './regions.ts';
 
 /** Options of `create -o`, in the order in which the real tool repeats them. */
-export const createOptions: OptionTable = {
+export const createOptions = {
   size: { kind: 'size', help: 'Size of the virtual disk, at most 64 TiB' },
-  log_size: { kind: 'size', help: 'Size of the log, at least 1 MiB', default: MiB },
+  log_size: { kind: 'size', help: 'Size of the log, at least 1 MiB', default: 1048576 },
   block_size: { kind: 'size', help: 'Size of a block, 1 MiB to 256 MiB; 0 lets the disk size decide', default: 0 },
   subformat: { kind: 'string', help: 'Kind of image: dynamic (default) or fixed' },
   block_state_zero: { kind: 'bool', help: 'Record blocks without data as zeroes (default: on)' },
-};
+} as const;
+
+/** Values of {@link createOptions}. */
+type CreateOptions = OptionValues<typeof createOptions>;
 
 /** Room for the metadata region and what may be added behind it. */
 const METADATA_ROOM: number = 5 * MiB;
@@ -50,19 +53,19 @@ function bad(message: string): BlockError {
   return new BlockError('invalid-argument', message);
 }
 
-function planOf(options: AnyOptionValues): Plan {
-  const size = alignUp(Number(options['size'] ?? 0), SECTOR);
-  const subformat = options['subformat'] ?? 'dynamic';
+function planOf(options: CreateOptions): Plan {
+  const size = alignUp(options.size ?? 0, SECTOR);
+  const subformat = options.subformat ?? 'dynamic';
   if (subformat !== 'dynamic' && subformat !== 'fixed') {
-    throw bad(`Parameter 'subformat' does not accept value '${String(subformat)}'`);
+    throw bad(`Parameter 'subformat' does not accept value '${subformat}'`);
   }
   if (size > MAX_VIRTUAL_SIZE) throw bad('Image size too large; max of 64TB');
   return {
     size,
-    logSize: logSizeOf(Number(options['log_size'] ?? MiB)),
-    blockSize: blockSizeOf(Number(options['block_size'] ?? 0), size),
+    logSize: logSizeOf(options.log_size),
+    blockSize: blockSizeOf(options.block_size, size),
     fixed: subformat === 'fixed',
-    zeroState: options['block_state_zero'] !== false,
+    zeroState: options.block_state_zero !== false,
   };
 }
 
@@ -88,7 +91,7 @@ function defaultBlockSize(size: number): number {
 }
 
 /** Writes an empty image into `context.file`; the file type identifier comes last. */
-export async function create(context: CreateContext, options: AnyOptionValues): Promise<void> {
+export async function create(context: CreateContext, options: CreateOptions): Promise<void> {
   const plan = planOf(options);
   const { file } = context;
   const random = (into: Uint8Array): void => context.services.random(into);

@@ -1,5 +1,6 @@
 /** The VHDX driver: registration and opening. */
 import type { FormatDriver, ImageDriver, OpenContext } from '../../block/driver.ts';
+import type { OptionTable } from '../../options/table.ts';
 import type { Storage } from '../../storage/storage.ts';
 import { VhdxChecker } from './check.ts';
 import { create, createOptions } from './create.ts';
@@ -73,4 +74,11 @@ function tableOf(context: OpenContext, region: Region, metadata: Metadata): Bloc
 }
 
 /** The VHDX format. */
-export const vhdx: FormatDriver = { name: 'vhdx', probe, openOptions: {}, createOptions, open, create };
+export const vhdx: FormatDriver = {
+  name: 'vhdx',
+  probe,
+  openOptions: {},
+  createOptions,
+  open,
+  create,
+} satisfies FormatDriver<OptionTable, typeof createOptions>;

@@ -2,9 +2,10 @@
 import { asBlockError, BlockError } from '../../base/error.ts';
 import { divideUp, GiB, SECTOR } from '../../base/offset.ts';
 import type { CreateContext } from '../../block/driver.ts';
-import type { AnyOptionValues } from '../../options/table.ts';
+import type { OptionValues } from '../../options/table.ts';
 import type { Storage } from '../../storage/storage.ts';
 import { encodeDescriptor, NO_CID } from './descriptor.ts';
+import type { createOptions } from './options.ts';
 import {
   DESCRIPTOR_OFFSET,
   DESCRIPTOR_SECTORS,
@@ -28,6 +29,9 @@ const SPLIT = 2 * GiB;
 /** Bytes of a directory that are written at a time. */
 const BATCH = 1048576;
 
+/** Values of {@link createOptions}. */
+type CreateOptions = OptionValues<typeof createOptions>;
+
 /** Checked options. */
 interface Plan {
   readonly sectors: number;
@@ -41,38 +45,33 @@ interface Plan {
   readonly backing: string | undefined;
 }
 
-function text(options: AnyOptionValues, name: string): string | undefined {
-  const value = options[name];
-  return typeof value === 'string' ? value : undefined;
-}
-
 function refuse(message: string): BlockError {
   return new BlockError('invalid-argument', message);
 }
 
 /** Options in the order in which the real tool complains about them. */
-function planOf(options: AnyOptionValues): Plan {
-  const format = text(options, 'backing_fmt');
+function planOf(options: CreateOptions): Plan {
+  const format = options.backing_fmt;
   if (format !== undefined && format !== 'vmdk') throw refuse('backing_file must be a vmdk image');
-  const adapterType = text(options, 'adapter_type') ?? 'ide';
+  const adapterType = options.adapter_type ?? 'ide';
   if (!ADAPTERS.includes(adapterType)) throw refuse(`invalid parameter value: ${adapterType}`);
-  const wanted = text(options, 'subformat') ?? 'monolithicSparse';
+  const wanted = options.subformat ?? 'monolithicSparse';
   const subformat = SUBFORMATS.find((known) => known === wanted);
   if (!subformat) throw refuse(`invalid parameter value: ${wanted}`);
-  const version = text(options, 'hwversion') ?? 'undefined';
-  const compat6 = options['compat6'] === true;
+  const version = options.hwversion;
+  const compat6 = options.compat6;
   if (compat6 && version !== 'undefined') throw refuse('compat6 cannot be enabled with hwversion set');
   const flat = subformat.endsWith('Flat');
-  const backing = text(options, 'backing_file');
+  const backing = options.backing_file;
   if (flat && backing !== undefined) throw refuse("Flat image can't have backing file");
-  const zeroedGrains = options['zeroed_grain'] === true;
+  const zeroedGrains = options.zeroed_grain === true;
   if (flat && zeroedGrains) throw refuse("Flat image can't enable zeroed grain");
   return {
-    sectors: divideUp(Number(options['size'] ?? 0), SECTOR),
+    sectors: divideUp(options.size ?? 0, SECTOR),
     subformat,
     adapterType,
     hardwareVersion: compat6 ? '6' : version === 'undefined' ? '4' : version,
-    toolsVersion: text(options, 'toolsversion') ?? '2147483647',
+    toolsVersion: options.toolsversion ?? '2147483647',
     zeroedGrains,
     flat,
     split: subformat.startsWith('twoGb'),
@@ -81,7 +80,7 @@ function planOf(options: AnyOptionValues): Plan {
 }
 
 /** Writes an empty image. @throws BlockError with the real tool's wording for options that do not fit. */
-export async function create(context: CreateContext, options: AnyOptionValues): Promise<void> {
+export async function create(context: CreateContext, options: CreateOptions): Promise<void> {
   const plan = planOf(options);
   const parent = plan.backing === undefined ? NO_CID : await parentId(context, plan.backing);
   const single = !plan.flat && !plan.split;

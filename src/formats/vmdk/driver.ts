@@ -15,4 +15,4 @@ export const vmdk: FormatDriver = {
   compresses: true,
   open: openVmdk,
   create,
-};
+} satisfies FormatDriver<typeof openOptions, typeof createOptions>;

@@ -1,11 +1,10 @@
 /** Options of the vmdk driver. */
-import type { OptionTable } from '../../options/table.ts';
 
 /** Options for opening: none besides those of the extents. */
-export const openOptions: OptionTable = {};
+export const openOptions = {} as const;
 
 /** Options for `create -o`, in the order in which the real tool repeats them. */
-export const createOptions: OptionTable = {
+export const createOptions = {
   size: { kind: 'size', help: 'Size of the virtual disk' },
   adapter_type: {
     kind: 'string',
@@ -21,4 +20,4 @@ export const createOptions: OptionTable = {
     help: 'Layout: monolithicSparse (default), monolithicFlat, twoGbMaxExtentSparse, twoGbMaxExtentFlat, streamOptimized',
   },
   zeroed_grain: { kind: 'bool', help: 'Record zeroes in the tables instead of storing them' },
-};
+} as const;

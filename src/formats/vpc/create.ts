@@ -2,7 +2,7 @@
 import { BlockError } from '../../base/error.ts';
 import { alignUp, divideUp, SECTOR } from '../../base/offset.ts';
 import type { CreateContext } from '../../block/driver.ts';
-import type { AnyOptionValues, OptionTable } from '../../options/table.ts';
+import type { OptionValues } from '../../options/table.ts';
 import type { Storage } from '../../storage/storage.ts';
 import { type DiskSize, exactSize, MAX_SECTORS, roundToGeometry } from './geometry.ts';
 import { DiskType, encodeDynamicHeader, encodeFooter, FOOTER_SIZE, HEADER_SIZE } from './header.ts';
@@ -13,20 +13,20 @@ const BLOCK_SIZE = 2097152;
 const TABLE_OFFSET = FOOTER_SIZE + HEADER_SIZE;
 
 /** Options of `create -o`, in the order in which the real tool repeats them. */
-export const createOptions: OptionTable = {
+export const createOptions = {
   size: { kind: 'size', help: 'Size of the virtual disk' },
   subformat: { kind: 'string', help: 'Kind of image: dynamic (default) or fixed' },
   force_size: { kind: 'bool', help: 'Keep the size exactly instead of rounding it up to a disk geometry' },
-};
+} as const;
 
 /** Writes an empty image into `context.file`. */
-export async function create(context: CreateContext, options: AnyOptionValues): Promise<void> {
-  const subformat = options['subformat'] ?? 'dynamic';
+export async function create(context: CreateContext, options: OptionValues<typeof createOptions>): Promise<void> {
+  const subformat = options.subformat ?? 'dynamic';
   if (subformat !== 'dynamic' && subformat !== 'fixed') {
-    throw new BlockError('invalid-argument', `Parameter 'subformat' does not accept value '${String(subformat)}'`);
+    throw new BlockError('invalid-argument', `Parameter 'subformat' does not accept value '${subformat}'`);
   }
-  const wanted = Number(options['size'] ?? 0);
-  const exact = options['force_size'] === true;
+  const wanted = options.size ?? 0;
+  const exact = options.force_size === true;
   if (divideUp(wanted, SECTOR) > MAX_SECTORS) throw new BlockError('too-large', 'File too large');
   const disk = exact ? exactSize(wanted) : roundToGeometry(wanted);
   const footer = footerOf(context, disk, exact, subformat === 'fixed');

@@ -2,7 +2,7 @@
 import { BlockError, posixError } from '../../base/error.ts';
 import { isPowerOfTwo, SECTOR } from '../../base/offset.ts';
 import type { FormatDriver, ImageDriver, OpenContext } from '../../block/driver.ts';
-import type { AnyOptionValues, OptionTable } from '../../options/table.ts';
+import type { OptionTable, OptionValues } from '../../options/table.ts';
 import type { Storage } from '../../storage/storage.ts';
 import { create, createOptions } from './create.ts';
 import { DynamicImage } from './dynamic.ts';
@@ -21,9 +21,9 @@ import {
 import { hasFooterCookie, probe } from './probe.ts';
 import { BlockTable } from './tables.ts';
 
-const openOptions: OptionTable = {
+const openOptions = {
   force_size_calc: { kind: 'string', help: 'Where the size comes from: chs (geometry) or current_size' },
-};
+} as const satisfies OptionTable;
 
 /** Creators whose sizes are those of the geometry: Virtual PC, and the real tool without `force_size`. */
 const GEOMETRY_CREATORS: readonly string[] = ['vpc ', 'qemu'];
@@ -35,10 +35,10 @@ const MAX_ENTRIES = 0x1fffffff;
 /** How the size is found out; undefined: the creator decides. */
 type SizeRule = 'chs' | 'current_size' | undefined;
 
-function sizeRule(options: AnyOptionValues): SizeRule {
-  const rule = options['force_size_calc'];
+function sizeRule(options: OptionValues<typeof openOptions>): SizeRule {
+  const rule = options.force_size_calc;
   if (rule === undefined || rule === 'chs' || rule === 'current_size') return rule;
-  throw new BlockError('invalid-argument', `Invalid size calculation mode: '${String(rule)}'`);
+  throw new BlockError('invalid-argument', `Invalid size calculation mode: '${rule}'`);
 }
 
 /** The footer that counts. */
@@ -105,7 +105,7 @@ function checkDynamicHeader(header: DynamicHeader, virtualSize: number): void {
   }
 }
 
-async function open(context: OpenContext): Promise<ImageDriver> {
+async function open(context: OpenContext<typeof openOptions>): Promise<ImageDriver> {
   const { file, filename } = context;
   const rule = sizeRule(context.options);
   const { bytes, atStart, footer } = await findFooter(file);
@@ -130,4 +130,11 @@ function openFixed(context: OpenContext, virtualSize: number): ImageDriver {
 }
 
 /** The VHD format, under the name that the real tool has for it. */
-export const vpc: FormatDriver = { name: 'vpc', probe, openOptions, createOptions, open, create };
+export const vpc: FormatDriver = {
+  name: 'vpc',
+  probe,
+  openOptions,
+  createOptions,
+  open,
+  create,
+} satisfies FormatDriver<typeof openOptions, typeof createOptions>;

@@ -1,11 +1,11 @@
 /** Options of the `file` and `host_device` protocols. */
 import { BlockError } from '../../base/error.ts';
-import type { AnyOptionValues, OptionTable } from '../../options/table.ts';
+import type { OptionValues } from '../../options/table.ts';
 import type { CacheMode } from '../../storage/files.ts';
 import type { Preallocation } from '../../storage/storage.ts';
 
 /** Runtime options (`file.locking=off`). */
-export const openOptions: OptionTable = {
+export const openOptions = {
   filename: { kind: 'string', help: 'Name of the file' },
   locking: { kind: 'string', help: 'Whether locks keep other programs from the file (auto, on, off)' },
   aio: { kind: 'string', help: 'How transfers are made (threads, native, io_uring); has no effect here' },
@@ -13,10 +13,10 @@ export const openOptions: OptionTable = {
   'drop-cache': { kind: 'bool', help: 'Whether cached pages are dropped during migration; has no effect here' },
   'x-check-cache-dropped': { kind: 'bool', help: 'Whether dropped pages are looked for; has no effect here' },
   'pr-manager': { kind: 'string', help: 'Persistent reservation manager' },
-};
+} as const;
 
 /** Options of `create -f file`, in the order in which the real tool repeats them. */
-export const createOptions: OptionTable = {
+export const createOptions = {
   size: { kind: 'size', help: 'Size of the file' },
   nocow: { kind: 'bool', help: 'Write in place on file systems that copy on write (btrfs)' },
   preallocation: { kind: 'string', help: 'How space is reserved (off, falloc, full)' },
@@ -24,17 +24,20 @@ export const createOptions: OptionTable = {
     kind: 'size',
     help: 'Wanted size of the extents that the file system allocates, 0 for its own choice',
   },
-};
+} as const;
 
 /** Options of `create -f host_device`. */
-export const deviceCreateOptions: OptionTable = {
+export const deviceCreateOptions = {
   preallocation: { kind: 'string', help: 'How space is reserved (off)' },
   size: { kind: 'size', help: 'Smallest size that the device has to have' },
-};
+} as const;
 
 function invalidValue(value: unknown): BlockError {
   return new BlockError('invalid-argument', `invalid parameter value: ${String(value)}`);
 }
+
+/** Values of {@link openOptions}. */
+export type OpenOptions = OptionValues<typeof openOptions>;
 
 /** What of the runtime options has an effect. */
 export interface FileSettings {
@@ -46,26 +49,23 @@ export interface FileSettings {
  * Checks runtime options with the real tool's messages.
  * @param driver name for messages.
  */
-export function checkOpenOptions(driver: string, options: AnyOptionValues, cache: CacheMode | undefined): FileSettings {
-  const filename = options['filename'];
-  if (typeof filename !== 'string' || filename === '') {
+export function checkOpenOptions(driver: string, options: OpenOptions, cache: CacheMode | undefined): FileSettings {
+  const { filename, aio = 'threads', locking = 'auto', 'pr-manager': manager } = options;
+  if (filename === undefined || filename === '') {
     throw new BlockError('invalid-argument', `The '${driver}' block driver requires a file name`);
   }
-  const aio = options['aio'] ?? 'threads';
-  if (!['threads', 'native', 'io_uring'].includes(String(aio))) throw invalidValue(aio);
-  const locking = options['locking'] ?? 'auto';
-  if (!['auto', 'on', 'off', true, false].includes(locking as string)) throw invalidValue(locking);
+  if (!['threads', 'native', 'io_uring'].includes(aio)) throw invalidValue(aio);
+  if (!['auto', 'on', 'off'].includes(locking)) throw invalidValue(locking);
   if (aio === 'native' && !['none', 'off', 'directsync'].includes(cache ?? 'writeback')) {
     throw new BlockError(
       'invalid-argument',
       'aio=native was specified, but it requires cache.direct=on, which was not specified.',
     );
   }
-  const manager = options['pr-manager'];
   if (manager !== undefined) {
     throw new BlockError('not-found', `No persistent reservation manager with id '${manager}'`);
   }
-  return { filename, locking: locking !== 'off' && locking !== false };
+  return { filename, locking: locking !== 'off' };
 }
 
 /** The value of `preallocation`; throws for words that no driver knows. */

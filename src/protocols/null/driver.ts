@@ -3,16 +3,19 @@ import type { MaybePromise } from '../../base/async.ts';
 import { BlockError } from '../../base/error.ts';
 import { alignUp, GiB, MAX_SIZE, SECTOR } from '../../base/offset.ts';
 import type { ProtocolDriver } from '../../block/driver.ts';
-import type { AnyOptionValues, OptionTable } from '../../options/table.ts';
+import type { OptionTable, OptionValues } from '../../options/table.ts';
 import { CheckedStorage } from '../../storage/checked.ts';
 import type { Extent, Limits, StorageDriver } from '../../storage/storage.ts';
 
-const openOptions: OptionTable = {
+const openOptions = {
   filename: { kind: 'string', help: 'Nothing but the name of the protocol' },
   size: { kind: 'size', help: 'Size of the storage (default: 1 GiB)' },
   'latency-ns': { kind: 'number', help: 'Time that every request takes, in nanoseconds' },
   'read-zeroes': { kind: 'bool', help: 'Whether reading is promised to yield zeroes' },
-};
+} as const satisfies OptionTable;
+
+/** Values of {@link openOptions}. */
+type OpenOptions = OptionValues<typeof openOptions>;
 
 declare function setTimeout(callback: () => void, milliseconds: number): unknown;
 
@@ -74,14 +77,14 @@ class NullDriver implements StorageDriver {
   }
 }
 
-function sizeOption(options: AnyOptionValues): number {
-  const size = Number(options['size'] ?? GiB);
+function sizeOption(options: OpenOptions): number {
+  const size = options.size ?? GiB;
   if (size >= 0 && size <= MAX_SIZE) return alignUp(size, SECTOR);
   throw new BlockError('too-large', 'Could not refresh total sector count: File too large');
 }
 
-function latencyOption(options: AnyOptionValues): number {
-  const nanoseconds = Number(options['latency-ns'] ?? 0);
+function latencyOption(options: OpenOptions): number {
+  const nanoseconds = options['latency-ns'] ?? 0;
   if (nanoseconds >= 0 && nanoseconds < 2 ** 63) return nanoseconds / 1e6;
   throw new BlockError('invalid-argument', 'latency-ns is invalid');
 }

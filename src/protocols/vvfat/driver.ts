@@ -1,7 +1,7 @@
 /** The `vvfat` protocol: a directory of the host as a disk with a FAT file system, read only. */
 import { BlockError } from '../../base/error.ts';
 import type { ProtocolContext, ProtocolDriver, ProtocolStorage } from '../../block/driver.ts';
-import type { AnyOptionValues, OptionTable } from '../../options/table.ts';
+import type { OptionTable, OptionValues } from '../../options/table.ts';
 import type { OptionTree } from '../../options/tree.ts';
 import { CheckedStorage } from '../../storage/checked.ts';
 import { FatDisk } from './disk.ts';
@@ -9,13 +9,16 @@ import { type FatType, geometryOf } from './geometry.ts';
 import { encodeHead } from './structures.ts';
 import { readTree } from './tree.ts';
 
-const openOptions: OptionTable = {
+const openOptions = {
   'fat-type': { kind: 'number', help: 'Bits in an entry of the file allocation table: 12, 16 or 32' },
   dir: { kind: 'string', help: 'The directory' },
   floppy: { kind: 'bool', help: 'Make a floppy disk instead of a hard disk' },
   label: { kind: 'string', help: 'Name of the volume' },
   rw: { kind: 'bool', help: 'Write changes back to the directory; not supported' },
-};
+} as const satisfies OptionTable;
+
+/** Values of {@link openOptions}. */
+type OpenOptions = OptionValues<typeof openOptions>;
 
 const DEFAULT_LABEL = 'QEMU VVFAT';
 
@@ -48,39 +51,37 @@ function invalid(what: string): BlockError {
   return new BlockError('invalid-argument', what);
 }
 
-function settingsOf(options: AnyOptionValues, writable: boolean): Settings {
+function settingsOf(options: OpenOptions, writable: boolean): Settings {
   const { dir, label = DEFAULT_LABEL } = options;
-  if (typeof dir !== 'string') throw invalid("vvfat block driver requires a 'dir' option");
+  if (dir === undefined) throw invalid("vvfat block driver requires a 'dir' option");
   const bits = options['fat-type'] ?? 0;
   if (bits !== 0 && bits !== 12 && bits !== 16 && bits !== 32) {
     throw invalid('Valid FAT types are only 12, 16 and 32');
   }
-  if (new TextEncoder().encode(String(label)).length > 11) {
+  if (new TextEncoder().encode(label).length > 11) {
     throw invalid('vvfat label cannot be longer than 11 bytes');
   }
-  if (options['rw'] === true && !writable) throw invalid("Unable to set VVFAT to 'rw' when drive is read-only");
-  if (options['rw'] === true) {
+  if (options.rw === true && !writable) throw invalid("Unable to set VVFAT to 'rw' when drive is read-only");
+  if (options.rw === true) {
     throw new BlockError('unsupported', 'Writing into a directory through a FAT disk is not supported');
   }
   if (writable) throw new BlockError('permission', 'Image is read-only');
   // Names of volumes have one byte for each character.
-  const plain = String(label)
-    .replace(/[^\x20-\x7e]/g, '_')
-    .padEnd(11);
-  return { dir, fatType: bits === 0 ? undefined : bits, floppy: options['floppy'] === true, label: plain };
+  const plain = label.replace(/[^\x20-\x7e]/g, '_').padEnd(11);
+  return { dir, fatType: bits === 0 ? undefined : bits, floppy: options.floppy === true, label: plain };
 }
 
 /** The name under which the disk can be opened again, with the options in the real tool's order. */
-function nameOf(options: AnyOptionValues): string {
+function nameOf(options: OpenOptions): string {
   const parts: string[] = [];
-  for (const key of ['fat-type', 'dir', 'driver', 'floppy', 'label', 'rw']) {
+  for (const key of ['fat-type', 'dir', 'driver', 'floppy', 'label', 'rw'] as const) {
     const value = key === 'driver' ? 'vvfat' : options[key];
     if (value !== undefined) parts.push(`${JSON.stringify(key)}: ${JSON.stringify(value)}`);
   }
   return `json:{${parts.join(', ')}}`;
 }
 
-async function open(context: ProtocolContext, options: AnyOptionValues): Promise<ProtocolStorage> {
+async function open(context: ProtocolContext, options: OpenOptions): Promise<ProtocolStorage> {
   const { services } = context;
   const settings = settingsOf(options, context.writable);
   const geometry = geometryOf(settings);

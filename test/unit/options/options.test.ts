@@ -57,7 +57,9 @@ describe('coerceOptions', () => {
     expect(coerceLeaf('a', 'bool', true)).toBe(true);
     expect(coerceLeaf('a', 'size', 512)).toBe(512);
     expect(coerceLeaf('a', 'size', '1k')).toBe(1024);
-    expect(() => coerceLeaf('a', 'bool', 5)).toThrow("Invalid parameter type for 'a', expected: boolean");
+    expect(coerceLeaf('a', 'string', true)).toBe('on');
+    expect(() => coerceLeaf('a', 'bool', 5)).toThrow("Parameter 'a' expects 'on' or 'off'");
+    expect(() => coerceLeaf('a', 'string', {})).toThrow("Invalid parameter type for 'a', expected: string");
   });
 });
 

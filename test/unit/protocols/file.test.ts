@@ -57,7 +57,6 @@ describe('options', () => {
   it.each([
     {},
     { locking: 'on' },
-    { locking: true },
     { aio: 'io_uring', 'drop-cache': true, 'aio-max-batch': -1, 'x-check-cache-dropped': true },
   ])('%j works', async (options) => {
     const storage = await open(options);

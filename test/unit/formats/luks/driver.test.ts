@@ -84,7 +84,7 @@ describe('a LUKS volume', () => {
     const file = await make(512);
     const amend = async (key: string, options: object, force = false): Promise<void> => {
       const node = await openEncrypted(luks, file, { options: { 'key-secret': key } });
-      await node.image.amender?.amend(options as never, { force } as never);
+      await node.image.amender?.amend(options, { force } as never);
     };
     await amend('a', { state: 'active', 'new-secret': 'b', 'iter-time': 0, keyslot: 5 });
     await amend('b', { state: 'inactive', 'old-secret': 'a' });

@@ -8,6 +8,8 @@ import { type Qcow2Driver, qcow2 } from '../../../../src/formats/qcow2/driver.ts
 import { memoryStorage } from '../../../../src/storage/memory.ts';
 import type { Storage } from '../../../../src/storage/storage.ts';
 import { createEncrypted, encryptingServices, openEncrypted } from '../../../support/luks.ts';
+import { createOptions } from '../../../../src/formats/qcow2/options.ts';
+import { defaultsOf } from '../../../../src/options/coerce.ts';
 
 const LUKS = {
   'encrypt.format': 'luks',
@@ -152,10 +154,11 @@ describe('options', () => {
   });
 
   it('measures the LUKS header only', async () => {
+    const defaults = defaultsOf(createOptions);
     const services = encryptingServices();
-    expect(await measureEncryption(services, LUKS, 65536)).toBe(589824);
-    expect(await measureEncryption(services, AES, 65536)).toBe(0);
-    expect(await measureEncryption(services, {}, 65536)).toBe(0);
+    expect(await measureEncryption(services, { ...defaults, ...LUKS }, 65536)).toBe(589824);
+    expect(await measureEncryption(services, { ...defaults, ...AES }, 65536)).toBe(0);
+    expect(await measureEncryption(services, defaults, 65536)).toBe(0);
   });
 
   it('amends the key slots of LUKS', async () => {

@@ -5,9 +5,11 @@ import { probe } from '../../../../src/formats/qcow2/probe.ts';
 import { headerOf, settingsOf } from '../../../../src/formats/qcow2/settings.ts';
 import { memoryStorage } from '../../../../src/storage/memory.ts';
 import { createOn } from './support.ts';
+import { type CreateOptions, createOptions } from '../../../../src/formats/qcow2/options.ts';
+import { defaultsOf } from '../../../../src/options/coerce.ts';
 
-function header(options: Record<string, string | number | boolean> = {}): Header {
-  const value = headerOf(settingsOf({ size: 1048576, ...options }));
+function header(options: Partial<CreateOptions> = {}): Header {
+  const value = headerOf(settingsOf({ ...defaultsOf(createOptions), size: 1048576, ...options }));
   value.l1Entries = 1;
   value.l1Offset = 196608;
   return value;

@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import type { MeasureContext } from '../../../../src/block/driver.ts';
 import { measure } from '../../../../src/formats/qcow2/measure.ts';
+import { createOptions } from '../../../../src/formats/qcow2/options.ts';
+import { defaultsOf } from '../../../../src/options/coerce.ts';
 
 const GiB = 1073741824;
 
@@ -13,6 +15,8 @@ function context(virtualSize: number, runs?: readonly (readonly [number, number]
     },
   } as unknown as MeasureContext;
 }
+
+const DEFAULTS = defaultsOf(createOptions);
 
 // The figures are those of the real tool.
 describe('measure', () => {
@@ -29,7 +33,7 @@ describe('measure', () => {
     [GiB, { cluster_size: 512, refcount_bits: 64 }, 34629120, 1108370944],
     [2 ** 61, { cluster_size: 2097152 }, 10995174998016, 2305854004388691968],
   ])('of %i bytes with %j', async (size, options, required, fullyAllocated) => {
-    expect(await measure(context(size), options)).toEqual({ required, fullyAllocated });
+    expect(await measure(context(size), { ...DEFAULTS, ...options })).toEqual({ required, fullyAllocated });
   });
 
   it('counts each cluster with data once', async () => {
@@ -39,7 +43,7 @@ describe('measure', () => {
       [3145728 + 200, 10],
       [524288000, 65536],
     ] as const;
-    expect((await measure(context(GiB, runs), {})).required).toBe(3604480 + 65536);
+    expect((await measure(context(GiB, runs), DEFAULTS)).required).toBe(3604480 + 65536);
   });
 
   it.each([
@@ -47,11 +51,11 @@ describe('measure', () => {
     [GiB, { refcount_bits: 3 }, 'Refcount width must be a power of two and may not exceed 64 bits'],
     [2 ** 60, {}, 'The image size is too large (try using a larger cluster size)'],
   ])('refuses %i with %j', async (size, options, message) => {
-    await expect(measure(context(size), options)).rejects.toThrow(message);
+    await expect(measure(context(size), { ...DEFAULTS, ...options })).rejects.toThrow(message);
   });
 
   it('says what a source would need that no image can hold', async () => {
     const needed = { required: 175948705628160, fullyAllocated: 1153097453312475136 };
-    expect(await measure(context(2 ** 60, []), {})).toEqual(needed);
+    expect(await measure(context(2 ** 60, []), DEFAULTS)).toEqual(needed);
   });
 });

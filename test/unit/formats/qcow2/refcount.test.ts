@@ -6,6 +6,8 @@ import { getRefcount, setRefcount } from '../../../../src/formats/qcow2/refcount
 import { headerOf, settingsOf } from '../../../../src/formats/qcow2/settings.ts';
 import { memoryStorage } from '../../../../src/storage/memory.ts';
 import { createOn, driverOf, openOn } from './support.ts';
+import { createOptions } from '../../../../src/formats/qcow2/options.ts';
+import { defaultsOf } from '../../../../src/options/coerce.ts';
 
 describe('refcount entries', () => {
   it.each([1, 2, 4, 8, 16, 32, 64])('of %i bits do not disturb each other', (bits) => {
@@ -35,7 +37,9 @@ describe('refcount entries', () => {
 
 describe('compressed cluster descriptors', () => {
   it.each([512, 4096, 65536, 2097152])('keep place and sectors with clusters of %i bytes', (clusterSize) => {
-    const geometry = geometryOf(headerOf(settingsOf({ size: 1048576, cluster_size: clusterSize })));
+    const geometry = geometryOf(
+      headerOf(settingsOf({ ...defaultsOf(createOptions), size: 1048576, cluster_size: clusterSize })),
+    );
     const view = new DataView(new ArrayBuffer(16));
     fc.assert(
       fc.property(fc.maxSafeNat(), fc.integer({ min: 1, max: clusterSize - 1 }), (position, length) => {

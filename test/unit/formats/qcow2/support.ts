@@ -5,11 +5,12 @@ import type { BufferPool, Services } from '../../../../src/block/services.ts';
 import type { CodecPort, DecompressPiece } from '../../../../src/codec/codec.ts';
 import type { Qcow2Driver } from '../../../../src/formats/qcow2/driver.ts';
 import { qcow2 } from '../../../../src/formats/qcow2/driver.ts';
-import type { AnyOptionValues } from '../../../../src/options/table.ts';
 import { memoryStorage } from '../../../../src/storage/memory.ts';
 import type { Storage } from '../../../../src/storage/storage.ts';
 import { BlockError } from '../../../../src/base/error.ts';
 import { deflateRawSync, inflateRawSync } from 'node:zlib';
+import { type CreateOptions, createOptions } from '../../../../src/formats/qcow2/options.ts';
+import { defaultsOf } from '../../../../src/options/coerce.ts';
 
 function decompress(input: Uint8Array, into: Uint8Array): number {
   try {
@@ -82,7 +83,7 @@ export function driverOf(node: ImageNode): Qcow2Driver {
 /** Creates an image in `file`; external data files come from `data`. */
 export async function createOn(
   file: Storage,
-  options: AnyOptionValues,
+  options: Partial<CreateOptions>,
   data: () => Storage = () => memoryStorage(),
 ): Promise<void> {
   await qcow2.create?.(
@@ -100,6 +101,6 @@ export async function createOn(
       },
       warn: () => undefined,
     },
-    options,
+    { ...defaultsOf(createOptions), ...options },
   );
 }

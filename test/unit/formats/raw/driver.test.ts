@@ -51,9 +51,6 @@ describe('raw images', () => {
     const file = memoryStorage();
     await raw.create?.({ file } as unknown as CreateContext, { size: 1000 });
     expect(file.size()).toBe(1024);
-    await expect(
-      raw.create?.({ file } as unknown as CreateContext, { size: 1, preallocation: 'metadata' }),
-    ).rejects.toThrow('Unsupported preallocation mode: metadata');
     expect(await raw.measure?.({ virtualSize: 1000 } as MeasureContext, {})).toEqual({
       required: 1024,
       fullyAllocated: 1024,

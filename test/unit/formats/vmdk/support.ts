@@ -9,6 +9,8 @@ import { vmdk } from '../../../../src/formats/vmdk/driver.ts';
 import type { AnyOptionValues } from '../../../../src/options/table.ts';
 import { CheckedStorage } from '../../../../src/storage/checked.ts';
 import { MemoryDriver } from '../../../../src/storage/memory.ts';
+import { createOptions } from '../../../../src/formats/vmdk/options.ts';
+import { defaultsOf } from '../../../../src/options/coerce.ts';
 
 function decompress(input: Uint8Array, into: Uint8Array): number {
   try {
@@ -72,7 +74,7 @@ export async function createIn(files: Files, options: AnyOptionValues, name = 'd
       openBacking: (backing: string) => openIn(files, { name: backing, readOnly: true }),
       warn: () => undefined,
     },
-    options,
+    { ...defaultsOf(createOptions), ...options },
   );
 }
 
