@@ -8,13 +8,14 @@ import { nodeCrypto } from '../../src/host/node/crypto.ts';
 import type { AnyOptionValues } from '../../src/options/table.ts';
 import { MemoryDriver } from '../../src/storage/memory.ts';
 import type { Storage } from '../../src/storage/storage.ts';
-import { codec } from '../unit/formats/qcow2/support.ts';
+import { codec, fresh } from '../unit/formats/qcow2/support.ts';
 import { storageOf } from './vpcVhdx.ts';
 import { defaultsOf } from '../../src/options/coerce.ts';
 
 /** Raw deflate, cryptography, one secret and steady "random" bytes. */
 const services: Services = {
   codec,
+  buffers: fresh,
   crypto: nodeCrypto(),
   random: (into: Uint8Array) => into.forEach((_, index) => (into[index] = 0xff - index)),
   secrets: {

@@ -23,7 +23,8 @@ function decompress(input: Uint8Array, into: Uint8Array): number {
 }
 
 /** Buffers that are never used twice, so that a forgotten one shows nothing of another. */
-const fresh: BufferPool = { size: 1048576, acquire: () => new Uint8Array(1048576), release: () => {} };
+/** Buffers that are used once. */
+export const fresh: BufferPool = { size: 1048576, acquire: () => new Uint8Array(1048576), release: () => {} };
 
 /** Raw deflate only. */
 export const codec: CodecPort = {
