@@ -193,6 +193,12 @@ export interface Checker {
   check(repair: RepairMode, report: (line: string, stream: 'out' | 'err') => void): Promise<CheckResult>;
 }
 
+/** Structure checks without repair. */
+export interface DeepChecker {
+  /** @param report is called with each line of the report, as that of {@link Checker.check}. */
+  check(report: (line: string, stream: 'out' | 'err') => void): Promise<CheckResult>;
+}
+
 /** Changing options of an existing image; `A` is the driver's table of such options. */
 export interface Amender<A extends OptionTable = OptionTable> {
   amend(
@@ -253,6 +259,8 @@ export interface ImageDriver {
   readonly snapshots?: SnapshotStore | undefined;
   readonly bitmaps?: BitmapStore | undefined;
   readonly checker?: Checker | undefined;
+  /** Checks of a format for which the real tool has none; only used where they are asked for (`check --deep`). */
+  readonly deepChecker?: DeepChecker | undefined;
   readonly amender?: Amender | undefined;
   /** Bytes on the medium if the driver knows better than the sum of its storages. */
   allocatedSize?(): MaybePromise<number | undefined>;
@@ -275,6 +283,8 @@ export interface OpenContext<O extends OptionTable = OptionTable> {
   readonly filename: string;
   readonly readOnly: boolean;
   readonly intent: OpenIntent;
+  /** Nobody is going to ask for the guest's bytes: an encrypted image can do without its key. */
+  readonly keyless: boolean;
   /** Values of the driver's `openOptions`. */
   readonly options: OptionValues<O>;
   readonly services: Services;

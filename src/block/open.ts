@@ -33,6 +33,8 @@ export interface OpenRequest {
   readonly writable?: boolean;
   /** Default `io`. */
   readonly intent?: OpenIntent;
+  /** An encrypted image can do without its key, as with the intent `info`. */
+  readonly keyless?: boolean;
   /** Leave the backing image closed. */
   readonly noBacking?: boolean;
   readonly forceShare?: boolean;
@@ -66,6 +68,7 @@ export async function openRequest(context: GraphContext, request: OpenRequest): 
     context,
     writable: request.writable ?? false,
     intent: request.intent ?? 'io',
+    keyless: request.keyless ?? request.intent === 'info',
     noBacking: request.noBacking ?? false,
     forceShare: request.forceShare ?? false,
     resize: request.resize ?? false,
@@ -202,6 +205,7 @@ async function openDriver(
       filename: file?.name ?? '',
       readOnly: !scope.writable,
       intent: scope.intent,
+      keyless: scope.keyless,
       options: values,
       services: scope.context.services,
       warn: (text) => scope.context.onWarning?.(text),

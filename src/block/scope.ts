@@ -12,6 +12,7 @@ export interface Scope {
   readonly context: GraphContext;
   readonly writable: boolean;
   readonly intent: OpenIntent;
+  readonly keyless: boolean;
   readonly noBacking: boolean;
   readonly forceShare: boolean;
   readonly resize: boolean;

@@ -7,6 +7,8 @@ export interface CommandOption extends OptionDeclaration {
   readonly argument?: string;
   /** Lines of help; absent for spellings that are kept for old scripts. */
   readonly help?: readonly string[];
+  /** For options that the real program does not have: what it does, as the end of a sentence. Takes the place of `help`. */
+  readonly own?: string;
   /** Further text behind the spellings. */
   readonly note?: string;
 }
@@ -57,5 +59,9 @@ export function commandHelp(syntax: CommandSyntax): string {
     lines.push(spellings(option), ...option.help.map((line) => `     ${line}`));
   }
   for (const operand of syntax.operands) lines.push(`  ${operand.name}`, ...operand.help.map((line) => `     ${line}`));
+  const own = syntax.options.filter((option) => option.own !== undefined);
+  // As text, not as a list: scripts that look for options in the list find those of the real program.
+  if (own.length > 0) lines.push('', 'Beyond the original program:');
+  for (const option of own) lines.push(`  with --${option.long} ${option.own}`);
   return `${lines.join('\n')}\n\n`;
 }

@@ -54,6 +54,7 @@ export async function check(
   const how = {
     intent: 'check',
     writable: request.repair !== 'none',
+    keyless: request.deep === true && request.repair === 'none',
     forceShare: request.forceShare,
     ...(request.cache === undefined ? {} : { cache: request.cache }),
   } as const;
@@ -62,7 +63,7 @@ export async function check(
 
 async function checkNode(node: ImageNode, request: CheckRequest, observer: CheckObserver): Promise<CheckResult> {
   const subject = { filename: request.image.filename, format: node.format };
-  const { checker } = node.image;
+  const checker = checkerOf(node, request);
   if (!checker) return { kind: 'unsupported', ...subject };
   const run = (repair: CheckRequest['repair']): Promise<Findings | undefined> =>
     Promise.resolve(node.change(() => runChecker(checker, repair, observer)));
@@ -76,6 +77,16 @@ async function checkNode(node: ImageNode, request: CheckRequest, observer: Check
     if (again) findings = { ...again, leaksFixed, corruptionsFixed };
   }
   return { kind: verdict(findings), ...subject, findings };
+}
+
+/** The checks of the format, or the deep ones where there are no others and they are wanted. */
+function checkerOf(node: ImageNode, request: CheckRequest): Checker | undefined {
+  const { checker, deepChecker } = node.image;
+  if (checker || !deepChecker || !request.deep) return checker;
+  if (request.repair !== 'none') {
+    throw new BlockError('unsupported', `A deep check of format '${node.format}' cannot repair anything`);
+  }
+  return { check: (_, report) => deepChecker.check(report) };
 }
 
 /** Undefined if the format cannot do that. */

@@ -77,6 +77,8 @@ export interface CheckInput extends OpenSettings, CheckObserver {
   readonly image: ImageInput;
   /** Default: `none`. */
   readonly repair?: RepairMode;
+  /** Look at vpc, qcow, luks, bochs, cloop and dmg too, which the real tool cannot check. Default: false. */
+  readonly deep?: boolean;
 }
 
 /** What `map` is to do. */

@@ -96,8 +96,8 @@ export class ImageLibrary {
   /** Looks for structural damage and, on request, repairs it. */
   async check(input: CheckInput): Promise<CheckResult> {
     const { check } = await import('./check.ts');
-    const { image, repair = 'none', forceShare = false, cache } = input;
-    const request = { image: sourceOf(image), repair, forceShare, ...(cache ? { cache } : {}) };
+    const { image, repair = 'none', deep = false, forceShare = false, cache } = input;
+    const request = { image: sourceOf(image), repair, deep, forceShare, ...(cache ? { cache } : {}) };
     return check(this.#context, request, input);
   }
 

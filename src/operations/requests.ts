@@ -56,6 +56,8 @@ export interface InfoRequest {
 export interface CheckRequest {
   readonly image: ImageSource;
   readonly repair: RepairMode;
+  /** Look at formats too for which the real tool has no checks; these cannot be repaired. */
+  readonly deep?: boolean;
   readonly cache?: CacheMode;
   readonly forceShare: boolean;
 }

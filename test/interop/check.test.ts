@@ -52,6 +52,21 @@ describeWithOracle('check', () => {
     expect(await both.differences(lines)).toEqual([]);
   });
 
+  it.each([
+    ['vpc', 'create -q -f vpc deep 9M', "-f vpc -c 'write -P 1 3M 5k' -c 'write -P 1 0 1M'"],
+    ['vpc', 'create -q -f vpc -o subformat=fixed deep 1M', '-f vpc -c quit'],
+    ['qcow', 'create -q -f qcow deep 16M', "-f qcow -c 'write -c -P 1 0 4k' -c 'write -P 1 9M 64k'"],
+    ['qcow', 'create -q -f qcow -b good.qcow2 -F qcow2 deep', "-f qcow -c 'write -P 1 100k 64k'"],
+  ])('finds nothing wrong deep in a %s image of the real tool: %s', async (format, make, write) => {
+    const directory = both.path('ours', '.');
+    await SideBySide.real('qemu-img', make, directory);
+    await SideBySide.real('qemu-io', `${write} deep`, directory);
+    const lines = [`check -f ${format} deep`, `check --deep -f ${format} deep`];
+    const [plain, deep] = await Promise.all(lines.map((line) => both.ourAnswer(line)));
+    expect(plain?.code).toBe(63);
+    expect(deep).toMatchObject({ code: 0, stderr: '' });
+  });
+
   it('answers alike where there is nothing to repair', async () => {
     const lines = ['check -r all disk.raw', 'check -q -r leaks good.qcow2', 'check --output=json -r all empty.qcow2'];
     expect(await both.differences(lines)).toEqual([]);

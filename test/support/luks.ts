@@ -22,6 +22,7 @@ export interface EncryptedChoice {
   readonly options?: AnyOptionValues;
   readonly readOnly?: boolean;
   readonly intent?: OpenContext['intent'];
+  readonly keyless?: boolean;
   /** The header's storage, where it is one of its own. */
   readonly header?: Storage;
 }
@@ -38,6 +39,7 @@ export async function openEncrypted(
     filename: 'secret',
     readOnly,
     intent: choice.intent ?? 'io',
+    keyless: choice.keyless ?? choice.intent === 'info',
     options: choice.options ?? {},
     services: encryptingServices(),
     openChild: async () => choice.header,

@@ -30,6 +30,7 @@ const services: Services = {
 export interface OpenChoice {
   readonly readOnly?: boolean;
   readonly intent?: OpenContext['intent'];
+  readonly keyless?: boolean;
   readonly options?: AnyOptionValues;
   readonly backing?: ImageNode;
 }
@@ -49,6 +50,7 @@ export async function openOn(driver: FormatDriver, file: Storage, choice: OpenCh
     filename: 'test',
     readOnly,
     intent: choice.intent ?? 'io',
+    keyless: choice.keyless ?? choice.intent === 'info',
     options: choice.options ?? {},
     services,
     warn: () => undefined,

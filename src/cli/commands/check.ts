@@ -25,6 +25,12 @@ const syntax: CommandSyntax = {
       argument: 'leaks|all',
       help: ['repair only lost space, or all errors; the image is then opened', 'for writing (not together with -U)'],
     },
+    {
+      id: 'deep',
+      long: 'deep',
+      exact: true,
+      own: 'it looks at vpc, qcow, luks, bochs, cloop and dmg too, without repairs and without a key',
+    },
     FORCE_SHARE,
     OUTPUT,
     QUIET,
@@ -53,6 +59,12 @@ export const command: Command = defineCommand(syntax, async (session, args) => {
   const filename = oneFile(given);
   const cache = cacheValue(given.text('cache'), 'source cache');
   const image = imageSource(session, given, filename);
-  const request = { image, repair, ...optional('cache', cache), forceShare: given.has('force-share') };
+  const request = {
+    image,
+    repair,
+    deep: given.has('deep'),
+    ...optional('cache', cache),
+    forceShare: given.has('force-share'),
+  };
   return session.execute('check', request, { json, quiet: given.has('quiet') });
 });

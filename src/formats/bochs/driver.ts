@@ -3,13 +3,12 @@ import { isPromise, type MaybePromise } from '../../base/async.ts';
 import { BlockError } from '../../base/error.ts';
 import { SECTOR } from '../../base/offset.ts';
 import { MetadataCache } from '../../block/cache.ts';
-import type { FormatDriver, FormatInfo, ImageDriver, Mapping, OpenContext } from '../../block/driver.ts';
+import type { DeepChecker, FormatDriver, FormatInfo, ImageDriver, Mapping, OpenContext } from '../../block/driver.ts';
 import type { Storage } from '../../storage/storage.ts';
-import { HEADER_SIZE, type Header, parseHeader } from './header.ts';
+import { deepCheckerOf } from './deepCheck.ts';
+import { HEADER_SIZE, type Header, parseHeader, UNALLOCATED } from './header.ts';
 import { probe } from './probe.ts';
 
-/** Catalog entry of an extent that was never written. */
-const UNALLOCATED = 0xffffffff;
 /** Bytes of bitmaps that are kept. */
 const BUDGET = 1048576;
 
@@ -21,11 +20,13 @@ class BochsDriver implements ImageDriver {
   /** Bitmaps of extents by their place: a bit for each sector that was written. */
   readonly #bitmaps: MetadataCache;
   readonly opaque = true;
+  readonly deepChecker: DeepChecker;
 
   constructor(file: Storage, header: Header, catalog: Uint8Array) {
     this.#file = file;
     this.#header = header;
     this.#catalog = new DataView(catalog.buffer, catalog.byteOffset, catalog.byteLength);
+    this.deepChecker = deepCheckerOf(file, header, this.#catalog);
     const tableSize = Math.ceil(header.extent / SECTOR / 8);
     this.#bitmaps = new MetadataCache({ storage: file, tableSize, budget: BUDGET });
   }

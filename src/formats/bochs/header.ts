@@ -6,6 +6,8 @@ import { isBochs } from './probe.ts';
 
 /** Bytes of the header that are looked at. */
 export const HEADER_SIZE = 512;
+/** Catalog entry of an extent that was never written. */
+export const UNALLOCATED = 0xffffffff;
 /** Entries of the catalog at most: 4 MiB of them, enough for disks of 8 TiB. */
 const MAX_CATALOG = 0x100000;
 /** Guest bytes in an extent at most. */

@@ -4,10 +4,11 @@ import { BlockError } from '../../base/error.ts';
 import { alignDown, MiB } from '../../base/offset.ts';
 import { MetadataCache } from '../../block/cache.ts';
 import { DecodedUnits, type Unit } from '../../block/decodedUnits.ts';
-import type { FormatDriver, FormatInfo, ImageDriver, Mapping, OpenContext } from '../../block/driver.ts';
+import type { DeepChecker, FormatDriver, FormatInfo, ImageDriver, Mapping, OpenContext } from '../../block/driver.ts';
 import { tableWindow } from '../../block/tableWindow.ts';
 import type { CodecPort } from '../../codec/codec.ts';
 import type { Storage } from '../../storage/storage.ts';
+import { deepCheckerOf } from './deepCheck.ts';
 import { checkOffsets, type Header, parseHeader, TABLE_AT } from './header.ts';
 import { probe } from './probe.ts';
 
@@ -26,6 +27,7 @@ class CloopDriver implements ImageDriver {
   readonly #offsets: MetadataCache;
   readonly #blocks: DecodedUnits<Unit>;
   readonly opaque = true;
+  readonly deepChecker: DeepChecker;
 
   constructor(file: Storage, header: Header, codec: CodecPort) {
     this.#file = file;
@@ -34,6 +36,12 @@ class CloopDriver implements ImageDriver {
     const storage = tableWindow(file, TABLE_AT, (header.blocks + 1) * 8);
     this.#offsets = new MetadataCache({ storage, tableSize: PAGE, budget: TABLE_BUDGET });
     this.#blocks = new DecodedUnits(BLOCK_BUDGET, (units) => this.#decode(units));
+    this.deepChecker = deepCheckerOf({
+      file,
+      header,
+      offset: (index) => this.#offset(index),
+      decode: (indexes) => this.#decode(indexes.map((index) => this.#unit(index))),
+    });
   }
 
   get virtualSize(): number {
@@ -47,10 +55,13 @@ class CloopDriver implements ImageDriver {
   readSpecial(offset: number, into: Uint8Array): Promise<void> {
     const { block } = this.#header;
     const units: Unit[] = [];
-    for (let key = Math.floor(offset / block); key * block < offset + into.length; key++) {
-      units.push({ key, start: key * block, length: block });
-    }
+    for (let key = Math.floor(offset / block); key * block < offset + into.length; key++) units.push(this.#unit(key));
     return this.#blocks.read(offset, into, units);
+  }
+
+  #unit(key: number): Unit {
+    const { block } = this.#header;
+    return { key, start: key * block, length: block };
   }
 
   async #decode(units: readonly Unit[]): Promise<Uint8Array[]> {

@@ -5,8 +5,10 @@ import type { Unit } from '../../block/decodedUnits.ts';
 import type { Decompression } from '../../codec/codec.ts';
 
 const SIGNATURE = 0x6d697368;
-const HEADER_SIZE = 204;
-const ENTRY_SIZE = 40;
+/** Bytes in front of the chunks of a table. */
+export const HEADER_SIZE = 204;
+/** Bytes of a chunk's entry. */
+export const ENTRY_SIZE = 40;
 
 /** Sectors in a stored chunk at most: 64 MiB. */
 const MAX_SECTORS = 131072;
@@ -15,11 +17,13 @@ const MAX_STORED = 67108864;
 /** Sectors from here on are beyond every disk. */
 const SECTOR_LIMIT = 2 ** 54;
 
+/** Type of chunks whose content does not matter; they read as zeroes. */
+const IGNORED = 0x00000002;
 /** How chunks are stored. Others are comments, the end of a table, or unknown. */
 const METHODS: ReadonlyMap<number, Decompression['method'] | 'raw' | 'zero'> = new Map([
   [0x00000000, 'zero'],
   [0x00000001, 'raw'],
-  [0x00000002, 'zero'],
+  [IGNORED, 'zero'],
   [0x80000004, 'adc'],
   [0x80000005, 'zlib'],
   [0x80000006, 'bzip2'],
@@ -36,11 +40,18 @@ export interface Chunk extends Unit {
   readonly stored: number;
 }
 
+/** True for block tables; what else lies beside them does not count. */
+export function isBlockTable(bytes: Uint8Array): boolean {
+  return bytes.length >= HEADER_SIZE && bigEndian(bytes).u32(0) === SIGNATURE;
+}
+
 /** The chunks of all tables. */
 export class ChunkList {
   readonly chunks: Chunk[] = [];
   /** The first type that nothing is known about. */
   unknownType: number | undefined;
+  /** There are chunks whose content does not matter. */
+  ignores = false;
   /** What is wrong with a chunk, in the real tool's words. */
   problem: string | undefined;
 
@@ -50,9 +61,8 @@ export class ChunkList {
    * @returns false if a chunk is damaged: then `problem` says how.
    */
   add(table: Uint8Array, dataFork: number): boolean {
-    if (table.length < HEADER_SIZE) return true;
+    if (!isBlockTable(table)) return true;
     const fields = bigEndian(table);
-    if (fields.u32(0) !== SIGNATURE) return true;
     const first = fields.u64lossy(8);
     const base = dataFork + fields.u64lossy(24);
     // The number of entries that the header has is not looked at: the length of the table says it too.
@@ -69,6 +79,7 @@ export class ChunkList {
       if (type !== COMMENT && type !== END) this.unknownType ??= type;
       return true;
     }
+    if (type === IGNORED) this.ignores = true;
     const sectors = fields.u64lossy(at + 16);
     const stored = fields.u64lossy(at + 32);
     this.problem = problemOf(method, this.chunks.length, fields.big64(at + 16), fields.big64(at + 32));

@@ -29,7 +29,13 @@ async function open(context: OpenContext): Promise<ImageDriver> {
   if (!sound || list.chunks.length === 0 || trailer.sectors >= 2n ** 63n) throw refused(context);
   const size = trailer.sectors * BigInt(SECTOR);
   if (size > BigInt(MAX_SIZE)) throw new BlockError('too-large', 'File too large');
-  return new DmgImage(file, Number(size), list.sorted(Number(size)), context.services.codec);
+  return new DmgImage({
+    file,
+    trailer,
+    virtualSize: Number(size),
+    chunks: list.sorted(Number(size)),
+    codec: context.services.codec,
+  });
 }
 
 /** Disk images of macOS (UDIF). */

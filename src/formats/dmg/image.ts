@@ -2,30 +2,45 @@
 import { BlockError } from '../../base/error.ts';
 import { MiB } from '../../base/offset.ts';
 import { DecodedUnits } from '../../block/decodedUnits.ts';
-import type { FormatInfo, ImageDriver, Mapping } from '../../block/driver.ts';
+import type { DeepChecker, FormatInfo, ImageDriver, Mapping } from '../../block/driver.ts';
 import type { CodecPort, DecompressPiece, Decompression } from '../../codec/codec.ts';
 import type { Storage } from '../../storage/storage.ts';
 import { type Chunk, lastBefore } from './chunks.ts';
+import { deepCheckerOf } from './deepCheck.ts';
+import type { Trailer } from './trailer.ts';
 
 /** Bytes of decoded chunks that are kept; a larger one is kept alone. */
 const BUDGET: number = 16 * MiB;
+
+/** What a {@link DmgImage} is made of. */
+export interface ImageParts {
+  readonly file: Storage;
+  readonly trailer: Trailer;
+  /** Guest size in bytes. */
+  readonly virtualSize: number;
+  /** In the order of the disk. */
+  readonly chunks: readonly Chunk[];
+  readonly codec: CodecPort;
+}
 
 /** An open image as the block layer sees it. Reading changes nothing but a cache: requests may run side by side. */
 export class DmgImage implements ImageDriver {
   readonly virtualSize: number;
   readonly opaque = true;
+  readonly deepChecker: DeepChecker;
   readonly #file: Storage;
   readonly #chunks: readonly Chunk[];
   readonly #codec: CodecPort;
   readonly #decoded: DecodedUnits<Chunk>;
 
-  /** @param chunks in the order of the disk. */
-  constructor(file: Storage, virtualSize: number, chunks: readonly Chunk[], codec: CodecPort) {
+  constructor({ file, trailer, virtualSize, chunks, codec }: ImageParts) {
     this.#file = file;
     this.virtualSize = virtualSize;
     this.#chunks = chunks;
     this.#codec = codec;
-    this.#decoded = new DecodedUnits(BUDGET, (wanted) => this.#decode(wanted));
+    const decode = (wanted: readonly Chunk[]): Promise<readonly Uint8Array[]> => this.#decode(wanted);
+    this.#decoded = new DecodedUnits(BUDGET, decode);
+    this.deepChecker = deepCheckerOf({ file, trailer, virtualSize, decode });
   }
 
   map(offset: number, length: number): Mapping {

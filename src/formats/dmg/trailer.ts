@@ -9,9 +9,18 @@ import type { Storage } from '../../storage/storage.ts';
 import { decodeBase64 } from './base64.ts';
 
 /** Bytes of the trailer. */
-const SIZE = 512;
+export const TRAILER_SIZE = 512;
 const MAGIC = 0x6b6f6c79;
-const At = { dataFork: 0x18, resourceFork: 0x28, propertyList: 0xd8, sectors: 0x1ec } as const;
+const At = {
+  dataFork: 0x18,
+  resourceFork: 0x28,
+  dataChecksum: 0x50,
+  propertyList: 0xd8,
+  masterChecksum: 0x160,
+  sectors: 0x1ec,
+} as const;
+/** Type of checksums that are CRC-32. Others are rare, and nothing describes them. */
+const CRC32 = 2;
 
 /** Bytes of a resource fork or a property list at most. */
 const MAX_TABLES = 16777216;
@@ -30,6 +39,12 @@ export interface Trailer {
   readonly offset: number;
   /** Where the data starts that the block tables count from. */
   readonly dataFork: number;
+  /** Bytes of that data. */
+  readonly dataLength: number;
+  /** CRC-32 of that data, if there is one. */
+  readonly dataChecksum: number | undefined;
+  /** CRC-32 of the checksums of all block tables, if there is one. */
+  readonly masterChecksum: number | undefined;
   readonly resourceFork: Part;
   readonly propertyList: Part;
   /** Guest size in sectors. */
@@ -39,12 +54,12 @@ export interface Trailer {
 /** The trailer near the end of a file; undefined if there is none. Up to 511 bytes may follow it in its last sector. */
 export async function findTrailer(file: Storage): Promise<Trailer | undefined> {
   const end = alignUp(file.size(), SECTOR);
-  const start = Math.max(0, end - SIZE - SECTOR + 1);
-  const bytes = new Uint8Array(SIZE + SECTOR);
+  const start = Math.max(0, end - TRAILER_SIZE - SECTOR + 1);
+  const bytes = new Uint8Array(TRAILER_SIZE + SECTOR);
   await file.readPadded(start, bytes);
   const fields = bigEndian(bytes);
   for (let at = 0; at < SECTOR; at++) {
-    if (fields.u32(at) === MAGIC) return parseTrailer(start + at, bytes.subarray(at, at + SIZE));
+    if (fields.u32(at) === MAGIC) return parseTrailer(start + at, bytes.subarray(at, at + TRAILER_SIZE));
   }
   return undefined;
 }
@@ -56,10 +71,19 @@ function parseTrailer(offset: number, bytes: Uint8Array): Trailer {
   return {
     offset,
     dataFork: fields.u64lossy(At.dataFork),
+    dataLength: fields.u64lossy(At.dataFork + 8),
+    dataChecksum: checksumAt(bytes, At.dataChecksum),
+    masterChecksum: checksumAt(bytes, At.masterChecksum),
     resourceFork: part(At.resourceFork),
     propertyList: part(At.propertyList),
     sectors: fields.big64(At.sectors),
   };
+}
+
+/** The CRC-32 in a checksum field (type, bits, value); undefined if it holds none. */
+export function checksumAt(bytes: Uint8Array, at: number): number | undefined {
+  const fields = bigEndian(bytes);
+  return fields.u32(at) === CRC32 && fields.u32(at + 4) === 32 ? fields.u32(at + 8) : undefined;
 }
 
 /** The encoded block tables that a trailer leads to; undefined if it leads nowhere, or to something damaged. */

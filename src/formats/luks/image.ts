@@ -2,7 +2,15 @@
 import type { MaybePromise } from '../../base/async.ts';
 import { BlockError } from '../../base/error.ts';
 import { alignUp, SECTOR } from '../../base/offset.ts';
-import type { Allocation, Amender, FormatInfo, ImageDriver, Mapping, OpenContext } from '../../block/driver.ts';
+import type {
+  Allocation,
+  Amender,
+  DeepChecker,
+  FormatInfo,
+  ImageDriver,
+  Mapping,
+  OpenContext,
+} from '../../block/driver.ts';
 import { encryptedRoom } from '../../block/encryptedRoom.ts';
 import type { Services } from '../../block/services.ts';
 import { type BulkCipher, bulkCipher } from '../../crypto/bulk.ts';
@@ -12,6 +20,7 @@ import { luksInfo } from '../../crypto/luks/info.ts';
 import { amendmentOf } from '../../crypto/luks/optionValues.ts';
 import { type LuksVolume, openLuks, readLuksHeader } from '../../crypto/luks/volume.ts';
 import type { Preallocation, Storage } from '../../storage/storage.ts';
+import { deepCheckerOf } from './deepCheck.ts';
 import { luksIo, passphraseOf } from './header.ts';
 import type { openOptions } from './options.ts';
 
@@ -31,6 +40,7 @@ interface LuksParts {
 class LuksImage implements ImageDriver {
   readonly limits: { readonly requestAlignment: number } = { requestAlignment: SECTOR };
   readonly amender: Amender | undefined;
+  readonly deepChecker: DeepChecker;
   readonly #parts: LuksParts;
   readonly #cipher: BulkCipher | undefined;
   #volume: LuksVolume | undefined;
@@ -39,10 +49,16 @@ class LuksImage implements ImageDriver {
     const { volume, services } = parts;
     this.#parts = parts;
     this.#volume = volume;
+    const { file, headerFile } = parts;
+    this.deepChecker = deepCheckerOf(headerFile ?? file, () => this.#header, headerFile !== undefined);
     if (volume) {
       this.#cipher = bulkCipher(services.crypto, volume.header.spec, volume.masterKey);
       this.amender = { amend: (options, { force }) => this.#amend(options, force) };
     }
+  }
+
+  get #header(): LuksHeader {
+    return this.#volume?.header ?? this.#parts.header;
   }
 
   get #payload(): number {
@@ -89,8 +105,7 @@ class LuksImage implements ImageDriver {
   }
 
   info(): FormatInfo {
-    const { header, headerFile } = this.#parts;
-    const data = luksInfo(this.#volume?.header ?? header, { detached: headerFile !== undefined });
+    const data = luksInfo(this.#header, { detached: this.#parts.headerFile !== undefined });
     return { encrypted: true, dirty: false, specific: { type: 'luks', data } };
   }
 
@@ -120,7 +135,7 @@ export async function open(context: OpenContext<typeof openOptions>): Promise<Im
   try {
     const io = luksIo(headerFile ?? file);
     // A missing passphrase is told before what is wrong with the header.
-    const passphrase = context.intent === 'info' ? undefined : await passphraseOf(services, context.options);
+    const passphrase = context.keyless ? undefined : await passphraseOf(services, context.options);
     const header = await readLuksHeader(io, headerFile !== undefined);
     const volume = passphrase && (await openLuks(services.crypto, io, header, passphrase));
     const parts: LuksParts = { file, headerFile, header, volume, services };

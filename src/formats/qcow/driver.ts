@@ -6,6 +6,7 @@ import type {
   Allocation,
   BackingReference,
   Compressor,
+  DeepChecker,
   FormatDriver,
   FormatInfo,
   ImageDriver,
@@ -14,6 +15,7 @@ import type {
 } from '../../block/driver.ts';
 import type { Limits, Storage } from '../../storage/storage.ts';
 import { create, createOptions } from './create.ts';
+import { deepCheckerOf } from './deepCheck.ts';
 import { checkFormatOption, cipherOf, openOptions } from './encryption.ts';
 import { HEADER_SIZE, type Header, parseHeader } from './header.ts';
 import { QcowImage } from './image.ts';
@@ -30,6 +32,7 @@ class QcowDriver implements ImageDriver {
   readonly allocationUnit: number;
   readonly limits: Partial<Limits>;
   readonly compressor: Compressor;
+  readonly deepChecker: DeepChecker;
 
   constructor(image: QcowImage, backing: BackingReference | undefined) {
     this.#image = image;
@@ -38,6 +41,7 @@ class QcowDriver implements ImageDriver {
     this.allocationUnit = image.clusterSize;
     this.limits = { requestAlignment: image.encrypted ? 512 : 1 };
     this.compressor = compressorOf(image);
+    this.deepChecker = deepCheckerOf(image);
   }
 
   get virtualSize(): number {
@@ -100,7 +104,7 @@ async function open(context: OpenContext<typeof openOptions>): Promise<ImageDriv
     throw openError(thrown, filename);
   }
   checkFormatOption(header, options);
-  const wantsKey = header.encryption !== 0 && context.intent !== 'info';
+  const wantsKey = header.encryption !== 0 && !context.keyless;
   const cipher = wantsKey ? await cipherOf(services, options) : undefined;
   const image = new QcowImage({ file, header, filename, readOnly, services, cipher });
   return new QcowDriver(image, await readBacking(file, header));

@@ -112,7 +112,7 @@ export async function openEncryption(image: Qcow2Image, context: OpenContext<typ
   checkFormat(image, options);
   const { cryptMethod } = image.header;
   if (cryptMethod === CryptMethod.none) return;
-  const describeOnly = context.intent === 'info';
+  const describeOnly = context.keyless;
   if (cryptMethod === CryptMethod.aes) {
     if (!describeOnly) image.cipher = aesCipher(services.crypto, await secretOf(services, options));
     return;

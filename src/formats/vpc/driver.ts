@@ -5,6 +5,7 @@ import type { FormatDriver, ImageDriver, OpenContext } from '../../block/driver.
 import type { OptionTable, OptionValues } from '../../options/table.ts';
 import type { Storage } from '../../storage/storage.ts';
 import { create, createOptions } from './create.ts';
+import { dynamicCheckerOf } from './deepCheck.ts';
 import { DynamicImage } from './dynamic.ts';
 import { FixedImage } from './fixed.ts';
 import { MAX_GEOMETRY_SECTORS, MAX_SECTORS, sectorsOf } from './geometry.ts';
@@ -119,7 +120,9 @@ async function open(context: OpenContext<typeof openOptions>): Promise<ImageDriv
   if (footer.type === DiskType.differencing && context.intent !== 'info') {
     throw new BlockError('unsupported', 'Differencing VHD images are not supported: their parent would be missing');
   }
-  return new DynamicImage({ file, table, virtualSize, blockSize, footer: bytes });
+  const layout = { headerOffset: footer.dataOffset, tableOffset: offset, entries };
+  const deepChecker = dynamicCheckerOf({ file, virtualSize, footer: bytes, blockSize, table, ...layout });
+  return new DynamicImage({ file, table, virtualSize, blockSize, footer: bytes, deepChecker });
 }
 
 function openFixed(context: OpenContext, virtualSize: number): ImageDriver {

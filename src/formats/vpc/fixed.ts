@@ -1,16 +1,19 @@
 /** Fixed VHD images: the guest's bytes as they are, and a footer behind them. */
 import type { MaybePromise } from '../../base/async.ts';
-import type { Allocation, FormatInfo, ImageDriver, Mapping } from '../../block/driver.ts';
+import type { Allocation, DeepChecker, FormatInfo, ImageDriver, Mapping } from '../../block/driver.ts';
 import type { Limits, Storage, ZeroFlags } from '../../storage/storage.ts';
+import { fixedCheckerOf } from './deepCheck.ts';
 
 /** An open fixed image. */
 export class FixedImage implements ImageDriver {
   readonly virtualSize: number;
+  readonly deepChecker: DeepChecker;
   readonly #file: Storage;
 
   constructor(file: Storage, virtualSize: number) {
     this.#file = file;
     this.virtualSize = virtualSize;
+    this.deepChecker = fixedCheckerOf({ file, virtualSize });
   }
 
   get limits(): Limits {

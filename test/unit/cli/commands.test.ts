@@ -54,7 +54,9 @@ describe('requests', () => {
         imageOptions: { driver: 'qcow2', file: { filename: 'x' } },
       },
       repair: 'all',
+      deep: false,
     });
+    expect((await ask('check --deep x')).request).toMatchObject({ repair: 'none', deep: true });
   });
 
   test('map, measure, compare', async () => {

@@ -4,6 +4,7 @@ import { permissiveGate } from '../../../src/block/gate.ts';
 import { BlockError } from '../../../src/base/error.ts';
 import type { Checker } from '../../../src/block/driver.ts';
 import {
+  type CheckRequest,
   check,
   DriverRegistry,
   drivers,
@@ -37,11 +38,15 @@ function brief({ start, length, depth, present, zero, data }: MapExtent): string
 
 const FOUND = { corruptions: 1, leaks: 2, checkErrors: 0, corruptionsFixed: 0, leaksFixed: 0 };
 
-/** Checks and repairs an image of a format whose checker does what the test says. */
-async function checkWith(run: Checker['check'], log: string[] = []): ReturnType<typeof check> {
+/** Checks, and unless told otherwise repairs, an image of a format whose checks do what the test says. */
+async function checkWith(
+  checks: Pick<ImageDriver, 'checker' | 'deepChecker'>,
+  log: string[] = [],
+  how: Partial<CheckRequest> = {},
+): ReturnType<typeof check> {
   const image: ImageDriver = {
     virtualSize: 512,
-    checker: { check: run },
+    ...checks,
     map: (_, length) => ({ kind: 'unallocated', length }),
     flush: () => undefined,
     close: () => undefined,
@@ -56,7 +61,7 @@ async function checkWith(run: Checker['check'], log: string[] = []): ReturnType<
       services: memoryServices(files),
       gate: permissiveGate,
     },
-    { image: { filename: 'a', format: 'fake' }, repair: 'all', forceShare: false },
+    { image: { filename: 'a', format: 'fake' }, repair: 'all', forceShare: false, ...how },
     {
       line: (text, stream) => log.push(`${stream}: ${text}`),
       repaired: ({ leaks, corruptions }) => log.push(`repaired ${leaks} ${corruptions}`),
@@ -230,10 +235,11 @@ describe('check', () => {
 
   it('checks again after repairs, and keeps their number', async () => {
     const log: string[] = [];
-    const result = await checkWith(async (repair, report) => {
+    const repairing: Checker['check'] = async (repair, report) => {
       report(`checked with ${repair}`, 'err');
       return repair === 'none' ? { ...FOUND, leaks: 0, corruptions: 0 } : { ...FOUND, leaksFixed: 2, leaks: 0 };
-    }, log);
+    };
+    const result = await checkWith({ checker: { check: repairing } }, log);
     expect(log).toEqual(['err: checked with all', 'repaired 2 0', 'err: checked with none']);
     expect(result).toMatchObject({ kind: 'clean', findings: { leaksFixed: 2, corruptions: 0 } });
   });
@@ -244,14 +250,23 @@ describe('check', () => {
       FOUND,
       { ...FOUND, corruptions: 0 },
       { ...FOUND, corruptions: 0, leaks: 0 },
-    ].map(async (result) => (await checkWith(async () => result)).kind);
+    ].map(async (result) => (await checkWith({ checker: { check: async () => result } })).kind);
     expect(await Promise.all(kinds)).toEqual(['incomplete', 'corrupt', 'leaks', 'clean']);
   });
 
   it('says that it broke off', async () => {
-    const broken = checkWith(async () => Promise.reject(new BlockError('io', 'disk is gone')));
+    const broken = checkWith({ checker: { check: async () => Promise.reject(new BlockError('io', 'disk is gone')) } });
     await expect(broken).rejects.toThrow('Check failed: Input/output error');
-    const unable = checkWith(async () => Promise.reject(new BlockError('unsupported', 'no')));
+    const unable = checkWith({ checker: { check: async () => Promise.reject(new BlockError('unsupported', 'no')) } });
     expect((await unable).kind).toBe('unsupported');
+  });
+
+  it('looks deep only where that is wanted', async () => {
+    const checks = { deepChecker: { check: async () => FOUND } };
+    const none = { repair: 'none' } as const;
+    expect((await checkWith(checks, [], none)).kind).toBe('unsupported');
+    expect(await checkWith(checks, [], { ...none, deep: true })).toMatchObject({ kind: 'corrupt', findings: FOUND });
+    await expect(checkWith(checks, [], { deep: true })).rejects.toThrow("format 'fake' cannot repair anything");
+    expect((await checkWith({}, [], { ...none, deep: true })).kind).toBe('unsupported');
   });
 });

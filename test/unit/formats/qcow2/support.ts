@@ -61,6 +61,7 @@ export async function openOn(file: Storage, choice: OpenChoice = {}): Promise<Im
     filename: 'test.qcow2',
     readOnly: choice.readOnly ?? false,
     intent: choice.intent ?? 'io',
+    keyless: choice.intent === 'info',
     options: {},
     services: choice.services ?? services,
     openChild: async () => choice.data,
