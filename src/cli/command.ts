@@ -64,7 +64,9 @@ export class Session {
 
   /** Prints a warning, and the lines under it. */
   readonly warn = (text: string, hint?: string): void => {
-    this.io.err(`qemu-img: warning: ${text}\n${hint === undefined ? '' : `${hint}\n`}`);
+    // Advice that is part of a warning ends without a line feed in the real tool.
+    const end = text.includes('\n') ? '' : '\n';
+    this.io.err(`qemu-img: warning: ${text}${end}${hint === undefined ? '' : `${hint}\n`}`);
   };
 
   /** Reads everything from left to right; handles `--help` and `--object`. */

@@ -34,13 +34,13 @@ export function encodeFeatureNames(): Uint8Array {
 /**
  * Refuses an image with incompatible features that are not known, by the names in its own table.
  * @param bits the incompatible feature bits of the header.
- * @param table content of the feature name table extension, if there is one.
+ * @param table finds the content of the feature name table extension, if there is one.
  */
-export function checkIncompatible(bits: bigint, table: Uint8Array | undefined): void {
+export function checkIncompatible(bits: bigint, table: () => Uint8Array | undefined): void {
   let unknown = bits & ~BigInt(KNOWN_INCOMPATIBLE);
   if (unknown === 0n) return;
   const names: string[] = [];
-  const entries = table ?? new Uint8Array();
+  const entries = table() ?? new Uint8Array();
   for (let at = 0; at + ENTRY <= entries.length; at += ENTRY) {
     const bit = entries[at + 1] ?? 0;
     if (entries[at] !== KINDS.incompatible || bit > 63 || !((unknown >> BigInt(bit)) & 1n)) continue;

@@ -82,12 +82,19 @@ export function clusterSizeOf(bytes: Uint8Array): number {
   return 2 ** bits;
 }
 
+/** What a header is read for. */
+interface HeaderUse {
+  /** A check looks at the place of the snapshot table by itself, and can do without refcounts. */
+  readonly forCheck?: boolean;
+  /** The image will be changed. */
+  readonly forChange?: boolean;
+}
+
 /**
- * Parses the header.
+ * Parses the header. What is wrong is told in the order of the real tool.
  * @param bytes the first cluster of the image.
- * @param forCheck leave it to a check to look at the place of the snapshot table.
  */
-export function parseHeader(bytes: Uint8Array, forCheck = false): Header {
+export function parseHeader(bytes: Uint8Array, { forCheck = false, forChange = false }: HeaderUse = {}): Header {
   const clusterSize = clusterSizeOf(bytes);
   const fields = bigEndian(bytes);
   const version = fields.u32(4) as 2 | 3;
@@ -97,12 +104,17 @@ export function parseHeader(bytes: Uint8Array, forCheck = false): Header {
   const backingOffset = fields.u64lossy(8);
   if (backingOffset > clusterSize) throw invalid('Invalid backing file offset');
   const header = readFixed(fields, version, headerLength);
-  if (header.cryptMethod > 2) {
-    throw new BlockError('unsupported', `Unsupported encryption method ${header.cryptMethod}`);
+  const end = backingOffset === 0 ? clusterSize : backingOffset;
+  checkCompression(header);
+  if (version === 3) checkIncompatible(fields.big64(72), () => findFeatureNames(fields, headerLength, end));
+  if ((header.incompatible & Incompatible.corrupt) !== 0 && forChange && !forCheck) {
+    throw new BlockError('permission', 'qcow2: Image is corrupt; cannot be opened read/write');
   }
-  readExtensions(fields, header, backingOffset === 0 ? clusterSize : backingOffset);
-  if (version === 3) checkIncompatible(fields.big64(72), header.featureNames);
   checkFixed(fields, header, forCheck);
+  if (header.cryptMethod > 2) {
+    throw new BlockError('unsupported', `Unsupported encryption method ${header.cryptMethod | 0}`);
+  }
+  readExtensions(fields, header, end);
   if (backingOffset !== 0) {
     const length = fields.u32(16);
     if (length > Math.min(layout.MAX_BACKING_NAME, clusterSize - backingOffset)) {
@@ -139,17 +151,30 @@ function readFixed(fields: Fields, version: 2 | 3, headerLength: number): Header
   };
 }
 
-function readExtensions(fields: Fields, header: Header, end: number): void {
-  let at = header.headerLength;
-  while (at + 8 <= end) {
-    const type = fields.u32(at);
-    const length = fields.u32(at + 4);
+/** The extensions from the end of the fixed part on. */
+function* extensionsOf(fields: Fields, start: number, end: number): Generator<HeaderExtension, void, undefined> {
+  for (let at = start; at < end; ) {
+    const [type, length] = at + 8 > fields.length ? [Extension.end, 0] : fields.halves(at);
     at += 8;
+    if (at > end || length > end - at) throw invalid('Header extension too large');
     if (type === Extension.end) return;
-    if (length > end - at) throw invalid('Header extension too large');
-    readExtension(fields.slice(at, length).slice(), type, header);
+    yield { type, data: fields.slice(at, length).slice() };
     at = alignUp(at + length, 8);
   }
+}
+
+function readExtensions(fields: Fields, header: Header, end: number): void {
+  for (const { type, data } of extensionsOf(fields, header.headerLength, end)) readExtension(data, type, header);
+}
+
+/** The table of feature names alone, of a header whose other extensions may be damaged. */
+function findFeatureNames(fields: Fields, start: number, end: number): Uint8Array | undefined {
+  try {
+    for (const { type, data } of extensionsOf(fields, start, end)) if (type === Extension.featureNames) return data;
+  } catch {
+    // The features are what has to be told.
+  }
+  return undefined;
 }
 
 function readExtension(data: Uint8Array, type: number, header: Header): void {
@@ -213,10 +238,10 @@ function readBitmaps(data: Uint8Array, header: Header): BitmapsHeader {
 function checkFixed(fields: Fields, header: Header, forCheck: boolean): void {
   const clusterSize = 2 ** header.clusterBits;
   if (header.refcountOrder > 6) throw invalid('Reference count entry width too large; may not exceed 64 bits');
-  checkCompression(header);
   if ((header.incompatible & Incompatible.extendedL2) !== 0 && clusterSize < layout.MIN_EXTENDED_CLUSTER) {
     throw invalid('Extended L2 entries are only supported with cluster sizes of at least 16384 bytes');
   }
+  if (header.reftableClusters === 0 && !forCheck) throw invalid('Image does not contain a reference count table');
   checkTable(
     fields,
     48,

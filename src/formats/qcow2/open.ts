@@ -12,28 +12,32 @@ import {
   parseHeader,
 } from './header.ts';
 import { Qcow2Image } from './image.ts';
-import { Autoclear, Compatible, Incompatible, KNOWN_AUTOCLEAR } from './layout.ts';
+import { Autoclear, Compatible, KNOWN_AUTOCLEAR } from './layout.ts';
 import type { openOptions } from './options.ts';
 import { checkOpenSettings } from './openSettings.ts';
 
 /** Reads and checks the header of a file; see {@link parseHeader}. */
-async function readHeader(file: Storage, forCheck = false): Promise<Header> {
+async function readHeader(context: OpenContext<typeof openOptions>): Promise<Header> {
+  const { file } = context;
   const head = new Uint8Array(HEADER_PROBE);
   await file.readPadded(0, head);
   const clusterSize = clusterSizeOf(head);
   const cluster = new Uint8Array(clusterSize);
   await file.readPadded(0, cluster);
-  return parseHeader(cluster, forCheck);
+  return parseHeader(cluster, { forCheck: context.intent === 'check', forChange: !context.readOnly });
 }
 
 /** Opens an image: header, external data file, feature bits. Tables are read when they are needed. */
 export async function openQcow2(context: OpenContext<typeof openOptions>): Promise<Qcow2Image> {
-  const header = await readHeader(context.file, context.intent === 'check');
+  const header = await readHeader(context);
   const storedHeaderLength = storedLength(header);
   const hadBitmaps = header.bitmaps !== undefined;
   checkFeatures(header, context);
   checkOpenSettings(context.options, header);
   const data = await openDataFile(header, context);
+  if (header.cryptMethod === 2 && !header.crypto) {
+    throw new BlockError('invalid-image', 'Missing CRYPTO header for crypt method 2');
+  }
   const image = new Qcow2Image({
     file: context.file,
     data: data ?? context.file,
@@ -64,16 +68,6 @@ function storedLength(header: Header): number {
 }
 
 function checkFeatures(header: Header, context: OpenContext<typeof openOptions>): void {
-  const corrupt = (header.incompatible & Incompatible.corrupt) !== 0;
-  if (corrupt && !context.readOnly && context.intent === 'io') {
-    throw new BlockError('permission', 'qcow2: Image is corrupt; cannot be opened read/write');
-  }
-  if (header.reftableClusters === 0 && context.intent !== 'check') {
-    throw new BlockError('invalid-image', 'Image does not contain a reference count table');
-  }
-  if (header.cryptMethod === 2 && !header.crypto) {
-    throw new BlockError('invalid-image', 'Missing CRYPTO header for crypt method 2');
-  }
   if (header.bitmaps && (header.autoclear & BigInt(Autoclear.bitmaps)) === 0n) {
     const reason =
       header.version >= 3
@@ -97,7 +91,10 @@ async function openDataFile(header: Header, context: OpenContext<typeof openOpti
     return undefined;
   }
   if (context.intent === 'info') return undefined;
-  const data = await context.openChild('data-file', header.dataFileName, { writable: !context.readOnly });
+  const data = await context.openChild('data-file', header.dataFileName, {
+    writable: !context.readOnly,
+    optional: true,
+  });
   if (!data) throw new BlockError('invalid-argument', "'data-file' is required for this image");
   return data;
 }

@@ -57,7 +57,7 @@ export async function readForCheck(image: Qcow2Image, repair: RepairMode, report
 
 function checkPlace({ header, geometry }: Qcow2Image, report: Report): void {
   const { snapshotsOffset: offset } = header;
-  if (header.snapshotCount === 0 || (offset % geometry.clusterSize === 0 && offset < 2 ** 63)) return;
+  if (offset % geometry.clusterSize === 0 && offset < 2 ** 63) return;
   report('qemu-img: ERROR snapshot table offset invalid');
   throw new BlockError('invalid-argument', 'Invalid argument');
 }
