@@ -7,6 +7,7 @@ import type { ImageNode } from '../block/node.ts';
 import type { BufferPool } from '../block/services.ts';
 import type { OperationContext } from './context.ts';
 import { throwIfStopped } from './copy/pipeline.ts';
+import { firstUnreadable } from './copy/reading.ts';
 import { CopySource, type SourceRun } from './copy/source.ts';
 import type { CompareRequest, ImageSource } from './requests.ts';
 import { withSource } from './source.ts';
@@ -84,9 +85,11 @@ class Side {
     try {
       if (run.storage && run.offset !== undefined) await run.storage.readPadded(run.offset, into);
       else into.fill(0);
-    } catch (thrown) {
-      const { strerror } = asBlockError(thrown);
-      throw this.#error(thrown, 'read', offset, `Error while reading offset ${offset} of ${this.#name}: ${strerror}`);
+    } catch (first) {
+      const found = await firstUnreadable([{ ...run, length: into.length }], into);
+      const { at, error: thrown } = found ?? { at: 0, error: first };
+      const text = `Error while reading offset ${offset + at} of ${this.#name}: ${asBlockError(thrown).strerror}`;
+      throw this.#error(thrown, 'read', offset + at, text);
     }
   }
 

@@ -8,7 +8,7 @@ import { alignDown, MiB } from '../../base/offset.ts';
 import type { BufferPool } from '../../block/services.ts';
 import type { Pace } from './pace.ts';
 import type { Piece, Planner } from './plan.ts';
-import { failed, readSegments, salvageSegments } from './reading.ts';
+import { failed, firstUnreadable, readSegments, salvageSegments } from './reading.ts';
 import type { PieceStore, Ready } from './store.ts';
 
 /** Pieces in flight unless memory says otherwise: enough to keep all cores busy with coding. */
@@ -130,11 +130,15 @@ class Pipeline {
   #read(piece: Piece & { kind: 'data' }, bytes: Uint8Array): MaybePromise<void> {
     const report = this.#options.onBadSector?.bind(this.#options);
     if (report) return salvageSegments(piece.segments, bytes, piece.offset, report);
+    const locate = async (error: unknown): Promise<never> => {
+      const found = await firstUnreadable(piece.segments, bytes);
+      throw failed('read', found?.error ?? error, piece.offset + (found?.at ?? 0));
+    };
     try {
       const done = readSegments(piece.segments, bytes);
-      return isPromise(done) ? done.catch((error: unknown) => Promise.reject(readError(error, piece))) : done;
+      return isPromise(done) ? done.catch(locate) : done;
     } catch (error) {
-      throw readError(error, piece);
+      return locate(error);
     }
   }
 
@@ -188,10 +192,6 @@ class Pipeline {
     if (chunk <= buffers.size) buffers.release(buffer);
     else this.#spare.push(buffer);
   }
-}
-
-function readError(thrown: unknown, piece: Piece): BlockError {
-  return failed('read', thrown, piece.offset);
 }
 
 /**

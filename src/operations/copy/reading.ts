@@ -2,6 +2,7 @@
 import { isPromise, type MaybePromise } from '../../base/async.ts';
 import { asBlockError, BlockError } from '../../base/error.ts';
 import { alignDown, SECTOR } from '../../base/offset.ts';
+import { ImageNode } from '../../block/node.ts';
 import type { Segment } from './plan.ts';
 
 /**
@@ -35,6 +36,34 @@ export function readSegments(segments: readonly Segment[], into: Uint8Array, fir
 function readSegment(segment: Segment, into: Uint8Array): MaybePromise<void> {
   if (segment.storage && segment.offset !== undefined) return segment.storage.readPadded(segment.offset, into);
   into.fill(0);
+}
+
+/**
+ * Finds what it is in segments that cannot be read, for the report: clusters that have to be decoded count one by one,
+ * plain bytes up to the next place where they are not in a row.
+ * @param into as long as the segments; it is overwritten.
+ * @returns the first such part's distance from the start; undefined if everything can be read now.
+ */
+export async function firstUnreadable(
+  segments: readonly Segment[],
+  into: Uint8Array,
+): Promise<{ readonly at: number; readonly error: unknown } | undefined> {
+  let at = 0;
+  for (const segment of segments) {
+    const { storage, offset: start = 0, length } = segment;
+    const unit = storage instanceof ImageNode ? (storage.image.allocationUnit ?? length) : length;
+    for (let done = 0; done < length; ) {
+      const part = Math.min(length - done, unit - (unit < length ? (start + done) % unit : 0));
+      try {
+        await readSegment({ ...segment, length: part, offset: start + done }, into.subarray(at, at + part));
+      } catch (error) {
+        return { at, error };
+      }
+      at += part;
+      done += part;
+    }
+  }
+  return undefined;
 }
 
 /**
