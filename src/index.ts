@@ -44,7 +44,7 @@ export { drivers } from './drivers.ts';
 export { type BenchObserver, type BenchPlan, type BenchResult, bench } from './operations/bench.ts';
 export { type CheckObserver, type CheckResult, check, type Repairs } from './operations/check.ts';
 export { type CommitResult, commit } from './operations/commit.ts';
-export { type CompareResult, compare } from './operations/compare.ts';
+export { type CompareObserver, type CompareResult, compare } from './operations/compare.ts';
 export type { OperationContext } from './operations/context.ts';
 export { type ConvertResult, convert } from './operations/convert.ts';
 export { type CreatePlan, type CreateResult, create, createOptionTables } from './operations/create.ts';

@@ -258,6 +258,8 @@ export interface ImageDriver {
   readonly opaque?: boolean | undefined;
   readonly snapshots?: SnapshotStore | undefined;
   readonly bitmaps?: BitmapStore | undefined;
+  /** The format can hold bitmaps, but they are not read: copies of the image have none. */
+  readonly bitmapsUnread?: boolean;
   readonly checker?: Checker | undefined;
   /** Checks of a format for which the real tool has none; only used where they are asked for (`check --deep`). */
   readonly deepChecker?: DeepChecker | undefined;
@@ -345,8 +347,8 @@ export interface MeasureContext {
   /** Guest size in bytes of the new image. */
   readonly virtualSize: number;
   readonly services: Services;
-  /** The image that would be converted; undefined when only a size was given. */
-  readonly source?: Storage & { readonly image?: ImageDriver };
+  /** The image that would be converted, or that has the snapshot; undefined when only a size was given. */
+  readonly source?: ImageDriver;
   /**
    * Runs of guest data that would have to be stored, merged, in order; everything of `virtualSize` counts as not
    * allocated when there is no source.

@@ -32,16 +32,26 @@ export type CompareResult =
 /** Pairs of areas that are read at the same time. */
 const DEPTH = 6;
 
+/** What is told while images are compared. */
+export interface CompareObserver {
+  /** What both images have is equal, and one of them goes on. */
+  sizesDiffer?(): void;
+}
+
 /**
  * Compares two images. Errors have `context.operation`: `open`, `status` or `read` (exit codes 2, 3 and 4 of the
  * program).
  */
-export async function compare(context: OperationContext, request: CompareRequest): Promise<CompareResult> {
+export async function compare(
+  context: OperationContext,
+  request: CompareRequest,
+  observer: CompareObserver = {},
+): Promise<CompareResult> {
   const how = { cache: request.cache ?? 'writeback', forceShare: request.forceShare } as const;
   return withSource(context, request.first, how, (first) =>
     withSource(context, request.second, how, (second) => {
       const sides = [new Side(first, request.first), new Side(second, request.second)] as const;
-      return new Comparison(context, sides, request.strict).run();
+      return new Comparison(context, sides, request.strict).run(observer);
     }),
   );
 }
@@ -114,7 +124,7 @@ class Comparison {
   readonly #buffers: BufferPool;
   readonly #total: number;
   /** Areas that are being read, in order. */
-  readonly #reading: { readonly end: number; readonly finding: Promise<Finding> }[] = [];
+  readonly #reading: { readonly start: number; readonly end: number; readonly finding: Promise<Finding> }[] = [];
 
   constructor(context: OperationContext, sides: readonly [Side, Side], strict: boolean) {
     this.#context = context;
@@ -124,7 +134,7 @@ class Comparison {
     this.#total = Math.max(sides[0].source.size, sides[1].source.size);
   }
 
-  async run(): Promise<CompareResult> {
+  async run(observer: CompareObserver): Promise<CompareResult> {
     const [first, second] = this.#sides;
     const common = Math.min(first.source.size, second.source.size);
     const sizesDiffer = common < this.#total;
@@ -132,6 +142,7 @@ class Comparison {
     if (sizesDiffer && this.#strict) return { kind: 'different', what: 'size', offset: 0, sizesDiffer };
     const inside = await this.#walk(0, common, (at, length) => this.#pair(at, length));
     if (inside) return { kind: 'different', ...inside, sizesDiffer: false };
+    if (sizesDiffer) observer.sizesDiffer?.();
     const longer = first.source.size > second.source.size ? first : second;
     const beyond = await this.#walk(common, this.#total, (at, length) => this.#single(longer, at, length));
     if (beyond) return { kind: 'different', ...beyond, sizesDiffer };
@@ -154,11 +165,12 @@ class Comparison {
         throwIfStopped(this.#context.signal);
         const seen = look(at, end - at);
         const { length, finding } = isPromise(seen) ? await seen : seen;
-        at += length;
+        const area = { start: at, end: at + length };
+        at = area.end;
         if (!finding) continue;
         // A failure is noticed when its turn comes; until then it is not unhandled.
         finding.catch(() => undefined);
-        this.#reading.push({ end: at, finding });
+        this.#reading.push({ ...area, finding });
         if (this.#reading.length >= DEPTH) found = await this.#oldest();
       }
     } catch (error) {
@@ -171,20 +183,23 @@ class Comparison {
   /** The finding of the area that was begun first. */
   async #oldest(): Promise<Finding> {
     const area = this.#reading.shift();
-    const found = await area?.finding;
-    if (area) this.#context.onProgress?.(area.end, this.#total);
+    if (!area) return undefined;
+    this.#context.onProgress?.(area.start, this.#total);
+    const found = await area.finding;
+    if (!found) this.#context.onProgress?.(area.end, this.#total);
     return found;
   }
 
   /** Waits for all areas; the first finding or failure counts. */
   async #drain(): Promise<Finding> {
-    const areas = this.#reading.splice(0);
-    await Promise.allSettled(areas.map(({ finding }) => finding));
-    for (const { finding } of areas) {
-      const found = await finding;
-      if (found) return found;
+    await Promise.allSettled(this.#reading.map(({ finding }) => finding));
+    try {
+      let found: Finding;
+      while (this.#reading.length > 0 && !found) found = await this.#oldest();
+      return found;
+    } finally {
+      this.#reading.length = 0;
     }
-    return undefined;
   }
 
   /** An area that both images have. */

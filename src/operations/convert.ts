@@ -77,6 +77,7 @@ class Conversion {
   async run(): Promise<ConvertResult> {
     const sources = await this.#sources();
     const size = new CopySource(sources).size;
+    if (this.#request.noCreate) this.#checkBacking(this.#request.backingFile);
     const fresh = this.#request.noCreate ? undefined : await this.#checkNew();
     const [first] = this.#opened;
     const bitmaps = this.#request.copyBitmaps && first ? await bitmapsToCopy(first, this.#bitmapChoice()) : undefined;
@@ -95,13 +96,18 @@ class Conversion {
     return { size, ...outcome };
   }
 
-  /** What is copied: the images, or one's snapshot. */
+  /** What is copied: the images; of the first one a snapshot, if one is chosen. */
   async #sources(): Promise<readonly ImageNode[]> {
     const { snapshot } = this.#request;
-    const [first] = this.#opened;
+    const [first, ...others] = this.#opened;
     if (!snapshot || !first) return this.#opened;
-    if (this.#opened.length > 1) throw refused('No support for concatenating multiple snapshot');
-    return [await snapshotNode(first, snapshot)];
+    if (others.length > 0 && 'either' in snapshot) throw refused('No support for concatenating multiple snapshot');
+    return [await snapshotNode(first, snapshot), ...others];
+  }
+
+  #checkBacking(backingFile: string | undefined): void {
+    if (backingFile === undefined || this.#opened.length === 1) return;
+    throw refused('Having a backing file for the target makes no sense when concatenating multiple input images');
   }
 
   #bitmapChoice(): { skipBroken: boolean; warn(text: string): void } {
@@ -113,7 +119,7 @@ class Conversion {
 
   /** The checks of a new target that need no file, in the real tool's order. */
   async #checkNew(): Promise<NewTarget> {
-    const { target, sources, compress } = this.#request;
+    const { target, compress } = this.#request;
     const image = await newImage(this.#context, target.format ?? 'raw', target.filename);
     const options = coerceNewImage(image, this.#request.options);
     const { name, createOptions, driver } = image.format;
@@ -125,9 +131,7 @@ class Conversion {
     }
     const backingFile = this.#request.backingFile ?? text(options.format['backing_file']);
     const backingFormat = this.#request.backingFormat ?? text(options.format['backing_fmt']);
-    if (backingFile !== undefined && sources.length > 1) {
-      throw refused('Having a backing file for the target makes no sense when concatenating multiple input images');
-    }
+    this.#checkBacking(backingFile);
     if (backingFile !== undefined && backingFormat === undefined && 'backing_fmt' in createOptions) {
       throw refused('Use of backing file requires explicit backing format');
     }

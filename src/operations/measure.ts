@@ -2,7 +2,7 @@
 import { asBlockError, BlockError } from '../base/error.ts';
 import { alignUp, SECTOR } from '../base/offset.ts';
 import { walkChain } from '../block/chain.ts';
-import type { MeasureContext, Measurement } from '../block/driver.ts';
+import type { ImageDriver, MeasureContext, Measurement } from '../block/driver.ts';
 import type { ImageNode } from '../block/node.ts';
 import { type OperationContext, throwIfAborted } from './context.ts';
 import { coerceNewImage, type CreatableFormat, newImage } from './options.ts';
@@ -22,26 +22,26 @@ export async function measure(context: OperationContext, request: MeasureRequest
   const { image, snapshot } = request;
   if (!image) return measureTarget(context, request);
   return withSource(context, image, { forceShare: request.forceShare }, async (node) => {
-    const source = snapshot === undefined ? node : await snapshotNode(node, snapshot);
-    return measureTarget(context, request, source);
+    const content = snapshot === undefined ? node : await snapshotNode(node, snapshot);
+    return measureTarget(context, request, { image: node.image, content });
   });
 }
 
 async function measureTarget(
   context: OperationContext,
   request: MeasureRequest,
-  source?: ImageNode,
+  source?: { readonly image: ImageDriver; readonly content: ImageNode },
 ): Promise<MeasureResult> {
   // The target has no name yet; files are what it will most likely be written to.
   const image = await newImage(context, request.targetFormat, 'file:');
   const options = await coerced(image, request);
   const driver = measurable(image.format);
-  const virtualSize = alignUp(request.size ?? source?.size() ?? 0, SECTOR);
+  const virtualSize = alignUp(request.size ?? source?.content.size() ?? 0, SECTOR);
   const measureContext: MeasureContext = {
     virtualSize,
     services: context.services,
-    ...(source ? { source } : {}),
-    dataRuns: () => dataRuns(context, source),
+    ...(source ? { source: source.image } : {}),
+    dataRuns: () => dataRuns(context, source?.content),
   };
   return driver(measureContext, { ...options, size: request.size ?? virtualSize });
 }

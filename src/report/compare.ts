@@ -2,11 +2,12 @@
 import type { BlockError } from '../base/error.ts';
 import type { CompareResult } from '../operations/compare.ts';
 
-/** The lines for a result. */
+/** The line for images of different sizes, printed before what one of them has beyond the other is looked at. */
+export const SIZES_DIFFER = 'Warning: Image size mismatch!\n';
+
+/** The last line. */
 export function formatCompare(result: CompareResult): string {
-  const strict = result.kind === 'different' && result.what !== 'content';
-  const warning = result.sizesDiffer && !strict ? 'Warning: Image size mismatch!\n' : '';
-  return `${warning}${verdict(result)}\n`;
+  return `${verdict(result)}\n`;
 }
 
 function verdict(result: CompareResult): string {

@@ -16,10 +16,7 @@ export const execute: Executor<CheckRequest> = async (context, request, view, { 
       if (talk) out(formatRepairs(repairs));
     },
   });
-  if (result.kind !== 'unsupported') {
-    if (view.json) out(formatCheckJson(result));
-    else if (!view.quiet) out(formatCheck(result));
-  }
+  if (result.kind !== 'unsupported' && !view.quiet) out(view.json ? formatCheckJson(result) : formatCheck(result));
   const error = checkError(result);
   if (error !== undefined) err(`qemu-img: ${error}\n`);
   return checkExitCode(result);

@@ -2,7 +2,7 @@
 import { BlockError } from '../../base/error.ts';
 import { type CompareResult, compare } from '../../operations/compare.ts';
 import type { CompareRequest } from '../../operations/requests.ts';
-import { compareExitCode, compareFailureCode, formatCompare } from '../../report/compare.ts';
+import { compareExitCode, compareFailureCode, formatCompare, SIZES_DIFFER } from '../../report/compare.ts';
 import { errorLines } from '../command.ts';
 import type { Executor } from './executor.ts';
 
@@ -10,7 +10,11 @@ import type { Executor } from './executor.ts';
 export const execute: Executor<CompareRequest> = async (context, request, view, { out, err }) => {
   let result: CompareResult;
   try {
-    result = await compare(context, request);
+    result = await compare(context, request, {
+      sizesDiffer() {
+        if (!view.quiet) out(SIZES_DIFFER);
+      },
+    });
   } catch (thrown) {
     if (!(thrown instanceof BlockError) || compareFailureCode(thrown) === 2) throw thrown;
     err(errorLines(thrown));

@@ -30,6 +30,7 @@ const openOptions = {
 class ParallelsDriver implements ImageDriver {
   readonly #image: ParallelsImage;
   readonly checker: Checker;
+  readonly bitmapsUnread = true;
 
   constructor(image: ParallelsImage) {
     this.#image = image;

@@ -17,11 +17,12 @@ export async function measure(context: MeasureContext, options: CreateOptions): 
     preallocation,
   } = options;
   checkClusterSize(clusterSize, extended);
-  if (compat !== undefined && !['0.10', '1.1', 'v2', 'v3'].includes(compat)) {
+  // Unlike `create`, the real tool does not know the other names of the versions here.
+  if (compat !== undefined && compat !== '0.10' && compat !== '1.1') {
     throw new BlockError('invalid-argument', `Invalid compatibility level: '${compat}'`);
   }
   checkRefcountBits(refcountBits);
-  if (refcountBits !== 16 && (compat === '0.10' || compat === 'v2')) {
+  if (refcountBits !== 16 && compat === '0.10') {
     throw new BlockError(
       'invalid-argument',
       'Different refcount widths than 16 bits require compatibility level 1.1 or above (use compat=1.1 or greater)',
@@ -37,8 +38,7 @@ export async function measure(context: MeasureContext, options: CreateOptions): 
   const data = whole ? size : await dataBytes(context, clusterSize);
   const encryption = await measureEncryption(context.services, options, clusterSize);
   const metadata = encryption + metadataBytes(size, clusterSize, refcountBits, extended);
-  const old = compat === '0.10' || compat === 'v2';
-  const bitmaps = old ? undefined : await bitmapBytes(context, clusterSize);
+  const bitmaps = compat === '0.10' ? undefined : await bitmapBytes(context, clusterSize);
   return {
     required: metadata + data,
     fullyAllocated: metadata + size,
@@ -91,8 +91,8 @@ function refcountBytes(clusters: number, clusterSize: number, refcountBits: numb
 
 /** Bytes that copies of the source's persistent bitmaps take; undefined if there are none to copy from. */
 async function bitmapBytes(context: MeasureContext, clusterSize: number): Promise<number | undefined> {
-  const store = context.source?.image?.bitmaps;
-  if (!store) return undefined;
+  const store = context.source?.bitmaps;
+  if (!store) return context.source?.bitmapsUnread === true ? 0 : undefined;
   let total = 0;
   let directory = 0;
   for (const bitmap of await store.list()) {

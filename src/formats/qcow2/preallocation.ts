@@ -84,7 +84,6 @@ async function allocateZeroed(image: Qcow2Image, count: number): Promise<number>
  * More than a tenth of the clusters in use have to be holes.
  */
 export async function metadataOnly(image: Qcow2Image): Promise<boolean> {
-  if (image.geometry.external) return false;
   const { clusterSize } = image.geometry;
   const size = image.file.size();
   const stored = await image.file.allocatedSize();

@@ -2,7 +2,7 @@
 import type { MaybePromise } from '../../base/async.ts';
 import { Fields, utf8Bytes } from '../../base/bytes.ts';
 import { BlockError } from '../../base/error.ts';
-import { alignUp, SECTOR } from '../../base/offset.ts';
+import { alignDown, alignUp, SECTOR } from '../../base/offset.ts';
 import type {
   Allocation,
   BackingReference,
@@ -32,15 +32,21 @@ import { map } from './mapping.ts';
 import { probe } from './probe.ts';
 import { allocate, writeZeroes } from './write.ts';
 
+/** Requests have less than 2 GiB. */
+const MAX_REQUEST = 2147483647;
+
 /** An open QED image as the block layer sees it. */
 class QedDriver implements ImageDriver {
   readonly #image: QedImage;
   readonly allocationUnit: number;
+  readonly limits: NonNullable<ImageDriver['limits']>;
   readonly checker: Checker;
 
   constructor(image: QedImage) {
     this.#image = image;
-    this.allocationUnit = image.header.clusterSize;
+    const { clusterSize } = image.header;
+    this.allocationUnit = clusterSize;
+    this.limits = { writeZeroesAlignment: clusterSize, maxWriteZeroes: alignDown(MAX_REQUEST, clusterSize) };
     this.checker = checkerOf(image);
   }
 

@@ -16,7 +16,8 @@ export interface BitmapChoice {
  * @throws BlockError if the source has none to offer, or one that cannot be copied.
  */
 export async function bitmapsToCopy(source: ImageNode, choice: BitmapChoice): Promise<readonly BitmapInfo[]> {
-  const store = source.image.bitmaps;
+  const { bitmaps: store, bitmapsUnread } = source.image;
+  if (!store && bitmapsUnread === true) return [];
   if (!store) throw new BlockError('unsupported', 'Source lacks bitmap support');
   const list = await store.list();
   const broken = list.find((bitmap) => bitmap.inUse);

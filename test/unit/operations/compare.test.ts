@@ -65,7 +65,7 @@ describe('compare', () => {
     await qcow2('data', 2 * MB, [[MB + 1000, 1, 1]]);
     const result = await ask('data', 'zero.raw');
     expect(result).toEqual({ kind: 'different', what: 'content', offset: MB + 512, sizesDiffer: true });
-    expect(formatCompare(result)).toBe('Warning: Image size mismatch!\nContent mismatch at offset 1049088!\n');
+    expect(formatCompare(result)).toBe('Content mismatch at offset 1049088!\n');
     expect(await ask('data', 'zero.raw', true)).toMatchObject({ what: 'size' });
   });
 
