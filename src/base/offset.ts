@@ -15,6 +15,8 @@ export const GiB = 1073741824;
 export const TiB = 1099511627776;
 /** Largest image or file size in bytes, 2^63 - 512: the largest multiple of 512 in a signed 64-bit number. */
 export const MAX_SIZE = 9223372036854774784;
+/** Largest disk that can be opened in bytes, 2^63 - 2^30, as in the real tool. */
+export const MAX_DISK = 9223372035781033984;
 
 /** `value` rounded down to a multiple of `unit`. */
 export function alignDown(value: number, unit: number): number {

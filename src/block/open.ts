@@ -3,6 +3,7 @@
  * options and references inside images all become an {@link OptionTree} first, so that there is one way to open.
  */
 import { asBlockError, BlockError, withPrefix } from '../base/error.ts';
+import { MAX_DISK } from '../base/offset.ts';
 import { isTree, normalize } from '../options/dotted.ts';
 import type { OptionTree } from '../options/tree.ts';
 import type { CacheMode, FileAccess } from '../storage/files.ts';
@@ -152,6 +153,9 @@ async function openLayer(tree: OptionTree, file: FileNode | undefined, scope: Sc
   if (format === 'raw' && driverName(tree) === undefined && scope.writable) noticeProbedRaw(scope, file?.name ?? '');
   let backing: ImageNode | undefined;
   try {
+    if (image.virtualSize > MAX_DISK) {
+      throw new BlockError('too-large', 'Could not refresh total sector count: File too large');
+    }
     backing = await openBacking(image, tree, file, scope);
     const { unknown } = coerceTree(driver.openOptions, ownOptions(tree, roles));
     if (unknown !== undefined) {

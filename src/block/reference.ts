@@ -8,15 +8,13 @@ import type { DriverRegistry } from './registry.ts';
 /**
  * The option tree that a name stands for.
  * @param name file name, `json:{...}` or `protocol:...`.
- * @param format driver of the image, if known.
+ * @param format driver of the image, if known; it counts for more than a driver in `json:{...}`.
  */
 export async function treeOfName(drivers: DriverRegistry, name: string, format?: string): Promise<OptionTree> {
   if (format !== undefined && !drivers.has(format)) throw new BlockError('unsupported', `Unknown driver '${format}'`);
   if (name.startsWith('json:')) {
     const tree = parseJsonName(name);
-    if (format === undefined || tree['driver'] === format) return tree;
-    if (tree['driver'] !== undefined) throw new BlockError('invalid-argument', 'Driver specified twice');
-    return { ...tree, driver: format };
+    return format === undefined ? tree : { ...tree, driver: format };
   }
   const prefix = protocolPrefix(name);
   const protocol = prefix === undefined ? await drivers.protocol('file') : await drivers.protocolOfPrefix(prefix);

@@ -68,9 +68,14 @@ async function* dataRuns(
   source: ImageNode | undefined,
 ): AsyncGenerator<{ readonly offset: number; readonly length: number }, void, undefined> {
   if (!source) return;
-  for await (const status of walkChain(source)) {
-    throwIfAborted(context);
-    if (status.data && !status.zero) yield { offset: status.start, length: status.length };
-    context.onProgress?.(status.start + status.length, source.size());
+  try {
+    for await (const status of walkChain(source)) {
+      throwIfAborted(context);
+      if (status.data && !status.zero) yield { offset: status.start, length: status.length };
+      context.onProgress?.(status.start + status.length, source.size());
+    }
+  } catch (thrown) {
+    const error = asBlockError(thrown);
+    throw error.kind === 'aborted' ? error : error.reworded(`Unable to get block status: ${error.strerror}`);
   }
 }

@@ -1,6 +1,6 @@
 /** `resize`: changes the guest size of an image. */
 import { BlockError } from '../base/error.ts';
-import { MAX_SIZE } from '../base/offset.ts';
+import { MAX_DISK, MAX_SIZE } from '../base/offset.ts';
 import type { OperationContext } from './context.ts';
 import type { ResizeRequest } from './requests.ts';
 import { withSource } from './source.ts';
@@ -44,6 +44,8 @@ export async function resize(context: OperationContext, request: ResizeRequest):
 function newSize(request: ResizeRequest, oldSize: number): number {
   const { size, relative } = request;
   const total = relative === '' ? size : relative === '+' ? oldSize + size : oldSize - size;
-  if (total > 0 && total <= MAX_SIZE) return total;
-  throw new BlockError('invalid-argument', 'New image size must be positive');
+  if (!(total > 0 && total <= MAX_SIZE)) throw new BlockError('invalid-argument', 'New image size must be positive');
+  if (total > MAX_DISK)
+    throw new BlockError('too-large', `offset(${BigInt(total)}) exceeds maximum(${BigInt(MAX_DISK)})`);
+  return total;
 }

@@ -61,10 +61,10 @@ export class CheckedStorage implements Storage {
   }
 
   readPadded(offset: number, into: Uint8Array): MaybePromise<void> {
+    this.#checkRange('read', offset, into.length);
     const available = Math.max(0, Math.min(into.length, this.size() - offset));
-    if (available === into.length) return this.read(offset, into);
     into.fill(0, available);
-    if (available > 0) return this.read(offset, into.subarray(0, available));
+    if (available > 0) return this.read(offset, available === into.length ? into : into.subarray(0, available));
   }
 
   write(offset: number, from: Uint8Array): MaybePromise<void> {
@@ -177,6 +177,7 @@ export class CheckedStorage implements Storage {
   #outOfRange(operation: string, offset: number, length: number): BlockError {
     return new BlockError('out-of-range', `${operation} of ${length} bytes at ${offset} is outside ${this.name}`, {
       context: { ...this.#at(offset, length), operation },
+      posix: { code: 'EIO', text: 'Input/output error' },
     });
   }
 

@@ -10,7 +10,7 @@ import { oracleProgram } from './oracle.ts';
 const here = dirname(fileURLToPath(import.meta.url));
 
 /** The program under test: this checkout, or what `QIMG_PROGRAM` names (an installed package, a standalone file). */
-function ourProgram(): string {
+export function ourProgram(): string {
   return process.env['QIMG_PROGRAM'] ?? join(here, '../../qimg');
 }
 
@@ -33,7 +33,7 @@ export interface RunChoice {
 }
 
 /** Runs a program to its end. */
-function run(program: string, args: readonly string[], choice: RunChoice = {}): Promise<Ended> {
+export function run(program: string, args: readonly string[], choice: RunChoice = {}): Promise<Ended> {
   const { started, env, ...options } = choice;
   return new Promise((resolve, reject) => {
     const child = spawn(program, args, {
@@ -52,7 +52,7 @@ function run(program: string, args: readonly string[], choice: RunChoice = {}): 
 }
 
 /** Words of a command line, with quotes kept out of it: names in these tests have no blanks. */
-function words(line: string): string[] {
+export function words(line: string): string[] {
   return line.split(' ').filter((word) => word !== '');
 }
 

@@ -1,7 +1,7 @@
 /** The null protocols: storages that take everything and hold nothing, for measurements and tests. */
 import type { MaybePromise } from '../../base/async.ts';
 import { BlockError } from '../../base/error.ts';
-import { alignUp, GiB, MAX_SIZE, SECTOR } from '../../base/offset.ts';
+import { alignUp, GiB, MAX_DISK, SECTOR } from '../../base/offset.ts';
 import type { ProtocolDriver } from '../../block/driver.ts';
 import type { OptionTable, OptionValues } from '../../options/table.ts';
 import { CheckedStorage } from '../../storage/checked.ts';
@@ -79,7 +79,7 @@ class NullDriver implements StorageDriver {
 
 function sizeOption(options: OpenOptions): number {
   const size = options.size ?? GiB;
-  if (size >= 0 && size <= MAX_SIZE) return alignUp(size, SECTOR);
+  if (size >= 0 && size <= MAX_DISK) return alignUp(size, SECTOR);
   throw new BlockError('too-large', 'Could not refresh total sector count: File too large');
 }
 
