@@ -26,13 +26,17 @@ export async function amend(context: OperationContext, request: AmendRequest): P
     const { amender } = node.image;
     if (!amender) throw unsupported(driver.name);
     context.onProgress?.(0, 1);
-    await amender.amend(options, {
-      force,
-      onProgress: (done, total) => context.onProgress?.(done, total),
-      resize: (size) => node.truncate(size),
-    });
-    await node.flush();
-    context.onProgress?.(1, 1);
+    try {
+      await amender.amend(options, {
+        force,
+        onProgress: (done, total) => context.onProgress?.(done, total),
+        resize: (size) => node.truncate(size),
+      });
+      await node.flush();
+    } finally {
+      // Also where it failed: the real tool's line ends so.
+      context.onProgress?.(1, 1);
+    }
     return { filename: image.filename, format: node.format };
   });
 }

@@ -4,7 +4,7 @@ import { isPowerOfTwo, log2 } from '../../base/offset.ts';
 import type { Amender } from '../../block/driver.ts';
 import { downgrade, upgrade } from './amendVersion.ts';
 import { changeRefcountWidth } from './amendRefcounts.ts';
-import { amendEncryption, amendsEncryption } from './crypt.ts';
+import { amendEncryption, amendsEncryption, checkEncryption } from './crypt.ts';
 import { flushImage } from './flush.ts';
 import { hasDataFile, isRawDataFile } from './header.ts';
 import type { Qcow2Image } from './image.ts';
@@ -63,20 +63,22 @@ async function carryOut(image: Qcow2Image, plan: Plan, options: AmendOptions, ho
 function planOf(image: Qcow2Image, options: AmendOptions): Plan {
   const { header } = image;
   const { refcount_bits: bits, data_file: dataFile, data_file_raw: rawData, lazy_refcounts: lazy, size } = options;
+  // Of several mistakes the one is named that the real tool finds first.
+  if (amendsEncryption(options)) checkEncryption(image);
   const version = versionOf(options.compat, header.version);
-  checkBacking(image, options);
-  if (bits !== undefined) checkWidth(bits);
   if (dataFile !== undefined && !hasDataFile(header)) {
     throw refuse('data-file can only be set for images that use an external data file');
   }
   if (rawData === true && !isRawDataFile(header)) throw refuse('data-file-raw cannot be set on existing images');
-  if (lazy === true && version < 3 && header.version < 3) {
-    throw refuse('Lazy refcounts only supported with compatibility level 1.1 and above (use compat=1.1 or greater)');
-  }
+  if (bits !== undefined) checkWidth(bits);
   if (bits !== undefined && bits !== 16 && version < 3) {
     throw refuse(
       'Refcount widths other than 16 bits require compatibility level 1.1 or above (use compat=1.1 or greater)',
     );
+  }
+  checkBacking(image, options);
+  if (lazy === true && version < 3) {
+    throw refuse('Lazy refcounts only supported with compatibility level 1.1 and above (use compat=1.1 or greater)');
   }
   return { version, refcountBits: bits ?? image.refcounts.bits, lazyRefcounts: lazy, dataFile, rawData, size };
 }

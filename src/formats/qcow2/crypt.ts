@@ -218,16 +218,22 @@ export function amendsEncryption(options: AmendOptions): boolean {
   return Object.keys(inner(options)).length > 0;
 }
 
+/** Throws if the image has no key slots that could be amended. */
+export function checkEncryption({ header, luksVolume }: Qcow2Image): LuksVolume {
+  if (header.cryptMethod === CryptMethod.none) {
+    throw refuse("Can't amend encryption options - encryption not present");
+  }
+  if (!luksVolume) throw refuse('Only LUKS encryption options can be amended');
+  return luksVolume;
+}
+
 /**
  * Adds or erases key slots: the `encrypt.` part of amend options.
  * @param force allow what loses the data.
  */
 export function amendEncryption(image: Qcow2Image, options: AmendOptions, force: boolean): MaybePromise<void> {
-  const { luksVolume, services } = image;
-  if (image.header.cryptMethod === CryptMethod.none) {
-    throw refuse("Can't amend encryption options - encryption not present");
-  }
-  if (!luksVolume) throw refuse('Only LUKS encryption options can be amended');
+  const { services } = image;
+  const luksVolume = checkEncryption(image);
   const amendment = amendmentOf(inner(options), force, (id) => services.secrets.get(id));
   return amendLuks(services.crypto, ioOf(image), luksVolume, amendment).then((volume) => setVolume(image, volume));
 }
