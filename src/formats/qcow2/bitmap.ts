@@ -125,7 +125,9 @@ export class Bitmaps implements BitmapStore {
     if (problem !== undefined) {
       throw new BlockError('limit', `Can't make bitmap '${name}' persistent in '${NODE}': ${problem}`);
     }
-    this.#list.push({
+    // Of the bitmaps that one run adds the real tool stores the newest first.
+    const behind = this.#list.findIndex(({ stored }) => stored === undefined);
+    this.#list.splice(behind < 0 ? this.#list.length : behind, 0, {
       name,
       nameBytes: utf8Bytes(name),
       granularityBits: log2(unit),

@@ -12,14 +12,14 @@ export interface BitmapChoice {
 }
 
 /**
- * The bitmaps of a source, before anything is written.
+ * The bitmaps of a source, before anything is written; the last comes first, as the real tool goes through them.
  * @throws BlockError if the source has none to offer, or one that cannot be copied.
  */
 export async function bitmapsToCopy(source: ImageNode, choice: BitmapChoice): Promise<readonly BitmapInfo[]> {
   const { bitmaps: store, bitmapsUnread } = source.image;
   if (!store && bitmapsUnread === true) return [];
   if (!store) throw new BlockError('unsupported', 'Source lacks bitmap support');
-  const list = await store.list();
+  const list = [...(await store.list())].reverse();
   const broken = list.find((bitmap) => bitmap.inUse);
   if (!broken || choice.skipBroken) return list;
   throw new BlockError('invalid-image', `Cannot copy inconsistent bitmap '${broken.name}'`, {
