@@ -8,6 +8,9 @@ import { UpCopy, writeError } from './copy/upCopy.ts';
 import type { RebaseRequest } from './requests.ts';
 import { withSource } from './source.ts';
 
+/** Formats of which the real tool does not know the clusters. */
+const UNDESCRIBED: ReadonlySet<string> = new Set(['parallels']);
+
 /** Result of {@link rebase}. */
 export interface RebaseResult {
   /** Guest size in bytes. */
@@ -26,18 +29,19 @@ export async function rebase(context: OperationContext, request: RebaseRequest):
   return withSource(context, request.image, how, async (node) => {
     await checkDrivers(context, request, node);
     const replacement = await openReplacement(context, request, node);
+    const size = node.size();
     try {
-      checkNewName(request, node);
-      if (!backingUnsafe) {
+      const problem = problemOfNewName(request, node);
+      if (!problem && !backingUnsafe) {
         const compressor = request.compress ? node.image.compressor : undefined;
         await new UpCopy(context, node, replacement, compressor).run();
       }
+      context.onProgress?.(size, size);
+      if (problem) throw problem;
       await rename(request, node);
     } finally {
       await replacement?.close();
     }
-    const size = node.size();
-    context.onProgress?.(size, size);
     return { size };
   });
 }
@@ -54,6 +58,7 @@ async function checkDrivers(
   if (backingFormat !== undefined && !drivers.has(backingFormat)) {
     throw new BlockError('invalid-argument', `Invalid format name: '${backingFormat}'`);
   }
+  if (UNDESCRIBED.has(format)) throw new BlockError('unsupported', 'could not get block driver info');
 }
 
 /** Opens the new backing image, whose name counts from the directory of the image. */
@@ -85,13 +90,13 @@ function isPlain(name: string): boolean {
   return !name.startsWith('json:') && protocolPrefix(name) === undefined;
 }
 
-/** What the real tool finds only when everything is copied. */
-function checkNewName({ backingFile, backingFormat }: RebaseRequest, { image }: ImageNode): void {
+/** What the real tool finds only when everything is copied; there is no reason to wait for it. */
+function problemOfNewName({ backingFile, backingFormat }: RebaseRequest, { image }: ImageNode): BlockError | undefined {
   const prefix = `Could not change the backing file to '${backingFile}': `;
   if (backingFile !== '' && backingFormat === undefined) {
-    throw new BlockError('invalid-argument', `${prefix}backing format must be specified`);
+    return new BlockError('invalid-argument', `${prefix}backing format must be specified`);
   }
-  if (!image.setBacking) throw new BlockError('unsupported', `${prefix}Operation not supported`);
+  return image.setBacking ? undefined : new BlockError('unsupported', `${prefix}Operation not supported`);
 }
 
 async function rename({ backingFile, backingFormat }: RebaseRequest, node: ImageNode): Promise<void> {
