@@ -230,12 +230,19 @@ export interface ImageDriver {
   readonly allocationUnit?: number | undefined;
   /** Finds or makes room for the guest range; absent: the image is read-only. */
   allocate?(offset: number, length: number): MaybePromise<Allocation>;
-  /** Makes whole allocation units (or up to the end of the image) read as zeroes; absent: zeroes are written as data. */
+  /**
+   * Makes whole allocation units (or up to the end of the image) read as zeroes; absent: zeroes are written as data.
+   * Where `limits.writeZeroesAlignment` is smaller than a unit, the range may begin and end at its multiples, except in
+   * units that are stored compressed.
+   */
   writeZeroes?(offset: number, length: number, flags: ZeroFlags): MaybePromise<void>;
   /** Gives up whole allocation units (or up to the end of the image). */
   discard?(offset: number, length: number): MaybePromise<void>;
   readonly compressor?: Compressor | undefined;
-  resize?(size: number, preallocation: Preallocation): Promise<void>;
+  /** @param covered the backing image reaches into the new area, which is made to read as zeroes afterwards. */
+  resize?(size: number, preallocation: Preallocation, covered?: boolean): Promise<void>;
+  /** True if a new area can hide a backing image that reaches into it; without it such a growth is refused. */
+  readonly growsOverBacking?: boolean;
   /** Writes cached metadata in safe order and flushes the storages below. */
   flush(): MaybePromise<void>;
   /** Flushes and releases what the driver itself opened (not the `file` it was given). */

@@ -246,10 +246,38 @@ export class ImageNode implements Storage {
     const end = offset + length;
     const middle = alignUp(offset, unit);
     const middleEnd = end === this.size() ? end : alignDown(end, unit);
-    if (!this.image.writeZeroes || middleEnd <= middle) return this.#zeroAsData(offset, end, flags);
-    await this.#zeroAsData(offset, middle, flags);
+    if (middleEnd <= middle) {
+      const border = Math.min(middle, end);
+      await this.#zeroPart(offset, border, flags);
+      return this.#zeroPart(border, end, flags);
+    }
+    if (!this.image.writeZeroes) return this.#zeroAsData(offset, end, flags);
+    await this.#zeroPart(offset, middle, flags);
     await this.#changes.run(() => this.image.writeZeroes?.(middle, middleEnd - middle, flags));
-    await this.#zeroAsData(middleEnd, end, flags);
+    await this.#zeroPart(middleEnd, end, flags);
+  }
+
+  /** Zeroes a part of one allocation unit; some formats can record that. */
+  async #zeroPart(start: number, end: number, flags: ZeroFlags): Promise<void> {
+    const part = this.image.limits?.writeZeroesAlignment ?? 0;
+    const first = part && alignUp(start, part);
+    const last = part && (end === this.size() ? end : alignDown(end, part));
+    if (
+      !this.image.writeZeroes ||
+      first >= last ||
+      part === this.image.allocationUnit ||
+      (await this.#isCoded(first))
+    ) {
+      return this.#zeroAsData(start, end, flags);
+    }
+    await this.#zeroAsData(start, first, flags);
+    await this.#changes.run(() => this.image.writeZeroes?.(first, last - first, flags));
+    await this.#zeroAsData(last, end, flags);
+  }
+
+  async #isCoded(offset: number): Promise<boolean> {
+    const mapping = await this.map(offset, 1);
+    return mapping.kind === 'special' && mapping.compressed;
   }
 
   async #zeroAsData(start: number, end: number, flags: ZeroFlags): Promise<void> {
@@ -328,19 +356,36 @@ export class ImageNode implements Storage {
   /** Changes the guest-visible size; a grown area reads as zeroes whatever the backing image holds there. */
   async truncate(size: number, preallocation: Preallocation = 'off'): Promise<void> {
     if (this.readOnly) throw this.#readOnlyError('resize');
+    if (size >= 2 ** 63) throw new BlockError('invalid-argument', 'Image size cannot be negative');
     const before = this.size();
+    const covered = size > before && (this.#backing?.size() ?? 0) > before;
     const resize = this.image.resize?.bind(this.image);
     if (!resize) {
       throw new BlockError('unsupported', 'Image format driver does not support resize');
     }
-    await this.#changes.run(() => resize(size, preallocation));
+    if (covered && !this.image.growsOverBacking) {
+      throw new BlockError('unsupported', 'Block driver does not support requested flags');
+    }
+    await this.#changes.run(() => resize(size, preallocation, covered));
+    const reserved = preallocation === 'falloc' || preallocation === 'full';
+    // A backing image that reaches into the new area is hidden in all of it, as it could grow one day.
+    if (covered && !reserved) return this.writeZeroes(before, this.size() - before, { unmap: true });
     const unit = this.image.allocationUnit ?? 1;
     // The old last unit may hold bytes from before the image was shrunk.
     const tail = before % unit === 0 ? before : Math.min(this.size(), alignUp(before, unit));
-    // A backing image that reaches into the new area is hidden in all of it, as it could grow one day.
-    const covered = (this.#backing?.size() ?? 0) > before;
-    const hidden = covered ? this.size() : tail;
-    if (hidden > before) await this.writeZeroes(before, hidden - before, { unmap: true });
+    if (covered) return this.#overwrite(before, tail);
+    if (await this.#readsAsZero(before, tail - before)) return;
+    await this.writeZeroes(before, tail - before, { unmap: true });
+  }
+
+  /** Stores zeroes from `start` to `tail`, and behind that where the backing image still shows through. */
+  async #overwrite(start: number, tail: number): Promise<void> {
+    await this.write(start, new Uint8Array(tail - start));
+    for (let at = tail; at < this.size(); ) {
+      const { kind, length } = await this.map(at, Math.min(ZERO_CHUNK, this.size() - at));
+      if (kind === 'unallocated') await this.write(at, new Uint8Array(length));
+      at += length;
+    }
   }
 
   flush(): MaybePromise<void> {

@@ -21,6 +21,7 @@ export class FakeImage implements ImageDriver {
   virtualSize: number;
   readonly allocationUnit: number;
   readonly storage: Storage = memoryStorage();
+  readonly growsOverBacking: boolean = true;
   readonly limits: { requestAlignment: number };
   readonly #options: FakeOptions;
   readonly #table = new Map<number, number | 'zero'>();

@@ -47,6 +47,7 @@ export class Qcow2Driver implements ImageDriver {
   readonly #special: SpecialReader;
   readonly compressor: Compressor;
   readonly allocationUnit: number;
+  readonly growsOverBacking: boolean = true;
   readonly limits: Partial<Limits>;
   readonly checker: Checker;
   readonly amender: Amender | undefined;
@@ -115,8 +116,8 @@ export class Qcow2Driver implements ImageDriver {
     return discard(this.state, offset, length);
   }
 
-  resize(size: number, preallocation: Preallocation): Promise<void> {
-    return resize(this.state, size, preallocation);
+  resize(size: number, preallocation: Preallocation, covered = false): Promise<void> {
+    return resize(this.state, size, preallocation, covered);
   }
 
   flush(): Promise<void> {

@@ -8,10 +8,18 @@ import type { Qcow2Image } from './image.ts';
 import { MAX_L1_BYTES } from './layout.ts';
 import { preallocate } from './preallocation.ts';
 import { cutTail, dropTables } from './shrink.ts';
-import { clear } from './zero.ts';
+import { canRecordZeroes, clear } from './zero.ts';
 
-/** Grows or shrinks the image to `size` bytes. */
-export async function resize(image: Qcow2Image, size: number, preallocation: Preallocation): Promise<void> {
+/**
+ * Grows or shrinks the image to `size` bytes.
+ * @param covered the backing image reaches into the new area.
+ */
+export async function resize(
+  image: Qcow2Image,
+  size: number,
+  preallocation: Preallocation,
+  covered: boolean,
+): Promise<void> {
   const { header } = image;
   const before = header.virtualSize;
   if (size % 512 !== 0) throw new BlockError('invalid-argument', 'The new size must be a multiple of 512');
@@ -24,6 +32,7 @@ export async function resize(image: Qcow2Image, size: number, preallocation: Pre
     }
   } else {
     checkLength(image, size);
+    if (covered) checkHiding(image, before, size, preallocation);
   }
   await image.bitmaps?.resize(size);
   try {
@@ -33,6 +42,13 @@ export async function resize(image: Qcow2Image, size: number, preallocation: Pre
     await image.bitmaps?.resize(header.virtualSize);
     throw error;
   }
+}
+
+/** Version 2 cannot hide a backing image but by data: space for that has to be asked for. */
+function checkHiding(image: Qcow2Image, before: number, size: number, preallocation: Preallocation): void {
+  if (canRecordZeroes(image) || preallocation === 'falloc' || preallocation === 'full') return;
+  if (alignUp(before, image.geometry.clusterSize) >= size) return;
+  throw new BlockError('unsupported', 'Failed to zero out new clusters: Operation not supported');
 }
 
 /** Refuses sizes that no L1 table can describe. */

@@ -5,7 +5,7 @@ import type { ZeroFlags } from '../../storage/storage.ts';
 import { flushImage } from './flush.ts';
 import { entryOffset, ownsHost, setEntry } from './geometry.ts';
 import type { Qcow2Image } from './image.ts';
-import { COMPRESSED_HIGH, ZERO_LOW } from './layout.ts';
+import { COMPRESSED_HIGH, SUBCLUSTERS, ZERO_LOW } from './layout.ts';
 import { entryPosition, link, releaseOld, writableL2 } from './write.ts';
 
 /**
@@ -22,7 +22,7 @@ export function canRecordZeroes(image: Qcow2Image): boolean {
   return image.header.version >= 3 || image.header.backingFile === undefined;
 }
 
-/** Makes whole clusters (or up to the end of the image) read as zeroes. */
+/** Makes whole clusters or subclusters (or up to the end of the image) read as zeroes. */
 export async function writeZeroes(image: Qcow2Image, offset: number, length: number, flags: ZeroFlags): Promise<void> {
   if (image.rawData) return zeroRawData(image, offset, length, flags);
   await clear(image, offset, length, flags.unmap ? 'zero' : 'keep');
@@ -69,12 +69,32 @@ export async function clear(image: Qcow2Image, offset: number, length: number, m
       const table = await writableL2(image, at);
       let changed = false;
       for (let guest = at; guest < stop; guest += clusterSize) {
-        if (clearEntry(image, table, entryPosition(image, guest), mode, hides)) changed = true;
+        const position = entryPosition(image, guest);
+        const part = partOf(image, offset - guest, end - guest);
+        if (part ? clearPart(table, position, part) : clearEntry(image, table, position, mode, hides)) changed = true;
       }
       if (changed) image.l2.markDirty(table);
     }
     at = stop;
   }
+}
+
+/** The subclusters of a byte range of a cluster, one bit each; undefined for all of it. */
+function partOf({ geometry }: Qcow2Image, from: number, to: number): number | undefined {
+  const { extended, clusterSize, subclusterSize } = geometry;
+  if (!extended) return undefined;
+  const first = Math.max(0, Math.floor(from / subclusterSize));
+  const count = Math.ceil(Math.min(to, clusterSize) / subclusterSize) - first;
+  return count >= SUBCLUSTERS ? undefined : ((2 ** count - 1) << first) >>> 0;
+}
+
+/** Makes some subclusters read as zeroes; the cluster's space stays. */
+function clearPart({ view }: Table, at: number, part: number): boolean {
+  const [zero, data] = [view.getUint32(at + 8), view.getUint32(at + 12)];
+  if ((zero & part) >>> 0 === part && (data & part) === 0) return false;
+  view.setUint32(at + 8, (zero | part) >>> 0);
+  view.setUint32(at + 12, (data & ~part) >>> 0);
+  return true;
 }
 
 /** Changes one entry; false if it is already as wanted. */
