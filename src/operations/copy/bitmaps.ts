@@ -19,7 +19,7 @@ export async function bitmapsToCopy(source: ImageNode, choice: BitmapChoice): Pr
   const { bitmaps: store, bitmapsUnread } = source.image;
   if (!store && bitmapsUnread === true) return [];
   if (!store) throw new BlockError('unsupported', 'Source lacks bitmap support');
-  const list = [...(await store.list())].reverse();
+  const list = (await store.list()).toReversed();
   const broken = list.find((bitmap) => bitmap.inUse);
   if (!broken || choice.skipBroken) return list;
   throw new BlockError('invalid-image', `Cannot copy inconsistent bitmap '${broken.name}'`, {
