@@ -70,7 +70,8 @@ export async function clear(image: Qcow2Image, offset: number, length: number, m
       let changed = false;
       for (let guest = at; guest < stop; guest += clusterSize) {
         const position = entryPosition(image, guest);
-        const part = partOf(image, offset - guest, end - guest);
+        const whole = mode === 'drop' || mode === 'discard' || end >= image.header.virtualSize;
+        const part = partOf(image, offset - guest, whole ? clusterSize : end - guest);
         if (part ? clearPart(table, position, part) : clearEntry(image, table, position, mode, hides)) changed = true;
       }
       if (changed) image.l2.markDirty(table);
