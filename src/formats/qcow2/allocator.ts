@@ -102,7 +102,7 @@ export class Allocator {
     else if (inside(header.reftableOffset, header.reftableClusters * geometry.clusterSize)) what = 'refcount table';
     else if (inside(header.l1Offset, header.l1Entries * 8)) what = 'active L1 table';
     if (what === undefined) return;
-    await this.#image.failDamaged(`Preventing invalid write on metadata (overlaps with ${what})`);
+    throw await this.#image.overlaps(what);
   }
 
   /**

@@ -13,7 +13,6 @@ import type { Qcow2Image } from './image.ts';
 import { COMPRESSED_HIGH, COPIED_HIGH } from './layout.ts';
 import { getRefcount, refcountText, setRefcount } from './refcount.ts';
 import { hexHalves } from './hex.ts';
-import { Lowering } from './refcountRuns.ts';
 import type { ReferenceWalk } from './references.ts';
 
 /** Counts the refcount blocks. Where all is to be repaired, blocks beyond the end of the file are taken into it. */
@@ -50,7 +49,7 @@ async function takeIn(walk: ReferenceWalk, index: number, offset: number): Promi
   const { file, geometry } = walk.image;
   walk.report(`Repairing refcount block ${index} is outside image`);
   try {
-    if (offset > 2 ** 63 - 1 - geometry.clusterSize) throw new BlockError('invalid-argument', 'Invalid argument');
+    if (offset + geometry.clusterSize >= 2 ** 63) throw new BlockError('invalid-argument', 'Invalid argument');
     await file.truncate(offset + geometry.clusterSize);
   } catch (thrown) {
     const error = asBlockError(thrown);
@@ -74,7 +73,6 @@ export async function compareCounts(walk: ReferenceWalk, repair: RepairMode = 'n
   const table = await refcounts.table();
   const described = (table.byteLength / 8) * refcounts.perBlock;
   const end = Math.max(counts.end, Math.min(divideUp(image.file.size(), clusterSize), described));
-  const lowering = new Lowering(image);
   let highest = 0;
   for (let start = 0; start < end; start += refcounts.perBlock) {
     if (start >= described) {
@@ -101,10 +99,9 @@ export async function compareCounts(walk: ReferenceWalk, repair: RepairMode = 'n
       const mended = compareOne(walk, cluster, block, repair);
       if (!mended || !block) continue;
       refcounts.cache.markDirty(block);
-      if (references === 0) lowering.free(cluster);
+      if (references === 0) walk.lowering.free(cluster);
     }
   }
-  if (repair !== 'none') await lowering.finish();
   result.imageEndOffset = (highest + 1) * clusterSize;
 }
 
@@ -154,9 +151,18 @@ const REPEATED_LINES = 1000000;
 
 /**
  * Checks that the COPIED flags of the active tables say exactly which clusters have a refcount of one.
- * @param repair puts them right. The refcounts are on the disk.
+ * @param repair puts them right.
  */
 export async function checkCopied(walk: ReferenceWalk, repair = false): Promise<void> {
+  try {
+    await checkCopiedL1(walk, repair);
+  } finally {
+    // What was put right stays so, also where a later table cannot be written.
+    await walk.image.l1.flush();
+  }
+}
+
+async function checkCopiedL1(walk: ReferenceWalk, repair: boolean): Promise<void> {
   const { image, result } = walk;
   const l1 = await image.l1.view();
   /** Lines that each table gave. */
@@ -170,7 +176,8 @@ export async function checkCopied(walk: ReferenceWalk, repair = false): Promise<
     if (refcount === undefined) continue;
     if ((refcount === 1) !== isCopied(l1, index * 8)) {
       const entry = hexHalves(l1.getUint32(index * 8), l1.getUint32(index * 8 + 4));
-      flagFinding(walk, repair, `OFLAG_COPIED L2 cluster: l1_index=${index} l1_entry=${entry} refcount=${refcount}`);
+      const shown = await image.refcounts.text(Math.floor(l2Offset / image.geometry.clusterSize));
+      flagFinding(walk, repair, `OFLAG_COPIED L2 cluster: l1_index=${index} l1_entry=${entry} refcount=${shown}`);
       if (repair) {
         await walk.guard.check(image.header.l1Offset + index * 8, 8, 'active L1 table');
         toggleCopied(l1, index * 8);
@@ -189,7 +196,6 @@ export async function checkCopied(walk: ReferenceWalk, repair = false): Promise<
     await checkCopiedL2(walk, l2Offset, repair);
     known.set(l2Offset, result.corruptions - before);
   }
-  await image.l1.flush();
 }
 
 function flagFinding(walk: ReferenceWalk, repair: boolean, text: string): void {
@@ -217,7 +223,8 @@ async function checkCopiedL2(walk: ReferenceWalk, l2Offset: number, repair: bool
     const refcount = isPromise(found) ? await found : found;
     if (refcount === undefined || (refcount === 1) === isCopied(view, at)) continue;
     const entry = hexHalves(high, view.getUint32(at + 4));
-    flagFinding(walk, repair, `OFLAG_COPIED data cluster: l2_entry=${entry} refcount=${refcount}`);
+    const shown = external ? '1' : await image.refcounts.text(Math.floor(offset / clusterSize));
+    flagFinding(walk, repair, `OFLAG_COPIED data cluster: l2_entry=${entry} refcount=${shown}`);
     toggleCopied(view, at);
     changed = true;
   }

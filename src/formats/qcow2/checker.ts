@@ -8,7 +8,7 @@ import type { Report } from './l2Walk.ts';
 import { Incompatible } from './layout.ts';
 import { rebuildRefcounts } from './rebuild.ts';
 import { ReferenceWalk } from './references.ts';
-import { readForCheck, rewriteSnapshots } from './snapshotCheck.ts';
+import { readForCheck, repairSnapshots } from './snapshotCheck.ts';
 import type { SnapshotTable } from './snapshotTable.ts';
 
 /** Lines of a report; what hostile images would add is only counted. */
@@ -75,12 +75,15 @@ async function runPasses(image: Qcow2Image, repair: RepairMode, report: Report):
   }
   // With nothing else wrong, flags can be put right without a risk to data.
   await checkCopied(walk, repair === 'all' || (repair === 'leaks' && !isCorrupt(result)));
-  if (repair === 'all' && snapshots.damage > 0) {
-    await rewriteSnapshots(image, snapshots.table, report);
-    result.corruptionsFixed += snapshots.damage;
+  const snapshotFindings = snapshots.damage + snapshots.overhang;
+  if (repair === 'all' && snapshotFindings > 0) {
+    await repairSnapshots(walk, snapshots);
+    result.corruptionsFixed += snapshotFindings;
   } else {
-    result.corruptions += snapshots.damage;
+    result.corruptions += snapshotFindings;
   }
+  // Corrected refcounts come last: they are given up with the image where tables turn out to lie over each other.
+  if (repair !== 'none') await walk.lowering.finish();
   if (repair !== 'none') await settle(image, result);
   return result;
 }
@@ -114,10 +117,12 @@ async function rebuild(old: ReferenceWalk, snapshots: SnapshotTable): Promise<Re
   await rebuildRefcounts(old);
   Object.assign(result, emptyResult(image));
   const walk = await countReferences(image, snapshots, result, report, 'all');
-  await compareCounts(walk, 'all');
+  const found = { ...result };
+  // What refers to a place of the new structure is damage that stays: counting it would hide it.
+  await compareCounts(walk, 'leaks');
   if (walk.mustRebuild) report('ERROR rebuilt refcount structure is still broken');
-  result.corruptionsFixed = corruptionsFixed + Math.max(0, corruptions - result.corruptions);
-  result.leaksFixed = leaksFixed + Math.max(0, leaks - result.leaks);
+  result.corruptionsFixed = corruptionsFixed + Math.max(0, corruptions - found.corruptions);
+  result.leaksFixed = leaksFixed + Math.max(0, leaks - found.leaks);
   return walk;
 }
 

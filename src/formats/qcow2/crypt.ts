@@ -22,12 +22,10 @@ import {
 import { legacyAes } from '../../crypto/sectorCipher.ts';
 import type { Storage } from '../../storage/storage.ts';
 import type { ImageCipher, Qcow2Image } from './image.ts';
-import { CryptMethod } from './layout.ts';
+import { CryptMethod, LAST_OFFSET } from './layout.ts';
 import type { AmendOptions, CreateOptions, OpenOptions, openOptions } from './options.ts';
 
 const PREFIX = 'encrypt.';
-/** Nothing is read beyond this offset, the real tool's limit. */
-const LAST_OFFSET = 2 ** 63 - 2 ** 30;
 
 function refuse(message: string): BlockError {
   return new BlockError('invalid-argument', message);
@@ -41,11 +39,16 @@ function inner<T extends object>(options: T): Inner<T> {
   return Object.fromEntries(own.map(([name, value]) => [name.slice(PREFIX.length), value])) as Inner<T>;
 }
 
-/** The secret that `encrypt.key-secret` names; throws if there is none. */
-async function secretOf(services: Services, options: OpenOptions | CreateOptions): Promise<Uint8Array> {
+/** The id in `encrypt.key-secret`; throws if there is none. */
+function requireSecret(options: OpenOptions | CreateOptions): string {
   const id = options['encrypt.key-secret'];
   if (id === undefined) throw refuse("Parameter 'encrypt.key-secret' is required for cipher");
-  return services.secrets.get(id);
+  return id;
+}
+
+/** The secret that `encrypt.key-secret` names; throws if there is none. */
+async function secretOf(services: Services, options: OpenOptions | CreateOptions): Promise<Uint8Array> {
+  return services.secrets.get(requireSecret(options));
 }
 
 /** Sectors of LUKS count from the start of the storage that holds the clusters. */
@@ -117,6 +120,7 @@ export async function openEncryption(image: Qcow2Image, context: OpenContext<typ
     if (!describeOnly) image.cipher = aesCipher(services.crypto, await secretOf(services, options));
     return;
   }
+  if (!describeOnly) requireSecret(options);
   const io = ioOf(image);
   image.luksHeader = await readLuksHeader(io);
   if (describeOnly) return;

@@ -8,7 +8,7 @@ import { Incompatible } from './layout.ts';
  * down the clusters that nothing refers to any more.
  */
 export async function flushImage(image: Qcow2Image): Promise<void> {
-  if (image.readOnly) return;
+  if (image.readOnly || image.abandoned) return;
   await image.refcounts.flush();
   await image.l2.flush();
   await image.l1.flush();
@@ -23,7 +23,7 @@ export async function flushImage(image: Qcow2Image): Promise<void> {
 
 /** Flushes, and marks the refcounts as exact again. */
 export async function closeImage(image: Qcow2Image): Promise<void> {
-  if (image.readOnly) return;
+  if (image.readOnly || image.abandoned) return;
   await flushImage(image);
   if (image.bitmaps) {
     await image.bitmaps.save();

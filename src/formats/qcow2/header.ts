@@ -114,6 +114,7 @@ export function parseHeader(bytes: Uint8Array, { forCheck = false, forChange = f
   if (header.cryptMethod > 2) {
     throw new BlockError('unsupported', `Unsupported encryption method ${header.cryptMethod | 0}`);
   }
+  checkReadable(header);
   readExtensions(fields, header, end);
   if (backingOffset !== 0) {
     const length = fields.u32(16);
@@ -229,7 +230,10 @@ function readBitmaps(data: Uint8Array, header: Header): BitmapsHeader {
     throw invalid('bitmaps_ext: invalid bitmap directory offset');
   }
   if (size > MAX_DIRECTORY) {
-    throw invalid(`bitmaps_ext: bitmap directory size (${size}) exceeds the maximum supported size (${MAX_DIRECTORY})`);
+    const shown = fields.big64(8);
+    throw invalid(
+      `bitmaps_ext: bitmap directory size (${shown}) exceeds the maximum supported size (${MAX_DIRECTORY})`,
+    );
   }
   if (size === 0) throw invalid('Requested bitmap directory size is zero');
   return bitmaps;
@@ -256,7 +260,7 @@ function checkFixed(fields: Fields, header: Header, forCheck: boolean): void {
   }
   checkTable(fields, 40, header.l1Entries, 8, layout.MAX_L1_BYTES, clusterSize, 'Active L1 table');
   header.virtualSize -= header.virtualSize % 512;
-  const entries = l1EntriesFor(header.virtualSize, header);
+  const entries = wraps(header.virtualSize, header) ? 0 : l1EntriesFor(header.virtualSize, header);
   if (entries > 2147483647) throw new BlockError('too-large', 'Image is too big');
   if (header.l1Entries < entries) throw invalid('L1 table is too small');
 }
@@ -285,10 +289,28 @@ function checkTable(
   name: string,
 ): void {
   if (entries * entrySize > limit) throw new BlockError('too-large', `${name} too large`);
-  const [high, low] = fields.halves(at);
-  if (high >= 0x7fffffff || low % clusterSize !== 0) {
+  const offset = fields.big64(at);
+  if (offset + BigInt(entries * entrySize) >= 2n ** 63n || offset % BigInt(clusterSize) !== 0n) {
     throw invalid(`${name} offset invalid`);
   }
+}
+
+/** Refuses tables where nothing can be read, and the sizes for which the real tool's numbers overflow. */
+function checkReadable(header: Header): void {
+  const { clusterBits, l1Offset, l1Entries, reftableOffset, reftableClusters, virtualSize } = header;
+  const failed = (what: string): BlockError => new BlockError('io', `Could not ${what}: Input/output error`);
+  if (l1Offset + l1Entries * 8 > layout.LAST_OFFSET) throw failed('read L1 table');
+  if (reftableOffset + reftableClusters * 2 ** clusterBits > layout.LAST_OFFSET) {
+    throw failed('initialize refcount handling');
+  }
+  if (wraps(virtualSize, header)) {
+    throw new BlockError('too-large', 'Could not refresh total sector count: File too large');
+  }
+}
+
+/** True if a guest size in bytes, rounded up to what an L1 entry describes, is beyond 64 bits. */
+function wraps(size: number, header: Header): boolean {
+  return size > 2 ** 64 - l1Span(header);
 }
 
 /** Bytes of an L2 entry. */
@@ -298,8 +320,13 @@ export function l2EntrySize(header: Pick<Header, 'incompatible'>): 8 | 16 {
 
 /** Entries of an L1 table for a guest size in bytes. */
 export function l1EntriesFor(size: number, header: Pick<Header, 'clusterBits' | 'incompatible'>): number {
+  return Math.ceil(size / l1Span(header));
+}
+
+/** Guest bytes that an entry of the L1 table describes. */
+function l1Span(header: Pick<Header, 'clusterBits' | 'incompatible'>): number {
   const clusterSize = 2 ** header.clusterBits;
-  return Math.ceil(size / (clusterSize * (clusterSize / l2EntrySize(header))));
+  return clusterSize * (clusterSize / l2EntrySize(header));
 }
 
 /**

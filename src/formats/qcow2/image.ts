@@ -83,6 +83,8 @@ export class Qcow2Image {
   lazyRefcounts = false;
   /** Freed clusters give their space back to the file. */
   discardFreed = true;
+  /** Metadata lies where a write would have gone: nothing that is cached may reach the disk any more. */
+  abandoned = false;
   /** Counts changes of guest content, to know when decoded data is stale. */
   generation = 0;
   /** Where lines about damage go; each is a full line of the real tool. */
@@ -180,6 +182,15 @@ export class Qcow2Image {
     this.reportDamage(`qcow2: Marking image as corrupt: ${what}; further corruption events will be suppressed`);
     if (this.header.version < 3) return error;
     return this.setIncompatible(Incompatible.corrupt, true).then(() => error);
+  }
+
+  /**
+   * A write would have gone over other metadata: gives the image up.
+   * @param what what is there, in the real tool's words.
+   */
+  overlaps(what: string): MaybePromise<BlockError> {
+    this.abandoned = true;
+    return this.damaged(`Preventing invalid write on metadata (overlaps with ${what})`);
   }
 
   /** Throws what {@link damaged} gives. */

@@ -75,9 +75,7 @@ export class L2Walker {
     const before = this.#walk.result.corruptions;
     this.#statistics = { allocated: 0, compressed: 0, fragmented: 0 };
     this.#nextContiguous = 0;
-    const view = await this.#read(offset);
-    const mended = this.#scan(view, (event) => this.#apply(event));
-    for (const at of mended) await this.#writeEntry(offset, view, at);
+    await this.#scanAndMend(offset);
     const statistics = this.#statistics;
     if (active) this.#addStatistics(statistics);
     this.#known.set(offset, { lines: this.#walk.result.corruptions - before, statistics, repeats: 0 });
@@ -87,9 +85,22 @@ export class L2Walker {
   async finish(): Promise<void> {
     for (const [offset, { repeats }] of this.#known) {
       if (repeats === 0) continue;
-      this.#scan(await this.#read(offset), (event) => {
+      const view = await this.#read(offset);
+      const count = (event: Reference | string): void => {
         if (typeof event !== 'string') this.#walk.count(event.offset, event.length, event.shown, repeats);
-      });
+      };
+      for (let at = 0; at < view.byteLength; ) at = this.#scan(view, at, count) + this.#walk.image.geometry.entrySize;
+    }
+  }
+
+  /** Entries that can be put right are stored at once: where that fails, the rest of the table is not looked at. */
+  async #scanAndMend(offset: number): Promise<void> {
+    const view = await this.#read(offset);
+    const { entrySize } = this.#walk.image.geometry;
+    let at = this.#scan(view, 0, (event) => this.#apply(event));
+    while (at < view.byteLength) {
+      await this.#writeEntry(offset, view, at);
+      at = this.#scan(view, at + entrySize, (event) => this.#apply(event));
     }
   }
 
@@ -132,18 +143,17 @@ export class L2Walker {
     await image.file.write(offset + at, new Uint8Array(view.buffer, at, 8).slice());
   }
 
-  /** Calls `event` for what the table says; gives the positions of entries that were put right in `view`. */
-  #scan(view: DataView, event: (event: Reference | string) => void): number[] {
+  /** Calls `event` for what the table says from `start` on, up to an entry that it puts right in `view`: gives its place. */
+  #scan(view: DataView, start: number, event: (event: Reference | string) => void): number {
     const { entrySize } = this.#walk.image.geometry;
-    const mended: number[] = [];
-    for (let at = 0; at < view.byteLength; at += entrySize) {
+    for (let at = start; at < view.byteLength; at += entrySize) {
       const high = view.getUint32(at);
       const low = view.getUint32(at + 4);
       if (high === 0 && low === 0 && entrySize === 8) continue;
       if ((high & COMPRESSED_HIGH) !== 0) this.#compressed(view, at, event);
-      else if (this.#plain(view, at, event)) mended.push(at);
+      else if (this.#plain(view, at, event)) return at;
     }
-    return mended;
+    return view.byteLength;
   }
 
   #compressed(view: DataView, at: number, event: (event: Reference | string) => void): void {

@@ -23,6 +23,8 @@ export const MAX_L1_BYTES = 33554432;
 export const MAX_REFTABLE_BYTES = 8388608;
 /** Most snapshots of an image. */
 export const MAX_SNAPSHOTS = 65536;
+/** Nothing is read beyond this offset in bytes, the real tool's limit. */
+export const LAST_OFFSET: number = 2 ** 63 - 2 ** 30;
 /** Longest backing file name in bytes. */
 export const MAX_BACKING_NAME = 1023;
 

@@ -1,12 +1,11 @@
 /** Keeps the writes of a repair off other metadata: damaged tables may lie over each other. */
-import { BlockError } from '../../base/error.ts';
 import { entryOffset } from './geometry.ts';
 import type { Qcow2Image } from './image.ts';
 import { OFFSET_LOW, TWO32 } from './layout.ts';
-import type { SnapshotEntry } from './snapshotTable.ts';
+import type { SnapshotTable } from './snapshotTable.ts';
 
 /** What is written. */
-type Written = 'active L1 table' | 'active L2 table' | 'refcount structure';
+type Written = 'active L1 table' | 'active L2 table' | 'new structure';
 
 /** Clusters that are not aligned and are remembered. */
 const MAX_ODD = 65536;
@@ -47,7 +46,7 @@ function blockOffset(table: DataView, at: number): number {
 /** The metadata of an image as it is when this is used first. */
 export class MetadataGuard {
   readonly #image: Qcow2Image;
-  #snapshots: readonly SnapshotEntry[] = [];
+  #snapshots: SnapshotTable = { entries: [], size: 0 };
   #l2Tables: ClusterSet | undefined;
   #refblocks: ClusterSet | undefined;
 
@@ -56,7 +55,7 @@ export class MetadataGuard {
   }
 
   /** Tells which snapshots there are. */
-  setSnapshots(snapshots: readonly SnapshotEntry[]): void {
+  setSnapshots(snapshots: SnapshotTable): void {
     this.#snapshots = snapshots;
   }
 
@@ -69,9 +68,9 @@ export class MetadataGuard {
   async check(offset: number, length: number, what: Written, complain?: () => void): Promise<void> {
     const other = await this.#overlapped(offset, length, what);
     if (other === undefined) return;
-    await this.#image.damaged(`Preventing invalid write on metadata (overlaps with ${other})`);
+    const error = await this.#image.overlaps(other);
     complain?.();
-    throw new BlockError('io', 'Input/output error');
+    throw error;
   }
 
   /** What is at a place already, in the real tool's words and order. */
@@ -87,8 +86,10 @@ export class MetadataGuard {
     if (meets(header.reftableOffset, header.reftableClusters * clusterSize)) return 'refcount table';
     this.#refblocks ??= new ClusterSet(await refcounts.table(), clusterSize, blockOffset);
     if (this.#refblocks.meets(offset, length)) return 'refcount block';
-    if (header.snapshotCount > 0 && meets(header.snapshotsOffset, 1)) return 'snapshot table';
-    const inactive = this.#snapshots.some(({ l1Offset, l1Entries }) => meets(l1Offset, l1Entries * 8));
-    return inactive ? 'inactive L1 table' : undefined;
+    if (meets(header.snapshotsOffset, this.#snapshots.size)) return 'snapshot table';
+    const inactive = this.#snapshots.entries.some(({ l1Offset, l1Entries }) => meets(l1Offset, l1Entries * 8));
+    if (inactive) return 'inactive L1 table';
+    const { bitmaps } = header;
+    return bitmaps && meets(bitmaps.offset, bitmaps.size) ? 'bitmap directory' : undefined;
   }
 }

@@ -14,9 +14,9 @@ export async function rebuildRefcounts(walk: ReferenceWalk): Promise<void> {
   const { blocks, tableCluster, tableClusters } = placement;
   const refuse = (what: string): void => report(`qemu-img: ERROR writing ${what}: Input/output error`);
   for (const place of blocks.values()) {
-    await guard.check(place * clusterSize, clusterSize, 'refcount structure', () => refuse('refblock'));
+    await guard.check(place * clusterSize, clusterSize, 'new structure', () => refuse('refblock'));
   }
   const tableSize = tableClusters * clusterSize;
-  await guard.check(tableCluster * clusterSize, tableSize, 'refcount structure', () => refuse('reftable'));
+  await guard.check(tableCluster * clusterSize, tableSize, 'new structure', () => refuse('reftable'));
   await writeStructure(image, counts, placement);
 }

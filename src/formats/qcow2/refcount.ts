@@ -126,6 +126,13 @@ export class Refcounts implements Flushable {
     );
   }
 
+  /** The exact decimal text of a cluster's refcount. */
+  text(cluster: number): MaybePromise<string> {
+    return andThen(this.block(Math.floor(cluster / this.perBlock)), (block) =>
+      block ? refcountText(block.view, this.bits, cluster % this.perBlock) : '0',
+    );
+  }
+
   /** Sets the refcount of one cluster whose block exists. */
   async set(cluster: number, value: number): Promise<void> {
     const block = await this.block(Math.floor(cluster / this.perBlock));

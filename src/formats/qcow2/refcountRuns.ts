@@ -115,9 +115,14 @@ export class Lowering {
     const freed = this.#freed.splice(0);
     if (!image.discardFreed) return;
     for (const { first, count } of freed) {
-      const offset = first * clusterSize;
-      const length = Math.min(count * clusterSize, image.file.size() - offset);
-      if (length > 0) await image.file.discard(offset, length);
+      for (let cluster = first; cluster < first + count; ) {
+        // Some may be in use again.
+        const free = await image.refcounts.freeRun(cluster, first + count - cluster);
+        const offset = cluster * clusterSize;
+        const length = Math.min(free * clusterSize, image.file.size() - offset);
+        if (length > 0) await image.file.discard(offset, length);
+        cluster += free + 1;
+      }
     }
   }
 }

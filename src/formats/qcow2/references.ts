@@ -3,6 +3,7 @@
  * the same walk.
  */
 import { BlockError } from '../../base/error.ts';
+import { alignUp, SECTOR } from '../../base/offset.ts';
 import type { CheckResult, RepairMode } from '../../block/driver.ts';
 import { parseBitmapDirectory } from './bitmapDirectory.ts';
 import { CountTable } from './countTable.ts';
@@ -11,6 +12,7 @@ import { hex, hexHalves } from './hex.ts';
 import { L2Walker, type Report } from './l2Walk.ts';
 import { MetadataGuard } from './overlap.ts';
 import { OFFSET_HIGH, OFFSET_LOW, TWO32 } from './layout.ts';
+import { Lowering } from './refcountRuns.ts';
 import type { SnapshotEntry, SnapshotTable } from './snapshotTable.ts';
 
 /** Bytes of different L1 tables of snapshots that are looked at. */
@@ -30,6 +32,8 @@ export class ReferenceWalk {
   readonly repair: RepairMode;
   readonly guard: MetadataGuard;
   readonly l2: L2Walker;
+  /** Clusters that the repair found to be free. */
+  readonly lowering: Lowering;
   /** The refcount structures cannot be repaired in place. */
   mustRebuild = false;
   /** Clusters beyond the end of the file that something refers to nevertheless; some of them if there are many. */
@@ -46,6 +50,7 @@ export class ReferenceWalk {
     this.repair = repair;
     this.guard = new MetadataGuard(image);
     this.l2 = new L2Walker(this);
+    this.lowering = new Lowering(image);
   }
 
   /** Reports one piece of damage. */
@@ -61,10 +66,10 @@ export class ReferenceWalk {
   count(offset: number, length: number, shown?: string, times = 1): void {
     if (length <= 0) return;
     const { clusterSize } = this.image.geometry;
-    if (offset + length >= this.image.file.size() + clusterSize || offset >= 2 ** 63) {
+    if (offset + length >= alignUp(this.image.file.size(), SECTOR) + clusterSize || offset >= 2 ** 63) {
       this.corrupt(
         'ERROR: counting reference for region exceeding the end of the file by one cluster or more: ' +
-          `offset ${shown ?? hex(offset)} size ${hex(length)}`,
+          `offset ${shown ?? `0x${offset.toString(16)}`} size ${hex(length)}`,
       );
       if (this.beyond.size < MAX_BEYOND) this.beyond.add(Math.floor(offset / clusterSize));
       return;
@@ -91,9 +96,13 @@ export class ReferenceWalk {
   /** Walks everything but the refcount structures. */
   async walkTables(snapshots: SnapshotTable): Promise<void> {
     const { header, geometry } = this.image;
-    this.guard.setSnapshots(snapshots.entries);
+    this.guard.setSnapshots(snapshots);
     this.count(0, geometry.clusterSize);
     await this.#walkL1(header.l1Offset, header.l1Entries, true, 1);
+    const { length: snapshotCount } = snapshots.entries;
+    if (geometry.external && snapshotCount > 0) {
+      this.corrupt(`ERROR ${snapshotCount} snapshots in image with data file`);
+    }
     for (const entry of snapshots.entries) {
       if (entry.l1OffsetBits % BigInt(geometry.clusterSize) !== 0n) {
         this.corrupt(
@@ -142,7 +151,7 @@ export class ReferenceWalk {
 
   async #walkL1(offset: number, entries: number, active: boolean, times: number): Promise<void> {
     this.count(offset, entries * 8, undefined, times);
-    if (offset + entries * 8 >= 2 ** 63) {
+    if (entries > 0 && offset + entries * 8 >= 2 ** 63) {
       this.report('ERROR: I/O error in check_refcounts_l1');
       throw new BlockError('io', 'Input/output error');
     }

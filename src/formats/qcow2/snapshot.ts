@@ -21,6 +21,9 @@ interface Selection {
   readonly name?: string;
 }
 
+/** Throws if nothing may be written to a byte range of the file. */
+type PlaceCheck = (offset: number, length: number) => Promise<void>;
+
 /** The snapshots of an open image. */
 export class Snapshots implements SnapshotStore {
   readonly #image: Qcow2Image;
@@ -32,6 +35,8 @@ export class Snapshots implements SnapshotStore {
   }
 
   list(): readonly SnapshotInfo[] {
+    // Snapshots do not hold the data of an external file: there can be none that is one.
+    if (this.#image.geometry.external) return [];
     return this.#table.entries.map((entry) => this.#infoOf(entry));
   }
 
@@ -111,7 +116,7 @@ export class Snapshots implements SnapshotStore {
   }
 
   /** Writes another table into new clusters and makes the header name it; the old one is given up. */
-  async #replaceTable(entries: readonly SnapshotEntry[]): Promise<void> {
+  async #replaceTable(entries: readonly SnapshotEntry[], mayWrite?: PlaceCheck): Promise<void> {
     const image = this.#image;
     const { header, geometry } = image;
     const pieces = entries.map((entry) => encodeSnapshot(entry, header.virtualSize));
@@ -122,7 +127,7 @@ export class Snapshots implements SnapshotStore {
       bytes.set(piece, at);
       at += piece.length;
     }
-    const offset = size === 0 ? 0 : await placeTable(image, bytes);
+    const offset = size === 0 ? 0 : await placeTable(image, bytes, mayWrite);
     await image.refcounts.flush();
     await image.file.flush();
     const old = { offset: header.snapshotsOffset, size: this.#table.size };
@@ -135,9 +140,12 @@ export class Snapshots implements SnapshotStore {
       image.allocator.release(old.offset / geometry.clusterSize, divideUp(old.size, geometry.clusterSize));
   }
 
-  /** Stores the table again, with everything that version 3 demands. */
-  async rewrite(): Promise<void> {
-    await this.#replaceTable(this.#table.entries);
+  /**
+   * Stores the table again, with everything that version 3 demands.
+   * @param mayWrite throws if the table may not be written to a place.
+   */
+  async rewrite(mayWrite?: PlaceCheck): Promise<void> {
+    await this.#replaceTable(this.#table.entries, mayWrite);
     await flushImage(this.#image);
   }
 
@@ -259,8 +267,9 @@ function checkL1(image: Qcow2Image, entry: SnapshotEntry): void {
 }
 
 /** Writes a table into new clusters; gives their offset. */
-async function placeTable(image: Qcow2Image, bytes: Uint8Array): Promise<number> {
+async function placeTable(image: Qcow2Image, bytes: Uint8Array, mayWrite?: PlaceCheck): Promise<number> {
   const offset = await image.allocator.allocate(tableClusters(image, bytes.length));
+  await mayWrite?.(offset, bytes.length);
   await image.file.write(offset, bytes);
   return offset;
 }

@@ -5,13 +5,17 @@ import type { RepairMode } from '../../block/driver.ts';
 import type { Qcow2Image } from './image.ts';
 import type { Report } from './l2Walk.ts';
 import { MAX_SNAPSHOTS } from './layout.ts';
+import type { MetadataGuard } from './overlap.ts';
+import type { ReferenceWalk } from './references.ts';
 import { Snapshots } from './snapshot.ts';
-import { readSnapshotTable, type SnapshotTable } from './snapshotTable.ts';
+import { readSnapshotTable, type SnapshotTable, type TableCuts } from './snapshotTable.ts';
 
 /** The table of an image that is checked. */
 interface CheckedTable {
   readonly table: SnapshotTable;
-  /** Pieces of damage; {@link rewriteSnapshots} repairs them. */
+  /** Entries that are too many; they are not in `table`. */
+  readonly overhang: number;
+  /** Pieces of damage in the entries. */
   readonly damage: number;
 }
 
@@ -23,16 +27,23 @@ export async function readForCheck(image: Qcow2Image, repair: RepairMode, report
   const { header, file } = image;
   const mend = repair === 'all';
   let damage = 0;
-  const cut = (index: number, size: number, limit: number): void => {
-    report(`Discarding too much extra metadata in snapshot table entry ${index} (${size} > ${limit})`);
-    damage++;
+  let dropped = 0;
+  const cuts: TableCuts = {
+    extra(index, size, limit) {
+      report(`Discarding too much extra metadata in snapshot table entry ${index} (${size} > ${limit})`);
+      damage++;
+    },
+    overhang(count) {
+      report(`Discarding ${count} overhanging snapshots (snapshot table is too big)`);
+      dropped += count;
+    },
   };
   checkPlace(image, report);
   const overhang = header.snapshotCount - MAX_SNAPSHOTS;
   if (overhang > 0) {
     if (!mend) throw tooMany(overhang, report);
     report(`Discarding ${overhang} overhanging snapshots`);
-    damage += overhang;
+    dropped += overhang;
   }
   let table: SnapshotTable;
   try {
@@ -40,7 +51,7 @@ export async function readForCheck(image: Qcow2Image, repair: RepairMode, report
       snapshotsOffset: header.snapshotsOffset,
       snapshotCount: Math.min(header.snapshotCount, MAX_SNAPSHOTS),
     };
-    table = await readSnapshotTable(file, shown, mend ? cut : undefined);
+    table = await readSnapshotTable(file, shown, mend ? cuts : undefined);
   } catch (thrown) {
     const error = asBlockError(thrown);
     const hint = error.hint === undefined ? '' : `\n${error.hint}`;
@@ -52,7 +63,7 @@ export async function readForCheck(image: Qcow2Image, repair: RepairMode, report
     report(`${mend ? 'Repairing' : 'ERROR'} snapshot table entry ${index} is incomplete`);
     damage++;
   }
-  return { table, damage };
+  return { table, overhang: dropped, damage };
 }
 
 function checkPlace({ header, geometry }: Qcow2Image, report: Report): void {
@@ -70,13 +81,25 @@ function tooMany(overhang: number, report: Report): BlockError {
   return new BlockError('too-large', 'File too large');
 }
 
-/** Stores the table again without what was wrong with it, in a new place. The refcounts are right. */
-export async function rewriteSnapshots(image: Qcow2Image, table: SnapshotTable, report: Report): Promise<void> {
+/** Repairs what {@link readForCheck} found. The refcounts are right. */
+export async function repairSnapshots({ image, guard, report }: ReferenceWalk, found: CheckedTable): Promise<void> {
+  if (found.damage > 0) return rewrite(image, found.table, guard, report);
+  // What is left of the table is sound where it is.
+  image.header.snapshotCount = found.table.entries.length;
+  await image.writeHeader();
+  await image.file.flush();
+}
+
+/** Stores the table again without what was wrong with it, in a new place. */
+async function rewrite(image: Qcow2Image, table: SnapshotTable, guard: MetadataGuard, report: Report): Promise<void> {
   const { clusterSize } = image.geometry;
   const first = image.header.snapshotsOffset / clusterSize;
   const clusters = divideUp(table.size, clusterSize);
   // What lay beyond the end of the file was never counted.
   const counted = await image.refcounts.usedRun(first, clusters);
-  await new Snapshots(image, { ...table, size: counted * clusterSize }).rewrite();
+  const failed = (): void => report('ERROR failed to update snapshot table: Input/output error');
+  await new Snapshots(image, { ...table, size: counted * clusterSize }).rewrite((offset, length) =>
+    guard.check(offset, length, 'new structure', failed),
+  );
   if (counted < clusters) report('qcow2_free_clusters failed: Invalid argument');
 }

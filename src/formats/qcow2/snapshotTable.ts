@@ -16,6 +16,8 @@ const KNOWN_EXTRA = 24;
 const MAX_EXTRA = 1024;
 /** Largest table in bytes: as many snapshots as there may be, with 1 KiB for each. */
 const MAX_TABLE = 67108864;
+/** Largest distance in bytes between the first and the end of the last entry, with what a repair cuts off. */
+const MAX_SPAN = 2147483647;
 /** Longest name in bytes that is given to a snapshot. */
 const MAX_NAME = 255;
 /** Bytes of the table read at a time; more than any entry with permitted extra data. */
@@ -49,14 +51,14 @@ export interface SnapshotEntry {
   readonly unknownExtra: Uint8Array;
   /** Extra data is missing that version 3 demands. */
   readonly incomplete: boolean;
-  /** Bytes of the whole entry, padded to eight. */
+  /** Bytes of the whole entry; the next one starts at a multiple of eight. */
   readonly length: number;
 }
 
-/** Bytes of the entry whose fixed part starts at `at`, padded to eight. */
+/** Bytes of the entry whose fixed part starts at `at`. */
 function snapshotEntryLength(bytes: Uint8Array, at: number): number {
   const fields = bigEndian(bytes);
-  return alignUp(SNAPSHOT_FIXED + fields.u32(at + 36) + fields.u16(at + 12) + fields.u16(at + 14), 8);
+  return SNAPSHOT_FIXED + fields.u32(at + 36) + fields.u16(at + 12) + fields.u16(at + 14);
 }
 
 /** Parses the entry at `at`; all of it lies in `bytes`. */
@@ -86,7 +88,7 @@ function parseSnapshot(bytes: Uint8Array, at: number): SnapshotEntry {
     name: fields.utf8(names + idSize, nameSize),
     idBytes: fields.slice(names, idSize).slice(),
     nameBytes: fields.slice(names + idSize, nameSize).slice(),
-    length: alignUp(SNAPSHOT_FIXED + extraSize + idSize + nameSize, 8),
+    length: SNAPSHOT_FIXED + extraSize + idSize + nameSize,
   };
 }
 
@@ -127,26 +129,37 @@ export function snapshotNameBytes(name: string): Uint8Array {
 /** A snapshot table. */
 export interface SnapshotTable {
   readonly entries: readonly SnapshotEntry[];
-  /** Bytes that it takes in the file. */
+  /** Bytes that it takes in the file, without what follows the last entry. */
   readonly size: number;
+}
+
+/** Is told what a repair leaves out of a snapshot table that is too large. */
+export interface TableCuts {
+  /** An entry loses the extra data that is too much. */
+  extra(index: number, size: number, limit: number): void;
+  /** The last entries are dropped, for the table would be too large. */
+  overhang(count: number): void;
 }
 
 /**
  * Reads the snapshot table. Bytes beyond the end of the file count as zeroes.
- * @param cut is called for entries with more extra data than is kept, which is cut off then.
- * @throws BlockError if an entry (without `cut`) or the whole table is too large.
+ * @param cuts leave out what is too much.
+ * @throws BlockError if an entry or the whole table is too large, and there are no `cuts`.
  */
 export async function readSnapshotTable(
   file: Storage,
   header: Pick<Header, 'snapshotCount' | 'snapshotsOffset'>,
-  cut?: (index: number, extraSize: number, limit: number) => void,
+  cuts?: TableCuts,
 ): Promise<SnapshotTable> {
   const { snapshotCount, snapshotsOffset } = header;
   const entries: SnapshotEntry[] = [];
   const piece = new Uint8Array(Math.min(PIECE, snapshotCount * (SNAPSHOT_FIXED + MAX_EXTRA) + 2 * 65536));
   let start = 0;
   let size = 0;
+  let kept = 0;
   for (let index = 0; index < snapshotCount; index++) {
+    size = alignUp(size, 8);
+    kept = alignUp(kept, 8);
     if (snapshotsOffset + size + piece.length > MAX_SIZE) {
       throw new BlockError('io', 'Failed to read snapshot table: Input/output error');
     }
@@ -155,20 +168,21 @@ export async function readSnapshotTable(
       await file.readPadded(snapshotsOffset + start, piece);
     }
     const extraSize = bigEndian(piece).u32(size - start + 36);
-    if (extraSize > MAX_EXTRA) {
-      if (!cut) throw tooMuchExtra(index);
-      cut(index, extraSize, MAX_EXTRA);
-      const entry = await readCut(file, snapshotsOffset + size);
-      entries.push(entry);
-      size += entry.length;
-      start = -piece.length;
-      if (size > MAX_TABLE) throw new BlockError('too-large', 'Snapshot table is too large');
-      continue;
+    const isCut = extraSize > MAX_EXTRA;
+    if (isCut) {
+      if (!cuts) throw tooMuchExtra(index);
+      cuts.extra(index, extraSize, MAX_EXTRA);
     }
-    const entry = parseSnapshot(piece, size - start);
+    const entry = isCut ? await readCut(file, snapshotsOffset + size) : parseSnapshot(piece, size - start);
+    kept += isCut ? entry.length - (extraSize - MAX_EXTRA) : entry.length;
+    if (kept > MAX_TABLE || size + entry.length > MAX_SPAN) {
+      if (!cuts) throw tableTooBig(snapshotCount - index);
+      cuts.overhang(snapshotCount - index);
+      break;
+    }
     entries.push(entry);
     size += entry.length;
-    if (size > MAX_TABLE) throw new BlockError('too-large', 'Snapshot table is too large');
+    if (isCut) start = -piece.length;
   }
   return { entries, size };
 }
@@ -181,6 +195,12 @@ function holdsEntry(bytes: Uint8Array, at: number): boolean {
 function tooMuchExtra(index: number): BlockError {
   return new BlockError('too-large', `Too much extra metadata in snapshot table entry ${index}`, {
     hint: 'You can force-remove this extra metadata with qemu-img check -r all',
+  });
+}
+
+function tableTooBig(overhang: number): BlockError {
+  return new BlockError('too-large', 'Snapshot table is too big', {
+    hint: `You can force-remove all ${overhang} overhanging snapshots with qemu-img check -r all`,
   });
 }
 
