@@ -111,10 +111,10 @@ export function parseHeader(bytes: Uint8Array, { forCheck = false, forChange = f
     throw new BlockError('permission', 'qcow2: Image is corrupt; cannot be opened read/write');
   }
   checkFixed(fields, header, forCheck);
+  checkReadable(header);
   if (header.cryptMethod > 2) {
     throw new BlockError('unsupported', `Unsupported encryption method ${header.cryptMethod | 0}`);
   }
-  checkReadable(header);
   readExtensions(fields, header, end);
   if (backingOffset !== 0) {
     const length = fields.u32(16);
@@ -123,6 +123,9 @@ export function parseHeader(bytes: Uint8Array, { forCheck = false, forChange = f
     }
     // A name without characters names nothing.
     if (length > 0) header.backingFile = fields.utf8(backingOffset, length);
+  }
+  if (wraps(header.virtualSize, header)) {
+    throw new BlockError('too-large', 'Could not refresh total sector count: File too large');
   }
   return header;
 }
@@ -295,20 +298,20 @@ function checkTable(
   }
 }
 
-/** Refuses tables where nothing can be read, and the sizes for which the real tool's numbers overflow. */
+function cannot(what: string): BlockError {
+  return new BlockError('io', `Could not ${what}: Input/output error`);
+}
+
+/** Refuses tables where nothing can be read. */
 function checkReadable(header: Header): void {
-  const { clusterBits, l1Offset, l1Entries, reftableOffset, reftableClusters, virtualSize } = header;
-  const failed = (what: string): BlockError => new BlockError('io', `Could not ${what}: Input/output error`);
-  if (l1Offset + l1Entries * 8 > layout.LAST_OFFSET) throw failed('read L1 table');
+  const { clusterBits, l1Offset, l1Entries, reftableOffset, reftableClusters } = header;
+  if (l1Offset + l1Entries * 8 > layout.LAST_OFFSET) throw cannot('read L1 table');
   if (reftableOffset + reftableClusters * 2 ** clusterBits > layout.LAST_OFFSET) {
-    throw failed('initialize refcount handling');
-  }
-  if (wraps(virtualSize, header)) {
-    throw new BlockError('too-large', 'Could not refresh total sector count: File too large');
+    throw cannot('initialize refcount handling');
   }
 }
 
-/** True if a guest size in bytes, rounded up to what an L1 entry describes, is beyond 64 bits. */
+/** True if a guest size in bytes, rounded up to what an L1 entry describes, overflows the real tool's 64 bits. */
 function wraps(size: number, header: Header): boolean {
   return size > 2 ** 64 - l1Span(header);
 }
