@@ -4,7 +4,7 @@ import { alignDown, alignUp, divideUp } from '../../base/offset.ts';
 import type { Preallocation } from '../../storage/storage.ts';
 import { setEntry } from './geometry.ts';
 import type { Qcow2Image } from './image.ts';
-import { getRefcount } from './refcount.ts';
+import { getRefcount, type Refcounts } from './refcount.ts';
 import { entryPosition, writableL2 } from './write.ts';
 
 /** Clusters allocated at a time. */
@@ -89,19 +89,25 @@ export async function metadataOnly(image: Qcow2Image): Promise<boolean> {
   const stored = await image.file.allocatedSize();
   if (stored === undefined || stored >= size) return false;
   const { refcounts } = image;
-  const blocks = divideUp(divideUp(size, clusterSize), refcounts.perBlock);
-  if (blocks > MAX_BLOCKS) return false;
-  let used = 0;
+  const clusters = divideUp(size, clusterSize);
+  if (clusters > MAX_BLOCKS * refcounts.perBlock) return false;
+  // Observed: a tenth of the clusters, and at least two.
+  const full = Math.floor(stored / clusterSize);
+  const enough = Math.max(Math.floor((full * 10) / 9), full + 2);
+  if (clusters < enough) return false;
   try {
-    for (let index = 0; index < blocks; index++) {
-      const block = await refcounts.block(index);
-      if (!block) continue;
-      for (let i = 0; i < refcounts.perBlock; i++) if (getRefcount(block.view, refcounts.bits, i) !== 0) used++;
-    }
+    return (await usedClusters(refcounts, clusters)) >= enough;
   } catch {
     return false;
   }
-  // Observed: a tenth of the clusters, and at least two.
-  const full = Math.floor(stored / clusterSize);
-  return used >= Math.max(Math.floor((full * 10) / 9), full + 2);
+}
+
+async function usedClusters(refcounts: Refcounts, clusters: number): Promise<number> {
+  let used = 0;
+  for (let first = 0; first < clusters; first += refcounts.perBlock) {
+    const block = await refcounts.block(first / refcounts.perBlock);
+    const count = Math.min(refcounts.perBlock, clusters - first);
+    if (block) for (let i = 0; i < count; i++) if (getRefcount(block.view, refcounts.bits, i) !== 0) used++;
+  }
+  return used;
 }

@@ -2,6 +2,7 @@
 import { closeSync, constants, type BigIntStats, fsyncSync, fstatSync, openSync, promises, readSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { BlockError } from '../../base/error.ts';
+import { sharedArray } from '../../base/kernels.ts';
 import {
   type CacheMode,
   type FileCreateOptions,
@@ -14,7 +15,6 @@ import {
 import type { Limits } from '../../storage/storage.ts';
 import { deviceLimits, deviceSectorSize, deviceSize } from './device.ts';
 import { type Libc, libc as loadLibc } from './ffi.ts';
-import { alignedArray } from './fileBuffers.ts';
 import { nodeError } from './fileErrors.ts';
 import { type OpenedFile, ReadOnlyFile, WritableFile } from './fileHandle.ts';
 import { applyCreateFlags } from './fileFlags.ts';
@@ -208,7 +208,7 @@ function openDescriptor(
 
 /** The smallest alignment with which a file can be read directly, or undefined. */
 function directAlignment(fd: number): number | undefined {
-  const buffer = alignedArray(4096);
+  const buffer = sharedArray(4096);
   return DIRECT_ALIGNMENTS.find((alignment) => {
     try {
       readSync(fd, buffer, 0, alignment, 0);

@@ -12,12 +12,13 @@ import {
 } from 'node:fs';
 import { isPromise, type MaybePromise, andThen } from '../../base/async.ts';
 import { BlockError, type ErrorContext } from '../../base/error.ts';
+import { sharedArray } from '../../base/kernels.ts';
 import { isAligned, MiB } from '../../base/offset.ts';
 import type { FileAccess, FileHandle, FileStatus } from '../../storage/files.ts';
 import type { Extent, Limits, Preallocation, StorageDriver, ZeroFlags } from '../../storage/storage.ts';
 import { deviceDiscard, deviceZero } from './device.ts';
 import type { Libc } from './ffi.ts';
-import { alignedArray, isMemoryAligned } from './fileBuffers.ts';
+import { isMemoryAligned } from './fileBuffers.ts';
 import { libcError, nodeError, systemError } from './fileErrors.ts';
 import type { FileLocks } from './lock.ts';
 import { FileSpace } from './sparse.ts';
@@ -390,7 +391,7 @@ export class WritableFile extends ReadOnlyFile {
   }
 
   async #fill(start: number, end: number): Promise<void> {
-    const zeroes = alignedArray(Math.min(FILL_CHUNK, end - start));
+    const zeroes = sharedArray(Math.min(FILL_CHUNK, end - start));
     for (let at = start; at < end; at += zeroes.length) {
       await this.write(at, zeroes.subarray(0, Math.min(zeroes.length, end - at)));
     }

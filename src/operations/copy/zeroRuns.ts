@@ -1,6 +1,7 @@
 /** Finding zeroes in data that is about to be written, with the meaning of `convert -S`. */
-import { isZero } from '../../base/zero.ts';
+import { type Kernels, kernelsFor } from '../../base/kernels.ts';
 import { alignDown, alignUp } from '../../base/offset.ts';
+import { isZero } from '../../base/zero.ts';
 
 /** Zeroes are never looked for in smaller steps: file systems do not keep smaller holes. */
 const SMALLEST_STEP = 4096;
@@ -34,8 +35,15 @@ export interface BufferRun {
  * @param offset of the buffer's first byte on the target; areas are aligned there.
  */
 export function splitZeroes(bytes: Uint8Array, offset: number, search: ZeroSearch): BufferRun[] {
-  const runs: { start: number; end: number; zero: boolean }[] = [];
   const { step } = search;
+  const aligned = offset % step === 0 && bytes.length % 64 === 0;
+  const kernels = aligned ? kernelsFor(bytes) : undefined;
+  const runs = kernels ? areasByKernel(kernels, bytes, step) : areas(bytes, offset, step);
+  return search.shortest > step ? withoutShort(runs, search.shortest, step) : runs;
+}
+
+function areas(bytes: Uint8Array, offset: number, step: number): BufferRun[] {
+  const runs: { start: number; end: number; zero: boolean }[] = [];
   for (let start = 0; start < bytes.length; ) {
     const end = Math.min(bytes.length, alignDown(offset + start, step) + step - offset);
     const zero = isZero(bytes, start, end);
@@ -44,7 +52,21 @@ export function splitZeroes(bytes: Uint8Array, offset: number, search: ZeroSearc
     else runs.push({ start, end, zero });
     start = end;
   }
-  return search.shortest > step ? withoutShort(runs, search.shortest, step) : runs;
+  return runs;
+}
+
+/** The same for bytes that start with a whole area. */
+function areasByKernel(kernels: Kernels, bytes: Uint8Array, step: number): BufferRun[] {
+  const runs: BufferRun[] = [];
+  const base = bytes.byteOffset;
+  const stop = base + bytes.length;
+  for (let start = base; start < stop; ) {
+    const dataEnd = kernels.dataEnd(start, stop, step);
+    if (dataEnd > start) runs.push({ start: start - base, end: dataEnd - base, zero: false });
+    start = dataEnd < stop ? kernels.zeroEnd(dataEnd, stop, step) : stop;
+    if (start > dataEnd) runs.push({ start: dataEnd - base, end: start - base, zero: true });
+  }
+  return runs;
 }
 
 /** Turns runs of zeroes that are too short into data. A short last area counts as a full one. */

@@ -8,6 +8,7 @@ import type { OperationContext } from '../../../src/operations/context.ts';
 import { type CopyOptions, copyInto } from '../../../src/operations/copy/copy.ts';
 import { type Piece, Planner } from '../../../src/operations/copy/plan.ts';
 import { CopySource, type RunSource, type SourceRun } from '../../../src/operations/copy/source.ts';
+import { sharedArray } from '../../../src/base/kernels.ts';
 import { splitZeroes, widenData, zeroSearch } from '../../../src/operations/copy/zeroRuns.ts';
 import { CheckedStorage } from '../../../src/storage/checked.ts';
 import { FaultDriver } from '../../../src/storage/fault.ts';
@@ -95,6 +96,7 @@ function mistakesOf(piece: Piece, kinds: readonly SourceRun['kind'][], unit: num
 describe('zero search', () => {
   const sector = fc.constantFrom(0, 0, 0, 1);
   const pattern = fc.array(sector, { minLength: 1, maxLength: 100 });
+  const shared = sharedArray(65536);
 
   it('finds exactly the aligned areas that are all zero', () => {
     fc.assert(
@@ -103,6 +105,9 @@ describe('zero search', () => {
         const search = zeroSearch(size);
         const offset = shift * 512;
         const runs = splitZeroes(bytes, offset, search);
+        const inKernelMemory = shared.subarray(0, bytes.length);
+        inKernelMemory.set(bytes);
+        expect(splitZeroes(inKernelMemory, offset, search)).toEqual(runs);
         expect(runs.at(-1)?.end).toBe(bytes.length);
         for (const [index, run] of runs.entries()) {
           const before = runs[index - 1] ?? { end: 0, zero: !run.zero };

@@ -1,0 +1,78 @@
+/** The loops of `kernels.wat`, for memory that is made here. Everything works without them, only slower. */
+import { KERNEL_BYTES } from './kernelBytes.ts';
+
+/** The part of the global `WebAssembly` that is used; the `es2023` library has no types for it. */
+declare const WebAssembly: {
+  Memory: new (descriptor: { initial: number; maximum: number; shared: boolean }) => SharedMemory;
+  Module: new (bytes: Uint8Array) => object;
+  Instance: new (module: object, imports: { env: { memory: SharedMemory } }) => { readonly exports: unknown };
+};
+declare const atob: (base64: string) => string;
+
+interface SharedMemory {
+  readonly buffer: ArrayBufferLike;
+}
+
+/** Bytes in a page of WebAssembly memory. */
+const PAGE = 65536;
+
+/** Positions are those in the memory (`byteOffset` of a view of it), lengths are in bytes. */
+export interface Kernels {
+  /** End of the areas of `step` bytes (a power of two, 64 or more) from `start` on that are all zero. */
+  zeroEnd(start: number, end: number, step: number): number;
+  /** End of the areas of `step` bytes from `start` on that are not all zero; `end - start` is a multiple of 64. */
+  dataEnd(start: number, end: number, step: number): number;
+  /** From the first tweaks of XTS sectors at `first` makes all of them at `tweaks`, and XORs them to `data`. */
+  xtsMask(first: number, tweaks: number, data: number, sectors: number): void;
+  /** XORs the bytes at `from` to those at `to`; `length` is a multiple of 32 above 0. */
+  xor(to: number, from: number, length: number): void;
+}
+
+let module: object | undefined;
+/** By buffer: the memory, and the kernels once somebody has asked for them (undefined: there are none). */
+const memories = new WeakMap<ArrayBufferLike, { readonly memory: SharedMemory; kernels?: Kernels | undefined }>();
+
+/**
+ * A new array of zeroes that starts at a page of memory; `length` is rounded up to 64 KiB there. All threads see it, so
+ * that messages to workers need no copies.
+ */
+export function sharedArray(length: number): Uint8Array {
+  const pages = Math.ceil(length / PAGE);
+  const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
+  memories.set(memory.buffer, { memory });
+  return new Uint8Array(memory.buffer, 0, length);
+}
+
+/** True if the array lies in memory of {@link sharedArray}, made in this thread. */
+export function isPageMemory(view: Uint8Array): boolean {
+  return memories.has(view.buffer);
+}
+
+/** The kernels for the memory that `view` lies in; undefined for other memory, and where vectors are not supported. */
+export function kernelsFor(view: Uint8Array): Kernels | undefined {
+  const known = memories.get(view.buffer);
+  if (!known) return undefined;
+  if (!('kernels' in known)) known.kernels = instantiate(known.memory);
+  return known.kernels;
+}
+
+/** New memory as of {@link sharedArray} that has kernels; undefined where there are none. */
+export function kernelMemory(length: number): { readonly bytes: Uint8Array; readonly kernels: Kernels } | undefined {
+  try {
+    const bytes = sharedArray(length);
+    const kernels = kernelsFor(bytes);
+    return kernels && { bytes, kernels };
+  } catch {
+    // A page in a browser may not be allowed to share memory.
+    return undefined;
+  }
+}
+
+function instantiate(memory: SharedMemory): Kernels | undefined {
+  try {
+    module ??= new WebAssembly.Module(Uint8Array.from(atob(KERNEL_BYTES), (char) => char.charCodeAt(0)));
+    return new WebAssembly.Instance(module, { env: { memory } }).exports as Kernels;
+  } catch {
+    return undefined;
+  }
+}
