@@ -1,5 +1,6 @@
 /** The crypto port on `node:crypto`. */
 import type * as Crypto from 'node:crypto';
+import { closeSync, openSync, readSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { BlockError } from '../../base/error.ts';
 import type { BlockCipher, CryptoPort, HashName } from '../../crypto/crypto.ts';
@@ -60,6 +61,29 @@ function derive(
   });
 }
 
+/** Most bytes that are read from the kernel. */
+const FEW = 256;
+
+/** Few bytes, as for names and identifiers, come from the kernel itself: `node:crypto` takes longer to load. */
+function fillRandom(into: Uint8Array): void {
+  if (!loaded && into.length <= FEW && readRandom(into)) return;
+  crypto().randomFillSync(into);
+}
+
+/** True if the kernel filled the array. */
+function readRandom(into: Uint8Array): boolean {
+  try {
+    const fd = openSync('/dev/urandom', 'r');
+    try {
+      return readSync(fd, into) === into.length;
+    } finally {
+      closeSync(fd);
+    }
+  } catch {
+    return false;
+  }
+}
+
 /** One-shot hashing costs half as much as a hash object, and LUKS hashes thousands of small pieces; Bun lacks it. */
 function digest(name: HashName, data: Uint8Array): Uint8Array {
   const { createHash, hash } = crypto();
@@ -70,9 +94,7 @@ function digest(name: HashName, data: Uint8Array): Uint8Array {
 export function nodeCrypto(): CryptoPort {
   let hashes: Set<string> | undefined;
   return {
-    fillRandom(into) {
-      crypto().randomFillSync(into);
-    },
+    fillRandom,
     hasHash(name) {
       hashes ??= new Set(
         crypto()

@@ -22,7 +22,7 @@ import { isMemoryAligned } from './fileBuffers.ts';
 import { libcError, nodeError, systemError } from './fileErrors.ts';
 import type { FileLocks } from './lock.ts';
 import { FileSpace } from './sparse.ts';
-import { SMALL, WriteMode } from './writeMode.ts';
+import { milliseconds, SMALL, WriteMode } from './writeMode.ts';
 
 /** Bytes in one write of preallocation `full`. */
 const FILL_CHUNK = MiB;
@@ -197,7 +197,7 @@ export class WritableFile extends ReadOnlyFile {
     this.#changed = true;
     const quick = this.kind === 'file' && !this.opened.synchronous && this.#mode.atOnce(from.length);
     if (!quick) return this.#writeLater(offset, from);
-    const started = performance.now();
+    const started = milliseconds();
     for (let at = 0; at < from.length; ) at += this.#writeNow(offset + at, from, at);
     this.#mode.took(started);
     this.#grown(offset + from.length);

@@ -10,6 +10,12 @@ const SLOW = 10;
 /** Milliseconds for which larger writes then go to other threads. */
 const PAUSE = 2000;
 
+/** A clock that never goes back. (Not `performance`: loading that takes a millisecond.) */
+export function milliseconds(): number {
+  const [seconds, nanoseconds] = process.hrtime();
+  return seconds * 1000 + nanoseconds / 1e6;
+}
+
 /**
  * Into the page cache, even large writes take less time than it takes to hand them over and to hear of their end; on
  * a busy machine much less. When the kernel makes writers wait, they are handed over.
@@ -19,12 +25,12 @@ export class WriteMode {
 
   /** True if a write of so many bytes is done at once. */
   atOnce(length: number): boolean {
-    return length <= SMALL || (length <= LARGEST && performance.now() >= this.#handOverUntil);
+    return length <= SMALL || (length <= LARGEST && milliseconds() >= this.#handOverUntil);
   }
 
-  /** Learns how long a write took that was done at once. @param started `performance.now()` at its start. */
+  /** Learns how long a write took that was done at once. @param started {@link milliseconds} at its start. */
   took(started: number): void {
-    const now = performance.now();
+    const now = milliseconds();
     if (now - started >= SLOW) this.#handOverUntil = now + PAUSE;
   }
 }
