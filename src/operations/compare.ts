@@ -50,7 +50,10 @@ export async function compare(
   const how = { cache: request.cache ?? 'writeback', forceShare: request.forceShare } as const;
   return withSource(context, request.first, how, (first) =>
     withSource(context, request.second, how, (second) => {
-      const sides = [new Side(first, request.first), new Side(second, request.second)] as const;
+      const sides = [
+        new Side(first, request.first, request.strict),
+        new Side(second, request.second, request.strict),
+      ] as const;
       return new Comparison(context, sides, request.strict).run(observer);
     }),
   );
@@ -62,8 +65,9 @@ class Side {
   readonly #name: string;
   readonly #size: number;
 
-  constructor(node: ImageNode, image: ImageSource) {
-    this.source = new CopySource([node]);
+  /** @param strict runs matter, so they have to be those of the real tool. */
+  constructor(node: ImageNode, image: ImageSource, strict: boolean) {
+    this.source = new CopySource([node], { asShown: strict });
     this.#name = image.filename;
     this.#size = node.size();
   }
@@ -96,10 +100,10 @@ class Side {
       if (run.storage && run.offset !== undefined) await run.storage.readPadded(run.offset, into);
       else into.fill(0);
     } catch (first) {
-      const found = await firstUnreadable([{ ...run, length: into.length }], into);
-      const { at, error: thrown } = found ?? { at: 0, error: first };
-      const text = `Error while reading offset ${offset + at} of ${this.#name}: ${asBlockError(thrown).strerror}`;
-      throw this.#error(thrown, 'read', offset + at, text);
+      const found = await firstUnreadable([{ ...run, length: into.length }], into, offset);
+      const { offset: place, error: thrown } = found ?? { offset, error: first };
+      const text = `Error while reading offset ${place} of ${this.#name}: ${asBlockError(thrown).strerror}`;
+      throw this.#error(thrown, 'read', place, text);
     }
   }
 

@@ -192,7 +192,7 @@ class Conversion {
     const { node } = target;
     const { compress, backingFile, targetIsZero, sparseSize, copyRange, rateLimit } = this.#request;
     const compressor = node.image.compressor;
-    if (compress && !compressor) throw noCompression();
+    if (compress && !compressor) throw await this.#cannotCompress(node);
     if (compress && (await node.image.info()).encrypted) throw compressedAndEncrypted();
     const source = new CopySource(sources, this.#sourceOptions(sources, node));
     if (node.size() < source.size) throw refused('output file is smaller than input file');
@@ -212,10 +212,15 @@ class Conversion {
       zeroesAsData: sparse === 0,
       ...(compressor && (compress || compressor.sequential) ? { compressor } : {}),
       ...(copyRange ? { kernelChunk: KERNEL_CHUNK } : {}),
-      preallocated: fresh !== undefined && isPreallocated(fresh.options.format),
       ...(rateLimit ? { rateLimit } : {}),
       ...(this.#request.salvage ? { onBadSector: this.#report('error while reading offset') } : {}),
     });
+  }
+
+  /** Some images of a format that compresses have nothing that could be compressed as one. */
+  async #cannotCompress(node: ImageNode): Promise<BlockError> {
+    const { compresses } = await this.#context.drivers.format(node.format);
+    return compresses ? new BlockError('invalid-argument', 'invalid cluster size') : noCompression();
   }
 
   /** The real tool looks through the whole source first, and says what it finds. */

@@ -94,7 +94,7 @@ export function chunkRatio(blockSize: number, sectorSize: number): number {
  */
 export function refuse(
   filename: string,
-  kind: 'invalid-image' | 'unsupported' | 'too-large',
+  kind: 'invalid-image' | 'unsupported' | 'too-large' | 'io',
   reason: string,
 ): BlockError {
   return posixError(kind, `Could not open '${filename}'`, { cause: new BlockError(kind, reason) });

@@ -12,6 +12,9 @@ import {
   REGION_TABLE_SIZE,
 } from './layout.ts';
 
+/** Offsets beyond this cannot be read. */
+const MAX_OFFSET = 2 ** 63;
+
 /** A part of the file with its own purpose. */
 export interface Region {
   readonly offset: number;
@@ -90,6 +93,9 @@ export async function readRegions(reader: RegionReader, map: RegionMap): Promise
   }
   const [bat, metadata] = [known.get(Guid.bat), known.get(Guid.metadata)];
   if (!bat || !metadata) throw refuse(filename, 'invalid-image', 'the region table lacks a region');
+  for (const { offset, length } of [metadata, bat]) {
+    if (offset + length > MAX_OFFSET) throw refuse(filename, 'io', 'a region is where no file can have one');
+  }
   return { bat, metadata };
 }
 

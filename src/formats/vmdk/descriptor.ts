@@ -56,11 +56,11 @@ function broken(): BlockError {
   return new BlockError('invalid-image', 'Invalid argument');
 }
 
-/** The 32-bit number in hexadecimal behind the first `key`; blanks may be in front of it. */
+/** The 32-bit number in hexadecimal behind the first `key` and one more character (`=`); blanks may be in front of it. */
 function hexBehind(text: DescriptorText, key: string): number | undefined {
   const at = text.indexOf(key);
   if (at < 0) return undefined;
-  const rest = text.slice(at + key.length, at + key.length + 64);
+  const rest = text.slice(at + key.length + 1, at + key.length + 65);
   const [, sign, digits] = /^\s*([+-]?)(?:0[xX](?=[0-9a-fA-F]))?([0-9a-fA-F]+)/.exec(rest) ?? [];
   if (digits === undefined) throw broken();
   const value = Number.parseInt(digits.slice(-8), 16);
@@ -69,12 +69,12 @@ function hexBehind(text: DescriptorText, key: string): number | undefined {
 
 /** The image's own content id; {@link NO_CID} if there is none. */
 export function contentId(text: DescriptorText): number {
-  return hexBehind(text, 'CID=') ?? NO_CID;
+  return hexBehind(text, 'CID') ?? NO_CID;
 }
 
 /** Content id that the backing image must have; {@link NO_CID}: there is no backing image. */
 export function parentContentId(text: DescriptorText): number {
-  const id = hexBehind(text, 'parentCID=');
+  const id = hexBehind(text, 'parentCID');
   if (id === undefined) throw broken();
   return id;
 }
@@ -105,8 +105,11 @@ export function parentName(text: DescriptorText): string | undefined {
   return name === '' ? undefined : nameIn(name);
 }
 
-/** Fields of an extent line; later ones may be missing. The last quotation mark may be missing too. */
-const LINE = /^\s*(\S{1,9})\s+([+-]?\d+)(?:\s*([^\s"]{1,10})(?:\s*"([^\n\r"]{1,511})("?\s*([+-]?\d+))?)?)?/;
+/**
+ * Fields of an extent line; later ones may be missing. The last quotation mark may be missing too. The type ends after
+ * ten characters or at a blank, nowhere before.
+ */
+const LINE = /^\s*(\S{1,9})\s+([+-]?\d+)(?:\s*(?=(\S{1,10}))\3(?:\s*"([^\n\r"]{1,511})("?\s*([+-]?\d+))?)?)?/;
 
 /**
  * The extents that are read and written. Lines of other kinds (`NOACCESS`, `ZERO`, comments) are passed over.
@@ -141,8 +144,8 @@ function extentOf(line: string, fields: RegExpExecArray): ExtentLine | undefined
 
 /** The text with another content id. */
 export function withContentId(text: DescriptorText, id: number): DescriptorText {
-  // The first `CID=` is the one that is read, unless it is part of `parentCID=`.
-  return text.replace(/(?<!parent)CID=[ \t]*(?:0[xX])?[0-9a-fA-F]*/, `CID=${hexId(id)}`);
+  // The first `CID` is the one that is read, unless it is part of `parentCID`.
+  return text.replace(/(?<!parent)(CID[^])[ \t]*(?:0[xX])?[0-9a-fA-F]*/, `$1${hexId(id)}`);
 }
 
 function hexId(id: number): string {

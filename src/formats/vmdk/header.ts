@@ -114,7 +114,11 @@ export function parseSparseHeader(bytes: Uint8Array, fileSize: number): SparseHe
   if (tableEntries > TABLE_ENTRIES) throw damaged('L2 table size too big');
   if (grain === 0 || tableEntries === 0) throw damaged('L1 entry size is invalid');
   const overhead = fields.u64lossy(64) * SECTOR;
-  if (overhead > fileSize) throw damaged(`File truncated, expecting at least ${BigInt(overhead)} bytes`);
+  if (overhead > fileSize) {
+    // Shown as the real tool counts, in 64 bits.
+    const least = BigInt.asIntN(64, fields.big64(64) * BigInt(SECTOR));
+    throw damaged(`File truncated, expecting at least ${least} bytes`);
+  }
   const capacity = fields.u64lossy(12);
   const directoryEntries = divideUp(capacity, grain * tableEntries);
   if (directoryEntries > MAX_DIRECTORY) throw damaged('L1 size too big');

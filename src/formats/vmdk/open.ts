@@ -3,7 +3,6 @@ import { asBlockError, BlockError } from '../../base/error.ts';
 import { littleEndian } from '../../base/bytes.ts';
 import { MAX_SIZE, SECTOR } from '../../base/offset.ts';
 import type { OpenContext } from '../../block/driver.ts';
-import type { CodecPort } from '../../codec/codec.ts';
 import type { Storage } from '../../storage/storage.ts';
 import {
   contentId,
@@ -34,6 +33,9 @@ import { openSeSparse } from './seSparse.ts';
 import { SparseExtent } from './sparse.ts';
 import { StreamExtent } from './stream.ts';
 
+/** Offsets beyond this cannot be read. */
+const MAX_OFFSET = 2 ** 63;
+
 /** Kinds of images of several files that can be opened. */
 const CREATE_TYPES = ['monolithicFlat', 'vmfs', 'vmfsSparse', 'seSparse', 'twoGbMaxExtentSparse', 'twoGbMaxExtentFlat'];
 
@@ -63,7 +65,7 @@ async function openByMagic(context: OpenContext): Promise<VmdkImage> {
     const bytes = await readAt(file, 0, Math.min(file.size(), MAX_DESCRIPTOR));
     return openDescriptor(context, descriptorText(bytes), undefined);
   }
-  const extent = await openSparse(file, '', context.services.codec);
+  const extent = await openSparse(file, '', context);
   const descriptor = descriptorText(await readAt(file, DESCRIPTOR_OFFSET, DESCRIPTOR_SECTORS * SECTOR));
   return finish(context, {
     extents: [extent],
@@ -118,13 +120,13 @@ async function openDescriptor(
     const node = await context.openChild(role, line.filename);
     if (!node) throw new BlockError('not-found', `Could not open '${line.filename}': No such file or directory`);
     children.push({ role, node });
-    extents.push(await openExtent(node, line, context.services.codec));
+    extents.push(await openExtent(node, line, context));
   }
   const createdAs = extents.some((extent) => extent.compressed) ? 'streamOptimized' : type;
   return finish(context, { extents, children, descriptor, descriptorOffset, createType: createdAs });
 }
 
-async function openExtent(storage: Storage, line: ExtentLine, codec: CodecPort): Promise<Extent> {
+async function openExtent(storage: Storage, line: ExtentLine, context: OpenContext): Promise<Extent> {
   switch (line.type) {
     case 'FLAT':
     case 'VMFS':
@@ -132,26 +134,40 @@ async function openExtent(storage: Storage, line: ExtentLine, codec: CodecPort):
     case 'SESPARSE':
       return openSeSparse(storage, line.type);
     default:
-      return openSparse(storage, line.type, codec);
+      return openSparse(storage, line.type, context);
   }
 }
 
 /** Opens a sparse extent by its magic; its size is what its own header says. */
-async function openSparse(storage: Storage, type: string, codec: CodecPort): Promise<Extent> {
+async function openSparse(storage: Storage, type: string, context: OpenContext): Promise<Extent> {
   const head = await readAt(storage, 0, HEADER_SIZE);
   if (hasMagic(head, 'COWD')) return new SparseExtent(storage, type, parseCowdHeader(head));
   if (!hasMagic(head, 'KDMV')) throw new BlockError('wrong-format', 'Image not in VMDK format');
   const header = await sparseHeader(storage, head);
-  return header.compressed ? new StreamExtent(storage, type, header, codec) : new SparseExtent(storage, type, header);
+  if (!header.compressed) return new SparseExtent(storage, type, header);
+  const complain = (text: string): void => context.complain?.(text);
+  return new StreamExtent(storage, type, header, { codec: context.services.codec, complain });
 }
 
 async function sparseHeader(storage: Storage, head: Uint8Array): Promise<SparseHeader> {
-  if (!refersToFooter(head)) return parseSparseHeader(head, storage.size());
+  if (!refersToFooter(head)) return readable(parseSparseHeader(head, storage.size()), storage);
   const length = 3 * SECTOR;
   if (storage.size() < length) throw new BlockError('invalid-image', 'Invalid footer');
   const footer = footerOf(await readAt(storage, storage.size() - length, length));
   if (refersToFooter(footer)) {
-    throw ioError().reworded(`Could not read l1 table from extent '${storage.name}': Input/output error`);
+    throw unreadable('l1 table', storage);
   }
-  return { ...parseSparseHeader(footer, storage.size()), footer: true };
+  return { ...readable(parseSparseHeader(footer, storage.size()), storage), footer: true };
+}
+
+/** Throws if a directory is where nothing can be read; one behind the end of the file is an empty one. */
+function readable(header: SparseHeader, storage: Storage): SparseHeader {
+  const { directoryOffset, redundantOffset = 0, directoryEntries } = header;
+  if (directoryOffset + directoryEntries * 4 > MAX_OFFSET) throw unreadable('l1 table', storage);
+  if (redundantOffset + directoryEntries * 4 > MAX_OFFSET) throw unreadable('l1 backup table', storage);
+  return header;
+}
+
+function unreadable(what: string, storage: Storage): BlockError {
+  return ioError().reworded(`Could not read ${what} from extent '${storage.name}': Input/output error`);
 }

@@ -21,6 +21,13 @@ import { GrainReader } from './streamRead.ts';
 /** Bytes of tables that are collected before they are written. */
 const BATCH = 1048576;
 
+/** What a {@link StreamExtent} needs besides its file. */
+export interface StreamTools {
+  readonly codec: CodecPort;
+  /** Prints a line besides the error. */
+  complain(text: string): void;
+}
+
 /** A streamOptimized extent. */
 export class StreamExtent implements Extent {
   readonly bytes: number;
@@ -32,19 +39,20 @@ export class StreamExtent implements Extent {
   readonly #header: SparseHeader;
   readonly #tables: WritableTables;
   readonly #reader: GrainReader;
-  readonly #codec: CodecPort;
+  readonly #tools: StreamTools;
   #written = false;
+  #complained = false;
 
-  constructor(storage: Storage, type: string, header: SparseHeader, codec: CodecPort) {
+  constructor(storage: Storage, type: string, header: SparseHeader, tools: StreamTools) {
     this.storage = storage;
     this.type = type;
     this.bytes = header.capacity;
     this.grainBytes = header.grainBytes;
     this.zeroedGrains = header.zeroedGrains;
     this.#header = header;
-    this.#codec = codec;
+    this.#tools = tools;
     this.#tables = new WritableTables(storage, layoutOfHeader(header), header.redundantOffset);
-    this.#reader = new GrainReader(storage, this.#tables, codec, header.markers);
+    this.#reader = new GrainReader(storage, this.#tables, tools.codec, header.markers);
   }
 
   map(offset: number, length: number): MaybePromise<Mapping> {
@@ -66,7 +74,7 @@ export class StreamExtent implements Extent {
       whole = new Uint8Array(alignUp(bytes.length, this.grainBytes));
       whole.set(bytes);
     }
-    return this.#codec.compressBatch({ method: 'zlib' }, whole, this.grainBytes, 2 * this.grainBytes);
+    return this.#tools.codec.compressBatch({ method: 'zlib' }, whole, this.grainBytes, 2 * this.grainBytes);
   }
 
   /** Appends one coded grain. @throws BlockError if the grain is there already: the format cannot replace it. */
@@ -88,9 +96,12 @@ export class StreamExtent implements Extent {
   }
 
   async #refuseReplacing(offset: number): Promise<void> {
-    if ((await this.#tables.entry(offset)) >= 0) {
-      throw new BlockError('io', 'Could not write to allocated cluster for streamOptimized');
-    }
+    if ((await this.#tables.entry(offset)) < 0) return;
+    const problem = 'Could not write to allocated cluster for streamOptimized';
+    // Several grains may be on their way.
+    if (!this.#complained) this.#tools.complain(problem);
+    this.#complained = true;
+    throw new BlockError('io', problem);
   }
 
   /** Room in memory for one grain, which is coded when it is complete. */

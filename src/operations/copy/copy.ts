@@ -25,8 +25,6 @@ export interface CopyOptions {
   readonly compressor?: Compressor;
   /** Copy inside the kernel, so many bytes at a time. */
   readonly kernelChunk?: number;
-  /** The target keeps space for all of its content. */
-  readonly preallocated?: boolean;
   /** Bytes per second. */
   readonly rateLimit?: number;
   /** Called for each sector that cannot be read, which becomes zeroes; absent: the copy fails. */
@@ -44,17 +42,18 @@ const WIDEST = 64 * KiB;
 
 /**
  * Area to which data is widened with zeroes: what new images allocate as one is written once and leaves no holes in
- * the file, as long as that is little.
+ * the file, as long as that is little. Images that have space for everything from the start allocate nothing.
  */
-function widening(target: ImageNode, options: CopyOptions): number {
+async function widening(target: ImageNode, options: CopyOptions): Promise<number> {
   // Subclusters are smaller than what is allocated, and show in what can be zeroed.
   const unit = Math.min(
     target.image.allocationUnit ?? 1,
     target.limits.writeZeroesAlignment || Number.POSITIVE_INFINITY,
   );
-  const fresh = Number.isFinite(options.zeroedFrom) && !options.preallocated;
-  const useful = fresh && options.kernelChunk === undefined;
-  return useful && !options.onBadSector ? Math.min(unit, WIDEST) : 1;
+  const fresh = Number.isFinite(options.zeroedFrom) && options.kernelChunk === undefined && !options.onBadSector;
+  if (!fresh || unit <= 1 || target.size() === 0) return 1;
+  const { kind } = await target.map(0, target.size());
+  return kind === 'zero' || kind === 'unallocated' ? Math.min(unit, WIDEST) : 1;
 }
 
 /**
@@ -77,12 +76,13 @@ export async function copyInto(
     ...(search ? { search } : {}),
     ...(options.kernelChunk === undefined ? {} : { kernelCopy: true }),
   };
+  const unit = compressor?.unit ?? (await widening(target, options));
   const store = compressor
     ? new CompressedStore(target, compressor, storeOptions)
-    : new PlainStore(target, storeOptions, widening(target, options));
+    : new PlainStore(target, storeOptions, unit);
   const planner = new Planner(source, {
     chunk,
-    unit: compressor?.unit ?? widening(target, options),
+    unit,
     zeroesAsData: options.zeroesAsData ?? false,
     ...(options.belowEnd === undefined ? {} : { belowEnd: options.belowEnd }),
   });

@@ -131,8 +131,8 @@ class Pipeline {
     const report = this.#options.onBadSector?.bind(this.#options);
     if (report) return salvageSegments(piece.segments, bytes, piece.offset, report);
     const locate = async (error: unknown): Promise<never> => {
-      const found = await firstUnreadable(piece.segments, bytes);
-      throw failed('read', found?.error ?? error, piece.offset + (found?.at ?? 0));
+      const found = await firstUnreadable(piece.segments, bytes, piece.offset);
+      throw failed('read', found?.error ?? error, found?.offset ?? piece.offset);
     };
     try {
       const done = readSegments(piece.segments, bytes);

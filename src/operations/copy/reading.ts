@@ -1,9 +1,12 @@
 /** Fills buffers with the bytes of a piece. */
 import { isPromise, type MaybePromise } from '../../base/async.ts';
 import { asBlockError, BlockError } from '../../base/error.ts';
-import { alignDown, SECTOR } from '../../base/offset.ts';
+import { alignDown, MiB, SECTOR } from '../../base/offset.ts';
 import { ImageNode } from '../../block/node.ts';
 import type { Segment } from './plan.ts';
+
+/** In what pieces the real tool reads images that it cannot look into. */
+const OPAQUE_PIECE = 2 * MiB;
 
 /**
  * An error of moving data, with the real tool's message for `convert`; its context says what failed, and where.
@@ -40,24 +43,28 @@ function readSegment(segment: Segment, into: Uint8Array): MaybePromise<void> {
 
 /**
  * Finds what it is in segments that cannot be read, for the report: clusters that have to be decoded count one by one,
- * plain bytes up to the next place where they are not in a row.
+ * plain bytes up to the next place where they are not in a row, and images that the real tool cannot look into in the
+ * pieces in which it reads them.
  * @param into as long as the segments; it is overwritten.
- * @returns the first such part's distance from the start; undefined if everything can be read now.
+ * @param offset of the first byte on the target.
+ * @returns the offset to report; undefined if everything can be read now.
  */
 export async function firstUnreadable(
   segments: readonly Segment[],
   into: Uint8Array,
-): Promise<{ readonly at: number; readonly error: unknown } | undefined> {
+  offset: number,
+): Promise<{ readonly offset: number; readonly error: unknown } | undefined> {
   let at = 0;
   for (const segment of segments) {
     const { storage, offset: start = 0, length } = segment;
-    const unit = storage instanceof ImageNode ? (storage.image.allocationUnit ?? length) : length;
+    const image = storage instanceof ImageNode ? storage.image : undefined;
+    const unit = image?.allocationUnit ?? length;
     for (let done = 0; done < length; ) {
       const part = Math.min(length - done, unit - (unit < length ? (start + done) % unit : 0));
       try {
         await readSegment({ ...segment, length: part, offset: start + done }, into.subarray(at, at + part));
       } catch (error) {
-        return { at, error };
+        return { offset: image?.opaque ? alignDown(offset + at, OPAQUE_PIECE) : offset + at, error };
       }
       at += part;
       done += part;

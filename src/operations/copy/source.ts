@@ -38,6 +38,8 @@ export interface SourceOptions {
    * backing image has them. Absent: the whole chain counts.
    */
   readonly layers?: number;
+  /** Images that the real tool cannot look into count as data all over. */
+  readonly asShown?: boolean;
   /**
    * Called when the status of a sector cannot be found out; the sector then counts as data. Absent: such an error ends
    * the copy.
@@ -64,7 +66,12 @@ export class CopySource implements RunSource {
   constructor(nodes: readonly ImageNode[], options: SourceOptions = {}) {
     let start = 0;
     this.#parts = nodes.map((node) => {
-      const part = { start, size: node.size(), node, cursor: new ChainCursor(node) };
+      const part = {
+        start,
+        size: node.size(),
+        node,
+        cursor: new ChainCursor(node, Number.POSITIVE_INFINITY, options.asShown),
+      };
       start += alignUp(part.size, SECTOR);
       return part;
     });
