@@ -71,7 +71,7 @@ describe('other programs', () => {
     directory = mkdtempSync(join(tmpdir(), 'qimg-others-'));
     writeFileSync(at('disk.raw'), bytes);
     for (const { name, options } of IMAGES) {
-      const format = /vhd$/.test(name) ? 'vpc' : (name.split('.')[1] as string);
+      const format = name.endsWith('vhd') ? 'vpc' : (name.split('.')[1] as string);
       const source = { filename: at('disk.raw'), format: 'raw' };
       await convert({ source, target: { filename: at(name), format }, options }, { implicitOpen: 'allow' });
     }

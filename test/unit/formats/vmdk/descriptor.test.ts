@@ -53,6 +53,10 @@ describe('a descriptor', () => {
     expect(contentId('#CID= \n0xff')).toBe(255);
     expect(contentId('CID=-1')).toBe(NO_CID);
     expect(() => contentId('CID=\nparentCID=1')).toThrow('Invalid argument');
+    expect(() => contentId('parentCID=1\nCID = 2')).not.toThrow();
+    expect(() => contentId('CID = 2\nparentCID=1')).toThrow('Invalid argument');
+    expect(contentId('CID 2\nparentCID=1')).toBe(2);
+    expect(withContentId('CID 2\nparentCID=1', 3)).toBe('CID 00000003\nparentCID=1');
     expect(() => parentContentId('CID=1')).toThrow('Invalid argument');
     expect(createType('createType = "x"')).toBe(' ');
     expect(() => createType('')).toThrow('invalid VMDK image descriptor');
@@ -65,6 +69,7 @@ describe('a descriptor', () => {
     expect(lines('RDONLY 1 FLAT "a" 0', 'RW 0 FLAT "a" 0', 'RW 8 ZERO', 'RW x FLAT "a" 0', 'RW 8 FLAT "" 0')).toEqual(
       [],
     );
+    expect(lines('RW 8 FLAT"a" 0')).toEqual([]);
     expect(lines('RW 8 VMFSRDM "a"', 'rw 8 FLAT "a" 0', '#RW 8 FLAT "a" 0')).toEqual([]);
   });
 
