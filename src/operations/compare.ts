@@ -100,7 +100,7 @@ class Side {
       if (run.storage && run.offset !== undefined) await run.storage.readPadded(run.offset, into);
       else into.fill(0);
     } catch (first) {
-      const found = await firstUnreadable([{ ...run, length: into.length }], into, offset);
+      const [found] = await firstUnreadable([{ ...run, length: into.length }], into, offset);
       const { offset: place, error: thrown } = found ?? { offset, error: first };
       const text = `Error while reading offset ${place} of ${this.#name}: ${asBlockError(thrown).strerror}`;
       throw this.#error(thrown, 'read', place, text);

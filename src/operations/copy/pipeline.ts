@@ -131,8 +131,9 @@ class Pipeline {
     const report = this.#options.onBadSector?.bind(this.#options);
     if (report) return salvageSegments(piece.segments, bytes, piece.offset, report);
     const locate = async (error: unknown): Promise<never> => {
-      const found = await firstUnreadable(piece.segments, bytes, piece.offset);
-      throw failed('read', found?.error ?? error, found?.offset ?? piece.offset);
+      const [first, next] = await firstUnreadable(piece.segments, bytes, piece.offset);
+      const hint = next && `qemu-img: ${failed('read', next.error, next.offset).message}`;
+      throw failed('read', first?.error ?? error, first?.offset ?? piece.offset, hint);
     };
     try {
       const done = readSegments(piece.segments, bytes);

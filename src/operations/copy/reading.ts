@@ -11,14 +11,16 @@ const OPAQUE_PIECE = 2 * MiB;
 /**
  * An error of moving data, with the real tool's message for `convert`; its context says what failed, and where.
  * @param offset of the piece on the target.
+ * @param hint further lines for a person.
  */
-export function failed(operation: 'read' | 'write', thrown: unknown, offset: number): BlockError {
+export function failed(operation: 'read' | 'write', thrown: unknown, offset: number, hint?: string): BlockError {
   const error = asBlockError(thrown);
   if (error.kind === 'aborted') return error;
   const what = operation === 'read' ? 'reading' : 'writing';
   return new BlockError(error.kind, `error while ${what} at byte ${offset}: ${error.strerror}`, {
     context: { ...error.context, operation, offset },
     cause: error,
+    ...(hint === undefined ? {} : { hint }),
     posix: { code: error.code, text: error.strerror },
   });
 }
@@ -41,36 +43,55 @@ function readSegment(segment: Segment, into: Uint8Array): MaybePromise<void> {
   into.fill(0);
 }
 
+/** A part that cannot be read. */
+interface Unreadable {
+  /** Where the report says that it is, on the target. */
+  readonly offset: number;
+  readonly error: unknown;
+}
+
+/** The parts of segments that the real tool reads one by one, as segments of their own, with their place. */
+function* partsOf(segments: readonly Segment[]): Generator<Segment & { readonly at: number }> {
+  let at = 0;
+  for (const segment of segments) {
+    const { storage, offset: start = 0, length } = segment;
+    const unit = storage instanceof ImageNode ? (storage.image.allocationUnit ?? length) : length;
+    for (let done = 0; done < length; ) {
+      const part = Math.min(length - done, unit - (unit < length ? (start + done) % unit : 0));
+      yield { ...segment, length: part, offset: start + done, at };
+      at += part;
+      done += part;
+    }
+  }
+}
+
 /**
  * Finds what it is in segments that cannot be read, for the report: clusters that have to be decoded count one by one,
  * plain bytes up to the next place where they are not in a row, and images that the real tool cannot look into in the
  * pieces in which it reads them.
  * @param into as long as the segments; it is overwritten.
  * @param offset of the first byte on the target.
- * @returns the offset to report; undefined if everything can be read now.
+ * @returns the first such part, and the one behind it if that cannot be read either: the real tool reads that one too,
+ * before it notices. Nothing if everything can be read now.
  */
 export async function firstUnreadable(
   segments: readonly Segment[],
   into: Uint8Array,
   offset: number,
-): Promise<{ readonly offset: number; readonly error: unknown } | undefined> {
-  let at = 0;
-  for (const segment of segments) {
-    const { storage, offset: start = 0, length } = segment;
-    const image = storage instanceof ImageNode ? storage.image : undefined;
-    const unit = image?.allocationUnit ?? length;
-    for (let done = 0; done < length; ) {
-      const part = Math.min(length - done, unit - (unit < length ? (start + done) % unit : 0));
-      try {
-        await readSegment({ ...segment, length: part, offset: start + done }, into.subarray(at, at + part));
-      } catch (error) {
-        return { offset: image?.opaque ? alignDown(offset + at, OPAQUE_PIECE) : offset + at, error };
-      }
-      at += part;
-      done += part;
+): Promise<readonly Unreadable[]> {
+  const found: Unreadable[] = [];
+  for (const part of partsOf(segments)) {
+    const { at, length, storage } = part;
+    try {
+      await readSegment(part, into.subarray(at, at + length));
+      if (found.length > 0) break;
+    } catch (error) {
+      const opaque = storage instanceof ImageNode && storage.image.opaque;
+      found.push({ offset: opaque ? alignDown(offset + at, OPAQUE_PIECE) : offset + at, error });
+      if (opaque || found.length > 1) break;
     }
   }
-  return undefined;
+  return found;
 }
 
 /**
