@@ -42,7 +42,7 @@ class RawImage implements ImageDriver {
   }
 
   get virtualSize(): number {
-    return this.#size ?? alignUp(Math.max(0, this.#file.size() - this.#offset), 512);
+    return this.#size ?? alignUp(Math.max(0, alignUp(this.#file.size(), 512) - this.#offset), 512);
   }
 
   get limits(): ImageDriver['limits'] & object {
@@ -99,7 +99,7 @@ class RawImage implements ImageDriver {
 
 async function open(context: OpenContext<typeof openOptions>): Promise<ImageDriver> {
   const { offset = 0, size } = context.options;
-  const real = context.file.size();
+  const real = alignUp(context.file.size(), 512);
   if (real < offset) {
     throw new BlockError(
       'invalid-argument',
