@@ -18,7 +18,7 @@ const WEAK = new Set([
 ]);
 
 /** Options of formats that change what is read from the same file. */
-const STRONG = /^(offset|size|force_size_calc|encrypt\.(?!format$)|key-secret|aes-key|data-file|data_file)/;
+const STRONG = /^(offset|size|force_size_calc|encrypt\.(?!format$)|key-secret|aes-key)/;
 
 /** Children that the name holds as soon as it is more than the file's. */
 const CHILDREN = ['header', 'file'];

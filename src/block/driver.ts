@@ -308,6 +308,8 @@ export interface OpenContext<O extends OptionTable = OptionTable> {
     reference: string | undefined,
     how?: { readonly writable?: boolean; readonly optional?: boolean },
   ): Promise<Storage | undefined>;
+  /** Takes options of a child as they are, though it is not opened. */
+  readonly leaveChild: (role: string) => void;
   /** A warning for the user (`warning: ` is put in front by the program). */
   readonly warn: (text: string) => void;
   /** An error line for the user besides the error that is going to be thrown, without `qemu-img: ` in front. */
@@ -432,6 +434,8 @@ export interface ProtocolContext {
   readonly access: FileAccess | undefined;
   readonly cache: CacheMode | undefined;
   readonly discard: 'ignore' | 'unmap' | undefined;
+  /** The driver's own options as they were given, for the name of the storage. */
+  readonly given?: OptionTree;
   /** A warning for the user. */
   warn?(text: string): void;
   /** A line for the user that stands by itself, as it is. */

@@ -18,7 +18,7 @@ import { noAccess } from './permission.ts';
 import { openProtocol } from './protocol.ts';
 import { treeOfName } from './reference.ts';
 import { PROBE_SIZE } from './registry.ts';
-import { accessOf, closeQuietly, noSuchNode, placed, type Scope } from './scope.ts';
+import { accessOf, closeQuietly, NO_DRIVER, noChild, notAChild, placed, type Scope } from './scope.ts';
 
 /** Deepest chain of backing images that is opened. */
 const MAX_DEPTH = 200;
@@ -99,7 +99,7 @@ async function openNode(tree: OptionTree, above: Scope): Promise<ImageNode> {
   }
   if (name !== undefined && (await drivers.format(name)).fileless) return openLayer(tree, undefined, scope);
   if (tree['file'] === undefined) {
-    const problem = name === undefined ? 'Must specify either driver or file' : noFile('file');
+    const problem = name === undefined ? NO_DRIVER : noChild('file');
     throw new BlockError('invalid-argument', problem);
   }
   const file = await openFileChild(tree['file'], scope);
@@ -116,13 +116,9 @@ function reopener(tree: OptionTree, scope: Scope): Reopen {
   return (how) => openNode(tree, { ...scope, resize: false, ...how });
 }
 
-function noFile(role: string): string {
-  return `A block device must be specified for "${role}"`;
-}
-
 /** Opens the `file` child, without locks yet: which ones are needed is known when the format is. */
 async function openFileChild(child: OptionTree[string], scope: Scope): Promise<FileNode> {
-  if (!isTree(child)) throw noSuchNode(child);
+  if (!isTree(child)) throw notAChild('file', child);
   const driver = driverName(child);
   if (driver !== undefined && scope.context.drivers.isFormat(driver)) {
     return openNode(child, { ...scope, inherited: noAccess });
@@ -215,6 +211,7 @@ async function openDriver(
       warn: (text) => scope.context.onWarning?.(text),
       notice: (text) => scope.context.onNotice?.(text),
       complain: (text) => scope.context.onNotice?.(`qemu-img: ${text}`),
+      leaveChild: (role) => roles.add(role),
       openChild: async (role, reference, how = {}) => {
         roles.add(role);
         const child = await openNamedChild({ role, reference, ...how }, tree, file?.name ?? '', scope);
@@ -254,7 +251,7 @@ async function openNamedChild(
   if (target === undefined) {
     if (wanted.reference === undefined) {
       if (wanted.optional) return undefined;
-      throw new BlockError('invalid-argument', noFile(wanted.role));
+      throw new BlockError('invalid-argument', noChild(wanted.role));
     }
     // Names inside images are plain file names: never `json:`, never a protocol.
     const plain: OptionTree = { driver: 'file', filename: placed(parent, wanted.reference) };
@@ -279,7 +276,7 @@ async function openBacking(
 ): Promise<ImageNode | undefined> {
   const given = tree['backing'];
   if (scope.noBacking || given === null || given === '' || (!image.backing && given === undefined)) return undefined;
-  if (given !== undefined && !isTree(given)) throw noSuchNode(given);
+  if (given !== undefined && !isTree(given)) throw notAChild('backing', given);
   const parent = file?.name ?? '';
   const identity = identityOf(file);
   if (identity !== undefined && scope.above.includes(identity)) {

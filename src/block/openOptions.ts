@@ -63,13 +63,14 @@ export function withCommonOptions(tree: OptionTree, scope: Scope): Scope {
   if (scope.writable && (scope.forceShare || forceShare)) {
     throw new BlockError('invalid-argument', 'force-share=on can only be used with read-only images');
   }
-  checkDetectZeroes(tree['detect-zeroes']);
+  const discard = discardMode(tree['discard']) ?? scope.discard;
+  checkDetectZeroes(tree['detect-zeroes'], discard === 'unmap');
   checkNodeName(tree['node-name']);
   return {
     ...scope,
     forceShare: scope.forceShare || forceShare,
     cache: direct ? 'none' : noFlush ? 'unsafe' : scope.cache,
-    discard: discardMode(tree['discard']) ?? scope.discard,
+    discard,
   };
 }
 
@@ -83,18 +84,33 @@ function textOf(value: OptionTree[string]): string {
 }
 
 function discardMode(value: OptionTree[string] | undefined): 'ignore' | 'unmap' | undefined {
-  if (value === undefined) return undefined;
+  // JSON's true and the like are passed over.
+  if (typeof value !== 'string') return undefined;
   if (value === 'unmap' || value === 'on') return 'unmap';
   if (value === 'ignore' || value === 'off') return 'ignore';
   throw new BlockError('invalid-argument', 'Invalid discard option');
 }
 
-function checkDetectZeroes(value: OptionTree[string] | undefined): void {
+function checkDetectZeroes(value: OptionTree[string] | undefined, discards: boolean): void {
+  if (value === 'unmap' && !discards) {
+    throw new BlockError(
+      'invalid-argument',
+      'setting detect-zeroes to unmap is not allowed without setting discard operation to unmap',
+    );
+  }
   if (value === undefined || ['on', 'off', 'unmap'].includes(textOf(value))) return;
   throw new BlockError('invalid-argument', `invalid parameter value: ${textOf(value)}`);
 }
 
+/** Longest name of a node in bytes. */
+const MAX_NODE_NAME = 31;
+
 function checkNodeName(value: OptionTree[string] | undefined): void {
-  if (value === undefined || /^[A-Za-z][A-Za-z0-9._-]{0,30}$/.test(textOf(value))) return;
-  throw new BlockError('invalid-argument', `Invalid node-name: '${textOf(value)}'`);
+  if (value === undefined) return;
+  const name = textOf(value);
+  if (/^[A-Za-z][A-Za-z0-9._-]*$/.test(name)) {
+    if (name.length <= MAX_NODE_NAME) return;
+    throw new BlockError('invalid-argument', 'Node name too long');
+  }
+  throw new BlockError('invalid-argument', `Invalid node-name: '${name}'`);
 }

@@ -1,18 +1,17 @@
 /** Opens the lowest layer of a graph: a protocol. */
 import { BlockError } from '../base/error.ts';
-import { protocolPrefix } from '../options/filename.ts';
 import type { OptionTree } from '../options/tree.ts';
 import type { FileAccess } from '../storage/files.ts';
 import type { ProtocolDriver, ProtocolStorage } from './driver.ts';
 import { coerceTree, ownOptions } from './openOptions.ts';
 import type { DriverRegistry } from './registry.ts';
-import { closeQuietly, type Scope } from './scope.ts';
+import { closeQuietly, NO_DRIVER, noChild, type Scope } from './scope.ts';
 
-/** Opens what `tree` describes: by `driver`, or by the prefix of `filename`. */
+/** Opens what `tree` describes: by `driver`, or a file. */
 export async function openProtocol(tree: OptionTree, scope: Scope, access: FileAccess): Promise<ProtocolStorage> {
   const { drivers, services } = scope.context;
-  const { protocol, options } = await resolve(drivers, tree);
-  const { filename, ...others } = ownOptions(options, []);
+  const protocol = await protocolOf(drivers, tree);
+  const { filename, ...others } = ownOptions(tree, []);
   // A name has to be text: unlike other options it is not made from a number.
   const own = typeof filename === 'string' ? { ...others, filename } : others;
   const { values, unknown } = coerceTree(protocol.openOptions, own);
@@ -23,6 +22,7 @@ export async function openProtocol(tree: OptionTree, scope: Scope, access: FileA
       access,
       cache: scope.cache,
       discard: scope.discard,
+      given: own,
       warn: (text) => scope.context.onWarning?.(text),
       notice: (text) => scope.context.onNotice?.(text),
     },
@@ -33,18 +33,10 @@ export async function openProtocol(tree: OptionTree, scope: Scope, access: FileA
   throw new BlockError('invalid-argument', `Block protocol '${protocol.name}' doesn't support the option '${unknown}'`);
 }
 
-async function resolve(
-  drivers: DriverRegistry,
-  tree: OptionTree,
-): Promise<{ readonly protocol: ProtocolDriver; readonly options: OptionTree }> {
+/** The driver of a tree. A name among options is a plain file's, whatever it begins with. */
+async function protocolOf(drivers: DriverRegistry, tree: OptionTree): Promise<ProtocolDriver> {
   const name = tree['driver'];
-  if (typeof name === 'string') return { protocol: await drivers.protocol(name), options: tree };
-  const { filename, ...others } = tree;
-  if (typeof filename !== 'string') {
-    if (Object.keys(tree).length > 0) return { protocol: await drivers.protocol('file'), options: tree };
-    throw new BlockError('invalid-argument', 'A block device must be specified for "file"');
-  }
-  const prefix = protocolPrefix(filename);
-  const protocol = prefix === undefined ? await drivers.protocol('file') : await drivers.protocolOfPrefix(prefix);
-  return { protocol, options: { ...others, ...protocol.parseFilename(filename) } };
+  if (typeof name === 'string') return drivers.protocol(name);
+  if (tree['filename'] !== undefined) return drivers.protocol('file');
+  throw new BlockError('invalid-argument', Object.keys(tree).length > 0 ? NO_DRIVER : noChild('file'));
 }

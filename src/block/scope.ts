@@ -37,10 +37,20 @@ export function accessOf(format: string, scope: Scope): FileAccess {
   });
 }
 
-/** The error for a child given as the name of a node: there are no named nodes here. */
-export function noSuchNode(reference: OptionTree[string] | undefined): BlockError {
-  const name = typeof reference === 'object' ? JSON.stringify(reference) : String(reference);
-  return new BlockError('not-found', `Cannot find device='${name}' nor node-name='${name}'`);
+/** What is wrong with options that name neither a driver nor a file. */
+export const NO_DRIVER = 'Must specify either driver or file';
+
+/** What is wrong where the child of a node is missing. */
+export function noChild(role: string): string {
+  return `A block device must be specified for "${role}"`;
+}
+
+/** The error for a child that is not described by options. Text would be the name of a node; none has a name here. */
+export function notAChild(role: string, child: OptionTree[string] | undefined): BlockError {
+  if (typeof child === 'string') {
+    return new BlockError('not-found', `Cannot find device='${child}' nor node-name='${child}'`);
+  }
+  return new BlockError('invalid-argument', Array.isArray(child) && child.length > 0 ? NO_DRIVER : noChild(role));
 }
 
 /** Where a reference inside the image at `parent` leads. */

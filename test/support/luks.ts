@@ -43,6 +43,7 @@ export async function openEncrypted(
     options: choice.options ?? {},
     services: encryptingServices(),
     openChild: async () => choice.header,
+    leaveChild: () => undefined,
     warn: () => undefined,
     notice: () => undefined,
   });

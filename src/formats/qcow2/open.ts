@@ -80,21 +80,22 @@ function checkFeatures(header: Header, context: OpenContext<typeof openOptions>)
 }
 
 async function openDataFile(header: Header, context: OpenContext<typeof openOptions>): Promise<Storage | undefined> {
-  const wanted = context.options['data-file'] !== undefined;
-  if (!hasDataFile(header)) {
-    if (wanted) {
-      throw new BlockError('invalid-argument', "'data-file' can only be set for images with an external data file");
-    }
-    if (isRawDataFile(header) && context.intent !== 'info') {
-      throw new BlockError('invalid-image', 'data-file-raw requires a data file');
-    }
+  if (context.intent === 'info') {
+    context.leaveChild('data-file');
     return undefined;
   }
-  if (context.intent === 'info') return undefined;
-  const data = await context.openChild('data-file', header.dataFileName, {
+  const external = hasDataFile(header);
+  const data = await context.openChild('data-file', external ? header.dataFileName : undefined, {
     writable: !context.readOnly,
     optional: true,
   });
+  if (!external) {
+    if (data) {
+      throw new BlockError('invalid-argument', "'data-file' can only be set for images with an external data file");
+    }
+    if (isRawDataFile(header)) throw new BlockError('invalid-image', 'data-file-raw requires a data file');
+    return undefined;
+  }
   if (!data) throw new BlockError('invalid-argument', "'data-file' is required for this image");
   return data;
 }

@@ -69,7 +69,6 @@ export const openOptions = {
   'cache-clean-interval': { kind: 'number', help: 'Seconds after which unused cache entries are dropped' },
   'encrypt.format': { kind: 'string', help: 'Encryption of the image' },
   'encrypt.key-secret': { kind: 'string', help: 'Id of the secret with the key or passphrase' },
-  'data-file': { kind: 'string', help: 'External data file' },
 } as const;
 
 /** Values of {@link createOptions}. */

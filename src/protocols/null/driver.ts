@@ -4,6 +4,7 @@ import { BlockError } from '../../base/error.ts';
 import { alignUp, GiB, MAX_DISK, SECTOR } from '../../base/offset.ts';
 import type { ProtocolDriver } from '../../block/driver.ts';
 import type { OptionTable, OptionValues } from '../../options/table.ts';
+import { printJsonName } from '../../options/jsonName.ts';
 import { CheckedStorage } from '../../storage/checked.ts';
 import type { Extent, Limits, StorageDriver } from '../../storage/storage.ts';
 
@@ -101,7 +102,12 @@ function nullProtocol(name: string): ProtocolDriver {
     },
     open: async (context, options) => {
       const driver = new NullDriver(sizeOption(options), latencyOption(options));
-      const storage = new CheckedStorage(driver, { name: address, readOnly: !context.writable });
+      const { filename: _, ...given } = context.given ?? {};
+      const plain = Object.keys(given).length === 0;
+      const storage = new CheckedStorage(driver, {
+        name: plain ? address : printJsonName({ driver: name, ...given }),
+        readOnly: !context.writable,
+      });
       return Object.assign(storage, { protocol: name });
     },
   };

@@ -65,6 +65,7 @@ export async function openOn(file: Storage, choice: OpenChoice = {}): Promise<Im
     options: {},
     services: choice.services ?? services,
     openChild: async () => choice.data,
+    leaveChild: () => undefined,
     warn: (text) => choice.warnings?.push(text),
     notice: (text: string) => choice.warnings?.push(text),
   });
