@@ -112,7 +112,7 @@ function problemOf(method: Chunk['method'], index: number, sectors: bigint, stor
   if (stored > BigInt(MAX_STORED)) {
     return `length ${stored} for chunk ${index} is larger than max (${MAX_STORED})`;
   }
-  if (method === 'raw' && stored !== sectors * BigInt(SECTOR)) {
+  if (method === 'raw' && (stored + BigInt(SECTOR - 1)) / BigInt(SECTOR) !== sectors) {
     return `length ${stored} for chunk ${index} is inconsistent with sector count ${sectors}`;
   }
   return undefined;

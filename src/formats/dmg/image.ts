@@ -51,7 +51,10 @@ export class DmgImage implements ImageDriver {
     const known = Math.min(length, this.#endOf(index) - offset);
     if (chunk.method === 'zero') return { kind: 'zero', length: known };
     if (chunk.method === 'raw') {
-      return { kind: 'data', length: known, storage: this.#file, offset: chunk.offset + inside };
+      // The last sector may be stored only in part.
+      if (inside >= chunk.stored) return { kind: 'zero', length: known };
+      const length = Math.min(known, chunk.stored - inside);
+      return { kind: 'data', length, storage: this.#file, offset: chunk.offset + inside };
     }
     return special(Math.min(length, this.#compressedEnd(index) - offset));
   }

@@ -53,8 +53,9 @@ export class DiskSum {
     }
   }
 
-  async addFile(file: Storage, { offset, length }: Chunk): Promise<void> {
+  async addFile(file: Storage, { offset, length, stored }: Chunk): Promise<void> {
     if (this.#sum === undefined) return;
-    this.#sum = await fileSum(file, offset, length, this.#sum);
+    this.#sum = await fileSum(file, offset, Math.min(length, stored), this.#sum);
+    this.add(new Uint8Array(Math.max(0, length - stored)));
   }
 }

@@ -178,7 +178,8 @@ export class ParallelsImage {
     await this.begin();
     setDataOffset(this.#headerBytes, this.header.dataOffset);
     await this.file.write(0, this.#headerBytes);
-    this.wrongDataOffset = false;
+    // A file that ends in front of its data stays wrong.
+    this.wrongDataOffset = this.header.dataOffset > this.fileSize;
   }
 
   /** Changes the entry of a guest cluster. What it leads to has been written. */

@@ -47,7 +47,7 @@ class Walk {
   async run(): Promise<CheckResult> {
     const { header, clusterSize } = this.#image;
     this.#check.claim('the header', 0, HEADER_SIZE);
-    if (header.backingOffset !== 0) {
+    if (header.backingOffset !== 0 && header.backingLength !== 0) {
       this.#check.claim('the backing name', header.backingOffset, header.backingLength);
     }
     this.#check.claim('the L1 table', header.l1Offset, this.#l1Room());

@@ -80,7 +80,7 @@ class QcowDriver implements ImageDriver {
 
 /** The backing image that the header names; the format does not record its format. */
 async function readBacking(file: Storage, header: Header): Promise<BackingReference | undefined> {
-  if (header.backingOffset === 0) return undefined;
+  if (header.backingOffset === 0 || header.backingLength === 0) return undefined;
   const bytes = new Uint8Array(header.backingLength);
   await file.readPadded(header.backingOffset, bytes);
   const name = new Fields(bytes, 'big').utf8(0, bytes.length);
