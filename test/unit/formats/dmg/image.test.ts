@@ -127,14 +127,20 @@ describe('Apple disk images', () => {
       { type: ChunkType.zlib, start: 1, sectors: 1, claim: { length: 67108865 } },
     ],
     [
-      'length 100 for chunk 1 is inconsistent with sector count 1',
-      { type: ChunkType.raw, start: 1, sectors: 1, claim: { length: 100 } },
+      'length 513 for chunk 1 is inconsistent with sector count 1',
+      { type: ChunkType.raw, start: 1, sectors: 1, claim: { length: 513 } },
     ],
   ])('are refused: %s', async (message, chunk) => {
     const lines: string[] = [];
     const bytes = dmgImage({ sectors: 3, tables: [{ chunks: [zlibChunk(0, filled(1, 1)), chunk] }] });
     await expect(openImage(bytes, lines)).rejects.toThrow("Could not open 'x.dmg': Invalid argument");
     expect(lines).toEqual([message]);
+  });
+
+  it('may lack the end of the last sector of a chunk that is stored as it is', async () => {
+    const chunk = { type: ChunkType.raw, start: 0, sectors: 2, stored: filled(2, 5), claim: { length: 600 } };
+    const { node } = await openImage(dmgImage({ sectors: 2, tables: [{ chunks: [chunk] }] }));
+    expect(await readAll(node)).toEqual(new Uint8Array(1024).fill(5, 0, 600));
   });
 
   it('without tables are refused', async () => {
