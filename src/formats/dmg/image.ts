@@ -53,8 +53,8 @@ export class DmgImage implements ImageDriver {
     if (chunk.method === 'raw') {
       // The last sector may be stored only in part.
       if (inside >= chunk.stored) return { kind: 'zero', length: known };
-      const length = Math.min(known, chunk.stored - inside);
-      return { kind: 'data', length, storage: this.#file, offset: chunk.offset + inside };
+      const stored = Math.min(known, chunk.stored - inside);
+      return { kind: 'data', length: stored, storage: this.#file, offset: chunk.offset + inside };
     }
     return special(Math.min(length, this.#compressedEnd(index) - offset));
   }
