@@ -143,36 +143,41 @@ export class Refcounts implements Flushable {
 
   /** Counts `count` clusters from `first` on up by one. Their blocks exist. */
   async increment(first: number, count: number): Promise<void> {
-    await this.#each(first, count, (block, index) => {
-      const value = getRefcount(block.view, this.bits, index);
-      if (value >= this.max) throw new BlockError('invalid-argument', 'Invalid argument');
-      setRefcount(block.view, this.bits, index, value + 1);
+    await this.#each(first, count, ({ view }, index, end) => {
+      for (let i = index; i < end; i++) {
+        const value = getRefcount(view, this.bits, i);
+        if (value >= this.max) throw new BlockError('invalid-argument', 'Invalid argument');
+        setRefcount(view, this.bits, i, value + 1);
+      }
     });
   }
 
   /** Counts clusters down by one; calls `freed` with each that is free then. Counts that are 0 stay so. */
   async decrement(first: number, count: number, freed: (cluster: number) => void): Promise<void> {
-    await this.#each(first, count, (block, index, cluster) => {
-      const value = getRefcount(block.view, this.bits, index);
-      if (value === 0) return;
-      setRefcount(block.view, this.bits, index, value - 1);
-      if (value === 1) freed(cluster);
+    await this.#each(first, count, ({ view }, index, end, cluster) => {
+      for (let i = index; i < end; i++) {
+        const value = getRefcount(view, this.bits, i);
+        if (value > 0) setRefcount(view, this.bits, i, value - 1);
+        if (value === 1) freed(cluster + i - index);
+      }
     });
   }
 
+  /** Calls `visit` with the entries `[index, end)` of each block; the first of them is that of `cluster`. */
   async #each(
     first: number,
     count: number,
-    visit: (block: Table, index: number, cluster: number) => void,
+    visit: (block: Table, index: number, end: number, cluster: number) => void,
   ): Promise<void> {
     const end = first + count;
     for (let cluster = first; cluster < end; ) {
       const found = this.block(Math.floor(cluster / this.perBlock));
       const block = isPromise(found) ? await found : found;
       const stop = Math.min(end, cluster - (cluster % this.perBlock) + this.perBlock);
+      const index = cluster % this.perBlock;
       if (block) {
         this.cache.markDirty(block);
-        for (; cluster < stop; cluster++) visit(block, cluster % this.perBlock, cluster);
+        visit(block, index, index + stop - cluster, cluster);
       }
       cluster = stop;
     }
@@ -190,12 +195,17 @@ export class Refcounts implements Flushable {
         count += room;
         continue;
       }
-      let free = 0;
+      let free = this.#areZero(block, inBlock, inBlock + room) ? room : 0;
       while (free < room && getRefcount(block.view, this.bits, inBlock + free) === 0) free++;
       count += free;
       if (free < room) break;
     }
     return count;
+  }
+
+  /** True if the entries `[index, end)` are all zero; not found out for entries that share bytes with others. */
+  #areZero(block: Table, index: number, end: number): boolean {
+    return this.bits >= 8 && isZero(block.bytes, (index * this.bits) / 8, (end * this.bits) / 8);
   }
 
   /** Number of clusters in use from `cluster` on, up to `limit`. */

@@ -2,6 +2,7 @@
 import { isPromise } from '../../base/async.ts';
 import { BlockError } from '../../base/error.ts';
 import { alignDown, alignUp } from '../../base/offset.ts';
+import { isZero } from '../../base/zero.ts';
 import type { Table } from '../../block/cache.ts';
 import type { Allocation } from '../../block/driver.ts';
 import { encryptedRoom } from '../../block/encryptedRoom.ts';
@@ -42,6 +43,12 @@ export function entryPosition(image: Qcow2Image, guest: number): number {
   return Math.floor((guest % l2Coverage) / clusterSize) * entrySize;
 }
 
+/** True if the entries of all clusters in `[guest, end)` are empty, which is quicker to know than to look at each. */
+function areEmpty(image: Qcow2Image, table: Table, guest: number, end: number): boolean {
+  const stop = entryPosition(image, end - 1) + image.geometry.entrySize;
+  return isZero(table.bytes, entryPosition(image, guest), stop);
+}
+
 function wayOf(image: Qcow2Image, table: Table, guest: number): number {
   const { geometry } = image;
   const at = entryPosition(image, guest);
@@ -70,6 +77,7 @@ export async function allocate(image: Qcow2Image, offset: number, length: number
   const unit = way === Way.fresh ? geometry.clusterSize : geometry.subclusterSize;
   let stop = alignDown(offset, unit) + unit;
   const host = hostOf(image, table, offset);
+  if (way === Way.fresh && areEmpty(image, table, offset, end)) stop = alignUp(end, unit);
   while (stop < end && wayOf(image, table, stop) === way) {
     if (way !== Way.fresh && hostOf(image, table, stop) !== host + (stop - offset)) break;
     stop += unit;
@@ -144,14 +152,15 @@ function withCipher(image: Qcow2Image, room: Allocation): Allocation {
  * @param host where guest byte `start` is.
  */
 export async function link(image: Qcow2Image, start: number, length: number, host: number): Promise<void> {
-  const { clusterSize, extended } = image.geometry;
+  const { clusterSize, entrySize, extended } = image.geometry;
   const table = await writableL2(image, start);
   image.l2.writeAfter(image.dataBarrier);
   const end = start + length;
-  for (let guest = alignDown(start, clusterSize); guest < end; guest += clusterSize) {
-    const at = entryPosition(image, guest);
+  const empty = areEmpty(image, table, start, end);
+  let at = entryPosition(image, start);
+  for (let guest = alignDown(start, clusterSize); guest < end; guest += clusterSize, at += entrySize) {
     const place = host + (guest - start);
-    releaseOld(image, table, at, place);
+    if (!empty) releaseOld(image, table, at, place);
     setEntry(table.view, at, place, true);
     if (extended) setSubclusters(image, table, at, Math.max(0, start - guest), Math.min(clusterSize, end - guest));
   }
