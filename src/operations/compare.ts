@@ -29,8 +29,8 @@ export type CompareResult =
       readonly sizesDiffer: boolean;
     };
 
-/** Pairs of areas that are read at the same time. */
-const DEPTH = 6;
+/** Pairs of areas that are read at the same time: few, so that they are still in the processor's cache when compared. */
+const DEPTH = 3;
 
 /** What is told while images are compared. */
 export interface CompareObserver {

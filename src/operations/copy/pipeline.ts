@@ -13,6 +13,8 @@ import type { PieceStore, Ready } from './store.ts';
 
 /** Pieces in flight unless memory says otherwise: enough to keep all cores busy with coding. */
 const DEPTH = 16;
+/** Those among them that are only moved: few, so that the bytes are still in the processor's cache when they are written. */
+const MOVED_DEPTH = 4;
 /** Most bytes in buffers. */
 const BUFFER_BUDGET = 64 * MiB;
 /** Pieces after which other events get a chance, such as a request to stop. */
@@ -61,6 +63,7 @@ class Pipeline {
   readonly #store: PieceStore;
   readonly #options: PipelineOptions;
   readonly #slots: Semaphore;
+  readonly #moved = new Semaphore(MOVED_DEPTH);
   readonly #writers: Semaphore;
   #done = 0;
   readonly #spare: Uint8Array[] = [];
@@ -86,6 +89,10 @@ class Pipeline {
         if (isPromise(entry)) await entry;
         const piece = await this.#nextNeeded(planner);
         if (!piece || this.#failure) break;
+        if (!this.#isCoded(piece)) {
+          const room = this.#moved.acquire();
+          if (isPromise(room)) await room;
+        }
         const before = begun;
         const turn = new Turn();
         begun = turn.begun;
@@ -98,6 +105,11 @@ class Pipeline {
     }
     await Promise.all(unfinished);
     if (this.#failure) throw this.#failure;
+  }
+
+  /** True for pieces that the processor has work with. */
+  #isCoded(piece: Piece): boolean {
+    return piece.kind === 'data' && (this.#store.codes || piece.segments.some(({ coded }) => coded));
   }
 
   /** The next piece that changes something. */
@@ -171,6 +183,7 @@ class Pipeline {
     } finally {
       own.begin();
       if (ready?.buffer) this.#release(ready.buffer);
+      if (!this.#isCoded(piece)) this.#moved.release();
       this.#slots.release();
     }
   }

@@ -9,6 +9,8 @@ export interface Segment {
   readonly length: number;
   readonly storage?: Storage;
   readonly offset?: number;
+  /** The bytes have to be decoded. */
+  readonly coded?: boolean;
 }
 
 /** One step of a copy, in the order of the target's offsets. */
@@ -127,7 +129,8 @@ export class Planner {
   #take(segments: Segment[], run: SourceRun, length: number): void {
     const { storage, offset } = run;
     if (storage && offset !== undefined) {
-      segments.push({ length, storage, offset: offset + (this.#at - this.#runStart) });
+      const coded = run.status?.special === true;
+      segments.push({ length, storage, offset: offset + (this.#at - this.#runStart), coded });
     } else segments.push({ length });
     this.#at += length;
   }

@@ -24,6 +24,8 @@ export interface Ready {
 export interface PieceStore {
   /** Pieces that may be stored at the same time. */
   readonly writers: number;
+  /** Pieces are coded before they are stored. */
+  readonly codes: boolean;
   /** False for pieces that change nothing. */
   needs(piece: Piece): boolean;
   /** True for pieces that are stored without having been read. */
@@ -48,6 +50,7 @@ export interface StoreOptions {
 export class PlainStore implements PieceStore {
   /** While one is being written, the next is handed to the kernel already. More would only wait for the same file. */
   readonly writers: number = 2;
+  readonly codes: boolean = false;
   readonly #node: ImageNode;
   readonly #options: StoreOptions;
   readonly #widen: number;
@@ -134,6 +137,7 @@ export class PlainStore implements PieceStore {
 /** Writes pieces in units that are coded first. */
 export class CompressedStore implements PieceStore {
   readonly writers: number = 1;
+  readonly codes: boolean = true;
   readonly #node: ImageNode;
   readonly #compressor: Compressor;
   readonly #options: StoreOptions;
