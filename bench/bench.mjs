@@ -6,6 +6,7 @@
  *
  * A ratio below 1 means that qimg is faster. Figures depend on the machine; only ratios of one run say anything. The
  * ratio of processor time (all threads, user and system) is what to look at where others keep the machine busy.
+ * The first row is Node's own start, without a program, on the side of qimg: no command can take less.
  * `--only` takes several texts with commas between; only the inputs of those jobs are made.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
@@ -58,6 +59,13 @@ function arrange(job, oracle, cwd) {
   execFileSync(oracle, ['rebase', '-u', '-f', 'qcow2', '-F', 'qcow2', '-b', base, overlay], { cwd });
 }
 
+/** What starting Node takes, in the form of a row. */
+function emptyStart(cwd, runs) {
+  const figures = Array.from({ length: runs + 1 }, () => measure([process.execPath, '-e', '0'], cwd, [0])).slice(1);
+  const of = (what) => median(figures.map((figure) => figure[what]));
+  return { job: 'node -e 0', ours: of('wall'), rss: of('rss') };
+}
+
 /** Runs both programs in turn and returns the medians. */
 function compare(job, programs, cwd, runs) {
   const figures = { ours: [], theirs: [] };
@@ -86,6 +94,11 @@ function line(name, ...columns) {
   return [name.padEnd(26), ...columns.map((column) => column.padStart(9))].join(' ');
 }
 
+function rowText({ job, ratio, ours, theirs, cpuRatio, rss }) {
+  const text = (value, digits) => value?.toFixed(digits) ?? '-';
+  return line(job, text(ratio, 2), text(ours, 0), text(theirs, 0), text(cpuRatio, 2), text(rss, 0));
+}
+
 function isWanted(job, only) {
   return only.split(',').some((text) => job.name.includes(text));
 }
@@ -93,6 +106,8 @@ function isWanted(job, only) {
 function main() {
   const options = parseArguments(process.argv.slice(2));
   const oracle = process.env.QIMG_ORACLE_BIN;
+  // Node would read them at its start; `qimg` keeps them from it.
+  delete process.env.NODE_EXTRA_CA_CERTS;
   if (!oracle) throw new Error('QIMG_ORACLE_BIN must name the directory of the real qemu-img');
   const programs = { ours: path.join(root, 'qimg'), theirs: path.join(oracle, 'qemu-img') };
   execFileSync(programs.ours, ['--version'], { stdio: ['ignore', 'ignore', 'inherit'] });
@@ -101,15 +116,15 @@ function main() {
   const need = inputs({ cwd, oracle, size: options.size });
   try {
     console.log(line('job', 'ratio', 'qimg ms', 'real ms', 'cpu ratio', 'peak MiB'));
+    const add = (row) => {
+      rows.push(row);
+      console.log(rowText(row));
+    };
+    add(emptyStart(cwd, options.runs));
     for (const job of jobs) {
       if (!isWanted(job, options.only)) continue;
       for (const name of job.needs ?? []) need(name);
-      const row = compare(job, programs, cwd, options.runs);
-      rows.push(row);
-      const { ratio, ours, theirs, cpuRatio, rss } = row;
-      console.log(
-        line(row.job, ratio.toFixed(2), ours.toFixed(0), theirs.toFixed(0), cpuRatio.toFixed(2), rss.toFixed(0)),
-      );
+      add(compare(job, programs, cwd, options.runs));
     }
   } finally {
     fs.rmSync(cwd, { recursive: true, force: true });

@@ -10,6 +10,9 @@ const CLUSTER = 65536;
 const WIDE_SIZE = 2 ** 40;
 const WIDE_WRITES = 10_000;
 const WIDE_SNAPSHOTS = 20;
+/** An overlay and its base: smaller, since the real program takes its time for them. */
+const PAIR_SIZE = 2 ** 36;
+const PAIR_WRITES = 2000;
 
 /** Options that give the passphrase of encrypted images. */
 export const SECRET = ['--object', 'secret,id=key,data=passphrase'];
@@ -35,10 +38,10 @@ function copyFiles(tree, limit) {
   for (const source of SOURCES) copy(source);
 }
 
-/** Numbers that look random and are the same in every run. */
-function* numbers(below) {
+/** Fractions that look random and are the same in every run. */
+function* fractions() {
   for (let state = 12_345; ; state = (state * 1_103_515_245 + 12_345) % 2_147_483_648) {
-    yield Math.floor((state / 2_147_483_648) * below);
+    yield state / 2_147_483_648;
   }
 }
 
@@ -50,10 +53,10 @@ export function inputs({ cwd, oracle, size }) {
   const run = (program, argv, input) =>
     execFileSync(path.join(oracle, program), argv, { cwd, input, stdio: ['pipe', 'ignore', 'inherit'] });
   const real = (...argv) => run('qemu-img', argv);
-  const offsets = numbers(WIDE_SIZE / CLUSTER);
-  const scatter = (file, count) => {
+  const places = fractions();
+  const scatter = (file, bytes, count) => {
     const lines = Array.from({ length: count }, (_, i) => {
-      return `write -P ${1 + (i % 250)} ${offsets.next().value * CLUSTER} 4k`;
+      return `write -P ${1 + (i % 250)} ${Math.floor((places.next().value * bytes) / CLUSTER) * CLUSTER} 4k`;
     });
     run('qemu-io', ['-t', 'unsafe', '-f', 'qcow2', file], `${lines.join('\n')}\n`);
   };
@@ -88,18 +91,18 @@ export function inputs({ cwd, oracle, size }) {
     'wide.qcow2'() {
       real('create', '-q', '-f', 'qcow2', 'wide.qcow2', String(WIDE_SIZE));
       for (let i = 0; i < WIDE_SNAPSHOTS; i++) {
-        scatter('wide.qcow2', WIDE_WRITES / WIDE_SNAPSHOTS);
+        scatter('wide.qcow2', WIDE_SIZE, WIDE_WRITES / WIDE_SNAPSHOTS);
         real('snapshot', '-c', `snapshot${i}`, 'wide.qcow2');
       }
     },
     'base.qcow2'() {
-      real('create', '-q', '-f', 'qcow2', 'base.qcow2', String(WIDE_SIZE));
-      scatter('base.qcow2', 2000);
+      real('create', '-q', '-f', 'qcow2', 'base.qcow2', String(PAIR_SIZE));
+      scatter('base.qcow2', PAIR_SIZE, PAIR_WRITES);
     },
     'overlay.qcow2'() {
       need('base.qcow2');
       real('create', '-q', '-f', 'qcow2', '-b', 'base.qcow2', '-F', 'qcow2', 'overlay.qcow2');
-      scatter('overlay.qcow2', 5000);
+      scatter('overlay.qcow2', PAIR_SIZE, PAIR_WRITES);
     },
   };
   const fromRaw = (name, format, ...options) => {

@@ -65,6 +65,21 @@ const formats = ['vmdk', 'vdi', 'vhdx', 'vpc', 'parallels', 'qed', 'qcow'].flatM
   convert(`disk.${format}`, `${format} -> raw`, 'out.raw', '-f', format, '-O', 'raw'),
 ]);
 
+/** Between formats, with what the target's file system keeps for it. */
+const pairs = [
+  ['vmdk', 'qcow2'],
+  ['qcow2', 'vhdx'],
+  ['vhdx', 'vdi'],
+  ['vdi', 'parallels'],
+  ['parallels', 'qed'],
+  ['vpc', 'vmdk'],
+].map(([from, to]) => convert(`disk.${from}`, `${from} -> ${to}`, `out.${to}`, '-f', from, '-O', to));
+
+const preallocated = ['metadata', 'falloc', 'full'].map((mode) => {
+  const options = ['-f', 'raw', '-O', 'qcow2', '-o', `preallocation=${mode}`];
+  return convert('disk.raw', `preallocation ${mode}`, 'out.qcow2', ...options);
+});
+
 const STREAM = ['-O', 'vmdk', '-o', 'subformat=streamOptimized'];
 const LUKS = ['-O', 'luks', '-o', 'key-secret=key,iter-time=10'];
 const ENCRYPTED = ['-O', 'qcow2', '-o', 'encrypt.format=luks,encrypt.key-secret=key,encrypt.iter-time=10'];
@@ -88,4 +103,4 @@ const coded = [
 ];
 
 /** All jobs, in the order of the table. */
-export const jobs = [...common, ...formats, ...coded, ...wide];
+export const jobs = [...common, ...formats, ...pairs, ...preallocated, ...coded, ...wide];

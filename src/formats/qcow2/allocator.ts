@@ -177,7 +177,8 @@ export class Allocator {
   async applyReleases(): Promise<void> {
     const image = this.#image;
     const { clusterSize } = image.geometry;
-    const runs = this.#released;
+    // By place: neighbours that became free apart from each other give their space back with one call.
+    const runs = this.#released.sort((a, b) => a.cluster - b.cluster);
     this.#released = [];
     this.#releasedBytes = 0;
     const freed: ClusterRun[] = [];
