@@ -146,7 +146,7 @@ async function openSparse(storage: Storage, type: string, context: OpenContext):
   const header = await sparseHeader(storage, head);
   if (!header.compressed) return new SparseExtent(storage, type, header);
   const complain = (text: string): void => context.complain?.(text);
-  return new StreamExtent(storage, type, header, { codec: context.services.codec, complain });
+  return new StreamExtent(storage, type, header, { services: context.services, complain });
 }
 
 async function sparseHeader(storage: Storage, head: Uint8Array): Promise<SparseHeader> {

@@ -10,7 +10,7 @@ import { BlockError } from '../../base/error.ts';
 import { alignUp, SECTOR } from '../../base/offset.ts';
 import { isZero } from '../../base/zero.ts';
 import type { Allocation, Mapping } from '../../block/driver.ts';
-import type { CodecPort } from '../../codec/codec.ts';
+import type { Services } from '../../block/services.ts';
 import { memoryStorage } from '../../storage/memory.ts';
 import type { Storage } from '../../storage/storage.ts';
 import type { Extent } from './extent.ts';
@@ -23,7 +23,7 @@ const BATCH = 1048576;
 
 /** What a {@link StreamExtent} needs besides its file. */
 export interface StreamTools {
-  readonly codec: CodecPort;
+  readonly services: Services;
   /** Prints a line besides the error. */
   complain(text: string): void;
 }
@@ -52,7 +52,7 @@ export class StreamExtent implements Extent {
     this.#header = header;
     this.#tools = tools;
     this.#tables = new WritableTables(storage, layoutOfHeader(header), header.redundantOffset);
-    this.#reader = new GrainReader(storage, this.#tables, tools.codec, header.markers);
+    this.#reader = new GrainReader(storage, this.#tables, tools.services, header.markers);
   }
 
   map(offset: number, length: number): MaybePromise<Mapping> {
@@ -74,7 +74,7 @@ export class StreamExtent implements Extent {
       whole = new Uint8Array(alignUp(bytes.length, this.grainBytes));
       whole.set(bytes);
     }
-    return this.#tools.codec.compressBatch({ method: 'zlib' }, whole, this.grainBytes, 2 * this.grainBytes);
+    return this.#tools.services.codec.compressBatch({ method: 'zlib' }, whole, this.grainBytes, 2 * this.grainBytes);
   }
 
   /** Appends one coded grain. @throws BlockError if the grain is there already: the format cannot replace it. */

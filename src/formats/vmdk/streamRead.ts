@@ -2,7 +2,9 @@
 import { littleEndian } from '../../base/bytes.ts';
 import { BlockError } from '../../base/error.ts';
 import { SECTOR } from '../../base/offset.ts';
-import type { CodecPort, DecompressPiece } from '../../codec/codec.ts';
+import { Scratch } from '../../block/scratch.ts';
+import type { Services } from '../../block/services.ts';
+import type { DecompressPiece } from '../../codec/codec.ts';
 import type { Storage } from '../../storage/storage.ts';
 import { Entry, type GrainTables } from './grains.ts';
 import { GRAIN_MARKER } from './header.ts';
@@ -29,15 +31,15 @@ function damagedGrain(place: number): BlockError {
 export class GrainReader {
   readonly #storage: Storage;
   readonly #tables: GrainTables;
-  readonly #codec: CodecPort;
+  readonly #services: Services;
   readonly #markers: boolean;
   /** The last grain that a request wanted a part of only. */
   #last: { readonly place: number; readonly bytes: Uint8Array } | undefined;
 
-  constructor(storage: Storage, tables: GrainTables, codec: CodecPort, markers: boolean) {
+  constructor(storage: Storage, tables: GrainTables, services: Services, markers: boolean) {
     this.#storage = storage;
     this.#tables = tables;
-    this.#codec = codec;
+    this.#services = services;
     this.#markers = markers;
   }
 
@@ -64,10 +66,19 @@ export class GrainReader {
     const [only] = group;
     if (group.length === 1 && only && this.#last?.place === only.place)
       return copyPart(this.#last.bytes, only.at, into);
+    const scratch = new Scratch(this.#services.buffers);
+    try {
+      await this.#decodeGroup(group, scratch, into);
+    } finally {
+      scratch.release();
+    }
+  }
+
+  async #decodeGroup(group: readonly Wanted[], scratch: Scratch, into: Uint8Array): Promise<void> {
     const { grainBytes } = this.#tables.layout;
-    const inputs = await this.#readInputs(group);
+    const inputs = await this.#readInputs(group, scratch);
     // One byte of room more than a grain has: a stream counts only if it ends there, with its checksum.
-    const pieces = inputs.map((input): DecompressPiece => ({ input, output: new Uint8Array(grainBytes + 1) }));
+    const pieces = inputs.map((input): DecompressPiece => ({ input, output: scratch.take(grainBytes + 1) }));
     const lengths = await this.#decode(group, pieces);
     group.forEach(({ place, at }, i) => {
       const output = (pieces[i] as DecompressPiece).output;
@@ -76,15 +87,15 @@ export class GrainReader {
       if (length > grainBytes || length < Math.min(grainBytes, into.length - at)) throw damagedGrain(place);
       const bytes = output.subarray(0, grainBytes);
       copyPart(bytes, at, into);
-      if (at < 0 || at + grainBytes > into.length) this.#last = { place, bytes };
+      if (at < 0 || at + grainBytes > into.length) this.#last = { place, bytes: bytes.slice() };
     });
   }
 
   async #decode(group: readonly Wanted[], pieces: readonly DecompressPiece[]): Promise<number[]> {
     try {
       const [first] = pieces;
-      if (pieces.length > 1 || !first) return await this.#codec.decompressBatch({ method: 'zlib' }, pieces);
-      return [await this.#codec.decompress({ method: 'zlib' }, first.input, first.output)];
+      if (pieces.length > 1 || !first) return await this.#services.codec.decompressBatch({ method: 'zlib' }, pieces);
+      return [await this.#services.codec.decompress({ method: 'zlib' }, first.input, first.output)];
     } catch (cause) {
       if (cause instanceof BlockError && cause.kind !== 'io') throw cause;
       throw new BlockError('invalid-image', 'Invalid argument', { cause, context: { offset: group[0]?.place ?? 0 } });
@@ -92,10 +103,10 @@ export class GrainReader {
   }
 
   /** The streams of a group, which is read in one piece up to the beginning of its last grain. */
-  async #readInputs(group: readonly Wanted[]): Promise<Uint8Array[]> {
+  async #readInputs(group: readonly Wanted[], scratch: Scratch): Promise<Uint8Array[]> {
     const start = group[0]?.place ?? 0;
     const last = group.at(-1)?.place ?? 0;
-    const bytes = new Uint8Array(last - start + SECTOR);
+    const bytes = scratch.take(last - start + SECTOR);
     if (last + GRAIN_MARKER > this.#storage.size()) throw damagedGrain(last);
     await this.#storage.readPadded(start, bytes);
     const inputs: Uint8Array[] = [];
@@ -106,7 +117,7 @@ export class GrainReader {
         inputs.push(bytes.subarray(from, from + length));
         continue;
       }
-      const more = new Uint8Array(length);
+      const more = scratch.take(length);
       await this.#storage.readPadded(start + from, more);
       inputs.push(more);
     }

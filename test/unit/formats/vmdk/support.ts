@@ -6,6 +6,7 @@ import { ImageNode } from '../../../../src/block/node.ts';
 import type { Services } from '../../../../src/block/services.ts';
 import type { CodecPort } from '../../../../src/codec/codec.ts';
 import { vmdk } from '../../../../src/formats/vmdk/driver.ts';
+import { AlignedBufferPool } from '../../../../src/host/node/fileBuffers.ts';
 import type { AnyOptionValues } from '../../../../src/options/table.ts';
 import { CheckedStorage } from '../../../../src/storage/checked.ts';
 import { MemoryDriver } from '../../../../src/storage/memory.ts';
@@ -38,6 +39,7 @@ const codec: CodecPort = {
 let seed = 1;
 const services = {
   codec,
+  buffers: new AlignedBufferPool(262144),
   random: (into: Uint8Array) => {
     for (let i = 0; i < into.length; i++) into[i] = (seed = (seed * 48271) % 0x7fffffff) % 251;
   },
