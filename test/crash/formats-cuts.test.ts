@@ -1,6 +1,7 @@
 /** The power goes at any moment of a write to an image of another format: it can be opened, and holds the old or the new bytes. */
-import { describe, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import type { ImageNode } from '../../src/block/node.ts';
+import { check } from '../../src/operations/check.ts';
 import { create } from '../../src/operations/create.ts';
 import type { OperationContext } from '../../src/operations/context.ts';
 import { openSource } from '../../src/operations/source.ts';
@@ -37,7 +38,28 @@ const CHANGES: Record<string, (node: ImageNode) => Promise<void>> = {
   'a discard': async (node) => {
     await node.discard(0, node.size() / 2);
   },
+  'compressed units': async (node) => {
+    const { compressor } = node.image;
+    if (!compressor || node.format === 'raw') return;
+    const { unit } = compressor;
+    for (const at of [Math.ceil(6144 / unit) * unit, Math.ceil(node.size() / 2 / unit) * unit]) {
+      const [coded] = await compressor.encode(at, pattern(at, unit, 5).fill(5, 100));
+      if (coded) await node.storeCompressed(at, coded);
+    }
+  },
+  'a larger size': async (node) => {
+    if (node.image.resize) await node.truncate(node.size() + 65536);
+  },
 };
+
+/** Structures to damage before a repair: bytes at an offset. */
+const DAMAGES: readonly (readonly [format: string, what: string, at: number, bytes: readonly number[]])[] = [
+  ['qed', 'an image that was not closed', 16, [2]],
+  ['parallels', 'an image that was not closed', 44, [0x59, 0x6e, 0x6f, 0x74]],
+  ['parallels', 'an entry outside the file', 68, [0xff, 0xff, 0xff, 0x3f]],
+  ['parallels', 'an entry that is there twice', 68, [0x80, 0, 0, 0]],
+  ['parallels', 'space that nothing refers to', 4 * 65536, [1]],
+];
 
 async function edit(
   context: OperationContext,
@@ -63,5 +85,27 @@ describe.each(FORMATS)('%s of %i bytes with %j', (format, size, options) => {
       act: (context) => edit(context, format, change),
     });
     if (process.env['QIMG_CRASH_COUNT']) process.stdout.write(`${states} states\n`);
+  });
+});
+
+it.each(DAMAGES)('a repair: %s, %s', async (format, _, at, bytes) => {
+  const [, size, options] = FORMATS.find(([name]) => name === format) ?? ['', 0, {}];
+  const image = { filename: 'a.img', format };
+  await expectSafe({
+    images: [{ ...image, unit: 'whole' }],
+    damaged: true,
+    async prepare(context, files) {
+      const pairs = Object.entries(options).map(([name, value]) => ({ name, value }));
+      await create(context, { ...image, options: pairs, size, backingUnsafe: false, quiet: true });
+      await edit(context, format, async (node) => node.write(0, pattern(0, 6144, 1)));
+      const file = await files.open('a.img', { writable: true });
+      if (file.size() <= at) await file.truncate?.(at + bytes.length, 'off');
+      await file.write?.(at, Uint8Array.from(bytes));
+      await file.close();
+    },
+    act: async (context) => {
+      const { kind } = await check(context, { image, repair: 'all', forceShare: false });
+      expect(kind).toBe('clean');
+    },
   });
 });

@@ -5,7 +5,9 @@ import { BlockError } from '../../src/base/error.ts';
 import { ImageNode } from '../../src/block/node.ts';
 import { check } from '../../src/operations/check.ts';
 import type { OperationContext } from '../../src/operations/context.ts';
+import type { ImageSource } from '../../src/operations/requests.ts';
 import { openSource } from '../../src/operations/source.ts';
+import type { OptionTree } from '../../src/options/tree.ts';
 import type { MemoryFiles } from '../../src/storage/memoryFiles.ts';
 import { type Crashed, crashDepth, crashes, RecordingFiles } from './crash.ts';
 import { contextOn } from './qcow2Model.ts';
@@ -14,6 +16,8 @@ import { contextOn } from './qcow2Model.ts';
 export interface Watched {
   readonly filename: string;
   readonly format: string;
+  /** Options that it is opened with, where the name and the format are not enough. */
+  readonly imageOptions?: OptionTree;
   /**
    * How much of it is as before or as after the change, independently of the rest: bytes, `whole` for the image as a
    * whole. `absent`: it may also not be there, or be no image yet. `any`: the same, and it may hold anything, but is
@@ -49,9 +53,15 @@ export async function contentOf(node: ImageNode): Promise<Uint8Array> {
   return bytes;
 }
 
+/** The image as operations take it. */
+function sourceOf({ filename, format, imageOptions }: Watched): ImageSource {
+  return imageOptions ? { filename, imageOptions } : { filename, format };
+}
+
 /** Content of an image and its snapshots. */
-async function contentsOf(context: OperationContext, { filename, format }: Watched): Promise<Contents> {
-  const node = await openSource(context, { filename, format });
+async function contentsOf(context: OperationContext, image: Watched): Promise<Contents> {
+  const { format } = image;
+  const node = await openSource(context, sourceOf(image));
   try {
     const found: Contents = new Map([['', await contentOf(node)]]);
     const store = node.image.snapshots;
@@ -75,7 +85,7 @@ export const MISSING_FLAGS: RegExp = /OFLAG_COPIED.*refcount=1$/;
 async function damageOf(context: OperationContext, image: Watched, harmless?: RegExp): Promise<string[]> {
   const lines: string[] = [];
   const request = {
-    image: { filename: image.filename, format: image.format },
+    image: sourceOf(image),
     repair: 'none',
     forceShare: false,
   } as const;
@@ -166,7 +176,7 @@ async function expectState(
 ): Promise<void> {
   const context = contextOn(crashed.files);
   for (const [index, image] of item.images.entries()) {
-    if (item.recovered) await (await openSource(context, image, { writable: true })).close();
+    if (item.recovered) await (await openSource(context, sourceOf(image), { writable: true })).close();
     const found = await contentsOf(context, image).catch((error: unknown) => {
       if (isOptional(image) && error instanceof BlockError && error.kind !== 'internal') return undefined;
       throw error;
@@ -204,7 +214,7 @@ function expectContents(
 async function expectRepairable(context: OperationContext, image: Watched): Promise<void> {
   const known = await contentsOf(context, image).catch(() => undefined);
   if (!known) return;
-  const source = { filename: image.filename, format: image.format };
+  const source = sourceOf(image);
   const node = await openSource(context, source, { writable: true });
   const size = node.size();
   await node.write(0, new Uint8Array(Math.min(size, 8192)).fill(0xee));

@@ -42,6 +42,7 @@ export interface Shape {
 
 const secrets = new MapSecretStore();
 secrets.set('key', '0123456789abcdef and more');
+secrets.set('other', 'another passphrase');
 const crypto = nodeCrypto();
 
 function servicesOn(files: MemoryFiles): Services {
