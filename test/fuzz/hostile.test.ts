@@ -1,6 +1,7 @@
 /**
  * Images of all formats with damaged structures: what reads them gives data or one clear error, soon, within bounded
- * memory, and never writes. QIMG_FUZZ_SECONDS sets how long to go on (default 10 in all), QIMG_FUZZ_SEED where to start,
+ * memory, and never writes. What changes them gives a clear error too, keeps to their files, and a repair keeps all data
+ * that could be read. QIMG_FUZZ_SECONDS sets how long to go on (default 10 in all), QIMG_FUZZ_SEED where to start,
  * QIMG_FUZZ_FORMAT looks at one format only, QIMG_FUZZ_TRACE names a file that gets each seed before it is used.
  */
 import { writeFileSync } from 'node:fs';
@@ -45,11 +46,18 @@ async function readAll(library: MemoryLibrary, image: { readonly filename: strin
   }
 }
 
-/** Does what can be done to an image without changing it. */
-async function look(sample: Sample, bytes: Uint8Array): Promise<void> {
+type Image = { readonly filename: string; readonly format: string };
+
+function libraryWith(sample: Sample, bytes: Uint8Array): MemoryLibrary {
   const library = new MemoryLibrary({ implicitOpen: 'allow' });
   for (const [name, content] of Object.entries(sample.others ?? {})) library.files.put(name, content);
   library.files.put('image', bytes);
+  return library;
+}
+
+/** Does what can be done to an image without changing it. */
+async function look(sample: Sample, bytes: Uint8Array): Promise<void> {
+  const library = libraryWith(sample, bytes);
   const image = { filename: 'image', format: sample.format };
   await tolerate(() => library.info({ image: { filename: 'image' }, backingChain: true }));
   await tolerate(() => library.info({ image }));
@@ -69,6 +77,74 @@ async function look(sample: Sample, bytes: Uint8Array): Promise<void> {
   expect(Buffer.compare(library.files.bytes('image'), bytes)).toBe(0);
 }
 
+/** Everything that changes an image. */
+const CHANGES: Readonly<Record<string, (library: MemoryLibrary, image: Image) => Promise<unknown>>> = {
+  'repair leaks': (library, image) => library.check({ image, repair: 'leaks' }),
+  repair: (library, image) => library.check({ image, repair: 'all' }),
+  grow: (library, image) => library.resize({ image, size: '+64K' }),
+  shrink: (library, image) => library.resize({ image, size: 1048576, shrink: true }),
+  'snapshot -c': (library, image) => library.snapshot({ image, action: 'create', name: 'new' }),
+  'snapshot -a': (library, image) => library.snapshot({ image, action: 'apply', name: 'first' }),
+  'snapshot -d': (library, image) => library.snapshot({ image, action: 'delete', name: 'first' }),
+  'bitmap --add': (library, image) => library.bitmap({ image, bitmap: 'new', actions: [{ kind: 'add' }] }),
+  'bitmap --merge': (library, image) =>
+    library.bitmap({ image, bitmap: 'one', actions: [{ kind: 'merge', source: 'two' }] }),
+  'amend compat': (library, image) => library.amend({ image, options: { compat: '0.10' } }),
+  'amend refcounts': (library, image) => library.amend({ image, options: { refcount_bits: 64 } }),
+  commit: (library, image) => library.commit({ image }),
+  rebase: (library, image) => library.rebase({ image }),
+  'rebase the name': (library, image) =>
+    library.rebase({ image, backing: { filename: 'base', format: 'qcow2' }, unsafe: true }),
+  write: async (library, image) => {
+    const node = await library.openImage(image, { writable: true });
+    try {
+      const size = Math.min(node.size(), 3145728);
+      await tolerate(async () => node.write(Math.floor(size / 3), new Uint8Array(Math.floor(size / 8)).fill(9)));
+      await tolerate(async () => node.writeZeroes(0, Math.floor(size / 8), { unmap: true }));
+      await tolerate(async () => node.discard(0, size));
+    } finally {
+      await node.close();
+    }
+  },
+};
+
+/** What can be read, in pieces; undefined where that fails. */
+async function pieces(library: MemoryLibrary, image: Image): Promise<(Uint8Array | undefined)[]> {
+  const found: (Uint8Array | undefined)[] = [];
+  await tolerate(async () => {
+    const node = await library.openImage(image);
+    const size = Math.min(node.size(), 4194304);
+    for (let at = 0; at < size; at += 65536) {
+      const bytes = new Uint8Array(Math.min(65536, size - at));
+      const length = found.length;
+      await tolerate(async () => {
+        await node.read(at, bytes);
+        found.push(bytes);
+      });
+      if (found.length === length) found.push(undefined);
+    }
+    await node.close();
+  });
+  return found;
+}
+
+/** Does one thing that changes an image. */
+async function change(sample: Sample, bytes: Uint8Array, what: string): Promise<void> {
+  const library = libraryWith(sample, bytes);
+  const image = { filename: 'image', format: sample.format };
+  const before = what.startsWith('repair') ? await pieces(library, image) : [];
+  await tolerate(async () => CHANGES[what]?.(library, image));
+  expect(library.files.names()).toEqual(['image', ...Object.keys(sample.others ?? {})].sort());
+  if (before.length === 0) return;
+  const after = await pieces(library, image);
+  for (const [index, piece] of before.entries()) {
+    if (piece && Buffer.compare(piece, after[index] ?? new Uint8Array(0)) !== 0) {
+      throw new Error(`${what}: other data in piece ${index}`);
+    }
+  }
+}
+
+const changes = Object.keys(CHANGES);
 const names = sampleNames().filter((name) => ONLY === undefined || name.startsWith(ONLY));
 
 describe(`damaged images (QIMG_FUZZ_SEED=${SEED})`, () => {
@@ -90,7 +166,9 @@ describe(`damaged images (QIMG_FUZZ_SEED=${SEED})`, () => {
       const start = process.cpuUsage();
       const memory = process.resourceUsage().maxRSS;
       try {
-        await look(sample, bytes);
+        // Looking is what is done most often to images of others.
+        if (seed % 3 === 0) await change(sample, bytes, changes[(seed / 3) % changes.length] ?? '');
+        else await look(sample, bytes);
       } catch (cause) {
         throw new Error(`QIMG_FUZZ_SEED=${seed}: ${String(cause)}`, { cause });
       }
