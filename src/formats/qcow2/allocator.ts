@@ -8,6 +8,9 @@ const RELEASE_LIMIT = 268435456;
 /** Runs of given-up clusters that are remembered at most. */
 const RELEASE_RUNS = 65536;
 
+/** What clusters are taken for, in the words of messages. */
+type Purpose = 'L2 table' | 'compressed cluster';
+
 /** A run of host clusters. */
 interface ClusterRun {
   readonly cluster: number;
@@ -49,12 +52,12 @@ export class Allocator {
    * Takes `count` consecutive clusters, the first that fit.
    * @returns their offset in the file in bytes.
    */
-  async allocate(count: number): Promise<number> {
+  async allocate(count: number, purpose?: Purpose): Promise<number> {
     const image = this.#image;
     const { refcounts } = image;
     await this.#beginChange();
     const first = await this.#find(count);
-    await this.checkPlace(first, count);
+    await this.checkPlace(first, count, purpose);
     await this.#ensureBlocks(first, count);
     await refcounts.increment(first, count);
     this.#hint = first + count;
@@ -91,18 +94,15 @@ export class Allocator {
     }
   }
 
-  /** Refuses clusters that damaged refcounts call free although the header or a table is there. */
-  async checkPlace(first: number, count: number): Promise<void> {
-    const { header, geometry } = this.#image;
-    const start = first * geometry.clusterSize;
-    const end = start + count * geometry.clusterSize;
-    const inside = (offset: number, length: number): boolean => length > 0 && start < offset + length && offset < end;
-    let what: string | undefined;
-    if (first === 0) what = 'qcow2_header';
-    else if (inside(header.reftableOffset, header.reftableClusters * geometry.clusterSize)) what = 'refcount table';
-    else if (inside(header.l1Offset, header.l1Entries * 8)) what = 'active L1 table';
-    if (what === undefined) return;
-    throw await this.#image.overlaps(what);
+  /** Refuses clusters that damaged refcounts call free although metadata is there. */
+  async checkPlace(first: number, count: number, purpose?: Purpose): Promise<void> {
+    const image = this.#image;
+    if (first === 0 && purpose !== undefined) {
+      await image.failDamaged(`Preventing invalid allocation of ${purpose} at offset 0`);
+    }
+    const { clusterSize } = image.geometry;
+    const what = purpose === 'L2 table' ? 'active L2 table' : 'new structure';
+    await image.guard.check(first * clusterSize, count * clusterSize, what);
   }
 
   /**
@@ -124,7 +124,7 @@ export class Allocator {
         return this.#leaveRest(offset, size);
       }
     }
-    return this.#leaveRest(await this.allocate(1), size);
+    return this.#leaveRest(await this.allocate(1, 'compressed cluster'), size);
   }
 
   #leaveRest(offset: number, size: number): number {

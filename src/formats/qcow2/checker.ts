@@ -114,6 +114,8 @@ async function rebuild(old: ReferenceWalk, snapshots: SnapshotTable): Promise<Re
   const { image, result, report } = old;
   const { corruptions, leaks, corruptionsFixed, leaksFixed } = result;
   report('Rebuilding refcount structure');
+  // Refcount blocks that could not be used are no reason to give up any more.
+  image.abandoned = false;
   await rebuildRefcounts(old);
   Object.assign(result, emptyResult(image));
   const walk = await countReferences(image, snapshots, result, report, 'all');

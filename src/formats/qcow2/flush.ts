@@ -1,4 +1,5 @@
 /** Bringing an image to the disk in an order that any interruption can only turn into leaked clusters. */
+import { BlockError } from '../../base/error.ts';
 import { alignUp } from '../../base/offset.ts';
 import type { Qcow2Image } from './image.ts';
 import { Incompatible } from './layout.ts';
@@ -6,9 +7,14 @@ import { Incompatible } from './layout.ts';
 /**
  * Writes everything that is cached: data and refcounts first, then L2 tables, then the L1 table, and only then counts
  * down the clusters that nothing refers to any more.
+ * @throws BlockError if the image was given up because of its damage.
  */
 export async function flushImage(image: Qcow2Image): Promise<void> {
-  if (image.readOnly || image.abandoned) return;
+  if (image.readOnly) return;
+  if (image.abandoned) {
+    const text = 'No medium found';
+    throw new BlockError('io', text, { posix: { code: 'ENOMEDIUM', text } });
+  }
   await image.refcounts.flush();
   await image.l2.flush();
   await image.l1.flush();

@@ -13,6 +13,7 @@ import { type Geometry, geometryOf } from './geometry.ts';
 import { encodeHeader, type Header, isRawDataFile } from './header.ts';
 import { L1Table } from './l1.ts';
 import { Incompatible } from './layout.ts';
+import { MetadataGuard } from './overlap.ts';
 import { Refcounts } from './refcount.ts';
 
 /** Bytes of L2 tables that are kept. */
@@ -58,6 +59,8 @@ export class Qcow2Image {
   readonly l2: MetadataCache;
   refcounts: Refcounts;
   readonly allocator: Allocator;
+  /** Keeps new clusters and guest data off other metadata. */
+  readonly guard: MetadataGuard;
   readonly filename: string;
   readonly readOnly: boolean;
   readonly intent: OpenIntent;
@@ -83,7 +86,7 @@ export class Qcow2Image {
   lazyRefcounts = false;
   /** Freed clusters give their space back to the file. */
   discardFreed = true;
-  /** Metadata lies where a write would have gone: nothing that is cached may reach the disk any more. */
+  /** Damage was found while the image was open for writing: nothing that is cached may reach the disk any more. */
   abandoned = false;
   /** Counts changes of guest content, to know when decoded data is stale. */
   generation = 0;
@@ -108,6 +111,7 @@ export class Qcow2Image {
     this.geometry = geometryOf(parts.header);
     this.refcounts = new Refcounts(this);
     this.allocator = new Allocator(this);
+    this.guard = new MetadataGuard(this);
     this.l2 = new MetadataCache({ storage: this.file, tableSize: this.geometry.clusterSize, budget: L2_BUDGET });
     this.l1 = new L1Table(this.file, parts.header.l1Offset, parts.header.l1Entries, this.l2);
   }
@@ -179,17 +183,17 @@ export class Qcow2Image {
       this.reportDamage(`qcow2: Image is corrupt: ${what}; further non-fatal corruption events will be suppressed`);
       return error;
     }
+    this.abandoned = true;
     this.reportDamage(`qcow2: Marking image as corrupt: ${what}; further corruption events will be suppressed`);
     if (this.header.version < 3) return error;
     return this.setIncompatible(Incompatible.corrupt, true).then(() => error);
   }
 
   /**
-   * A write would have gone over other metadata: gives the image up.
+   * A write would have gone over other metadata; see {@link damaged}.
    * @param what what is there, in the real tool's words.
    */
   overlaps(what: string): MaybePromise<BlockError> {
-    this.abandoned = true;
     return this.damaged(`Preventing invalid write on metadata (overlaps with ${what})`);
   }
 

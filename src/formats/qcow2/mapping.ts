@@ -82,7 +82,7 @@ function scan(image: Qcow2Image, table: Table, offset: number, end: number, run:
     const sub = extended ? Math.floor(inCluster / subclusterSize) : 0;
     const kind = kindOf(geometry, table.view, position, sub);
     const host = entryOffset(table.view, position);
-    if (kind === Kind.invalid || (kind === Kind.data && host % clusterSize !== 0)) {
+    if (kind === Kind.invalid || (kind !== Kind.compressed && host % clusterSize !== 0)) {
       if (run.length > 0) return false;
       return image.failDamaged(damageOf(image, table, index, kind, host));
     }
@@ -106,7 +106,7 @@ function sameSubclusters(image: Qcow2Image, table: Table, position: number, sub:
 
 function damageOf(image: Qcow2Image, table: Table, index: number, kind: number, host: number): string {
   const place = `(L2 offset: ${hex(table.offset)}, L2 index: ${hex(index)})`;
-  if (kind === Kind.data) return `Cluster allocation offset ${hex(host)} unaligned ${place}`;
+  if (kind !== Kind.invalid) return `Cluster allocation offset ${hex(host)} unaligned ${place}`;
   if (image.geometry.external && (table.view.getUint32(index * image.geometry.entrySize) & 0x40000000) !== 0) {
     return `Compressed cluster entry found in image with external data file ${place}`;
   }

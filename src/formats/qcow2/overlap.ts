@@ -1,11 +1,12 @@
-/** Keeps the writes of a repair off other metadata: damaged tables may lie over each other. */
+/** Keeps writes off other metadata: damaged tables may lie over each other, or over guest data. */
+import type { MaybePromise } from '../../base/async.ts';
 import { entryOffset } from './geometry.ts';
 import type { Qcow2Image } from './image.ts';
 import { OFFSET_LOW, TWO32 } from './layout.ts';
 import type { SnapshotTable } from './snapshotTable.ts';
 
 /** What is written. */
-type Written = 'active L1 table' | 'active L2 table' | 'new structure';
+type Written = 'active L1 table' | 'active L2 table' | 'new structure' | 'guest data';
 
 /** Clusters that are not aligned and are remembered. */
 const MAX_ODD = 65536;
@@ -21,10 +22,13 @@ class ClusterSet {
     this.#clusterSize = clusterSize;
     for (let at = 0; at < table.byteLength; at += 8) {
       const place = offsetAt(table, at);
-      if (place === 0) continue;
-      if (place % clusterSize === 0) this.#clusters.add(place / clusterSize);
-      else if (this.#odd.length < MAX_ODD) this.#odd.push(place);
+      if (place !== 0) this.add(place);
     }
+  }
+
+  add(place: number): void {
+    if (place % this.#clusterSize === 0) this.#clusters.add(place / this.#clusterSize);
+    else if (this.#odd.length < MAX_ODD) this.#odd.push(place);
   }
 
   /** True if one of the clusters shares a byte with the range. */
@@ -43,12 +47,20 @@ function blockOffset(table: DataView, at: number): number {
   return table.getUint32(at) * TWO32 + ((table.getUint32(at + 4) & OFFSET_LOW) >>> 0);
 }
 
-/** The metadata of an image as it is when this is used first. */
+/** Where the tables of an image are. */
+interface TablePlaces {
+  readonly l2Tables: ClusterSet;
+  readonly refblocks: ClusterSet;
+}
+
+/**
+ * The metadata of an image. Places of tables are remembered as they are when this is used first; {@link noteTable} adds
+ * to them. Before a write is refused they are looked up again, for tables may have been given up meanwhile.
+ */
 export class MetadataGuard {
   readonly #image: Qcow2Image;
   #snapshots: SnapshotTable = { entries: [], size: 0 };
-  #l2Tables: ClusterSet | undefined;
-  #refblocks: ClusterSet | undefined;
+  #places: TablePlaces | undefined;
 
   constructor(image: Qcow2Image) {
     this.#image = image;
@@ -59,14 +71,30 @@ export class MetadataGuard {
     this.#snapshots = snapshots;
   }
 
+  /** There is a new L2 table or refcount block at an offset. */
+  noteTable(kind: keyof TablePlaces, offset: number): void {
+    this.#places?.[kind].add(offset);
+  }
+
   /**
    * Refuses to write where other metadata is.
    * @param what what is written: overlaps with its own kind are no harm.
    * @param complain is called before the error is thrown.
    * @throws BlockError `io`; the image is marked as corrupt then.
    */
-  async check(offset: number, length: number, what: Written, complain?: () => void): Promise<void> {
-    const other = await this.#overlapped(offset, length, what);
+  check(offset: number, length: number, what: Written, complain?: () => void): MaybePromise<void> {
+    const places = this.#places;
+    if (places && this.#overlapped(places, offset, length, what) === undefined) return;
+    return this.#lookAgain(offset, length, what, complain);
+  }
+
+  async #lookAgain(offset: number, length: number, what: Written, complain: (() => void) | undefined): Promise<void> {
+    const { geometry, l1, refcounts } = this.#image;
+    this.#places = {
+      l2Tables: new ClusterSet(await l1.view(), geometry.clusterSize, entryOffset),
+      refblocks: new ClusterSet(await refcounts.table(), geometry.clusterSize, blockOffset),
+    };
+    const other = this.#overlapped(this.#places, offset, length, what);
     if (other === undefined) return;
     const error = await this.#image.overlaps(other);
     complain?.();
@@ -74,18 +102,16 @@ export class MetadataGuard {
   }
 
   /** What is at a place already, in the real tool's words and order. */
-  async #overlapped(offset: number, length: number, what: Written): Promise<string | undefined> {
-    const { header, geometry, l1, refcounts } = this.#image;
+  #overlapped(places: TablePlaces, offset: number, length: number, what: Written): string | undefined {
+    const { header, geometry } = this.#image;
     const { clusterSize } = geometry;
     const meets = (start: number, size: number): boolean =>
       size > 0 && offset < start + size && start < offset + length;
     if (meets(0, clusterSize)) return 'qcow2_header';
     if (what !== 'active L1 table' && meets(header.l1Offset, header.l1Entries * 8)) return 'active L1 table';
-    this.#l2Tables ??= new ClusterSet(await l1.view(), clusterSize, entryOffset);
-    if (what !== 'active L2 table' && this.#l2Tables.meets(offset, length)) return 'active L2 table';
+    if (what !== 'active L2 table' && places.l2Tables.meets(offset, length)) return 'active L2 table';
     if (meets(header.reftableOffset, header.reftableClusters * clusterSize)) return 'refcount table';
-    this.#refblocks ??= new ClusterSet(await refcounts.table(), clusterSize, blockOffset);
-    if (this.#refblocks.meets(offset, length)) return 'refcount block';
+    if (places.refblocks.meets(offset, length)) return 'refcount block';
     if (meets(header.snapshotsOffset, this.#snapshots.size)) return 'snapshot table';
     const inactive = this.#snapshots.entries.some(({ l1Offset, l1Entries }) => meets(l1Offset, l1Entries * 8));
     if (inactive) return 'inactive L1 table';

@@ -255,6 +255,7 @@ export class Refcounts implements Flushable {
 
   #setBlock(table: DataView, index: number, offset: number): void {
     setEntry(table, index * 8, offset, false);
+    if (offset !== 0) this.#image.guard.noteTable('refblocks', offset);
     this.#tableDirty = true;
   }
 

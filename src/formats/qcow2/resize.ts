@@ -1,5 +1,5 @@
 /** Changing the guest-visible size. */
-import { BlockError } from '../../base/error.ts';
+import { asBlockError, BlockError } from '../../base/error.ts';
 import { alignUp, divideUp } from '../../base/offset.ts';
 import type { Preallocation } from '../../storage/storage.ts';
 import { flushImage } from './flush.ts';
@@ -80,7 +80,11 @@ async function shrink(image: Qcow2Image, size: number): Promise<void> {
 async function grow(image: Qcow2Image, before: number, size: number, preallocation: Preallocation): Promise<void> {
   const { header } = image;
   const entries = l1EntriesFor(size, header);
-  if (entries > header.l1Entries) await growL1(image, entries);
+  try {
+    if (entries > header.l1Entries) await growL1(image, entries);
+  } catch (thrown) {
+    throw asBlockError(thrown).prepend('Failed to grow the L1 table: ');
+  }
   if (image.geometry.external && preallocation === 'off' && image.data.size() < size) await image.data.truncate(size);
   if (preallocation !== 'off') await preallocate(image, before, size, preallocation);
   else if (image.rawData) await preallocate(image, before, size, 'metadata');

@@ -2,6 +2,7 @@
  * Internal snapshots. Every change is one write of the header, which takes effect when everything that it refers to is
  * on the disk and counted: whatever is interrupted leaves leaked clusters, or COPIED flags that are missing, at worst.
  */
+import type { MaybePromise } from '../../base/async.ts';
 import { equalBytes, utf8Bytes } from '../../base/bytes.ts';
 import { asBlockError, BlockError } from '../../base/error.ts';
 import { divideUp, MAX_SIZE, SECTOR } from '../../base/offset.ts';
@@ -22,7 +23,7 @@ interface Selection {
 }
 
 /** Throws if nothing may be written to a byte range of the file. */
-type PlaceCheck = (offset: number, length: number) => Promise<void>;
+type PlaceCheck = (offset: number, length: number) => MaybePromise<void>;
 
 /** The snapshots of an open image. */
 export class Snapshots implements SnapshotStore {
@@ -32,6 +33,7 @@ export class Snapshots implements SnapshotStore {
   constructor(image: Qcow2Image, table: SnapshotTable) {
     this.#image = image;
     this.#table = table;
+    image.guard.setSnapshots(table);
   }
 
   list(): readonly SnapshotInfo[] {
@@ -136,6 +138,7 @@ export class Snapshots implements SnapshotStore {
     await image.writeHeader();
     await image.file.flush();
     this.#table = { entries, size };
+    image.guard.setSnapshots(this.#table);
     if (old.offset !== 0)
       image.allocator.release(old.offset / geometry.clusterSize, divideUp(old.size, geometry.clusterSize));
   }

@@ -23,7 +23,8 @@ export async function writableL2(image: Qcow2Image, guest: number): Promise<Tabl
   const l1 = isPromise(known) ? await known : known;
   const offset = entryOffset(l1, index * 8);
   if (offset !== 0 && isCopied(l1, index * 8)) return l2Table(image, index, offset);
-  const place = await image.allocator.allocate(1);
+  const place = await image.allocator.allocate(1, 'L2 table');
+  image.guard.noteTable('l2Tables', place);
   let table: Table;
   if (offset === 0) {
     table = await image.l2.create(place);
@@ -81,6 +82,10 @@ export async function allocate(image: Qcow2Image, offset: number, length: number
   while (stop < end && wayOf(image, table, stop) === way) {
     if (way !== Way.fresh && hostOf(image, table, stop) !== host + (stop - offset)) break;
     stop += unit;
+  }
+  if (way !== Way.fresh && !geometry.external) {
+    const free = image.guard.check(host, stop - offset, 'guest data');
+    if (isPromise(free)) await free;
   }
   if (way === Way.inPlace) {
     return withCipher(image, {
