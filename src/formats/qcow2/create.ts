@@ -12,7 +12,7 @@ import { Qcow2Image } from './image.ts';
 import { MAX_BACKING_NAME } from './layout.ts';
 import { preallocate } from './preallocation.ts';
 import { setRefcount } from './refcount.ts';
-import { headerOf, l1EntriesOf, type Settings, settingsOf, versionOf } from './settings.ts';
+import { checkKeptData, headerOf, l1EntriesOf, type Settings, settingsOf, versionOf } from './settings.ts';
 import type { CreateOptions } from './options.ts';
 
 /** Writes an empty image into `context.file`. */
@@ -37,6 +37,7 @@ async function createDataFile(context: CreateContext, settings: Settings): Promi
   if (settings.dataFile === undefined) return undefined;
   if (!settings.keepData) return context.createChild(settings.dataFile, settings.size);
   const data = await context.createChild(settings.dataFile, settings.size, { existing: true });
+  checkKeptData(settings);
   if (data.size() < settings.size) await data.truncate(settings.size);
   return data;
 }

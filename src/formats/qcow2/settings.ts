@@ -1,6 +1,6 @@
 /** Settings of a new image: option values checked with the real tool's messages. */
 import { BlockError } from '../../base/error.ts';
-import { alignUp, isPowerOfTwo, log2 } from '../../base/offset.ts';
+import { alignUp, isPowerOfTwo, log2, MAX_DISK } from '../../base/offset.ts';
 import type { Preallocation } from '../../storage/storage.ts';
 import type { Header } from './header.ts';
 import { Autoclear, Compatible, Incompatible, MAX_L1_BYTES, MIN_EXTENDED_CLUSTER } from './layout.ts';
@@ -122,6 +122,15 @@ function checkTogether(s: Settings): void {
   if (s.version < 3 && s.compressionType !== 0) {
     throw needsV3('Non-zlib compression type is only supported with', 'and above');
   }
+  checkSize(s);
+}
+
+/** Sizes beyond those of disks are refused by the block layer before the format looks at them. */
+function checkSize(s: Settings): void {
+  if (s.size >= 2 ** 63) throw refuse('Could not resize image: Image size cannot be negative');
+  if (s.size > MAX_DISK) {
+    throw refuse(`Could not resize image: offset(${BigInt(s.size)}) exceeds maximum(${BigInt(MAX_DISK)})`);
+  }
   if (l1EntriesOf(s.size, s.clusterSize, s.extended) * 8 > MAX_L1_BYTES) throw tooLarge();
 }
 
@@ -141,20 +150,22 @@ function checkDataFile(s: Settings): void {
   if (s.dataFile !== undefined && s.version < 3) {
     throw needsV3('External data files are only supported with', 'and above');
   }
-  if (!s.keepData) return;
-  if (s.dataFile === undefined) throw refuse("Must not use 'keep_data_file=on' without 'data_file'");
+  if (s.keepData && s.dataFile === undefined) throw refuse("Must not use 'keep_data_file=on' without 'data_file'");
+}
+
+/** Refuses to keep a data file that would be overwritten or never seen. The real tool opens the file before it asks. */
+export function checkKeptData(s: Settings): void {
   if (s.preallocation !== 'off' && s.preallocation !== 'metadata') {
     throw refuse(
       "Preallocating more than only metadata would overwrite the external data file's content and is therefore " +
         "incompatible with 'keep_data_file=on'",
     );
   }
-  if (s.preallocation === 'off' && !s.rawData) {
-    throw refuse(
-      "'keep_data_file=on' requires 'preallocation=metadata' or 'data_file_raw=on', or the file contents will not " +
-        'be visible',
-    );
-  }
+  if (s.preallocation !== 'off' || s.rawData) return;
+  throw refuse(
+    "'keep_data_file=on' requires 'preallocation=metadata' or 'data_file_raw=on', or the file contents will not " +
+      'be visible',
+  );
 }
 
 /** The header of a new image with its refcount table in cluster 1 and nothing else yet. */
