@@ -1,7 +1,7 @@
 /** Opens images: a sparse extent with its own descriptor, or a descriptor and the extents that it names. */
 import { asBlockError, BlockError } from '../../base/error.ts';
 import { littleEndian } from '../../base/bytes.ts';
-import { MAX_SIZE, SECTOR } from '../../base/offset.ts';
+import { alignUp, MAX_SIZE, SECTOR } from '../../base/offset.ts';
 import type { OpenContext } from '../../block/driver.ts';
 import type { Storage } from '../../storage/storage.ts';
 import {
@@ -152,8 +152,9 @@ async function openSparse(storage: Storage, type: string, context: OpenContext):
 async function sparseHeader(storage: Storage, head: Uint8Array): Promise<SparseHeader> {
   if (!refersToFooter(head)) return readable(parseSparseHeader(head, storage.size()), storage);
   const length = 3 * SECTOR;
-  if (storage.size() < length) throw new BlockError('invalid-image', 'Invalid footer');
-  const footer = footerOf(await readAt(storage, storage.size() - length, length));
+  const place = alignUp(storage.size(), SECTOR) - length;
+  if (place < 0) throw new BlockError('io', 'Failed to read footer: Input/output error');
+  const footer = footerOf(await readAt(storage, place, length));
   if (refersToFooter(footer)) {
     throw unreadable('l1 table', storage);
   }

@@ -10,3 +10,8 @@ run sed -i 's/^CID=/CID = /' c.vmdk
 qemu-img info c.vmdk
 run sed -i 's/^CID = .*/CID 1234567/; s/^parentCID=/parentCID /' c.vmdk
 qemu-img info c.vmdk
+oracle-img create -q -f vmdk -o subformat=streamOptimized d.vmdk 1M
+poke d.vmdk 56 ffffffffffffffff
+qemu-img info d.vmdk
+run truncate -s 1024 d.vmdk
+qemu-img info d.vmdk
