@@ -8,6 +8,8 @@ import type { OpenOptions } from './options.ts';
 const OVERLAP_CHECKS = ['none', 'constant', 'cached', 'all'];
 /** Largest cache in tables. */
 const MAX_TABLES = 2147483647;
+/** Longest time between two cleanings of a cache, in seconds. */
+const MAX_INTERVAL = 4294967295;
 
 function bad(message: string): BlockError {
   return new BlockError('invalid-argument', message);
@@ -28,6 +30,8 @@ function checkCaches(options: OpenOptions, clusterSize: number): void {
   }
   const rest = refcount ?? (all === undefined ? 0 : all - (l2 ?? 0));
   if (rest / clusterSize > MAX_TABLES) throw bad('Refcount cache size too big');
+  const interval = options['cache-clean-interval'] ?? 0;
+  if (interval < 0 || interval > MAX_INTERVAL) throw bad('Cache clean interval too big');
 }
 
 /**

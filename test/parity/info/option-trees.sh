@@ -12,3 +12,4 @@ qemu-img map --image-opts driver=qcow2,file.filename=a.qcow2,data-file.filename=
 qemu-img info 'json:{"driver": "null-co", "size": "1M"}'
 qemu-img info --image-opts driver=raw,offset=5000,file.filename=r.raw
 qemu-img info --image-opts driver=raw,offset=6000,file.filename=r.raw
+qemu-img info --image-opts driver=qcow2,file.filename=a.qcow2,cache-clean-interval=4294967296
