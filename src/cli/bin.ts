@@ -1,4 +1,5 @@
 /** The entry point of the program. */
+import { exitAtOnce } from '../host/node/ffi.ts';
 import { machineIo } from './host.ts';
 import { main } from './main.ts';
 import { OutputStream } from './streams.ts';
@@ -23,6 +24,7 @@ async function run(): Promise<void> {
   const code = await main(process.argv.slice(2), machineIo(output, errors));
   output.flush();
   process.exitCode = output.closed ? 1 : code;
+  exitAtOnce(process.exitCode);
 }
 
 run().catch(lastResort);

@@ -160,6 +160,19 @@ export function nativeLibrary(name: string): NativeLibrary | undefined {
   return load().native?.load(name);
 }
 
+/**
+ * Ends the process without exit handlers: Node's frees all memory piece by piece, koffi's waits until what was written to
+ * standard output is on the disk. Only returns where the C library was not loaded, or somebody measures the program.
+ */
+export function exitAtOnce(code: number): void {
+  const native = loaded?.native;
+  const watched =
+    process.execArgv.length > 0 ||
+    process.env['NODE_V8_COVERAGE'] !== undefined ||
+    process.listenerCount('beforeExit') + process.listenerCount('exit') > 0;
+  if (native && !watched) native.load(null).func('void _exit(int code)')(code);
+}
+
 /** Name of an error number, for instance `ENOSPC` for 28. */
 export function errorName(number: number): string {
   for (const [name, value] of Object.entries(constants.errno)) if (value === number) return name;
