@@ -44,11 +44,13 @@ export async function amendLuks(
 
 type Amend = typeof amendLuks;
 
-function checkSlot(keyslot: number | undefined): void {
-  if (keyslot !== undefined && !(keyslot >= 0 && keyslot < LUKS_SLOTS)) {
-    const shown = keyslot < 0 ? keyslot + 2 ** 32 : keyslot;
-    throw refuse(`Invalid keyslot ${shown} specified, must be between 0 and ${LUKS_SLOTS - 1}`);
-  }
+/** @param signed shows numbers as the real tool does when it erases slots: in 32 bits with a sign. */
+function checkSlot(keyslot: number | undefined, signed: boolean): void {
+  if (keyslot === undefined || (keyslot >= 0 && keyslot < LUKS_SLOTS)) return;
+  let shown = keyslot;
+  if (signed && keyslot >= 2 ** 31 && keyslot < 2 ** 32) shown -= 2 ** 32;
+  if (!signed && keyslot < 0) shown += 2 ** 32;
+  throw refuse(`Invalid keyslot ${shown} specified, must be between 0 and ${LUKS_SLOTS - 1}`);
 }
 
 /** Iterations of a slot; where there cannot be so many, the error says which slot was meant. */
@@ -69,7 +71,7 @@ const addKey: Amend = async (port, io, volume, { newSecret, oldSecret, keyslot, 
   const { header, masterKey } = volume;
   if (!newSecret) throw refuse("'new-secret' is required to activate a keyslot");
   if (oldSecret) throw refuse("'old-secret' must not be given when activating keyslots");
-  checkSlot(keyslot);
+  checkSlot(keyslot, false);
   if (keyslot !== undefined && header.slots[keyslot]!.active && !force) {
     throw refuse(`Refusing to overwrite active keyslot ${keyslot} - please erase it first`);
   }
@@ -109,7 +111,7 @@ async function chooseSlots(
   };
   const active = header.slots.filter((slot) => slot.active).length;
   if (keyslot !== undefined) {
-    checkSlot(keyslot);
+    checkSlot(keyslot, true);
     if (passphrase && !(await matches(keyslot))) {
       throw refuse(`Given keyslot ${keyslot} doesn't contain the given old password for erase operation`);
     }

@@ -105,6 +105,7 @@ describe('erasing', () => {
     ["'iter-time' must not be given when erasing keyslots", { oldSecret: absent, iterTime: 0, keyslot: 9 }],
     ['looked up', { oldSecret: absent, keyslot: 9 }],
     ['Invalid keyslot 8 specified, must be between 0 and 7', { keyslot: 8 }],
+    ['Invalid keyslot -1 specified, must be between 0 and 7', { keyslot: -1 }],
     ['Given keyslot 4 is already erased (inactive) ', { keyslot: 4 }],
     [
       "Given keyslot 0 doesn't contain the given old password for erase operation",
