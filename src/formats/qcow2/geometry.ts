@@ -89,8 +89,9 @@ export function kindOf(geometry: Geometry, view: DataView, at: number, sub: numb
 }
 
 function hasHost(geometry: Geometry, high: number, low: number): boolean {
-  // Offset 0 is a place in an external data file; the COPIED flag tells it from "nothing".
-  if (geometry.external && high >= layout.COPIED_HIGH) return true;
+  // Offset 0 is a place in an external data file; the COPIED flag tells it from "nothing", except beside the zero flag.
+  const zero = !geometry.extended && (low & layout.ZERO_LOW) !== 0;
+  if (geometry.external && high >= layout.COPIED_HIGH && !zero) return true;
   return (high & layout.OFFSET_HIGH) !== 0 || (low & layout.OFFSET_LOW) !== 0;
 }
 

@@ -262,10 +262,10 @@ function checkFixed(fields: Fields, header: Header, forCheck: boolean): void {
     checkTable(fields, 64, header.snapshotCount, 40, layout.MAX_SNAPSHOTS * 40, clusterSize, 'Snapshot table');
   }
   checkTable(fields, 40, header.l1Entries, 8, layout.MAX_L1_BYTES, clusterSize, 'Active L1 table');
-  header.virtualSize -= header.virtualSize % 512;
   const entries = wraps(header.virtualSize, header) ? 0 : l1EntriesFor(header.virtualSize, header);
   if (entries > 2147483647) throw new BlockError('too-large', 'Image is too big');
   if (header.l1Entries < entries) throw invalid('L1 table is too small');
+  header.virtualSize -= header.virtualSize % 512;
 }
 
 function checkCompression(header: Header): void {

@@ -1,6 +1,6 @@
 /** The part of a check that looks at L2 tables. */
 import { andThen, isPromise, type MaybePromise } from '../../base/async.ts';
-import { entryOffset, type Geometry, setEntry } from './geometry.ts';
+import { entryOffset, type Geometry, ownsHost, setEntry } from './geometry.ts';
 import { hexHalves } from './hex.ts';
 import { COMPRESSED_HIGH, COPIED_HIGH, ZERO_LOW } from './layout.ts';
 import type { ReferenceWalk } from './references.ts';
@@ -192,8 +192,7 @@ export class L2Walker {
     const offset = entryOffset(view, at);
     const zeroBits = geometry.extended ? view.getUint32(at + 8) : 0;
     const dataBits = geometry.extended ? view.getUint32(at + 12) : 0;
-    const owned = offset !== 0 || (geometry.external && high >= COPIED_HIGH);
-    if (!owned) {
+    if (!ownsHost(geometry, view, at)) {
       if (dataBits !== 0) event('ERROR: Unallocated cluster has non-zero subcluster allocation map');
       return false;
     }

@@ -14,6 +14,8 @@ qemu-img check b.qcow2
 qemu-img check -r all b.qcow2
 sound b.qcow2 qcow2
 oracle-img create -q -f qcow2 -o data_file=d.raw c.qcow2 1M
+qemu-io -c 'write -P 1 0 64k' -c 'write -z 0 64k' c.qcow2
 poke c.qcow2 60 00000002
 qemu-img check c.qcow2
 qemu-img info --output=json c.qcow2 | grep -c snapshots
+qemu-img map --output=json c.qcow2

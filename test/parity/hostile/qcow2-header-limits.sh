@@ -2,6 +2,8 @@
 oracle-img create -q -f qcow2 a.qcow2 1M
 poke a.qcow2 24 ffffffffffffffff
 qemu-img info a.qcow2
+poke a.qcow2 24 0000000020000001
+qemu-img info a.qcow2
 poke a.qcow2 24 0000000000100000
 poke a.qcow2 40 7fffffffffff0000
 qemu-img check a.qcow2
