@@ -1,6 +1,7 @@
 /** `commit`: moves an overlay's content down into an image of its backing chain. */
 import { asBlockError, BlockError } from '../base/error.ts';
 import { KiB } from '../base/offset.ts';
+import { isZero } from '../base/zero.ts';
 import type { ImageNode } from '../block/node.ts';
 import { identityOf } from '../block/open.ts';
 import { protocolPrefix, relativeTo } from '../options/filename.ts';
@@ -89,17 +90,22 @@ async function isBackingOf(context: OperationContext, overlay: ImageNode, name: 
 
 /** Opens the base, which could only be read until now, for writing in its place in the chain. */
 async function openForWriting({ base, overlay, depth }: Place, resize: boolean): Promise<ImageNode> {
-  if (!base.reopen || FIXED.has(base.format)) {
-    throw new BlockError(
-      'unsupported',
-      `Block format '${base.format}' used by node '#block${depth}' does not support reopening files`,
-    );
-  }
+  const reopen = reopenerOf(base, depth);
+  // What is below the base is opened anew with it.
+  for (let node = base.backing, below = depth + 1; node; node = node.backing, below++) reopenerOf(node, below);
   overlay.replaceBacking(undefined);
   await base.close();
-  const writable = await base.reopen({ writable: true, resize });
+  const writable = await reopen({ writable: true, resize });
   overlay.replaceBacking(writable);
   return writable;
+}
+
+function reopenerOf(node: ImageNode, depth: number): NonNullable<ImageNode['reopen']> {
+  if (node.reopen && !FIXED.has(node.format)) return node.reopen;
+  throw new BlockError(
+    'unsupported',
+    `Block format '${node.format}' used by node '#block${depth}' does not support reopening files`,
+  );
 }
 
 async function copyDown(
@@ -111,10 +117,12 @@ async function copyDown(
 ): Promise<void> {
   try {
     if (base.size() < top.size()) await base.truncate(top.size());
+    // Where the base has nothing but zeroes, those of the overlay change nothing.
+    const empty = base.image.writeZeroes !== undefined && (await readsAsZero(base, 0, base.size()));
     const { clusterSize = PLAIN_UNIT } = await base.image.info();
     const source = new CommitSource(top, base, depth, Math.max(SMALLEST_UNIT, clusterSize));
     await copyInto(context, source, base, {
-      zeroedFrom: Number.POSITIVE_INFINITY,
+      zeroedFrom: empty ? 0 : Number.POSITIVE_INFINITY,
       sparseSize: 0,
       ...(rateLimit === undefined || rateLimit === 0 ? {} : { rateLimit }),
     });
@@ -123,6 +131,36 @@ async function copyDown(
     const error = asBlockError(thrown);
     throw error.kind === 'aborted' ? error : error.reworded(`Block job failed: ${error.strerror}`);
   }
+}
+
+/**
+ * True if a range of an image reads as zeroes and nothing is allocated for it. Only in raw images data is looked at,
+ * as their first block is always there.
+ */
+async function readsAsZero(node: ImageNode, start: number, end: number): Promise<boolean> {
+  for (let at = start; at < end; ) {
+    const { kind, length } = await node.map(at, end - at);
+    let known = length;
+    if (kind === 'unallocated') {
+      const { backing } = node;
+      if (backing && !(await readsAsZero(backing, at, Math.min(at + length, backing.size())))) return false;
+    } else if (kind !== 'zero') {
+      if (node.format !== 'raw') return false;
+      const extent = await node.status(at, length);
+      if (extent.kind !== 'hole' && !(await holdsZeroes(node, at, extent.length))) return false;
+      known = extent.length;
+    }
+    at += known;
+  }
+  return true;
+}
+
+/** True for a few bytes that are all zero. */
+async function holdsZeroes(node: ImageNode, offset: number, length: number): Promise<boolean> {
+  if (length > PLAIN_UNIT) return false;
+  const bytes = new Uint8Array(length);
+  await node.read(offset, bytes);
+  return isZero(bytes);
 }
 
 /** Empties the overlay if its format can do that; the others keep their copy of what is in the base now. */

@@ -55,7 +55,8 @@ export class CommitSource implements RunSource {
       parts.push(part);
       at += part.length;
     }
-    const end = at === this.size ? at : alignDown(at, this.#unit);
+    // Zeroes in a unit that the image ends in are copied as data.
+    const end = at === this.size && parts[0]?.kind !== 'zero' ? at : alignDown(at, this.#unit);
     if (end > offset) return this.#runs(parts, offset, end);
     const unitEnd = Math.min(this.size, offset + this.#unit);
     while (at < unitEnd) {
