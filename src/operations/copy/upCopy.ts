@@ -18,7 +18,7 @@ import { throwIfStopped } from './pipeline.ts';
 const BUFFER_BUDGET = 32 * MiB;
 /** Areas that are compared at the same time. */
 const DEPTH = 6;
-/** Cells that the real tool looks at as one: what it takes for zeroes depends on where a cell begins. */
+/** Cells that the real tool looks at as one: what differs is taken apart where a cell begins. */
 const CELL = 2 * MiB;
 /** Steps after which other events get a chance. */
 const BREATHE = 512;
@@ -114,6 +114,8 @@ export class UpCopy {
   readonly #chunk: number;
   readonly #slots: Semaphore;
   readonly #running: Set<Promise<void>> = new Set();
+  /** Where the last run of the latest area ends that was stored as data. */
+  #reach: Promise<number> = Promise.resolve(0);
   readonly #spare: Uint8Array[] = [];
   #failure: BlockError | undefined;
   #count = 0;
@@ -193,11 +195,9 @@ export class UpCopy {
       const limit = Math.min(end, alignDown(areaStart + this.#chunk, this.#step), cellStart + cell);
       const area = { start: areaStart, end: await this.#extent(position, limit) };
       at = area.end;
-      // As the real tool does where a cell begins behind the end of the old image.
-      const asZeroes = !this.#compressor && cellStart >= this.#old.size;
       const entry = this.#slots.acquire();
       if (isPromise(entry)) await entry;
-      this.#begin(area, asZeroes);
+      this.#begin(area, areaStart > cellStart ? this.#reach : undefined);
     }
   }
 
@@ -229,12 +229,17 @@ export class UpCopy {
     return { length: other.length, same: provablySame(one, other) };
   }
 
-  /** Works on an area in the background, and gives its slot back. */
-  #begin(area: Area, asZeroes: boolean): void {
-    const done = this.#compare(area, asZeroes)
-      .catch((error: unknown) => {
-        this.#failure ??= asBlockError(error);
-      })
+  /** Works on an area in the background, and gives its slot back. `reach`: of the area before it in the same cell. */
+  #begin(area: Area, reach: Promise<number> | undefined): void {
+    const compared = this.#compare(area, reach);
+    this.#reach = compared.catch(() => 0);
+    const done: Promise<void> = compared
+      .then(
+        () => {},
+        (error: unknown) => {
+          this.#failure ??= asBlockError(error);
+        },
+      )
       .finally(() => {
         this.#running.delete(done);
         this.#slots.release();
@@ -242,7 +247,9 @@ export class UpCopy {
     this.#running.add(done);
   }
 
-  async #compare({ start, end }: Area, asZeroes: boolean): Promise<void> {
+  /** @returns where the last run ends that was stored as data. */
+  async #compare({ start, end }: Area, reach: Promise<number> | undefined): Promise<number> {
+    let stored = 0;
     const buffers = [this.#acquire(), this.#acquire()] as const;
     try {
       const [old, other] = [buffers[0].subarray(0, end - start), buffers[1].subarray(0, end - start)];
@@ -252,9 +259,15 @@ export class UpCopy {
       for (const read of reads) await read;
       for (const run of differences(old, other, start, this.#step)) {
         const bytes = old.subarray(run.start - start, run.end - start);
-        if (asZeroes) await this.#zero(run.start, bytes);
-        else await this.#store(run.start, bytes);
+        // As the real tool does with what differs behind the end of the old image only.
+        if (run.start >= this.#old.size && !(run.start === start && (await reach) === start)) {
+          await this.#zero(run.start, bytes);
+        } else {
+          await this.#store(run.start, bytes);
+          stored = run.end;
+        }
       }
+      return stored;
     } finally {
       for (const buffer of buffers) this.#release(buffer);
     }
