@@ -241,6 +241,8 @@ export interface ImageDriver {
   readonly compressor?: Compressor | undefined;
   /** @param covered the backing image reaches into the new area, which is made to read as zeroes afterwards. */
   resize?(size: number, preallocation: Preallocation, covered?: boolean): Promise<void>;
+  /** Makes changes that bitmaps are not to record. */
+  unrecorded?(changes: () => Promise<void>): Promise<void>;
   /** True if a new area can hide a backing image that reaches into it; without it such a growth is refused. */
   readonly growsOverBacking?: boolean;
   /** Writes cached metadata in safe order and flushes the storages below. */

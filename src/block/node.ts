@@ -366,10 +366,32 @@ export class ImageNode implements Storage {
     if (covered && !this.image.growsOverBacking) {
       throw new BlockError('unsupported', 'Block driver does not support requested flags');
     }
-    await this.#changes.run(() => resize(size, preallocation, covered));
+    const change = async (): Promise<void> => {
+      await this.#changes.run(() => resize(size, preallocation, covered));
+      if (preallocation !== 'off') await this.#completeUnit(before);
+      await this.#clearNew(before, preallocation, covered);
+    };
+    await (this.image.unrecorded ? this.image.unrecorded(change) : change());
+  }
+
+  /** Stores a unit that ends at `end` and comes from the backing image, unless its parts can be stored on their own. */
+  async #completeUnit(end: number): Promise<void> {
+    const unit = this.image.allocationUnit ?? 1;
+    const start = alignDown(end, unit);
+    if (!this.#backing || start === end || (this.image.limits?.writeZeroesAlignment ?? unit) < unit) return;
+    if ((await this.map(start, end - start)).kind !== 'unallocated') return;
+    const bytes = new Uint8Array(end - start);
+    await this.read(start, bytes);
+    await this.write(start, bytes);
+  }
+
+  /** Makes the area behind `before` read as zeroes. */
+  async #clearNew(before: number, preallocation: Preallocation, covered: boolean): Promise<void> {
     const reserved = preallocation === 'falloc' || preallocation === 'full';
     // A backing image that reaches into the new area is hidden in all of it, as it could grow one day.
-    if (covered && !reserved) return this.writeZeroes(before, this.size() - before, { unmap: true });
+    if (covered && !reserved) {
+      return this.writeZeroes(before, this.size() - before, { unmap: preallocation === 'off' });
+    }
     const unit = this.image.allocationUnit ?? 1;
     // The old last unit may hold bytes from before the image was shrunk.
     const tail = before % unit === 0 ? before : Math.min(this.size(), alignUp(before, unit));

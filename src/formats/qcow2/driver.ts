@@ -120,6 +120,15 @@ export class Qcow2Driver implements ImageDriver {
     return resize(this.state, size, preallocation, covered);
   }
 
+  async unrecorded(changes: () => Promise<void>): Promise<void> {
+    this.state.recording = false;
+    try {
+      await changes();
+    } finally {
+      this.state.recording = true;
+    }
+  }
+
   flush(): Promise<void> {
     return flushImage(this.state);
   }

@@ -80,6 +80,8 @@ export class Qcow2Image {
   bitmapsForgotten = false;
   /** Persistent bitmaps listen here. */
   readonly changeListeners: ChangeListener[] = [];
+  /** False while what is changed is not for them. */
+  recording = true;
   /** Guest data may have holes that the format does not know of (preallocated metadata). */
   sparse = false;
   /** Refcount updates may wait until the image is closed; the dirty bit says so. */
@@ -132,6 +134,7 @@ export class Qcow2Image {
   /** Tells the listeners that guest bytes are going to change. */
   markDirty(offset: number, length: number): MaybePromise<void> {
     this.generation++;
+    if (!this.recording) return;
     return this.#tell(0, offset, length);
   }
 

@@ -28,8 +28,10 @@ export async function preallocate(image: Qcow2Image, start: number, end: number,
     guest += count * clusterSize;
   }
   if (external) {
-    if (mode === 'falloc' || mode === 'full') await reserve(image, start, end, mode);
-    else if (image.data.size() < end) await image.data.truncate(end);
+    // The last cluster is there as a whole.
+    const dataEnd = alignUp(end, clusterSize);
+    if (mode === 'falloc' || mode === 'full') await reserve(image, start, dataEnd, mode);
+    else if (image.data.size() < dataEnd) await image.data.truncate(dataEnd);
     return;
   }
   if (last <= image.file.size()) return;

@@ -13,3 +13,8 @@ extents sub.qcow2 qcow2
 imgsum sub.qcow2 qcow2
 oracle-img create -q -f qed -b base.raw -F raw a.qed 1M
 qemu-img resize -f qed a.qed 2M
+oracle-img create -q -f qcow2 -b base.raw -F raw recorded.qcow2 1090k
+oracle-img bitmap --add recorded.qcow2 b
+qemu-img resize --preallocation=metadata recorded.qcow2 2M
+extents recorded.qcow2 qcow2
+dirty recorded.qcow2 b
