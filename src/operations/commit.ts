@@ -118,11 +118,11 @@ async function copyDown(
   try {
     if (base.size() < top.size()) await base.truncate(top.size());
     // Where the base has nothing but zeroes, those of the overlay change nothing.
-    const empty = base.image.writeZeroes !== undefined && (await readsAsZero(base, 0, base.size()));
+    const blank = base.image.writeZeroes !== undefined && (await readsAsZero(base, 0, base.size()));
     const { clusterSize = PLAIN_UNIT } = await base.image.info();
     const source = new CommitSource(top, base, depth, Math.max(SMALLEST_UNIT, clusterSize));
     await copyInto(context, source, base, {
-      zeroedFrom: empty ? 0 : Number.POSITIVE_INFINITY,
+      zeroedFrom: blank ? 0 : Number.POSITIVE_INFINITY,
       sparseSize: 0,
       ...(rateLimit === undefined || rateLimit === 0 ? {} : { rateLimit }),
     });

@@ -113,7 +113,7 @@ export class UpCopy {
   /** Longest area, a multiple of the step. */
   readonly #chunk: number;
   readonly #slots: Semaphore;
-  readonly #running: Set<Promise<void>> = new Set();
+  readonly #running: Set<Promise<number>> = new Set();
   /** Where the last run of the latest area ends that was stored as data. */
   #reach: Promise<number> = Promise.resolve(0);
   readonly #spare: Uint8Array[] = [];
@@ -231,19 +231,16 @@ export class UpCopy {
 
   /** Works on an area in the background, and gives its slot back. `reach`: of the area before it in the same cell. */
   #begin(area: Area, reach: Promise<number> | undefined): void {
-    const compared = this.#compare(area, reach);
-    this.#reach = compared.catch(() => 0);
-    const done: Promise<void> = compared
-      .then(
-        () => {},
-        (error: unknown) => {
-          this.#failure ??= asBlockError(error);
-        },
-      )
+    const done = this.#compare(area, reach)
+      .catch((error: unknown) => {
+        this.#failure ??= asBlockError(error);
+        return 0;
+      })
       .finally(() => {
         this.#running.delete(done);
         this.#slots.release();
       });
+    this.#reach = done;
     this.#running.add(done);
   }
 
