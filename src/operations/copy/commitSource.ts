@@ -76,7 +76,8 @@ export class CommitSource implements RunSource {
     const { length, depth, node } = status;
     const { layers } = this.#cursor;
     if (!status.present && depth === layers.length - 1) return { start, length, kind: 'below', node: this.#base };
-    if (status.zero) return { start, length, kind: 'zero', node };
+    // Where space is taken it is taken in the base, too.
+    if (status.zero && !status.data) return { start, length, kind: 'zero', node };
     // The base is not asked: it changes while it is written.
     for (let index = 0; index < depth; index++) {
       const inner = layers[index + 1];
