@@ -8,6 +8,7 @@ import { BlockError } from '../base/error.ts';
 import { alignDown, alignUp } from '../base/offset.ts';
 import type { Extent, Limits, Preallocation, Storage, ZeroFlags } from '../storage/storage.ts';
 import type { Allocation, ImageDriver, Mapping } from './driver.ts';
+import { finishGrowth } from './growth.ts';
 import { rounded, writeRounded } from './rounding.ts';
 
 /** Bytes of zeroes written at a time where a driver cannot record them. */
@@ -368,46 +369,9 @@ export class ImageNode implements Storage {
     }
     const change = async (): Promise<void> => {
       await this.#changes.run(() => resize(size, preallocation, covered));
-      if (preallocation !== 'off') await this.#completeUnit(before);
-      await this.#clearNew(before, preallocation, covered);
+      if (size > before) await finishGrowth(this, { before, preallocation, covered });
     };
     await (this.image.unrecorded ? this.image.unrecorded(change) : change());
-  }
-
-  /** Stores a unit that ends at `end` and comes from the backing image, unless its parts can be stored on their own. */
-  async #completeUnit(end: number): Promise<void> {
-    const unit = this.image.allocationUnit ?? 1;
-    const start = alignDown(end, unit);
-    if (!this.#backing || start === end || (this.image.limits?.writeZeroesAlignment ?? unit) < unit) return;
-    if ((await this.map(start, end - start)).kind !== 'unallocated') return;
-    const bytes = new Uint8Array(end - start);
-    await this.read(start, bytes);
-    await this.write(start, bytes);
-  }
-
-  /** Makes the area behind `before` read as zeroes. */
-  async #clearNew(before: number, preallocation: Preallocation, covered: boolean): Promise<void> {
-    const reserved = preallocation === 'falloc' || preallocation === 'full';
-    // A backing image that reaches into the new area is hidden in all of it, as it could grow one day.
-    if (covered && !reserved) {
-      return this.writeZeroes(before, this.size() - before, { unmap: preallocation === 'off' });
-    }
-    const unit = this.image.allocationUnit ?? 1;
-    // The old last unit may hold bytes from before the image was shrunk.
-    const tail = before % unit === 0 ? before : Math.min(this.size(), alignUp(before, unit));
-    if (covered) return this.#overwrite(before, tail);
-    if (await this.#readsAsZero(before, tail - before)) return;
-    await this.writeZeroes(before, tail - before, { unmap: true });
-  }
-
-  /** Stores zeroes from `start` to `tail`, and behind that where the backing image still shows through. */
-  async #overwrite(start: number, tail: number): Promise<void> {
-    await this.write(start, new Uint8Array(tail - start));
-    for (let at = tail; at < this.size(); ) {
-      const { kind, length } = await this.map(at, Math.min(ZERO_CHUNK, this.size() - at));
-      if (kind === 'unallocated') await this.write(at, new Uint8Array(length));
-      at += length;
-    }
   }
 
   flush(): MaybePromise<void> {
