@@ -1,4 +1,4 @@
-/** Checking: every grain that a table names has to begin inside its file. There are no repairs. */
+/** Checking: every grain that a table names, and every flat extent, has to begin inside its file. There are no repairs. */
 import { BlockError } from '../../base/error.ts';
 import { SECTOR } from '../../base/offset.ts';
 import type { CheckResult, RepairMode } from '../../block/driver.ts';
@@ -9,14 +9,14 @@ import type { VmdkImage } from './image.ts';
 type Report = (line: string, stream: 'out' | 'err') => void;
 
 /**
- * Looks through the tables of all extents that have some, and stops at the first damage.
+ * Looks through all extents, and stops at the first damage.
  * @throws BlockError at damage, after `report` was called with a line about it; kind `unsupported` for repairs.
  */
 export async function checkGrains(image: VmdkImage, repair: RepairMode, report: Report): Promise<CheckResult> {
   if (repair !== 'none') throw new BlockError('unsupported', 'This image format does not support checks');
   let start = 0;
   for (const extent of image.extents) {
-    if (extent.grainBytes > 0) await checkExtent(extent, start, report);
+    await (extent.grainBytes > 0 ? checkExtent(extent, start, report) : checkFlat(extent, start, report));
     start += extent.bytes;
   }
   return { corruptions: 0, leaks: 0, checkErrors: 0, corruptionsFixed: 0, leaksFixed: 0 };
@@ -31,11 +31,20 @@ async function checkExtent(extent: Extent, start: number, report: Report): Promi
     if (beyond < run.length) {
       // The grain that begins first at or behind the end of the file; one that only ends there is no damage.
       const bad = Math.ceil(beyond / extent.grainBytes) * extent.grainBytes;
-      if (bad < run.length)
-        return damaged(report, `ERROR: cluster offset for sector ${sector + bad / SECTOR} points after EOF`);
+      if (bad < run.length) reportBeyond(report, sector + bad / SECTOR);
     }
     at += run.length;
   }
+}
+
+/** Only the start counts, as in the real tool; what is missing behind it reads as zeroes. */
+async function checkFlat(extent: Extent, start: number, report: Report): Promise<void> {
+  const { place } = await grainsAt(extent, 0);
+  if (place !== undefined && place >= extent.storage.size()) reportBeyond(report, start / SECTOR);
+}
+
+function reportBeyond(report: Report, sector: number): never {
+  damaged(report, `ERROR: cluster offset for sector ${sector} points after EOF`);
 }
 
 function damaged(report: Report, line: string): never {

@@ -53,7 +53,7 @@ export async function openVmdk(context: OpenContext): Promise<VmdkImage> {
 
 async function openByMagic(context: OpenContext): Promise<VmdkImage> {
   const { file } = context;
-  if (file.size() === 0) throw new BlockError('invalid-image', 'File is too small, not a valid image');
+  refuseEmpty(file);
   const head = await readAt(file, 0, HEADER_SIZE);
   if (hasMagic(head, 'KDMV') && capacityOf(head) === 0) {
     const fields = littleEndian(head);
@@ -138,8 +138,13 @@ async function openExtent(storage: Storage, line: ExtentLine, context: OpenConte
   }
 }
 
+function refuseEmpty(storage: Storage): void {
+  if (storage.size() === 0) throw new BlockError('invalid-image', 'File is too small, not a valid image');
+}
+
 /** Opens a sparse extent by its magic; its size is what its own header says. */
 async function openSparse(storage: Storage, type: string, context: OpenContext): Promise<Extent> {
+  refuseEmpty(storage);
   const head = await readAt(storage, 0, HEADER_SIZE);
   if (hasMagic(head, 'COWD')) return new SparseExtent(storage, type, parseCowdHeader(head));
   if (!hasMagic(head, 'KDMV')) throw new BlockError('wrong-format', 'Image not in VMDK format');
