@@ -6,26 +6,13 @@ import { bochs } from '../../src/formats/bochs/driver.ts';
 import { cloop } from '../../src/formats/cloop/driver.ts';
 import { dmg } from '../../src/formats/dmg/driver.ts';
 import { qcow } from '../../src/formats/qcow/driver.ts';
-import { MemoryDriver } from '../../src/storage/memory.ts';
 import { bochsImage } from '../fixtures/bochs.ts';
 import { cloopImage } from '../fixtures/cloop.ts';
 import { dmgImage, zlibChunk } from '../fixtures/dmg.ts';
-import { deepCheckOn } from '../support/deepCheck.ts';
-import { createOn, Mirror, openOn, tolerate } from '../support/smallFormats.ts';
-import { storageOf } from '../support/vpcVhdx.ts';
+import { deepCheckOn, qcowSample } from '../support/deepCheck.ts';
+import { tolerate } from '../support/smallFormats.ts';
 
 const DATA = new Uint8Array(4096).fill(1);
-
-async function qcowImage(): Promise<Uint8Array> {
-  const memory = new MemoryDriver(0);
-  const file = storageOf(memory);
-  await createOn(qcow, file, { size: 65536 });
-  const mirror = await Mirror.start(() => openOn(qcow, file));
-  await mirror.apply({ kind: 'write', offset: 0, length: 8192, value: 1 });
-  await mirror.apply({ kind: 'compress', offset: 12288, value: 2 });
-  await mirror.node.close();
-  return memory.toBytes();
-}
 
 const bochsSample = {
   extent: 4096,
@@ -48,7 +35,7 @@ const SAMPLES: readonly [FormatDriver, () => Uint8Array | Promise<Uint8Array>, r
   ],
   [
     qcow,
-    qcowImage,
+    qcowSample,
     [
       [0, 64],
       [0x3000, 0x3040],

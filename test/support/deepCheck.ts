@@ -1,7 +1,10 @@
 /** Deep checks of images in memory. */
 import type { CheckResult, FormatDriver, OpenContext } from '../../src/block/driver.ts';
 import { nodeCodecs } from '../../src/host/node/codecs.ts';
-import { memoryStorage } from '../../src/storage/memory.ts';
+import { qcow } from '../../src/formats/qcow/driver.ts';
+import { MemoryDriver, memoryStorage } from '../../src/storage/memory.ts';
+import { createOn, Mirror, openOn } from './smallFormats.ts';
+import { storageOf } from './vpcVhdx.ts';
 import { fresh } from '../unit/formats/qcow2/support.ts';
 
 /** What a check found, with the lines of its report. */
@@ -33,4 +36,16 @@ export async function deepCheckOn(driver: FormatDriver, bytes: Uint8Array): Prom
 /** One error with that line. */
 export function oneError(line: string): Found {
   return { corruptions: 1, leaks: 0, lines: [`ERROR ${line}`] };
+}
+
+/** A qcow image with two clusters of data and a compressed one; its L2 table is at 0x3000. */
+export async function qcowSample(): Promise<Uint8Array> {
+  const memory = new MemoryDriver(0);
+  const file = storageOf(memory);
+  await createOn(qcow, file, { size: 65536 });
+  const mirror = await Mirror.start(() => openOn(qcow, file));
+  await mirror.apply({ kind: 'write', offset: 0, length: 8192, value: 1 });
+  await mirror.apply({ kind: 'compress', offset: 12288, value: 2 });
+  await mirror.node.close();
+  return memory.toBytes();
 }

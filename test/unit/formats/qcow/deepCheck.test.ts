@@ -1,25 +1,11 @@
 import { expect, it } from 'vitest';
 import { bigEndian, type Fields } from '../../../../src/base/bytes.ts';
 import { qcow } from '../../../../src/formats/qcow/driver.ts';
-import { MemoryDriver } from '../../../../src/storage/memory.ts';
-import { deepCheckOn, oneError, SOUND } from '../../../support/deepCheck.ts';
-import { createOn, Mirror, openOn } from '../../../support/smallFormats.ts';
-import { storageOf } from '../../../support/vpcVhdx.ts';
+import { deepCheckOn, oneError, qcowSample, SOUND } from '../../../support/deepCheck.ts';
 
 /** Clusters of 4 KiB: the header and the L1 table, data, data, the L2 table, a compressed cluster. */
 const L2 = 0x3000;
 const ENTRY = { data: L2, more: L2 + 8, compressed: L2 + 24 };
-
-async function image(): Promise<Uint8Array> {
-  const memory = new MemoryDriver(0);
-  const file = storageOf(memory);
-  await createOn(qcow, file, { size: 65536 });
-  const mirror = await Mirror.start(() => openOn(qcow, file));
-  await mirror.apply({ kind: 'write', offset: 0, length: 8192, value: 1 });
-  await mirror.apply({ kind: 'compress', offset: 12288, value: 2 });
-  await mirror.node.close();
-  return memory.toBytes();
-}
 
 it.each<[string, (fields: Fields) => void, object]>([
   ['is sound', () => undefined, SOUND],
@@ -53,7 +39,7 @@ it.each<[string, (fields: Fields) => void, object]>([
     oneError('compressed cluster at 0x4000 cannot be decompressed'),
   ],
 ])('a qcow image that %s', async (_, change, found) => {
-  const bytes = await image();
+  const bytes = await qcowSample();
   change(bigEndian(bytes));
   expect(await deepCheckOn(qcow, bytes)).toMatchObject(found);
 });
