@@ -50,7 +50,7 @@ async function overwrite(node: ImageNode, start: number, tail: number): Promise<
 }
 
 /** True if a range is known to read as zeroes without reading it. */
-async function isHole(node: ImageNode, start: number, end: number): Promise<boolean> {
+export async function isHole(node: ImageNode, start: number, end: number): Promise<boolean> {
   for (let at = start; at < end; ) {
     const extent = await node.status(at, end - at);
     if (extent.kind !== 'hole') return false;

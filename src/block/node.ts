@@ -8,7 +8,7 @@ import { BlockError } from '../base/error.ts';
 import { alignDown, alignUp } from '../base/offset.ts';
 import type { Extent, Limits, Preallocation, Storage, ZeroFlags } from '../storage/storage.ts';
 import type { Allocation, ImageDriver, Mapping } from './driver.ts';
-import { finishGrowth } from './growth.ts';
+import { finishGrowth, isHole } from './growth.ts';
 import { rounded, writeRounded } from './rounding.ts';
 
 /** Bytes of zeroes written at a time where a driver cannot record them. */
@@ -226,14 +226,8 @@ export class ImageNode implements Storage {
   }
 
   /** True if the range is known to read as zeroes without reading it. */
-  async #readsAsZero(offset: number, length: number): Promise<boolean> {
-    const end = Math.min(offset + length, this.size());
-    for (let at = offset; at < end; ) {
-      const extent = await this.status(at, end - at);
-      if (extent.kind !== 'hole') return false;
-      at += extent.length;
-    }
-    return true;
+  #readsAsZero(offset: number, length: number): Promise<boolean> {
+    return isHole(this, offset, Math.min(offset + length, this.size()));
   }
 
   writeZeroes(offset: number, length: number, flags: ZeroFlags = {}): MaybePromise<void> {
