@@ -21,23 +21,12 @@ export async function preallocate(image: Qcow2Image, start: number, end: number,
   const { clusterSize, external } = image.geometry;
   // The cluster that the old end lies in may show what is in the backing image.
   const first = image.header.backingFile === undefined ? alignDown(start, clusterSize) : alignUp(start, clusterSize);
-  let last = 0;
-  for (let guest = first; guest < end; ) {
-    const [count, host] = await allocateRun(image, guest, end);
-    if (host !== undefined) last = Math.max(last, host + count * clusterSize);
-    guest += count * clusterSize;
-  }
-  if (external) {
-    // The last cluster is there as a whole.
-    const dataEnd = alignUp(end, clusterSize);
-    if (mode === 'falloc' || mode === 'full') await reserve(image, start, dataEnd, mode);
-    else if (image.data.size() < dataEnd) await image.data.truncate(dataEnd);
-    return;
-  }
-  if (last <= image.file.size()) return;
-  await withPrefix('Failed to resize underlying file: ', async () =>
-    image.file.truncate(last, mode === 'metadata' ? 'off' : mode),
-  );
+  for (let guest = first; guest < end; ) guest += (await allocateRun(image, guest, end, mode)) * clusterSize;
+  if (!external) return;
+  // The last cluster is there as a whole.
+  const dataEnd = alignUp(end, clusterSize);
+  if (mode === 'falloc' || mode === 'full') await reserve(image, start, dataEnd, mode);
+  else if (image.data.size() < dataEnd) await image.data.truncate(dataEnd);
 }
 
 async function reserve(image: Qcow2Image, start: number, end: number, mode: Preallocation): Promise<void> {
@@ -46,8 +35,8 @@ async function reserve(image: Qcow2Image, start: number, end: number, mode: Prea
   await image.data.truncate(end, mode);
 }
 
-/** Allocates clusters from `guest` on within one L2 table; returns how many were passed, and where new ones are. */
-async function allocateRun(image: Qcow2Image, guest: number, end: number): Promise<[count: number, host?: number]> {
+/** Allocates clusters from `guest` on within one L2 table; returns how many were passed. */
+async function allocateRun(image: Qcow2Image, guest: number, end: number, mode: Preallocation): Promise<number> {
   const { clusterSize, l2Coverage, external } = image.geometry;
   const stop = Math.min(end, alignDown(guest, l2Coverage) + l2Coverage);
   const wanted = Math.min(PIECE, divideUp(stop - guest, clusterSize));
@@ -59,8 +48,8 @@ async function allocateRun(image: Qcow2Image, guest: number, end: number): Promi
   const free = isFree(0);
   let count = 1;
   while (count < wanted && isFree(count) === free) count++;
-  if (!free) return [count];
-  const host = external ? guest : await allocateZeroed(image, count);
+  if (!free) return count;
+  const host = external ? guest : await allocateZeroed(image, count, mode);
   table = await writableL2(image, guest);
   for (let i = 0; i < count; i++) {
     const at = entryPosition(image, guest + i * clusterSize);
@@ -68,16 +57,30 @@ async function allocateRun(image: Qcow2Image, guest: number, end: number): Promi
     setEntry(table.view, at, host + i * clusterSize, true);
   }
   image.l2.markDirty(table);
-  return external ? [count] : [count, host];
+  return count;
 }
 
-/** New clusters. Those that were in use before may still hold what they held then. */
-async function allocateZeroed(image: Qcow2Image, count: number): Promise<number> {
+/**
+ * New clusters that read as zeroes. The file reaches over them before anything refers to them: if it cannot, the image
+ * stays sound.
+ */
+async function allocateZeroed(image: Qcow2Image, count: number, mode: Preallocation): Promise<number> {
   const { file } = image;
   const size = file.size();
   const host = await image.allocator.allocate(count);
-  const used = Math.min(size - host, count * image.geometry.clusterSize);
-  if (used > 0) await file.writeZeroes(host, used, { unmap: false });
+  const end = host + count * image.geometry.clusterSize;
+  try {
+    // Those that were in use before may still hold what they held then.
+    if (host < size) await file.writeZeroes(host, Math.min(size, end) - host, { unmap: false });
+    if (end > file.size()) {
+      await withPrefix('Failed to resize underlying file: ', async () =>
+        file.truncate(end, mode === 'metadata' ? 'off' : mode),
+      );
+    }
+  } catch (error) {
+    await image.allocator.giveBack(host, count);
+    throw error;
+  }
   return host;
 }
 
