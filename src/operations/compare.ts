@@ -181,7 +181,10 @@ class Comparison {
       found = await this.#drain();
       if (!found) throw error;
     }
-    return found ?? this.#drain();
+    if (!found) return this.#drain();
+    await this.#settle();
+    this.#reading.length = 0;
+    return found;
   }
 
   /** The finding of the area that was begun first. */
@@ -194,9 +197,14 @@ class Comparison {
     return found;
   }
 
+  /** Waits for all areas: nobody may close the images under a read. */
+  async #settle(): Promise<void> {
+    await Promise.allSettled(this.#reading.map(({ finding }) => finding));
+  }
+
   /** Waits for all areas; the first finding or failure counts. */
   async #drain(): Promise<Finding> {
-    await Promise.allSettled(this.#reading.map(({ finding }) => finding));
+    await this.#settle();
     try {
       let found: Finding;
       while (this.#reading.length > 0 && !found) found = await this.#oldest();

@@ -15,6 +15,16 @@ function sourceOf(filename: string): { filename: string; format: string } {
   return { filename, format: filename.endsWith('raw') ? 'raw' : 'qcow2' };
 }
 
+/** An object with some of its methods replaced. */
+function withParts<T extends object>(target: T, parts: Partial<T>): T {
+  return new Proxy(target, {
+    get(_, name) {
+      const own: unknown = Reflect.get(name in parts ? parts : target, name);
+      return typeof own === 'function' ? (own.bind(target) as unknown) : own;
+    },
+  });
+}
+
 describe('compare', () => {
   let files: MemoryFiles;
   let context: OperationContext;
@@ -97,5 +107,28 @@ describe('compare', () => {
     const unmapped = await ask('bad', 'a.raw').catch((error: unknown) => error);
     expect(unmapped).toMatchObject({ message: 'Sector allocation test failed for bad' });
     expect(compareFailureCode(unmapped as never)).toBe(3);
+  });
+
+  it('closes no image under a read, wherever the difference is', async () => {
+    const late: number[] = [];
+    const open = async (...args: Parameters<MemoryFiles['open']>): ReturnType<MemoryFiles['open']> => {
+      const handle = await files.open(...args);
+      let closed = false;
+      const read = async (offset: number, into: Uint8Array): Promise<void> => {
+        // The first area is ready while the others are still being read.
+        if (into.length > 4096) await new Promise((resolve) => setTimeout(resolve, offset === 0 ? 1 : 30));
+        if (closed) late.push(offset);
+        await handle.read(offset, into);
+      };
+      const close = (): void => {
+        closed = true;
+      };
+      return withParts(handle, { read, close });
+    };
+    context = { ...context, services: { ...context.services, files: withParts(files, { open }) } };
+    for (const name of ['a.raw', 'b.raw']) files.put(name, new Uint8Array(16 * MB).fill(name === 'a.raw' ? 1 : 2));
+    expect(await ask('a.raw', 'b.raw')).toMatchObject({ what: 'content', offset: 0 });
+    await new Promise((resolve) => setTimeout(resolve, 60));
+    expect(late).toEqual([]);
   });
 });
