@@ -1,18 +1,16 @@
 /**
  * The complete side of the block layer: an opened image as a {@link Storage} of its guest bytes. The node owns what
- * every format needs and no driver should write again: bounds, alignment, copy-on-write from the backing image, zero
- * and discard emulation, and the order of concurrent writes.
+ * every format needs and no driver should write again: bounds, alignment, and reading through to the backing image;
+ * `writer.ts` owns the other half.
  */
-import { isPromise, type MaybePromise, RangeLock, Semaphore, andThen } from '../base/async.ts';
+import { isPromise, type MaybePromise, andThen } from '../base/async.ts';
 import { BlockError } from '../base/error.ts';
 import { alignDown, alignUp } from '../base/offset.ts';
 import type { Extent, Limits, Preallocation, Storage, ZeroFlags } from '../storage/storage.ts';
-import type { Allocation, ImageDriver, Mapping } from './driver.ts';
-import { finishGrowth, isHole } from './growth.ts';
-import { rounded, writeRounded } from './rounding.ts';
-
-/** Bytes of zeroes written at a time where a driver cannot record them. */
-const ZERO_CHUNK = 1048576;
+import type { ImageDriver, Mapping } from './driver.ts';
+import { finishGrowth } from './growth.ts';
+import { rounded } from './rounding.ts';
+import { ImageWriter, type PlainRun, readOnlyError } from './writer.ts';
 
 /** What a node is made of. */
 export interface NodeParts {
@@ -46,9 +44,7 @@ export class ImageNode implements Storage {
    */
   readonly reopen: Reopen | undefined;
   #backing: ImageNode | undefined;
-  /** Serialises all calls that change the image's metadata. */
-  readonly #changes = new Semaphore(1);
-  readonly #ranges = new RangeLock();
+  readonly #writer: ImageWriter;
   #closed = false;
 
   constructor(parts: NodeParts) {
@@ -59,6 +55,7 @@ export class ImageNode implements Storage {
     this.file = parts.file;
     this.reopen = parts.reopen;
     this.#backing = parts.backing;
+    this.#writer = new ImageWriter(this);
   }
 
   /** The backing image, if it was opened. */
@@ -157,134 +154,13 @@ export class ImageNode implements Storage {
   write(offset: number, from: Uint8Array): MaybePromise<void> {
     this.#checkWritable('write', offset, from.length);
     if (from.length === 0) return;
-    const unit = this.#alignment;
-    return this.#exclusive(offset, from.length, () =>
-      unit > 1
-        ? writeRounded(this, offset, from, unit, (at, bytes) => this.#store(at, bytes))
-        : this.#store(offset, from),
-    );
-  }
-
-  /** Runs `body` while no other write is inside the allocation units of the range. */
-  #exclusive<T>(offset: number, length: number, body: () => MaybePromise<T>): MaybePromise<T> {
-    const unit = Math.max(this.image.allocationUnit ?? 1, this.#alignment);
-    return this.#ranges.run(alignDown(offset, unit), alignUp(offset + length, unit), body);
-  }
-
-  async #store(offset: number, from: Uint8Array): Promise<void> {
-    for (let at = 0; at < from.length; ) {
-      const position = offset + at;
-      const room = await this.#allocate(position, from.length - at);
-      const length = Math.min(from.length - at, room.start + room.length - position);
-      if (room.start > position || length <= 0) throw new BlockError('internal', `${this.format}: bad allocation`);
-      try {
-        await this.#fill(room, position, from.subarray(at, at + length));
-      } catch (error) {
-        if (room.abort) await this.#changes.run(() => room.abort?.());
-        throw error;
-      }
-      if (room.commit) await this.#changes.run(() => room.commit?.());
-      at += length;
-    }
-  }
-
-  #allocate(offset: number, length: number): MaybePromise<Allocation> {
-    return this.#changes.run(() => {
-      if (!this.image.allocate) throw this.#readOnlyError('write');
-      return this.image.allocate(offset, length);
-    });
-  }
-
-  /** Writes `bytes` at guest `position` into `room`, with the old content around them where the room is new. */
-  async #fill(room: Allocation, position: number, bytes: Uint8Array): Promise<void> {
-    const end = room.start + room.length;
-    const tailStart = position + bytes.length;
-    if (!room.fresh || (room.start === position && end === tailStart)) return this.#put(room, position, bytes);
-    await this.#fillOld(room, room.start, position - room.start);
-    await this.#put(room, position, bytes);
-    await this.#fillOld(room, tailStart, end - tailStart);
-    // Left-out zeroes still belong to the file: readers expect whole clusters at its end.
-    const stored = room.storage.size();
-    const storedEnd = room.offset + room.length;
-    if (stored < storedEnd) await room.storage.writeZeroes(stored, storedEnd - stored, { unmap: true });
-  }
-
-  /** Copies the old guest content of a range into a new room. */
-  async #fillOld(room: Allocation, start: number, length: number): Promise<void> {
-    for (let at = 0; at < length; at += ZERO_CHUNK) {
-      const count = Math.min(ZERO_CHUNK, length - at);
-      if (room.zeroed && !room.encode && (await this.#readsAsZero(start + at, count))) continue;
-      const old = new Uint8Array(count);
-      await this.readPadded(start + at, old);
-      await this.#put(room, start + at, old);
-    }
-  }
-
-  async #put(room: Allocation, position: number, bytes: Uint8Array): Promise<void> {
-    const stored = room.encode ? await room.encode(position, bytes) : bytes;
-    await room.storage.write(room.offset + (position - room.start), stored);
-  }
-
-  /** True if the range is known to read as zeroes without reading it. */
-  #readsAsZero(offset: number, length: number): Promise<boolean> {
-    return isHole(this, offset, Math.min(offset + length, this.size()));
+    return this.#writer.write(offset, from);
   }
 
   writeZeroes(offset: number, length: number, flags: ZeroFlags = {}): MaybePromise<void> {
     this.#checkWritable('write zeroes', offset, length);
     if (length === 0) return;
-    return this.#exclusive(offset, length, () => this.#zero(offset, length, flags));
-  }
-
-  async #zero(offset: number, length: number, flags: ZeroFlags): Promise<void> {
-    const unit = this.image.allocationUnit ?? 1;
-    const end = offset + length;
-    const middle = alignUp(offset, unit);
-    const middleEnd = end === this.size() ? end : alignDown(end, unit);
-    if (middleEnd <= middle) {
-      const border = Math.min(middle, end);
-      await this.#zeroPart(offset, border, flags);
-      return this.#zeroPart(border, end, flags);
-    }
-    if (!this.image.writeZeroes) return this.#zeroAsData(offset, end, flags);
-    await this.#zeroPart(offset, middle, flags);
-    await this.#changes.run(() => this.image.writeZeroes?.(middle, middleEnd - middle, flags));
-    await this.#zeroPart(middleEnd, end, flags);
-  }
-
-  /** Zeroes a part of one allocation unit; some formats can record that. */
-  async #zeroPart(start: number, end: number, flags: ZeroFlags): Promise<void> {
-    const part = this.image.limits?.writeZeroesAlignment ?? 0;
-    const first = part && alignUp(start, part);
-    const last = part && (end === this.size() ? end : alignDown(end, part));
-    if (
-      !this.image.writeZeroes ||
-      first >= last ||
-      part === this.image.allocationUnit ||
-      (await this.#isCoded(first))
-    ) {
-      return this.#zeroAsData(start, end, flags);
-    }
-    await this.#zeroAsData(start, first, flags);
-    await this.#changes.run(() => this.image.writeZeroes?.(first, last - first, flags));
-    await this.#zeroAsData(last, end, flags);
-  }
-
-  async #isCoded(offset: number): Promise<boolean> {
-    const mapping = await this.map(offset, 1);
-    return mapping.kind === 'special' && mapping.compressed;
-  }
-
-  async #zeroAsData(start: number, end: number, flags: ZeroFlags): Promise<void> {
-    if (start >= end || (await this.#readsAsZero(start, end - start))) return;
-    if (flags.noFallback) throw new BlockError('unsupported', `${this.format} cannot record zeroes here`);
-    const align = this.#alignment;
-    const zeroes = new Uint8Array(Math.min(ZERO_CHUNK, end - start));
-    for (let at = start; at < end; at += zeroes.length) {
-      const piece = zeroes.subarray(0, Math.min(zeroes.length, end - at));
-      if (align > 1) await writeRounded(this, at, piece, align, (to, bytes) => this.#store(to, bytes));
-      else await this.#store(at, piece);
-    }
+    return this.#writer.writeZeroes(offset, length, flags);
   }
 
   discard(offset: number, length: number): MaybePromise<void> {
@@ -293,7 +169,7 @@ export class ImageNode implements Storage {
     const start = alignUp(offset, unit);
     const end = offset + length === this.size() ? this.size() : alignDown(offset + length, unit);
     if (!this.image.discard || end <= start) return;
-    return this.#exclusive(start, end - start, () => this.#changes.run(() => this.image.discard?.(start, end - start)));
+    return this.#writer.discard(start, end - start);
   }
 
   /** Holes are what surely reads as zeroes; backing images are looked through. */
@@ -316,23 +192,7 @@ export class ImageNode implements Storage {
     this.#checkWritable('copy', to, length);
     const origin = await plainRun(source, from, length);
     if (!origin) return 0;
-    return this.#exclusive(to, origin.length, () => this.#copyRun(origin, to));
-  }
-
-  async #copyRun(origin: PlainRun, to: number): Promise<number> {
-    const room = await this.#allocate(to, origin.length);
-    const usable = Math.min(origin.length, room.start + room.length - to);
-    const whole = room.start === to && room.length === usable;
-    let copied = 0;
-    if (!room.encode && (whole || !room.fresh)) {
-      copied = await room.storage.copyFrom(origin.storage, origin.offset, room.offset + (to - room.start), usable);
-    }
-    if (copied < usable && room.fresh) {
-      if (room.abort) await this.#changes.run(() => room.abort?.());
-      return 0;
-    }
-    if (room.commit) await this.#changes.run(() => room.commit?.());
-    return copied;
+    return this.#writer.copyFrom(origin, to);
   }
 
   /** Stores one unit coded by `image.compressor.encode`. */
@@ -340,17 +200,17 @@ export class ImageNode implements Storage {
     const compressor = this.image.compressor;
     if (!compressor) throw new BlockError('unsupported', 'Compression not supported for this file format');
     this.#checkWritable('write compressed', offset, 0);
-    return this.#exclusive(offset, compressor.unit, () => this.#changes.run(() => compressor.store(offset, coded)));
+    return this.#writer.store(compressor, offset, coded);
   }
 
   /** Runs a driver call that changes the image (snapshots, bitmaps, amend) apart from all others. */
   change<T>(body: () => MaybePromise<T>): MaybePromise<T> {
-    return this.#changes.run(body);
+    return this.#writer.change(body);
   }
 
   /** Changes the guest-visible size; a grown area reads as zeroes whatever the backing image holds there. */
   async truncate(size: number, preallocation: Preallocation = 'off'): Promise<void> {
-    if (this.readOnly) throw this.#readOnlyError('resize');
+    if (this.readOnly) throw readOnlyError(this.name, 'resize');
     if (size >= 2 ** 63) throw new BlockError('invalid-argument', 'Image size cannot be negative');
     const before = this.size();
     const covered = size > before && (this.#backing?.size() ?? 0) > before;
@@ -362,14 +222,14 @@ export class ImageNode implements Storage {
       throw new BlockError('unsupported', 'Block driver does not support requested flags');
     }
     const change = async (): Promise<void> => {
-      await this.#changes.run(() => resize(size, preallocation, covered));
+      await this.#writer.change(() => resize(size, preallocation, covered));
       if (size > before) await finishGrowth(this, { before, preallocation, covered });
     };
     await (this.image.unrecorded ? this.image.unrecorded(change) : change());
   }
 
   flush(): MaybePromise<void> {
-    if (!this.readOnly) return this.#changes.run(() => this.image.flush());
+    if (!this.readOnly) return this.#writer.change(() => this.image.flush());
   }
 
   async close(): Promise<void> {
@@ -383,7 +243,7 @@ export class ImageNode implements Storage {
         failures.push(error);
       }
     };
-    await attempt(() => this.#changes.run(() => this.image.close()));
+    await attempt(() => this.#writer.change(() => this.image.close()));
     await attempt(() => this.file?.close());
     await attempt(() => this.#backing?.close());
     if (failures.length > 0) throw failures[0];
@@ -401,14 +261,10 @@ export class ImageNode implements Storage {
   }
 
   #checkWritable(operation: string, offset: number, length: number): void {
-    if (this.readOnly) throw this.#readOnlyError(operation);
+    if (this.readOnly) throw readOnlyError(this.name, operation);
     if (!(offset >= 0 && length >= 0 && offset + length <= this.size())) {
       throw this.#outOfRange(operation, offset, length);
     }
-  }
-
-  #readOnlyError(operation: string): BlockError {
-    return new BlockError('read-only', `${this.name} is read-only`, { context: { file: this.name, operation } });
   }
 
   #outOfRange(operation: string, offset: number, length: number): BlockError {
@@ -420,13 +276,6 @@ export class ImageNode implements Storage {
       },
     );
   }
-}
-
-/** Guest bytes that lie unchanged in one storage. */
-interface PlainRun {
-  readonly storage: Storage;
-  readonly offset: number;
-  readonly length: number;
 }
 
 /** The plain run at a guest offset, looking through backing images; undefined if the bytes are not stored plainly. */
