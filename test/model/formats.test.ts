@@ -163,7 +163,7 @@ class Model {
   }
 }
 
-it.each(KINDS)('$format $options holds what was written', { timeout: 60_000 }, async (kind) => {
+it.each(KINDS)('$format $options holds what was written', { timeout: 30_000 + RUNS * 1000 }, async (kind) => {
   const files = new MemoryFiles();
   const secrets = new MapSecretStore();
   secrets.set('key', 'secret');
