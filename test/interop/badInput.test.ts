@@ -49,13 +49,13 @@ describeWithOracle('bad input', () => {
   let both: SideBySide;
   beforeAll(async () => {
     both = new SideBySide();
-    await both.prepare(async (directory) => {
+    await both.prepare(async (real, directory) => {
       writeFileSync(join(directory, 'empty'), '');
       writeFileSync(join(directory, 'junk'), Buffer.alloc(70_000, 'junk '));
       mkdirSync(join(directory, 'folder'));
       for (const format of FORMATS) {
-        await SideBySide.real('qemu-img', `create -q -f ${format} good.${format} 4M`, directory);
-        await SideBySide.real('qemu-io', `-f ${format} -c 'write -P 1 0 1M' good.${format}`, directory);
+        await real('qemu-img', `create -q -f ${format} good.${format} 4M`);
+        await real('qemu-io', `-f ${format} -c 'write -P 1 0 1M' good.${format}`);
         const bytes = readFileSync(join(directory, `good.${format}`));
         for (const size of [60, 700, 66_000]) {
           writeFileSync(join(directory, `cut${size}.${format}`), bytes.subarray(0, size));

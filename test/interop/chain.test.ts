@@ -23,8 +23,8 @@ describeWithOracle('commit and rebase', () => {
   let both: SideBySide;
   beforeAll(async () => {
     both = new SideBySide();
-    await both.prepare(async (directory) => {
-      for (const [program, line] of PREPARED) await SideBySide.real(program, line, directory);
+    await both.prepare(async (real) => {
+      for (const [program, line] of PREPARED) await real(program, line);
     });
   });
   afterAll(() => both.end());

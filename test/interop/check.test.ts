@@ -15,12 +15,12 @@ describeWithOracle('check', () => {
   let both: SideBySide;
   beforeAll(async () => {
     both = new SideBySide();
-    await both.prepare(async (directory) => {
-      await SideBySide.real('qemu-img', 'create -q -f qcow2 good.qcow2 16M', directory);
-      await SideBySide.real('qemu-io', "-c 'write -P 1 0 256k' good.qcow2", directory);
-      await SideBySide.real('qemu-img', 'create -q -f qcow2 empty.qcow2 16M', directory);
-      await SideBySide.real('qemu-img', 'create -q -f qcow2 none.qcow2 0', directory);
-      await SideBySide.real('qemu-img', 'create -q -f raw disk.raw 1M', directory);
+    await both.prepare(async (real, directory) => {
+      await real('qemu-img', 'create -q -f qcow2 good.qcow2 16M');
+      await real('qemu-io', "-c 'write -P 1 0 256k' good.qcow2");
+      await real('qemu-img', 'create -q -f qcow2 empty.qcow2 16M');
+      await real('qemu-img', 'create -q -f qcow2 none.qcow2 0');
+      await real('qemu-img', 'create -q -f raw disk.raw 1M');
       const copy = (name: string): string => {
         const path = join(directory, name);
         cpSync(join(directory, 'good.qcow2'), path);

@@ -11,9 +11,9 @@ describeWithOracle('compare', () => {
   let both: SideBySide;
   beforeAll(async () => {
     both = new SideBySide();
-    await both.prepare(async (directory) => {
-      const image = (line: string): Promise<void> => SideBySide.real('qemu-img', line, directory);
-      const write = (line: string): Promise<void> => SideBySide.real('qemu-io', line, directory);
+    await both.prepare(async (real, directory) => {
+      const image = (line: string): Promise<void> => real('qemu-img', line);
+      const write = (line: string): Promise<void> => real('qemu-io', line);
       await image('create -q -f raw zero.raw 1M');
       await image('create -q -f raw data.raw 1M');
       await write("-f raw -c 'write -P 1 256k 64k' data.raw");

@@ -42,9 +42,9 @@ describeWithOracle('convert and dd', () => {
   let both: SideBySide;
   beforeAll(async () => {
     both = new SideBySide();
-    await both.prepare(async (directory) => {
-      const image = (line: string): Promise<void> => SideBySide.real('qemu-img', line, directory);
-      const write = (line: string): Promise<void> => SideBySide.real('qemu-io', line, directory);
+    await both.prepare(async (real, directory) => {
+      const image = (line: string): Promise<void> => real('qemu-img', line);
+      const write = (line: string): Promise<void> => real('qemu-io', line);
       writeFileSync(join(directory, 'patchy.raw'), patchy());
       writeFileSync(join(directory, 'odd.raw'), Buffer.alloc(100_000, 5));
       truncateSync(join(directory, 'odd.raw'), 150_001);

@@ -14,9 +14,9 @@ describeWithOracle('info, map and measure', () => {
   let both: SideBySide;
   beforeAll(async () => {
     both = new SideBySide();
-    await both.prepare(async (directory) => {
-      const image = (line: string): Promise<void> => SideBySide.real('qemu-img', line, directory);
-      const write = (line: string): Promise<void> => SideBySide.real('qemu-io', line, directory);
+    await both.prepare(async (real, directory) => {
+      const image = (line: string): Promise<void> => real('qemu-img', line);
+      const write = (line: string): Promise<void> => real('qemu-io', line);
       await image('create -q -f raw base.raw 1M');
       await write("-f raw -c 'write -P 1 0 300k' base.raw");
       await image('create -q -f qcow2 -b base.raw -F raw mid.qcow2 2M');

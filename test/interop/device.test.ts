@@ -34,10 +34,10 @@ describeWithOracle('block devices', () => {
     let both: SideBySide;
     beforeAll(async () => {
       both = new SideBySide();
-      await both.prepare(async (directory) => {
-        await SideBySide.real('qemu-img', 'create -q -f raw source.raw 3M', directory);
-        await SideBySide.real('qemu-io', "-f raw -c 'write -P 5 0 64k' -c 'write -P 6 2M 300k' source.raw", directory);
-        await SideBySide.real('qemu-img', 'create -q -f raw large.raw 20M', directory);
+      await both.prepare(async (make) => {
+        await make('qemu-img', 'create -q -f raw source.raw 3M');
+        await make('qemu-io', "-f raw -c 'write -P 5 0 64k' -c 'write -P 6 2M 300k' source.raw");
+        await make('qemu-img', 'create -q -f raw large.raw 20M');
       });
     });
     afterAll(() => both.end());

@@ -25,9 +25,9 @@ describeWithOracle('encrypted images', () => {
 
   beforeAll(async () => {
     both = new SideBySide();
-    await both.prepare(async (directory) => {
+    await both.prepare(async (real, directory) => {
       writeFileSync(join(directory, 'disk.raw'), content);
-      const make = (line: string): Promise<void> => SideBySide.real('qemu-img', `create -q ${line}`, directory);
+      const make = (line: string): Promise<void> => real('qemu-img', `create -q ${line}`);
       await make(`${A} -f luks -o ${LUKS} real.luks 1M`);
       await make(`${A} -f luks -o ${LUKS},detached-header=on real.head`);
       await make(`${A} -f qcow2 -o ${INSIDE} real.qcow2 1M`);

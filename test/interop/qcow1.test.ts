@@ -1,4 +1,3 @@
-import { readFileSync, writeFileSync } from 'node:fs';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { describeWithOracle } from '../support/oracle.ts';
 import { SideBySide } from '../support/sideBySide.ts';
@@ -28,8 +27,7 @@ describeWithOracle('qcow images', () => {
   let both: SideBySide;
   beforeAll(async () => {
     both = new SideBySide();
-    await both.prepare(async (directory) => {
-      const real = (program: 'qemu-img' | 'qemu-io', line: string) => SideBySide.real(program, line, directory);
+    await both.prepare(async (real) => {
       await real('qemu-img', 'create -q -f raw base.raw 1M');
       await real('qemu-img', 'create -q -f raw r.raw 4M');
       await real('qemu-io', "-f raw -c 'write -P 1 0 128k' -c 'write -P 2 3M 512' r.raw");
@@ -58,8 +56,7 @@ describeWithOracle('qcow images', () => {
         const { theirs, ours } = await both.ask(line);
         if (JSON.stringify(theirs) !== JSON.stringify(ours)) problems.push({ line, theirs, ours });
         if (theirs.code !== 0) continue;
-        const [a, b] = (['theirs', 'ours'] as const).map((side) => readFileSync(both.path(side, 'new.qcow')));
-        if (!a || !b || Buffer.compare(a, b) !== 0) problems.push(line);
+        if (!both.sameBytes('new.qcow')) problems.push(line);
       }
     }
     expect(problems).toEqual([]);
@@ -89,12 +86,9 @@ describeWithOracle('qcow images', () => {
   });
 
   it('are refused or reported alike when they are damaged', async () => {
-    const good = readFileSync(both.path('ours', 'good.qcow'));
     const problems: unknown[] = [];
     for (const [at, bytes] of DAMAGE) {
-      const bad = Buffer.from(good);
-      bad.write(bytes, at, 'hex');
-      for (const side of ['theirs', 'ours'] as const) writeFileSync(both.path(side, 'bad.qcow'), bad);
+      both.damage('good.qcow', 'bad.qcow', at, bytes);
       const lines = [
         'info -f qcow bad.qcow',
         'map -f qcow --output=json bad.qcow',

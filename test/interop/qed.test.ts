@@ -1,4 +1,3 @@
-import { writeFileSync, readFileSync } from 'node:fs';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { describeWithOracle } from '../support/oracle.ts';
 import { SideBySide } from '../support/sideBySide.ts';
@@ -34,8 +33,7 @@ describeWithOracle('QED images', () => {
   let both: SideBySide;
   beforeAll(async () => {
     both = new SideBySide();
-    await both.prepare(async (directory) => {
-      const real = (program: 'qemu-img' | 'qemu-io', line: string) => SideBySide.real(program, line, directory);
+    await both.prepare(async (real) => {
       await real('qemu-img', 'create -q -f raw base.raw 2M');
       await real('qemu-io', "-f raw -c 'write -P 5 0 2M' base.raw");
       await real('qemu-img', 'create -q -f raw r.raw 64M');
@@ -57,8 +55,7 @@ describeWithOracle('QED images', () => {
         const { theirs, ours } = await both.ask(line);
         if (JSON.stringify(theirs) !== JSON.stringify(ours)) problems.push({ line, theirs, ours });
         if (theirs.code !== 0) continue;
-        const [a, b] = (['theirs', 'ours'] as const).map((side) => readFileSync(both.path(side, 'new.qed')));
-        if (!a || !b || Buffer.compare(a, b) !== 0) problems.push(line);
+        if (!both.sameBytes('new.qed')) problems.push(line);
       }
     }
     expect(problems).toEqual([]);
@@ -84,16 +81,12 @@ describeWithOracle('QED images', () => {
   });
 
   it('are refused, reported and repaired alike when they are damaged', async () => {
-    const good = readFileSync(both.path('ours', 'good.qed'));
     const problems: unknown[] = [];
     for (const [at, bytes] of DAMAGE) {
-      const bad = Buffer.from(good);
-      bad.write(bytes, at, 'hex');
-      for (const side of ['theirs', 'ours'] as const) writeFileSync(both.path(side, 'bad.qed'), bad);
+      both.damage('good.qed', 'bad.qed', at, bytes);
       const lines = ['info', 'check', 'map --output=json', 'check -r all', 'check --output=json'];
       problems.push(...(await both.differences(lines.map((command) => `${command} -f qed bad.qed`))));
-      const [a, b] = (['theirs', 'ours'] as const).map((side) => readFileSync(both.path(side, 'bad.qed')));
-      if (!a || !b || Buffer.compare(a, b) !== 0) problems.push({ at, bytes, repaired: 'differently' });
+      if (!both.sameBytes('bad.qed')) problems.push({ at, bytes, repaired: 'differently' });
     }
     expect(problems).toEqual([]);
   });

@@ -40,7 +40,7 @@ describeWithOracle('formats that can only be read', () => {
   let both: SideBySide;
   beforeAll(async () => {
     both = new SideBySide();
-    await both.prepare((directory) => {
+    await both.prepare((_, directory) => {
       for (const [name, bytes] of Object.entries(images())) writeFileSync(`${directory}/${name}`, bytes);
     });
   });

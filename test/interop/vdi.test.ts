@@ -1,4 +1,3 @@
-import { writeFileSync, readFileSync } from 'node:fs';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { describeWithOracle } from '../support/oracle.ts';
 import { SideBySide } from '../support/sideBySide.ts';
@@ -28,8 +27,7 @@ describeWithOracle('VDI images', () => {
   let both: SideBySide;
   beforeAll(async () => {
     both = new SideBySide();
-    await both.prepare(async (directory) => {
-      const real = (program: 'qemu-img' | 'qemu-io', line: string) => SideBySide.real(program, line, directory);
+    await both.prepare(async (real) => {
       await real('qemu-img', 'create -q -f raw r.raw 4M');
       await real('qemu-io', "-f raw -c 'write -P 1 0 1M' -c 'write -P 2 2M 64k' r.raw");
       await real('qemu-img', 'convert -f raw -O vdi r.raw d.vdi');
@@ -67,12 +65,9 @@ describeWithOracle('VDI images', () => {
   });
 
   it('are refused or reported alike when they are damaged', async () => {
-    const good = readFileSync(both.path('ours', 'd.vdi'));
     const problems: unknown[] = [];
     for (const [at, bytes] of DAMAGE) {
-      const bad = Buffer.from(good);
-      bad.write(bytes, at, 'hex');
-      for (const side of ['theirs', 'ours'] as const) writeFileSync(both.path(side, 'bad.vdi'), bad);
+      both.damage('d.vdi', 'bad.vdi', at, bytes);
       const lines = ['info', 'check', 'map --output=json'].map((command) => `${command} -f vdi bad.vdi`);
       problems.push(...(await both.differences([...lines, 'compare -f vdi -F raw bad.vdi r.raw'])));
     }

@@ -10,7 +10,7 @@ describeWithOracle('directories as FAT disks', () => {
   let both: SideBySide;
   beforeAll(async () => {
     both = new SideBySide();
-    await both.prepare((directory) => {
+    await both.prepare((_, directory) => {
       // One entry in each directory, and whole clusters: order and slack are the real tool's own.
       mkdirSync(`${directory}/one/Sub.dir/deep`, { recursive: true });
       writeFileSync(`${directory}/one/Sub.dir/deep/Some long file name.bin`, new Uint8Array(81920).fill(7));

@@ -1,6 +1,6 @@
 /** The same commands for the real program and for this one, each in a directory of its own. */
 import { execFile } from 'node:child_process';
-import { cpSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { machineIo } from '../../src/cli/host.ts';
@@ -14,6 +14,9 @@ export interface Answer {
   readonly stderr: string;
   readonly code: number;
 }
+
+/** Runs one of the real programs; failures count as mistakes of the test. */
+type RunReal = (program: 'qemu-img' | 'qemu-io', line: string) => Promise<void>;
 
 /** Words of a command; quotes keep blanks together. */
 function words(line: string): string[] {
@@ -41,13 +44,15 @@ function steady(text: string): string {
     .replace(/\b[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}\b/g, '#');
 }
 
+const SIDES = ['theirs', 'ours'] as const;
+
 /** Two directories with the same files. Ours runs inside this process, which has to stay in its directory meanwhile. */
 export class SideBySide {
   readonly #scratch: string = mkdtempSync(join(tmpdir(), 'qimg-side-'));
   readonly #home: string = process.cwd();
 
   constructor() {
-    for (const side of ['theirs', 'ours']) mkdirSync(join(this.#scratch, side));
+    for (const side of SIDES) mkdirSync(join(this.#scratch, side));
   }
 
   /** Path of a file on one side. */
@@ -55,12 +60,15 @@ export class SideBySide {
     return join(this.#scratch, side, name);
   }
 
-  /** Prepares files: `make` runs once, in a directory whose content both sides get. */
-  async prepare(make: (directory: string) => Promise<void> | void): Promise<void> {
+  /**
+   * Prepares files: `make` runs once, in a directory whose content both sides get; `real` runs one of the real programs
+   * there.
+   */
+  async prepare(make: (real: RunReal, directory: string) => Promise<void> | void): Promise<void> {
     const directory = join(this.#scratch, 'prepared');
     mkdirSync(directory, { recursive: true });
-    await make(directory);
-    for (const side of ['theirs', 'ours'] as const) cpSync(directory, this.path(side), { recursive: true });
+    await make((program, line) => SideBySide.real(program, line, directory), directory);
+    for (const side of SIDES) cpSync(directory, this.path(side), { recursive: true });
   }
 
   /** Runs one of the real programs in a directory; failures count as mistakes of the test. */
@@ -102,6 +110,27 @@ export class SideBySide {
       if (JSON.stringify(theirs) !== JSON.stringify(ours)) found.push({ line, theirs, ours });
     }
     return found;
+  }
+
+  /** Puts a copy of `good` with `hex` digits over its bytes from `at` on under the name `bad`, on both sides. */
+  damage(good: string, bad: string, at: number, hex: string): void {
+    for (const side of SIDES) {
+      const bytes = readFileSync(this.path(side, good));
+      bytes.write(hex, at, 'hex');
+      writeFileSync(this.path(side, bad), bytes);
+    }
+  }
+
+  /** True if both sides have the same bytes in a file. */
+  sameBytes(name: string): boolean {
+    const [theirs, ours] = SIDES.map((side) => readFileSync(this.path(side, name)));
+    return theirs !== undefined && ours !== undefined && Buffer.compare(theirs, ours) === 0;
+  }
+
+  /** True if a file has the same length on both sides. */
+  sameLength(name: string): boolean {
+    const [theirs, ours] = SIDES.map((side) => statSync(this.path(side, name)).size);
+    return theirs === ours;
   }
 
   /** Removes both directories. */
