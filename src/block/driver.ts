@@ -310,6 +310,11 @@ export interface OpenContext<O extends OptionTable = OptionTable> {
     reference: string | undefined,
     how?: { readonly writable?: boolean; readonly optional?: boolean },
   ): Promise<Storage | undefined>;
+  /**
+   * For raw images whose format was guessed: throws if the first sector must not become `head`, as the image would
+   * pass for one of another format from then on.
+   */
+  readonly admitStart?: (head: Uint8Array) => void;
   /** Takes options of a child as they are, though it is not opened. */
   readonly leaveChild: (role: string) => void;
   /** A warning for the user (`warning: ` is put in front by the program). */

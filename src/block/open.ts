@@ -95,7 +95,7 @@ async function openNode(tree: OptionTree, above: Scope): Promise<ImageNode> {
   const { drivers } = scope.context;
   if (name !== undefined && drivers.isProtocol(name)) {
     const access = scope.inherited ?? accessOf('raw', scope);
-    return passThrough(await openProtocol(tree, scope, access), name, reopener(tree, scope));
+    return passThrough(await openProtocol(tree, scope, access), name, reopener(tree, scope, undefined));
   }
   if (name !== undefined && (await drivers.format(name)).fileless) return openLayer(tree, undefined, scope);
   if (tree['file'] === undefined) {
@@ -111,9 +111,9 @@ async function openNode(tree: OptionTree, above: Scope): Promise<ImageNode> {
   }
 }
 
-/** How a node is opened again: as before, except for what changes. */
-function reopener(tree: OptionTree, scope: Scope): Reopen {
-  return (how) => openNode(tree, { ...scope, resize: false, ...how });
+/** How a node is opened again: as before, except for what changes. A format that was probed stays. */
+function reopener(tree: OptionTree, scope: Scope, probed: string | undefined): Reopen {
+  return (how) => openNode(tree, { ...scope, resize: false, probed, ...how });
 }
 
 /** Opens the `file` child, without locks yet: which ones are needed is known when the format is. */
@@ -121,7 +121,7 @@ async function openFileChild(child: OptionTree[string], scope: Scope): Promise<F
   if (!isTree(child)) throw notAChild('file', child);
   const driver = driverName(child);
   if (driver !== undefined && scope.context.drivers.isFormat(driver)) {
-    return openNode(child, { ...scope, inherited: noAccess });
+    return openNode(child, { ...scope, inherited: noAccess, probed: undefined });
   }
   return openProtocol(child, withCommonOptions(child, scope), noAccess);
 }
@@ -139,14 +139,17 @@ async function probeFormat(file: Storage, scope: Scope): Promise<string> {
 
 /** Takes the locks that the layer needs, opens the format, and then what is below it. */
 async function openLayer(tree: OptionTree, file: FileNode | undefined, scope: Scope): Promise<ImageNode> {
-  const format = driverName(tree) ?? (file ? await probeFormat(file, scope) : 'raw');
+  const named = driverName(tree);
+  const format = named ?? scope.probed ?? (file ? await probeFormat(file, scope) : 'raw');
+  const guessedRaw = format === 'raw' && named === undefined && scope.writable;
   const driver = await scope.context.drivers.format(format);
   const access = format === 'raw' && scope.inherited ? scope.inherited : accessOf(format, scope);
   await setAccess(file, access);
   const backingIsOwn = scope.noBacking && tree['backing'] !== null;
   const roles = new Set(backingIsOwn ? ['file'] : ['file', 'backing']);
-  const image = await openDriver(driver, tree, file, scope, roles);
-  if (format === 'raw' && driverName(tree) === undefined && scope.writable) noticeProbedRaw(scope, file?.name ?? '');
+  const guard = guessedRaw ? startGuard(scope, file?.name ?? '') : {};
+  const image = await openDriver(driver, tree, file, scope, roles, guard);
+  if (guessedRaw && scope.probed === undefined) noticeProbedRaw(scope, file?.name ?? '');
   let backing: ImageNode | undefined;
   try {
     if (image.virtualSize > MAX_DISK) {
@@ -162,7 +165,7 @@ async function openLayer(tree: OptionTree, file: FileNode | undefined, scope: Sc
       format,
       driver: image,
       readOnly: !scope.writable,
-      reopen: reopener(tree, scope),
+      reopen: reopener(tree, scope, format),
       ...(file ? { file } : {}),
       ...(backing ? { backing } : {}),
     });
@@ -182,6 +185,16 @@ function noticeProbedRaw(scope: Scope, filename: string): void {
   );
 }
 
+/** Holds what {@link noticeProbedRaw} announces. */
+function startGuard({ context }: Scope, filename: string): { admitStart(head: Uint8Array): void } {
+  return {
+    admitStart(head) {
+      if (context.drivers.probe(head, filename) === 'raw') return;
+      throw new BlockError('denied', 'Operation not permitted', { context: { file: filename } });
+    },
+  };
+}
+
 /** Raw layers hand their permissions down to the file; other formats below have taken their own. */
 async function setAccess(file: Storage | undefined, access: FileAccess): Promise<void> {
   if (file instanceof ImageNode) return file.format === 'raw' ? setAccess(file.file, access) : undefined;
@@ -195,6 +208,7 @@ async function openDriver(
   file: FileNode | undefined,
   scope: Scope,
   roles: Set<string>,
+  guard: { admitStart?(head: Uint8Array): void },
 ): Promise<ImageDriver> {
   const { values } = coerceTree(driver.openOptions, knownOptions(tree, driver));
   const opened: Storage[] = [];
@@ -208,6 +222,7 @@ async function openDriver(
       keyless: scope.keyless,
       options: values,
       services: scope.context.services,
+      ...guard,
       warn: (text) => scope.context.onWarning?.(text),
       notice: (text) => scope.context.onNotice?.(text),
       complain: (text) => scope.context.onNotice?.(`qemu-img: ${text}`),
@@ -293,7 +308,7 @@ async function openBacking(
       above: [...scope.above, identity ?? ''],
       writable: false,
       resize: false,
-      still: false,
+      probed: undefined,
     });
   });
 }

@@ -21,6 +21,8 @@ export interface Scope {
   readonly discard: 'ignore' | 'unmap' | undefined;
   /** Identities of the files of the images above; a repetition is a loop. */
   readonly above: readonly string[];
+  /** The format that was found when the image was opened for the first time: it is not looked for again. */
+  readonly probed?: string | undefined;
   /** Access that the layer above asks for, when this node is its `file`. */
   readonly inherited?: FileAccess;
 }

@@ -26,6 +26,9 @@ const createOptions = {
   size: { kind: 'size', help: 'Size of the virtual disk' },
 } as const satisfies OptionTable;
 
+/** Bytes by which the real tool tells whether a raw image turns into another format. */
+const HEAD = 512;
+
 /** An open raw image. */
 class RawImage implements ImageDriver {
   readonly #file: Storage;
@@ -33,12 +36,19 @@ class RawImage implements ImageDriver {
   /** Fixed by an option; undefined: up to the end of the storage. */
   readonly #size: number | undefined;
   readonly #windowed: boolean;
+  readonly #admitStart: OpenContext['admitStart'];
 
-  constructor(file: Storage, offset: number, size: number | undefined, windowed: boolean) {
+  constructor(
+    { file, admitStart }: Pick<OpenContext, 'file' | 'admitStart'>,
+    offset: number,
+    size: number | undefined,
+    windowed: boolean,
+  ) {
     this.#file = file;
     this.#offset = offset;
     this.#size = size;
     this.#windowed = windowed;
+    this.#admitStart = admitStart;
   }
 
   get virtualSize(): number {
@@ -54,7 +64,18 @@ class RawImage implements ImageDriver {
   }
 
   allocate(offset: number, length: number): Allocation {
-    return { start: offset, length, storage: this.#file, offset: this.#offset + offset, fresh: false };
+    const room = { start: offset, length, storage: this.#file, offset: this.#offset + offset, fresh: false };
+    if (!this.#admitStart || offset >= HEAD) return room;
+    return { ...room, length: Math.min(length, HEAD - offset), encode: (at, bytes) => this.#admitted(at, bytes) };
+  }
+
+  /** Bytes for the first sector, if it may hold them. */
+  async #admitted(offset: number, bytes: Uint8Array): Promise<Uint8Array> {
+    const head = new Uint8Array(HEAD);
+    await this.#file.readPadded(this.#offset, head);
+    head.set(bytes, offset);
+    this.#admitStart?.(head);
+    return bytes;
   }
 
   writeZeroes(offset: number, length: number, flags: ZeroFlags): MaybePromise<void> {
@@ -116,7 +137,7 @@ async function open(context: OpenContext<typeof openOptions>): Promise<ImageDriv
   if (size !== undefined && size % 512 !== 0) {
     throw new BlockError('invalid-argument', 'Specified size is not multiple of 512');
   }
-  return new RawImage(context.file, offset, size, offset !== 0 || size !== undefined);
+  return new RawImage(context, offset, size, offset !== 0 || size !== undefined);
 }
 
 /** The file is there already; preallocation is an option of the protocol, which has made it that way. */
