@@ -140,9 +140,17 @@ export class ImageWriter {
     await room.storage.write(room.offset + (position - room.start), stored);
   }
 
-  /** True if the range is known to read as zeroes without reading it. */
-  #readsAsZero(offset: number, length: number): Promise<boolean> {
-    return isHole(this.#node, offset, Math.min(offset + length, this.#node.size()));
+  /** True if the range is known to read as zeroes, without reading it, also where the backing image is not open. */
+  async #readsAsZero(offset: number, length: number): Promise<boolean> {
+    const end = Math.min(offset + length, this.#node.size());
+    if (!(await isHole(this.#node, offset, end))) return false;
+    if (!this.#image.backing || this.#node.backing) return true;
+    for (let at = offset; at < end; ) {
+      const mapping = await this.#node.map(at, end - at);
+      if (mapping.kind === 'unallocated') return false;
+      at += mapping.length;
+    }
+    return true;
   }
 
   async #zero(offset: number, length: number, flags: ZeroFlags): Promise<void> {

@@ -207,7 +207,7 @@ class Conversion {
     const sparse = sparseSize ?? DEFAULT_SPARSE_SIZE;
     return copyInto(this.#context, source, node, {
       zeroedFrom: target.zeroed ? (backing?.size() ?? 0) : Number.POSITIVE_INFINITY,
-      ...(backing ? { belowEnd: backing.size() } : {}),
+      ...(backing ? { belowEnd: backing.size(), recordFound: true } : {}),
       sparseSize: copyRange ? 0 : sparse,
       zeroesAsData: sparse === 0,
       ...(compressor && (compress || compressor.sequential) ? { compressor } : {}),

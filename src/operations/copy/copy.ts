@@ -15,6 +15,8 @@ import { zeroSearch } from './zeroRuns.ts';
 export interface CopyOptions {
   /** The target reads as zeroes from this offset on: 0 if it is new, infinite if nothing is known. */
   readonly zeroedFrom: number;
+  /** Zeroes that are found in data are recorded everywhere, also from `zeroedFrom` on. */
+  readonly recordFound?: boolean;
   /** What a source reports as `below` is in the target's backing image up to this offset. */
   readonly belowEnd?: number;
   /** Runs of so many zero bytes in data are not stored; 0: do not look. */
@@ -73,6 +75,7 @@ export async function copyInto(
   const storeOptions: StoreOptions = {
     zeroedFrom: options.zeroedFrom,
     buffers,
+    recordFound: options.recordFound ?? false,
     ...(search ? { search } : {}),
     ...(options.kernelChunk === undefined ? {} : { kernelCopy: true }),
   };
@@ -83,6 +86,8 @@ export async function copyInto(
   const planner = new Planner(source, {
     chunk,
     unit,
+    // What hides the backing image is stored piece by piece, as the real tool does; it shows in what is allocated.
+    ...(compressor || options.belowEnd === undefined ? {} : { unitFrom: options.belowEnd }),
     zeroesAsData: options.zeroesAsData ?? false,
     ...(options.belowEnd === undefined ? {} : { belowEnd: options.belowEnd }),
   });

@@ -35,6 +35,8 @@ export interface PlanOptions {
   readonly chunk: number;
   /** Pieces consist of whole units (the compressor's); 1 if that does not matter. Divides `chunk`. */
   readonly unit: number;
+  /** Offset from which on pieces consist of whole units. Default 0. */
+  readonly unitFrom?: number;
   /** Zeroes are copied as if they were data. */
   readonly zeroesAsData?: boolean;
   /** From here on the target's backing image has nothing, so that `below` has to be copied. Default: no limit. */
@@ -66,7 +68,7 @@ export class Planner {
 
   /** Goes on with a data piece that began at `start` and has `segments` already. */
   #collect(start: number, segments: Segment[]): MaybePromise<Piece | undefined> {
-    const { chunk, unit } = this.#options;
+    const { chunk } = this.#options;
     const end = Math.min(this.#source.size, alignDown(start, chunk) + chunk);
     while (this.#at < end) {
       const run = this.#lookUp();
@@ -78,11 +80,12 @@ export class Planner {
         });
       }
       const left = this.#runStart + run.length - this.#at;
+      const unit = this.#unit;
       if (run.kind !== 'data' && this.#at % unit === 0) {
         const whole = this.#wholeUnits(left);
         if (whole > 0) return segments.length > 0 ? this.#piece(start, segments) : this.#bare(run.kind, whole);
       }
-      if (run.bad && this.#options.unit === 1) {
+      if (run.bad && unit === 1) {
         // A piece of its own, so that what is said about it stays together.
         if (segments.length === 0) this.#take(segments, run, Math.min(left, end - this.#at));
         return this.#piece(start, segments);
@@ -107,17 +110,27 @@ export class Planner {
 
   /** What the options make of a run. */
   #adjust(run: SourceRun): SourceRun {
-    if (run.kind === 'zero') return this.#options.zeroesAsData ? { ...run, kind: 'data' } : run;
     const end = this.#options.belowEnd;
+    if (run.kind === 'zero') {
+      // Behind the end of the backing image nothing has to be hidden, and the real tool leaves zeroes out at any rate.
+      if (!this.#options.zeroesAsData || (end !== undefined && this.#at >= end)) return run;
+      const length = end === undefined ? run.length : Math.min(run.length, end - this.#at);
+      return { ...run, length, kind: 'data' };
+    }
     if (run.kind !== 'below' || end === undefined || this.#at + run.length <= end) return run;
     if (this.#at < end) return { ...run, length: end - this.#at };
     return run.zero ? this.#adjust({ length: run.length, kind: 'zero' }) : { ...run, kind: 'data' };
   }
 
+  /** The unit at the current offset. */
+  get #unit(): number {
+    return this.#at < (this.#options.unitFrom ?? 0) ? 1 : this.#options.unit;
+  }
+
   /** Bytes of `left` that can be left out as whole units; the last unit of the source may be short. */
   #wholeUnits(left: number): number {
     const length = Math.min(left, ZERO_STEP);
-    return this.#at + length === this.#source.size ? length : alignDown(length, this.#options.unit);
+    return this.#at + length === this.#source.size ? length : alignDown(length, this.#unit);
   }
 
   #bare(kind: 'zero' | 'below', length: number): Piece {

@@ -1,5 +1,6 @@
 /** How pieces get into the target: plainly, compressed, or without leaving the kernel. */
 import { andThen, isPromise, type MaybePromise } from '../../base/async.ts';
+import { BlockError } from '../../base/error.ts';
 import { isZero } from '../../base/zero.ts';
 import type { Compressor } from '../../block/driver.ts';
 import type { ImageNode } from '../../block/node.ts';
@@ -39,11 +40,18 @@ export interface PieceStore {
 export interface StoreOptions {
   /** The image reads as zeroes from this offset on before anything is written: 0 for new ones, infinite if unknown. */
   readonly zeroedFrom: number;
+  /** Zeroes that are found in data are recorded everywhere, also from there on. */
+  readonly recordFound?: boolean;
   /** How zeroes are found in data; absent: not at all. */
   readonly search?: ZeroSearch;
   /** Copy in the kernel where that is possible. */
   readonly kernelCopy?: boolean;
   readonly buffers: BufferPool;
+}
+
+/** Up to where zeroes that are found in data are stored. */
+function foundEnd({ zeroedFrom, recordFound }: StoreOptions): number {
+  return recordFound ? Number.POSITIVE_INFINITY : zeroedFrom;
 }
 
 /** Writes pieces as plain data. */
@@ -82,7 +90,7 @@ export class PlainStore implements PieceStore {
   async store(ready: Ready): Promise<void> {
     const { piece } = ready;
     try {
-      if (piece.kind === 'zero') await this.#zero(piece.offset, piece.length);
+      if (piece.kind === 'zero') await this.#zero(piece.offset, piece.length, this.#options.zeroedFrom);
       else if (piece.kind === 'data' && !ready.bytes) await this.#copy(piece);
       else if (ready.bytes) await this.#write(piece.offset, ready.bytes, ready.runs ?? []);
     } catch (error) {
@@ -93,14 +101,15 @@ export class PlainStore implements PieceStore {
   async #write(offset: number, bytes: Uint8Array, runs: readonly BufferRun[]): Promise<void> {
     for (const { start, end, zero } of runs) {
       const done = zero
-        ? this.#zero(offset + start, end - start)
+        ? this.#zero(offset + start, end - start, foundEnd(this.#options))
         : this.#node.write(offset + start, start === 0 && end === bytes.length ? bytes : bytes.subarray(start, end));
       if (isPromise(done)) await done;
     }
   }
 
-  #zero(offset: number, length: number): MaybePromise<void> {
-    const end = Math.min(offset + length, this.#options.zeroedFrom);
+  /** Zeroes a range as far as `limit`. */
+  #zero(offset: number, length: number, limit: number): MaybePromise<void> {
+    const end = Math.min(offset + length, limit);
     if (end > offset) return this.#node.writeZeroes(offset, end - offset, { unmap: true });
   }
 
@@ -200,10 +209,11 @@ export class CompressedStore implements PieceStore {
   async store(ready: Ready): Promise<void> {
     const { piece, bytes } = ready;
     try {
-      if (piece.kind === 'zero' || !bytes) await this.#zero(piece.offset, piece.length);
+      if (piece.kind === 'zero' || !bytes) await this.#zero(piece.offset, piece.length, this.#options.zeroedFrom);
       else {
         for (const { start, coded } of ready.units ?? []) await this.#unit(piece.offset, bytes, start, coded);
-        for (const { start, end } of ready.runs ?? []) await this.#zero(piece.offset + start, end - start);
+        for (const { start, end } of ready.runs ?? [])
+          await this.#zero(piece.offset + start, end - start, foundEnd(this.#options));
       }
     } catch (error) {
       throw failed('write', error, piece.offset);
@@ -211,14 +221,25 @@ export class CompressedStore implements PieceStore {
   }
 
   async #unit(offset: number, bytes: Uint8Array, start: number, coded: Uint8Array | undefined): Promise<void> {
+    const at = offset + start;
+    if (coded) await this.#mustBeFree(at);
     const done = coded
-      ? this.#node.storeCompressed(offset + start, coded)
-      : this.#node.write(offset + start, bytes.subarray(start, start + this.#compressor.unit));
+      ? this.#node.storeCompressed(at, coded)
+      : this.#node.write(at, bytes.subarray(start, start + this.#compressor.unit));
     if (isPromise(done)) await done;
   }
 
-  async #zero(offset: number, length: number): Promise<void> {
-    const end = Math.min(offset + length, this.#options.zeroedFrom);
+  /** The real tool writes a compressed unit once, where the image has nothing yet; scripts see it in the exit code. */
+  async #mustBeFree(offset: number): Promise<void> {
+    // Formats that can only grow see to it themselves.
+    if (this.#compressor.sequential) return;
+    const { kind } = await this.#node.map(offset, 1);
+    if (kind === 'data' || kind === 'special') throw new BlockError('io', 'Input/output error');
+  }
+
+  /** Zeroes a range as far as `limit`. */
+  async #zero(offset: number, length: number, limit: number): Promise<void> {
+    const end = Math.min(offset + length, limit);
     if (end > offset) await this.#node.writeZeroes(offset, end - offset, { unmap: true });
   }
 }
