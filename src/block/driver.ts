@@ -303,12 +303,12 @@ export interface OpenContext<O extends OptionTable = OptionTable> {
    * Opens a storage that the image names by itself (or an option of the same role overrides), through the gate.
    * @param role child name, for instance `data-file`.
    * @param reference plain file name, relative to the image's directory; undefined if only an option can name it.
-   * @param how `format: 'raw'` for a raw image layer (windows); default is the bare protocol.
+   * @param how `dataOnly`: the storage holds guest data and no tables, so others may write to it, but not resize it.
    */
   openChild(
     role: string,
     reference: string | undefined,
-    how?: { readonly writable?: boolean; readonly optional?: boolean },
+    how?: { readonly writable?: boolean; readonly optional?: boolean; readonly dataOnly?: boolean },
   ): Promise<Storage | undefined>;
   /**
    * For raw images whose format was guessed: throws if the first sector must not become `head`, as the image would

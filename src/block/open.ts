@@ -252,6 +252,7 @@ interface ChildRequest {
   readonly reference: string | undefined;
   readonly writable?: boolean;
   readonly optional?: boolean;
+  readonly dataOnly?: boolean;
 }
 
 /** Opens a storage that an image names (a data file, an extent), or that an option of that role names instead. */
@@ -275,7 +276,7 @@ async function openNamedChild(
   }
   const child = await openFileChild(target, inner);
   try {
-    await setAccess(child, accessOf('data', inner));
+    await setAccess(child, accessOf('data', inner, wanted.dataOnly));
     return child;
   } catch (error) {
     await closeQuietly(child);

@@ -17,6 +17,8 @@ export interface AccessPurpose {
   readonly resize: boolean;
   /** Nobody may write meanwhile, not even to a raw image: it is copied as it is at one moment. */
   readonly still?: boolean;
+  /** The file holds nothing but guest data for an image that keeps its tables elsewhere: others may change the data. */
+  readonly dataOnly?: boolean;
 }
 
 /** Permissions for the file below an image. */
@@ -24,8 +26,14 @@ export function accessFor(purpose: AccessPurpose): FileAccess {
   const raw = purpose.format === 'raw';
   let used = purpose.describeOnly ? 0 : consistentRead;
   if (purpose.writable) used |= raw && !purpose.resize ? write : write | resize;
-  const shared = (raw && !purpose.still) || purpose.forceShare ? ALL : consistentRead | writeUnchanged;
-  return { used, shared };
+  return { used, shared: sharedBy(purpose) };
+}
+
+function sharedBy({ format, still, dataOnly, forceShare }: AccessPurpose): number {
+  if (forceShare) return ALL;
+  if (still) return consistentRead | writeUnchanged;
+  if (format === 'raw') return ALL;
+  return dataOnly ? ALL & ~resize : consistentRead | writeUnchanged;
 }
 
 /** Nothing used, everything shared: no locks. */

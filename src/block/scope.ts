@@ -27,8 +27,11 @@ export interface Scope {
   readonly inherited?: FileAccess;
 }
 
-/** The access that an image of that format needs to the file below it. */
-export function accessOf(format: string, scope: Scope): FileAccess {
+/**
+ * The access that an image of that format needs to the file below it.
+ * @param dataOnly the file holds nothing but guest data.
+ */
+export function accessOf(format: string, scope: Scope, dataOnly = false): FileAccess {
   return accessFor({
     format,
     writable: scope.writable,
@@ -36,6 +39,7 @@ export function accessOf(format: string, scope: Scope): FileAccess {
     forceShare: scope.forceShare,
     resize: scope.resize,
     still: scope.still,
+    dataOnly,
   });
 }
 

@@ -34,7 +34,9 @@ export async function measure(context: MeasureContext, options: CreateOptions): 
   if (!context.source && l1EntriesOf(size, clusterSize, extended) * 8 > MAX_L1_BYTES) {
     throw new BlockError('too-large', 'The image size is too large (try using a larger cluster size)');
   }
-  const whole = preallocation === 'full' || preallocation === 'falloc';
+  // Over a backing file, zeroes of the source are stored too.
+  const overBacking = context.source !== undefined && options.backing_file !== undefined;
+  const whole = preallocation === 'full' || preallocation === 'falloc' || overBacking;
   const data = whole ? size : await dataBytes(context, clusterSize);
   const encryption = await measureEncryption(context.services, options, clusterSize);
   const metadata = encryption + metadataBytes(size, clusterSize, refcountBits, extended);

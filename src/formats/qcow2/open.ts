@@ -88,6 +88,7 @@ async function openDataFile(header: Header, context: OpenContext<typeof openOpti
   const data = await context.openChild('data-file', external ? header.dataFileName : undefined, {
     writable: !context.readOnly,
     optional: true,
+    dataOnly: true,
   });
   if (!external) {
     if (data) {

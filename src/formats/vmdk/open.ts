@@ -117,13 +117,17 @@ async function openDescriptor(
   const children: { readonly role: string; readonly node: Storage }[] = [];
   for (const line of lines) {
     const role = `extents.${children.length}`;
-    const node = await context.openChild(role, line.filename);
+    const node = await context.openChild(role, line.filename, { dataOnly: isFlat(line) });
     if (!node) throw new BlockError('not-found', `Could not open '${line.filename}': No such file or directory`);
     children.push({ role, node });
     extents.push(await openExtent(node, line, context));
   }
   const createdAs = extents.some((extent) => extent.compressed) ? 'streamOptimized' : type;
   return finish(context, { extents, children, descriptor, descriptorOffset, createType: createdAs });
+}
+
+function isFlat(line: ExtentLine): boolean {
+  return line.type === 'FLAT' || line.type === 'VMFS';
 }
 
 async function openExtent(storage: Storage, line: ExtentLine, context: OpenContext): Promise<Extent> {
