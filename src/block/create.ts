@@ -79,7 +79,7 @@ function createContext(
     ...(request.protocolOptions ? { protocolOptions: request.protocolOptions } : {}),
     warn: (text) => context.onWarning?.(text),
     createChild: async (name, size, how = {}) => {
-      const path = placed(request.filename, name);
+      const path = how.asGiven ? name : placed(request.filename, name);
       if (!how.existing) {
         if (!(await exists(context, path))) created.push(path);
         await createFile(context, path, { size, preallocation: how.preallocation ?? 'off' }, 'raw').then((s) =>

@@ -336,12 +336,13 @@ export interface CreateContext {
   readonly protocolOptions?: AnyOptionValues;
   /**
    * Creates (or, with `existing`, opens) a further file of the image for writing.
-   * @param name relative names count from the directory of the image.
+   * @param name relative names count from the directory of the image; with `asGiven` the name is the user's own, and
+   * counts from where the user is.
    */
   createChild(
     name: string,
     size: number,
-    how?: { readonly existing?: boolean; readonly preallocation?: Preallocation },
+    how?: { readonly existing?: boolean; readonly asGiven?: boolean; readonly preallocation?: Preallocation },
   ): Promise<Storage>;
   /** Opens the backing image's storage graph read-only, to look at its size or identity (VMDK content id). */
   openBacking(file: string, format: string | undefined): Promise<Storage & { readonly image?: ImageDriver }>;

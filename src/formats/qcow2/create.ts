@@ -35,8 +35,8 @@ export async function create(context: CreateContext, options: CreateOptions): Pr
 
 async function createDataFile(context: CreateContext, settings: Settings): Promise<Storage | undefined> {
   if (settings.dataFile === undefined) return undefined;
-  if (!settings.keepData) return context.createChild(settings.dataFile, settings.size);
-  const data = await context.createChild(settings.dataFile, settings.size, { existing: true });
+  if (!settings.keepData) return context.createChild(settings.dataFile, settings.size, { asGiven: true });
+  const data = await context.createChild(settings.dataFile, settings.size, { asGiven: true, existing: true });
   checkKeptData(settings);
   if (data.size() < settings.size) await data.truncate(settings.size);
   return data;

@@ -189,7 +189,8 @@ function readExtension(data: Uint8Array, type: number, header: Header): void {
   switch (type) {
     case Extension.backingFormat:
       if (data.length >= 16) throw invalid(`ERROR: ext_backing_format: len=${data.length} too large (>=16)`);
-      header.backingFormat = text();
+      // An empty name says nothing, so the backing file is probed.
+      if (text() !== '') header.backingFormat = text();
       return;
     case Extension.featureNames:
       header.featureNames = data;

@@ -56,7 +56,8 @@ function newData(image: Qcow2Image, parts: InfoParts): { [key: string]: InfoValu
     ...(parts.bitmaps === undefined ? {} : { bitmaps: parts.bitmaps }),
     'refcount-bits': image.refcounts.bits,
     ...encryptOf(image),
-    ...(external && header.dataFileName !== undefined ? { 'data-file': header.dataFileName } : {}),
+    // The name is told even where the image says that it does not use it.
+    ...(header.dataFileName === undefined ? {} : { 'data-file': header.dataFileName }),
     ...(external ? { 'data-file-raw': isRawDataFile(header) } : {}),
     corrupt: (header.incompatible & Incompatible.corrupt) !== 0,
     'extended-l2': image.geometry.extended,

@@ -83,7 +83,8 @@ function scan(image: Qcow2Image, table: Table, offset: number, end: number, run:
     const kind = kindOf(geometry, table.view, position, sub);
     const host = entryOffset(table.view, position);
     if (kind === Kind.invalid || (kind !== Kind.compressed && host % clusterSize !== 0)) {
-      if (run.length > 0) return false;
+      // As in the real tool, impossible subclusters spoil the run that leads up to them too.
+      if (run.length > 0 && !(extended && kind === Kind.invalid)) return false;
       return image.failDamaged(damageOf(image, table, index, kind, host));
     }
     const length =

@@ -3,7 +3,7 @@
  * the same walk.
  */
 import { BlockError } from '../../base/error.ts';
-import { alignUp, SECTOR } from '../../base/offset.ts';
+import { alignUp, MAX_DISK, SECTOR } from '../../base/offset.ts';
 import type { CheckResult, RepairMode } from '../../block/driver.ts';
 import { parseBitmapDirectory } from './bitmapDirectory.ts';
 import { CountTable } from './countTable.ts';
@@ -151,7 +151,7 @@ export class ReferenceWalk {
 
   async #walkL1(offset: number, entries: number, active: boolean, times: number): Promise<void> {
     this.count(offset, entries * 8, undefined, times);
-    if (entries > 0 && offset + entries * 8 >= 2 ** 63) {
+    if (entries > 0 && offset + entries * 8 > MAX_DISK) {
       this.report('ERROR: I/O error in check_refcounts_l1');
       throw new BlockError('io', 'Input/output error');
     }

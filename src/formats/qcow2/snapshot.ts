@@ -5,7 +5,7 @@
 import type { MaybePromise } from '../../base/async.ts';
 import { equalBytes, utf8Bytes } from '../../base/bytes.ts';
 import { asBlockError, BlockError } from '../../base/error.ts';
-import { divideUp, MAX_SIZE, SECTOR } from '../../base/offset.ts';
+import { divideUp, MAX_DISK, MAX_SIZE, SECTOR } from '../../base/offset.ts';
 import type { ImageDriver, SnapshotInfo, SnapshotStore } from '../../block/driver.ts';
 import { flushImage } from './flush.ts';
 import { l1EntriesFor } from './header.ts';
@@ -191,7 +191,7 @@ export class Snapshots implements SnapshotStore {
     const image = this.#image;
     const entries = Math.max(1, entry.l1Entries, l1EntriesFor(size, image.header));
     const bytes = new Uint8Array(entries * 8);
-    await image.file.readPadded(entry.l1Offset, bytes.subarray(0, entry.l1Entries * 8));
+    await readTable(image, entry, bytes.subarray(0, entry.l1Entries * 8));
     return new DataView(bytes.buffer);
   }
 
@@ -234,7 +234,7 @@ export class Snapshots implements SnapshotStore {
     const image = this.#image;
     const { clusterSize } = image.geometry;
     const bytes = new Uint8Array(entry.l1Entries * 8);
-    await image.file.readPadded(entry.l1Offset, bytes);
+    await readTable(image, entry, bytes);
     const lowering = new Lowering(image);
     await lowerTree(image, new DataView(bytes.buffer), lowering);
     await lowering.lower(entry.l1Offset / clusterSize, divideUp(bytes.length, clusterSize));
@@ -267,6 +267,12 @@ function checkL1(image: Qcow2Image, entry: SnapshotEntry): void {
   if (entry.l1OffsetBits >= 2n ** 63n || entry.l1OffsetBits % BigInt(image.geometry.clusterSize) !== 0n) {
     throw new BlockError('invalid-argument', 'Snapshot L1 table offset invalid');
   }
+}
+
+/** Reads a snapshot's L1 table; what lies behind the end of the file is zero. */
+async function readTable(image: Qcow2Image, entry: SnapshotEntry, into: Uint8Array): Promise<void> {
+  if (entry.l1Offset + into.length > MAX_DISK) throw new BlockError('io', 'Input/output error');
+  await image.file.readPadded(entry.l1Offset, into);
 }
 
 /** Writes a table into new clusters; gives their offset. */

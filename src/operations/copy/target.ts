@@ -69,7 +69,7 @@ export async function createTarget(context: OperationContext, request: TargetReq
 /** Options of a new image that it takes to open it. */
 const KEY_OPTIONS = ['key-secret', 'encrypt.key-secret'];
 
-/** How the new image is opened: by its format, and with the key that it was made with. */
+/** How the new image is opened: by its format, and with the key and the data file that it was made with. */
 async function descriptionOf(
   context: OperationContext,
   name: string,
@@ -81,8 +81,12 @@ async function descriptionOf(
     const value = options[option];
     if (typeof value === 'string') keys[option] = value;
   }
-  if (Object.keys(keys).length === 0) return { format };
-  return { tree: { ...(await treeOfName(context.drivers, name, format)), ...keys } };
+  const children: Record<string, OptionTree> = {};
+  const dataFile = options['data_file'];
+  // The image is going to look for it next to itself; it was made where the user said.
+  if (typeof dataFile === 'string') children['data-file'] = await treeOfName(context.drivers, dataFile, 'raw');
+  if (Object.keys(keys).length + Object.keys(children).length === 0) return { format };
+  return { tree: { ...(await treeOfName(context.drivers, name, format)), ...keys, ...children } };
 }
 
 async function writeNew(context: OperationContext, request: TargetRequest, at: string | undefined): Promise<void> {
