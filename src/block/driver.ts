@@ -7,6 +7,7 @@ import type { AnyOptionValues, OptionTable, OptionValues } from '../options/tabl
 import type { OptionTree } from '../options/tree.ts';
 import type { CacheMode, FileAccess } from '../storage/files.ts';
 import type { Limits, Preallocation, Storage, ZeroFlags } from '../storage/storage.ts';
+import type { ChildOptions } from './child.ts';
 import type { Services } from './services.ts';
 
 /** Where a run of guest bytes is. `length` is at least 1 and never more than was asked for. */
@@ -236,6 +237,8 @@ export interface ImageDriver {
    * units that are stored compressed.
    */
   writeZeroes?(offset: number, length: number, flags: ZeroFlags): MaybePromise<void>;
+  /** A unit without room that reads as zeroes is recorded as such as soon as a part of it is zeroed. */
+  readonly completesZeroes?: boolean;
   /** Gives up whole allocation units (or up to the end of the image). */
   discard?(offset: number, length: number): MaybePromise<void>;
   readonly compressor?: Compressor | undefined;
@@ -303,17 +306,9 @@ export interface OpenContext<O extends OptionTable = OptionTable> {
    * Opens a storage that the image names by itself (or an option of the same role overrides), through the gate.
    * @param role child name, for instance `data-file`.
    * @param reference plain file name, relative to the image's directory; undefined if only an option can name it.
-   * @param how `dataOnly`: the storage holds guest data and no tables, so others may write to it, but not resize it.
    */
-  openChild(
-    role: string,
-    reference: string | undefined,
-    how?: { readonly writable?: boolean; readonly optional?: boolean; readonly dataOnly?: boolean },
-  ): Promise<Storage | undefined>;
-  /**
-   * For raw images whose format was guessed: throws if the first sector must not become `head`, as the image would
-   * pass for one of another format from then on.
-   */
+  openChild(role: string, reference: string | undefined, how?: ChildOptions): Promise<Storage | undefined>;
+  /** Where raw was guessed: throws if `head` as the first sector would make the image one of another format. */
   readonly admitStart?: (head: Uint8Array) => void;
   /** Takes options of a child as they are, though it is not opened. */
   readonly leaveChild: (role: string) => void;

@@ -39,9 +39,15 @@ export const closedGate: Gate = ({ role, parent, reference }) => {
 export const sameDirectoryGate: Gate = (reference) => {
   const { parent, target } = reference;
   const file = isTree(target['file']) ? target['file'] : target;
-  const name = relativeTo(parent, reference.reference);
-  const plain = file['driver'] === 'file' && name !== undefined && file['filename'] === name;
-  if (!plain || tidy(directoryOf(name)) !== tidy(directoryOf(parent))) return closedGate(reference);
+  const name = file['filename'];
+  const plain = name === reference.reference || name === relativeTo(parent, reference.reference);
+  if (
+    file['driver'] !== 'file' ||
+    !plain ||
+    typeof name !== 'string' ||
+    tidy(directoryOf(name)) !== tidy(directoryOf(parent))
+  )
+    return closedGate(reference);
 };
 
 /** A directory's name without steps that lead nowhere. */

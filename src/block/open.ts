@@ -8,6 +8,7 @@ import { isTree, normalize } from '../options/dotted.ts';
 import type { OptionTree } from '../options/tree.ts';
 import type { CacheMode, FileAccess } from '../storage/files.ts';
 import type { Storage } from '../storage/storage.ts';
+import type { ChildOptions } from './child.ts';
 import type { GraphContext } from './context.ts';
 import { describeNode } from './describe.ts';
 import type { BackingReference, FormatDriver, ImageDriver, OpenIntent, ProtocolStorage } from './driver.ts';
@@ -247,12 +248,9 @@ function knownOptions(tree: OptionTree, driver: FormatDriver): OptionTree {
 }
 
 /** A storage besides the file that a driver asks for. */
-interface ChildRequest {
+interface ChildRequest extends ChildOptions {
   readonly role: string;
   readonly reference: string | undefined;
-  readonly writable?: boolean;
-  readonly optional?: boolean;
-  readonly dataOnly?: boolean;
 }
 
 /** Opens a storage that an image names (a data file, an extent), or that an option of that role names instead. */
@@ -270,7 +268,8 @@ async function openNamedChild(
       throw new BlockError('invalid-argument', noChild(wanted.role));
     }
     // Names inside images are plain file names: never `json:`, never a protocol.
-    const plain: OptionTree = { driver: 'file', filename: placed(parent, wanted.reference) };
+    const filename = wanted.asGiven ? wanted.reference : placed(parent, wanted.reference);
+    const plain: OptionTree = { driver: 'file', filename };
     await scope.context.gate({ role: wanted.role, parent, reference: wanted.reference, target: plain });
     target = plain;
   }
@@ -292,7 +291,7 @@ async function openBacking(
 ): Promise<ImageNode | undefined> {
   const given = tree['backing'];
   if (scope.noBacking || given === null || given === '' || (!image.backing && given === undefined)) return undefined;
-  if (given !== undefined && !isTree(given)) throw notAChild('backing', given);
+  if (given !== undefined && !isTree(given)) throw notAChild('backing', given).prepend('Could not open backing file: ');
   const parent = file?.name ?? '';
   const identity = identityOf(file);
   if (identity !== undefined && scope.above.includes(identity)) {

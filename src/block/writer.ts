@@ -160,13 +160,28 @@ export class ImageWriter {
     const middleEnd = end === this.#node.size() ? end : alignDown(end, unit);
     if (middleEnd <= middle) {
       const border = Math.min(middle, end);
-      await this.#zeroPart(offset, border, flags);
-      return this.#zeroPart(border, end, flags);
+      await this.#zeroUnit(offset, border, flags);
+      return this.#zeroUnit(border, end, flags);
     }
     if (!this.#image.writeZeroes) return this.#zeroAsData(offset, end, flags);
-    await this.#zeroPart(offset, middle, flags);
+    await this.#zeroUnit(offset, middle, flags);
     await this.change(() => this.#image.writeZeroes?.(middle, middleEnd - middle, flags));
-    await this.#zeroPart(middleEnd, end, flags);
+    await this.#zeroUnit(middleEnd, end, flags);
+  }
+
+  /** Zeroes a part of one allocation unit; the whole unit, in formats that see to that, if it has no room and its rest is zero. */
+  async #zeroUnit(start: number, end: number, flags: ZeroFlags): Promise<void> {
+    const unit = this.#image.allocationUnit ?? 1;
+    const first = alignDown(start, unit);
+    const last = Math.min(this.#node.size(), alignUp(end, unit));
+    const whole =
+      this.#image.completesZeroes === true &&
+      this.#image.limits?.writeZeroesAlignment === unit &&
+      start < end &&
+      (await this.#node.map(first, 1)).kind === 'unallocated' &&
+      (await this.#readsAsZero(first, last - first));
+    if (whole) await this.change(() => this.#image.writeZeroes?.(first, last - first, flags));
+    else await this.#zeroPart(start, end, flags);
   }
 
   /** Zeroes a part of one allocation unit; some formats can record that. */

@@ -53,6 +53,7 @@ export class Qcow2Driver implements ImageDriver {
   readonly amender: Amender | undefined;
   /** Absent while the structure of the image is in doubt. */
   readonly snapshots: SnapshotStore | undefined;
+  readonly completesZeroes = true;
   /** Absent where zeroes cannot be recorded. */
   writeZeroes?: (offset: number, length: number, flags: ZeroFlags) => Promise<void>;
 

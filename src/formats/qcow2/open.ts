@@ -89,6 +89,7 @@ async function openDataFile(header: Header, context: OpenContext<typeof openOpti
     writable: !context.readOnly,
     optional: true,
     dataOnly: true,
+    asGiven: true,
   });
   if (!external) {
     if (data) {
