@@ -19,7 +19,17 @@ import { noAccess } from './permission.ts';
 import { openProtocol } from './protocol.ts';
 import { treeOfName } from './reference.ts';
 import { PROBE_SIZE } from './registry.ts';
-import { accessOf, closeQuietly, NO_DRIVER, noChild, notAChild, placed, type Scope } from './scope.ts';
+import {
+  accessOf,
+  closeQuietly,
+  NO_DRIVER,
+  noChild,
+  notAChild,
+  placed,
+  type Scope,
+  stillBelow,
+  type StillImages,
+} from './scope.ts';
 
 /** Deepest chain of backing images that is opened. */
 const MAX_DEPTH = 200;
@@ -42,8 +52,8 @@ export interface OpenRequest {
   readonly forceShare?: boolean;
   /** The size of a raw image is going to change. */
   readonly resize?: boolean;
-  /** Nobody may write meanwhile, not even to a raw image (the source of a copy). */
-  readonly still?: boolean;
+  /** Nobody may write meanwhile, not even to a raw image. */
+  readonly still?: StillImages;
   readonly cache?: CacheMode;
   /** Whether discarded clusters give their space back to the file system. Default `ignore`. */
   readonly discard?: 'ignore' | 'unmap';
@@ -74,7 +84,7 @@ export async function openRequest(context: GraphContext, request: OpenRequest): 
     noBacking: request.noBacking ?? false,
     forceShare: request.forceShare ?? false,
     resize: request.resize ?? false,
-    still: request.still ?? false,
+    still: request.still,
     cache: request.cache,
     discard: request.discard,
     above: [],
@@ -260,7 +270,7 @@ async function openNamedChild(
   parent: string,
   scope: Scope,
 ): Promise<Storage | undefined> {
-  const inner: Scope = { ...scope, writable: wanted.writable ?? scope.writable };
+  const inner: Scope = { ...scope, writable: wanted.writable ?? scope.writable, still: stillBelow(scope) };
   let target = tree[wanted.role];
   if (target === undefined) {
     if (wanted.reference === undefined) {
@@ -308,6 +318,7 @@ async function openBacking(
       above: [...scope.above, identity ?? ''],
       writable: false,
       resize: false,
+      still: stillBelow(scope),
       probed: undefined,
     });
   });

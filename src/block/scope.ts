@@ -7,6 +7,9 @@ import type { GraphContext } from './context.ts';
 import type { OpenIntent } from './driver.ts';
 import { accessFor } from './permission.ts';
 
+/** Which images nobody may write to meanwhile, not even if they are raw: the opened one, or all below it too. */
+export type StillImages = 'image' | 'chain' | undefined;
+
 /** Settings of one opening; layers further down get changed copies. */
 export interface Scope {
   readonly context: GraphContext;
@@ -16,7 +19,7 @@ export interface Scope {
   readonly noBacking: boolean;
   readonly forceShare: boolean;
   readonly resize: boolean;
-  readonly still: boolean;
+  readonly still: StillImages;
   readonly cache: CacheMode | undefined;
   readonly discard: 'ignore' | 'unmap' | undefined;
   /** Identities of the files of the images above; a repetition is a loop. */
@@ -38,9 +41,14 @@ export function accessOf(format: string, scope: Scope, dataOnly = false): FileAc
     describeOnly: scope.intent === 'info',
     forceShare: scope.forceShare,
     resize: scope.resize,
-    still: scope.still,
+    still: scope.still !== undefined,
     dataOnly,
   });
+}
+
+/** What {@link Scope.still} is for the images that an image refers to. */
+export function stillBelow(scope: Scope): StillImages {
+  return scope.still === 'chain' ? 'chain' : undefined;
 }
 
 /** What is wrong with options that name neither a driver nor a file. */

@@ -20,7 +20,7 @@ export interface AmendResult {
 export async function amend(context: OperationContext, request: AmendRequest): Promise<AmendResult> {
   const { cache, image, force } = request;
   // Luks images let others write, but only one program at a time may change their key slots.
-  const how = { writable: true, resize: true, still: true, ...(cache === undefined ? {} : { cache }) };
+  const how = { writable: true, resize: true, still: 'image' as const, ...(cache === undefined ? {} : { cache }) };
   return withSource(context, image, how, async (node) => {
     const driver = await context.drivers.format(node.format);
     const options = amendValues(driver, request.options);

@@ -40,7 +40,8 @@ export async function convert(context: OperationContext, request: ConvertRequest
         await openSource(context, source, {
           cache: request.sourceCache ?? 'writeback',
           forceShare: request.forceShare,
-          still: true,
+          // It is copied as it is at one moment.
+          still: 'chain',
         }),
       );
     }

@@ -50,6 +50,8 @@ async function writeEmpty(context: CreateContext, settings: Settings, data: Stor
   const { file } = context;
   const { clusterSize, refcountBits } = settings;
   const header = headerOf(settings);
+  // The name without a protocol in front, which names inside images cannot have.
+  if (data) header.dataFileName = data.name;
   checkBackingName(settings, header);
   await file.truncate(0);
   await writeFirstRefcounts(file, clusterSize, refcountBits);

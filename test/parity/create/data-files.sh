@@ -9,3 +9,6 @@ filesum s/d.raw
 run stat -c %s x.raw
 qemu-img create -q -f qcow2 -o data_file=p.raw,preallocation=metadata d.qcow2 1M
 extents d.qcow2 qcow2
+qemu-img create -q -f qcow2 -o data_file=file:with:colon.raw c.qcow2 1M
+oracle-img info c.qcow2 | grep 'data file:'
+qemu-img map c.qcow2
