@@ -37,7 +37,14 @@ export async function setBacking(image: Qcow2Image, backing: BackingReference | 
 export async function makeEmpty(image: Qcow2Image): Promise<void> {
   // The backing image has the content now: nothing changes for the guest.
   image.generation++;
-  await dropTables(image, 0);
-  await flushImage(image);
+  const { header, discardFreed } = image;
+  // Without snapshots and bitmaps the file is going to end before nearly all that is free then: one cut gives it back.
+  image.discardFreed = discardFreed && (header.snapshotCount > 0 || header.bitmaps !== undefined);
+  try {
+    await dropTables(image, 0);
+    await flushImage(image);
+  } finally {
+    image.discardFreed = discardFreed;
+  }
   await cutTail(image);
 }
