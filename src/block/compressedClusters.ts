@@ -2,6 +2,7 @@
 import { BlockError } from '../base/error.ts';
 import type { Decompression, DecompressPiece } from '../codec/codec.ts';
 import type { Storage } from '../storage/storage.ts';
+import { Scratch } from './scratch.ts';
 import type { Services } from './services.ts';
 
 /** Largest read of adjacent compressed clusters in bytes. */
@@ -61,13 +62,11 @@ export class CompressedClusters {
     for (const { offset } of group) if (offset >= this.#image.file.size()) throw this.#damaged(offset);
     const start = Math.min(...group.map((place) => place.offset));
     const length = Math.max(...group.map((place) => place.offset + place.length)) - start;
-    const { buffers } = this.#image.services;
-    // Worker threads see what is in pooled memory.
-    const pooled = length <= buffers.size ? buffers.acquire() : undefined;
+    const scratch = new Scratch(this.#image.services.buffers);
     try {
-      await this.#decodeStored(group, start, pooled?.subarray(0, length) ?? new Uint8Array(length), into);
+      await this.#decodeStored(group, start, scratch.take(length), into);
     } finally {
-      if (pooled) buffers.release(pooled);
+      scratch.release();
     }
   }
 
