@@ -55,6 +55,11 @@ const found: [bug: string, shape: Partial<Shape>, steps: Step[]][] = [
     {},
     [step('addBitmap', 0, 0, 1), step('reopen'), step('removeBitmap'), step('write', 0, 512), step('kill')],
   ],
+  [
+    'preallocated growth showed what a data file held where the old last cluster had been discarded',
+    { clusterSize: 65536, size: 512, data: 'plain' },
+    [step('discard', 0, 512), step('preallocate', 512)],
+  ],
 ];
 
 it.each(found)('%s', async (_, shape, steps) => {

@@ -1,11 +1,12 @@
 /** Changing the guest-visible size. */
 import { asBlockError, BlockError } from '../../base/error.ts';
-import { alignUp, divideUp } from '../../base/offset.ts';
+import { alignDown, alignUp, divideUp } from '../../base/offset.ts';
 import type { Preallocation } from '../../storage/storage.ts';
 import { flushImage } from './flush.ts';
 import { l1EntriesFor } from './header.ts';
 import type { Qcow2Image } from './image.ts';
 import { MAX_L1_BYTES } from './layout.ts';
+import { map } from './mapping.ts';
 import { preallocate } from './preallocation.ts';
 import { cutTail, dropTables } from './shrink.ts';
 import { canRecordZeroes, clear } from './zero.ts';
@@ -86,8 +87,10 @@ async function grow(image: Qcow2Image, before: number, size: number, preallocati
     throw asBlockError(thrown).prepend('Failed to grow the L1 table: ');
   }
   if (image.geometry.external && preallocation === 'off' && image.data.size() < size) await image.data.truncate(size);
-  if (preallocation !== 'off') await preallocate(image, before, size, preallocation);
-  else if (image.rawData) await preallocate(image, before, size, 'metadata');
+  if (preallocation !== 'off') {
+    await clearOldEnd(image, before);
+    await preallocate(image, before, size, preallocation);
+  } else if (image.rawData) await preallocate(image, before, size, 'metadata');
   await flushImage(image);
   header.virtualSize = size;
   await image.writeHeader();
@@ -113,4 +116,17 @@ async function growL1(image: Qcow2Image, entries: number): Promise<void> {
   await image.file.flush();
   image.l1.replace(offset, entries, bytes);
   if (l1Offset !== 0) image.allocator.release(l1Offset / clusterSize, divideUp(l1Entries * 8, clusterSize));
+}
+
+/**
+ * Preallocation makes the cluster that the old end lies in refer to its place in an external data file. What was
+ * discarded there may be anything, and has to read as zeroes.
+ */
+async function clearOldEnd(image: Qcow2Image, before: number): Promise<void> {
+  const { clusterSize, external } = image.geometry;
+  const start = alignDown(before, clusterSize);
+  const end = Math.min(before, image.data.size());
+  if (!external || image.rawData || image.header.backingFile !== undefined || start >= end) return;
+  const { kind } = await map(image, start, before - start);
+  if (kind === 'unallocated') await image.data.writeZeroes(start, end - start, { unmap: true });
 }
