@@ -60,6 +60,11 @@ const found: [bug: string, shape: Partial<Shape>, steps: Step[]][] = [
     { clusterSize: 65536, size: 512, data: 'plain' },
     [step('discard', 0, 512), step('preallocate', 512)],
   ],
+  [
+    'preallocated growth lost subclusters behind one that was not in use in the old last cluster',
+    { clusterSize: 16384, size: 2048, extended: true, data: 'plain' },
+    [step('write', 1024, 512), step('preallocate', 512)],
+  ],
 ];
 
 it.each(found)('%s', async (_, shape, steps) => {

@@ -126,7 +126,10 @@ async function clearOldEnd(image: Qcow2Image, before: number): Promise<void> {
   const { clusterSize, external } = image.geometry;
   const start = alignDown(before, clusterSize);
   const end = Math.min(before, image.data.size());
-  if (!external || image.rawData || image.header.backingFile !== undefined || start >= end) return;
-  const { kind } = await map(image, start, before - start);
-  if (kind === 'unallocated') await image.data.writeZeroes(start, end - start, { unmap: true });
+  if (!external || image.rawData || image.header.backingFile !== undefined) return;
+  for (let at = start; at < end; ) {
+    const { kind, length } = await map(image, at, end - at);
+    if (kind === 'unallocated') await image.data.writeZeroes(at, length, { unmap: true });
+    at += length;
+  }
 }
