@@ -1,5 +1,6 @@
 /** Range-checked access to numbers in byte arrays. */
 import { BlockError } from './error.ts';
+import { bytesOf, textOf } from './text.ts';
 
 const TWO32 = 4294967296;
 
@@ -106,11 +107,11 @@ export class Fields {
     return text;
   }
 
-  /** UTF-8 text up to the first NUL or `length`; malformed sequences become U+FFFD. */
+  /** UTF-8 text up to the first NUL or `length`; other bytes are kept as `textOf` keeps them. */
   utf8(at: number, length: number): string {
     const bytes = this.slice(at, length);
     const end = bytes.indexOf(0);
-    return new TextDecoder('utf-8', { ignoreBOM: true }).decode(end < 0 ? bytes : bytes.subarray(0, end));
+    return textOf(end < 0 ? bytes : bytes.subarray(0, end));
   }
 
   setU8(at: number, value: number): void {
@@ -159,9 +160,9 @@ export function littleEndian(bytes: Uint8Array): Fields {
   return new Fields(bytes, 'little');
 }
 
-/** UTF-8 bytes of a text. */
+/** UTF-8 bytes of a text, and the bytes that `textOf` kept in it. */
 export function utf8Bytes(text: string): Uint8Array {
-  return new TextEncoder().encode(text);
+  return bytesOf(text);
 }
 
 /** True if both arrays hold the same bytes. */
