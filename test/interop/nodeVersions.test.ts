@@ -65,7 +65,7 @@ describe.skipIf(unreachable !== '')('the installed package', () => {
   it.each(VERSIONS)('runs under Node %s, with the caches of others beside its own', async (version) => {
     await tryAll(version);
     const own = cachesOf(version);
-    expect(own.map((name) => name.split('.')[1]).sort()).toEqual(['check', 'convert', 'info', 'other']);
+    expect(new Set(own.map((name) => name.split('.')[1]))).toEqual(new Set(['check', 'convert', 'info', 'other']));
     await tryAll(version);
     expect(cachesOf(version)).toEqual(own);
   });
@@ -88,7 +88,7 @@ describe.skipIf(unreachable !== '')('the installed package', () => {
     for (const line of COMMANDS) {
       const { code, stdout, stderr } = await start(TOO_OLD, line);
       expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
-      expect(stderr).toMatch(/^qimg: Node\.js \d+\.\d+ or newer is needed, this is v18\.20\.8 \(.*\)\n$/);
+      expect(stderr).toMatch(/^qimg: Node\.js \d[\d.]* or newer is needed, this is v18\.20\.8 \(.*\)\n$/);
     }
   });
 });
