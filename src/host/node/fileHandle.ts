@@ -19,7 +19,8 @@ import type { Extent, Limits, Preallocation, StorageDriver, ZeroFlags } from '..
 import { deviceDiscard, deviceZero } from './device.ts';
 import type { Libc } from './ffi.ts';
 import { isMemoryAligned } from './fileBuffers.ts';
-import { libcError, nodeError, systemError } from './fileErrors.ts';
+import { systemError } from '../../base/posix.ts';
+import { libcError, nodeError } from './fileErrors.ts';
 import type { FileLocks } from './lock.ts';
 import { FileSpace } from './sparse.ts';
 import { milliseconds, SMALL, WriteMode } from './writeMode.ts';
