@@ -1,5 +1,4 @@
 /** Builds the program: `src/cli/bin.ts` and the worker become `dist/bin`. */
-import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
   chmodSync,
@@ -24,9 +23,6 @@ const EXTERNAL = [/^@koromix\//, /^@bokuweb\/zstd-wasm/];
 
 /** Without white space and comments there is half as much to read at every start; names stay for those who debug. */
 const SMALLER = { compress: false, mangle: false, codegen: { removeWhitespace: true } };
-
-/** Groups of commands with a code cache of their own, in the order in which `warm.cjs` can make them. */
-const CACHES = ['copies', 'secrets', 'others'];
 
 /** A program that is just starting may load the files of an earlier build for so long. */
 const KEEP_OLD_MS = 3_600_000;
@@ -71,33 +67,42 @@ async function bundleEntry(rolldown, root, entry, file, format) {
   }
 }
 
+/** Where the bundler's code runs the top level of a module when that is first asked for. */
+const LAZY_MODULE = 'var __esmMin=(fn,res,err)=>()=>{';
+
+/** Has each lazy module of a bundle note its number as it runs, so that `start.cjs` knows what a code cache covers. */
+function noteModules(text) {
+  if (text.includes('__esmMin=') && !text.includes(LAZY_MODULE)) throw new Error('the bundler has new helpers');
+  return text.replace(
+    LAZY_MODULE,
+    'var __esmMin=(fn,res,err,number=module.modules++)=>()=>{if(fn)module.used.push(number);',
+  );
+}
+
+/** The oldest Node that runs the program, as `package.json` says it. */
+function leastNode(root) {
+  const { engines } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+  return /\d+(?:\.\d+)*/.exec(engines.node)[0];
+}
+
 /**
- * Names the program by its content, makes its code caches, and writes the entry that starts both. V8 tells sources apart
- * by their length only: the name keeps a cache from meeting another program of the same length.
+ * Names the program by its content, and writes the entry that starts it. Code caches are made where it runs: each build of
+ * Node needs its own.
  */
 function finishProgram(root, staging) {
   const bundled = join(staging, 'program.cjs');
   // A file of ASCII characters only is read as it is, one byte for each; other characters are in strings only.
-  const escaped = readFileSync(bundled, 'utf8').replace(
+  const escaped = noteModules(readFileSync(bundled, 'utf8')).replace(
     /[\u0080-\uffff]/g,
     (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`,
   );
   writeFileSync(bundled, escaped);
   const hash = createHash('sha256').update(readFileSync(bundled)).digest('hex').slice(0, 16);
-  const program = join(staging, `program-${hash}.cjs`);
-  renameSync(bundled, program);
-  // A cache is a convenience: a run that fails here will tell its reason to the user later.
-  const scratch = join(staging, 'warm');
-  mkdirSync(scratch);
-  const warm = join(root, 'scripts/lib/warm.cjs');
-  for (const group of CACHES) {
-    const cache = join(staging, `program-${hash}.${group}.cache`);
-    spawnSync(process.execPath, [warm, program, group, cache, scratch], { stdio: 'ignore', cwd: root });
-  }
-  rmSync(scratch, { recursive: true });
+  const program = `program-${hash}`;
+  renameSync(bundled, join(staging, `${program}.cjs`));
   const start = readFileSync(join(root, 'scripts/lib/start.cjs'), 'utf8');
   const entry = join(staging, 'qimg.cjs');
-  writeFileSync(entry, start.replaceAll('PROGRAM', `program-${hash}`));
+  writeFileSync(entry, start.replace('LEAST_NODE', leastNode(root)).replace('PROGRAM_NAME', program));
   chmodSync(entry, 0o755);
 }
 
@@ -112,7 +117,8 @@ function publish(from, to, maxAge) {
   for (const name of readdirSync(to)) {
     if (built.includes(name)) continue;
     const path = join(to, name);
-    if (Date.now() - statSync(path).mtimeMs >= maxAge) rmSync(path, { force: true });
+    // Code caches of earlier programs go with them.
+    if (Date.now() - statSync(path).mtimeMs >= maxAge) rmSync(path, { recursive: true, force: true });
   }
 }
 

@@ -52,6 +52,8 @@ export interface Libc {
   write(fd: number, from: Uint8Array, offset: number): number;
   /** ftruncate(2), for sizes beyond what Node passes on. */
   truncate(fd: number, size: number): number;
+  /** signal(2) with `SIG_IGN`. */
+  ignore(signal: number): number;
 }
 
 /** A 64-bit argument: koffi takes numbers as far as they are exact. */
@@ -134,6 +136,8 @@ function bind(native: NativeModule): Libc {
         get('int64 pwrite(int fd, const void *from, uint64 count, int64 offset)')(fd, from, from.length, wide(offset)),
       ),
     truncate: (fd, size) => result(get('int ftruncate(int fd, int64 size)')(fd, wide(size))),
+    // Pointers as integers: SIG_IGN is 1, and an error is -1.
+    ignore: (signal) => Math.min(0, result(get('int64 signal(int number, int64 handler)')(signal, 1))),
   };
 }
 
