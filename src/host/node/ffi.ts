@@ -52,7 +52,16 @@ export interface Libc {
   write(fd: number, from: Uint8Array, offset: number): number;
   /** ftruncate(2), for sizes beyond what Node passes on. */
   truncate(fd: number, size: number): number;
+  /** getrlimit(2): the soft limit; infinite where there is none. */
+  limit(resource: number): number;
+  /** mallopt(3); ignored by C libraries without it. */
+  tune(parameter: number, value: number): void;
+  /** From now on the calls that others make on another thread are made on the calling one. */
+  useOneThread(): void;
 }
+
+/** `RLIM_INFINITY` */
+const NO_LIMIT = 2n ** 64n - 1n;
 
 /** A 64-bit argument: koffi takes numbers as far as they are exact. */
 function wide(value: number): number | bigint {
@@ -104,12 +113,16 @@ function bind(native: NativeModule): Libc {
     return found;
   };
   const result = (value: number | bigint): number => (value < 0 ? -native.errno() : Number(value));
+  let oneThread = false;
   const later = (call: NativeFunction, ...parameters: NativeArgument[]): Promise<number> =>
     new Promise((resolve, reject) => {
-      call.async(...parameters, (error, value) => {
-        if (error) reject(error);
-        else resolve(result(value));
-      });
+      // Not at once: signals and timers get their turn between two calls.
+      if (oneThread) setImmediate(() => resolve(result(call(...parameters))));
+      else
+        call.async(...parameters, (error, value) => {
+          if (error) reject(error);
+          else resolve(result(value));
+        });
     });
 
   const seek = library.func('int64 lseek(int fd, int64 offset, int whence)');
@@ -134,6 +147,21 @@ function bind(native: NativeModule): Libc {
         get('int64 pwrite(int fd, const void *from, uint64 count, int64 offset)')(fd, from, from.length, wide(offset)),
       ),
     truncate: (fd, size) => result(get('int ftruncate(int fd, int64 size)')(fd, wide(size))),
+    limit(resource) {
+      const pair = new BigUint64Array(2);
+      const code = get('int getrlimit(int resource, void *limits)')(resource, new Uint8Array(pair.buffer));
+      return code < 0 || pair[0] === NO_LIMIT ? Number.POSITIVE_INFINITY : Number(pair[0]);
+    },
+    tune(parameter, value) {
+      try {
+        get('int mallopt(int parameter, int value)')(parameter, value);
+      } catch {
+        // A C library with an allocator of its own.
+      }
+    },
+    useOneThread() {
+      oneThread = true;
+    },
   };
 }
 

@@ -15,7 +15,6 @@ import {
 } from 'node:fs';
 import { dirname } from 'node:path';
 import { BlockError, type ErrorContext } from '../../base/error.ts';
-import { sharedArray } from '../../base/kernels.ts';
 import {
   type CacheMode,
   type FileCreateOptions,
@@ -28,6 +27,7 @@ import {
 import type { Limits } from '../../storage/storage.ts';
 import { deviceLimits, deviceSectorSize, deviceSize } from './device.ts';
 import { type Libc, libc as loadLibc } from './ffi.ts';
+import { pageArray } from './fileBuffers.ts';
 import { nodeError } from './fileErrors.ts';
 import { type OpenedFile, ReadOnlyFile, WritableFile } from './fileHandle.ts';
 import { applyCreateFlags } from './fileFlags.ts';
@@ -226,7 +226,7 @@ function openDescriptor(
 
 /** The smallest alignment with which a file can be read directly, or undefined. */
 function directAlignment(fd: number): number | undefined {
-  const buffer = sharedArray(4096);
+  const buffer = pageArray(4096);
   return DIRECT_ALIGNMENTS.find((alignment) => {
     try {
       readSync(fd, buffer, 0, alignment, 0);

@@ -2,6 +2,7 @@
 import {
   closeSync,
   fdatasync,
+  fdatasyncSync,
   fstatSync,
   ftruncateSync,
   openSync,
@@ -12,14 +13,14 @@ import {
 } from 'node:fs';
 import { isPromise, type MaybePromise, andThen } from '../../base/async.ts';
 import { BlockError, type ErrorContext } from '../../base/error.ts';
-import { sharedArray } from '../../base/kernels.ts';
 import { isAligned, MiB } from '../../base/offset.ts';
 import type { FileAccess, FileHandle, FileStatus } from '../../storage/files.ts';
 import type { Extent, Limits, Preallocation, StorageDriver, ZeroFlags } from '../../storage/storage.ts';
 import { deviceDiscard, deviceZero } from './device.ts';
 import type { Libc } from './ffi.ts';
-import { isMemoryAligned } from './fileBuffers.ts';
+import { isMemoryAligned, pageArray } from './fileBuffers.ts';
 import { libcError, nodeError, systemError } from './fileErrors.ts';
+import { mayUseThreads, soon } from './limits.ts';
 import type { FileLocks } from './lock.ts';
 import { FileSpace } from './sparse.ts';
 import { milliseconds, SMALL, WriteMode } from './writeMode.ts';
@@ -83,7 +84,11 @@ export class ReadOnlyFile implements FileHandle {
   }
 
   read(offset: number, into: Uint8Array): MaybePromise<void> {
-    if (into.length > SMALL || this.kind !== 'file') return this.#readLater(offset, into);
+    if (into.length <= SMALL && this.kind === 'file') return this.#readAll(offset, into);
+    return mayUseThreads() ? this.#readLater(offset, into) : soon(() => this.#readAll(offset, into));
+  }
+
+  #readAll(offset: number, into: Uint8Array): void {
     for (let at = 0; at < into.length; ) {
       const count = this.#readNow(offset + at, into, at);
       // The file has become shorter: what is missing reads as zeroes, as it would after growing again.
@@ -196,7 +201,11 @@ export class WritableFile extends ReadOnlyFile {
   write(offset: number, from: Uint8Array): MaybePromise<void> {
     this.#changed = true;
     const quick = this.kind === 'file' && !this.opened.synchronous && this.#mode.atOnce(from.length);
-    if (!quick) return this.#writeLater(offset, from);
+    if (quick) return this.#writeAll(offset, from);
+    return mayUseThreads() ? this.#writeLater(offset, from) : soon(() => this.#writeAll(offset, from));
+  }
+
+  #writeAll(offset: number, from: Uint8Array): void {
     const started = milliseconds();
     for (let at = 0; at < from.length; ) at += this.#writeNow(offset + at, from, at);
     this.#mode.took(started);
@@ -391,7 +400,7 @@ export class WritableFile extends ReadOnlyFile {
   }
 
   async #fill(start: number, end: number): Promise<void> {
-    const zeroes = sharedArray(Math.min(FILL_CHUNK, end - start));
+    const zeroes = pageArray(Math.min(FILL_CHUNK, end - start));
     for (let at = start; at < end; at += zeroes.length) {
       await this.write(at, zeroes.subarray(0, Math.min(zeroes.length, end - at)));
     }
@@ -401,14 +410,20 @@ export class WritableFile extends ReadOnlyFile {
     if (this.#lost !== undefined) throw this.#lost;
     if (this.opened.unsafe || !this.#changed) return;
     this.#changed = false;
+    return this.#sync().catch((error: unknown) => {
+      // Pipes and the like have nothing to make durable.
+      if (hasCode(error, 'EINVAL')) return;
+      const lost = nodeError(error, undefined, this.context('flush'));
+      this.#lost = lost instanceof Error ? lost : new Error(String(lost));
+      throw this.#lost;
+    });
+  }
+
+  #sync(): Promise<void> {
+    const { fd } = this.opened;
+    if (!mayUseThreads()) return soon(() => fdatasyncSync(fd));
     return new Promise((resolve, reject) => {
-      fdatasync(this.opened.fd, (error) => {
-        // Pipes and the like have nothing to make durable.
-        if (!error || error.code === 'EINVAL') return resolve();
-        const lost = nodeError(error, undefined, this.context('flush'));
-        this.#lost = lost instanceof Error ? lost : error;
-        reject(this.#lost);
-      });
+      fdatasync(fd, (error) => (error ? reject(error) : resolve()));
     });
   }
 }
