@@ -29,7 +29,7 @@ import { deviceLimits, deviceSectorSize, deviceSize } from './device.ts';
 import { type Libc, libc as loadLibc } from './ffi.ts';
 import { pageArray } from './fileBuffers.ts';
 import { nodeError } from './fileErrors.ts';
-import { type OpenedFile, ReadOnlyFile, WritableFile } from './fileHandle.ts';
+import { identityOf, type OpenedFile, ReadOnlyFile, WritableFile } from './fileHandle.ts';
 import { applyCreateFlags } from './fileFlags.ts';
 import { fileLocks, type LockRegistry } from './lock.ts';
 
@@ -265,11 +265,6 @@ function kindOf(stats: BigIntStats): FileStatus['kind'] {
   if (stats.isFIFO()) return 'fifo';
   if (stats.isSocket()) return 'socket';
   return 'other';
-}
-
-function identityOf(stats: BigIntStats): string {
-  // A device node stands for its device, whatever the name and the file system of the node.
-  return stats.isBlockDevice() ? `device:${stats.rdev}` : `${stats.dev}:${stats.ino}`;
 }
 
 /** Makes the entries of a directory durable, where the file system has a way to. */

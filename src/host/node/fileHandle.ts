@@ -1,5 +1,6 @@
 /** An open file or device under Node. */
 import {
+  type BigIntStats,
   closeSync,
   fdatasync,
   fdatasyncSync,
@@ -20,6 +21,7 @@ import { deviceDiscard, deviceZero } from './device.ts';
 import type { Libc } from './ffi.ts';
 import { isMemoryAligned, pageArray } from './fileBuffers.ts';
 import { libcError, nodeError, systemError } from './fileErrors.ts';
+import { hostName } from './fileNames.ts';
 import { mayUseThreads, soon } from './limits.ts';
 import type { FileLocks } from './lock.ts';
 import { FileSpace } from './sparse.ts';
@@ -55,6 +57,34 @@ export interface OpenedFile {
 /** True for an error of `node:fs` with that code. */
 function hasCode(error: unknown, code: string): boolean {
   return error instanceof Error && (error as NodeJS.ErrnoException).code === code;
+}
+
+/**
+ * Opens a file once more, without `O_DIRECT`: whatever its name is by now; where `/proc` is missing, by the name that it
+ * was opened with.
+ */
+function openAgain({ fd, name, flags, identity }: OpenedFile): number {
+  const context = { file: name, operation: 'open' };
+  try {
+    return openSync(`/proc/self/fd/${fd}`, flags);
+  } catch (error) {
+    if (!hasCode(error, 'ENOENT')) throw nodeError(error, undefined, context);
+  }
+  let again: number;
+  try {
+    again = openSync(hostName(name), flags);
+  } catch (error) {
+    throw nodeError(error, undefined, context);
+  }
+  if (identityOf(fstatSync(again, { bigint: true })) === identity) return again;
+  closeSync(again);
+  throw systemError('ESTALE', undefined, context);
+}
+
+/** Equal for two openings of one file. */
+export function identityOf(stats: BigIntStats): string {
+  // A device node stands for its device, whatever the name and the file system of the node.
+  return stats.isBlockDevice() ? `device:${stats.rdev}` : `${stats.dev}:${stats.ino}`;
 }
 
 /** A file opened for reading. */
@@ -178,14 +208,14 @@ export class ReadOnlyFile implements FileHandle {
     const unit = this.limits.requestAlignment;
     const aligned = isAligned(offset, unit) && isAligned(bytes.length - at, unit) && isAligned(at, unit);
     if (aligned && isMemoryAligned(bytes, unit)) return this.opened.fd;
-    this.#cached ??= openSync(`/proc/self/fd/${this.opened.fd}`, this.opened.flags);
+    this.#cached ??= openAgain(this.opened);
     return this.#cached;
   }
 
   /** True if `error` means that the file takes no direct I/O after all; it is then used through the page cache. */
   protected leaveDirect(fd: number, error: unknown): boolean {
     if (!this.#direct || fd !== this.opened.fd || !hasCode(error, 'EINVAL')) return false;
-    this.#cached ??= openSync(`/proc/self/fd/${this.opened.fd}`, this.opened.flags);
+    this.#cached ??= openAgain(this.opened);
     this.#direct = false;
     return true;
   }
