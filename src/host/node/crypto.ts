@@ -67,7 +67,7 @@ function derive(
 const FEW = 256;
 
 /** Few bytes, as for names and identifiers, come from the kernel itself: `node:crypto` takes longer to load. */
-function fillRandom(into: Uint8Array): void {
+export function fillRandom(into: Uint8Array): void {
   if (!loaded && into.length <= FEW && readRandom(into)) return;
   crypto().randomFillSync(into);
 }

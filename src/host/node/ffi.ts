@@ -8,6 +8,7 @@ import { createRequire } from 'node:module';
 import { constants } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { bytesOf } from '../../base/text.ts';
 
 /** What we use of koffi's native module (its own types describe the JavaScript wrapper that we do not load). */
 interface NativeModule {
@@ -52,6 +53,8 @@ export interface Libc {
   write(fd: number, from: Uint8Array, offset: number): number;
   /** ftruncate(2), for sizes beyond what Node passes on. */
   truncate(fd: number, size: number): number;
+  /** linkat(2) of what the first name leads to. */
+  link(from: string, to: string): number;
   /** getrlimit(2): the soft limit; infinite where there is none. */
   limit(resource: number): number;
   /** mallopt(3); ignored by C libraries without it. */
@@ -60,6 +63,9 @@ export interface Libc {
   useOneThread(): void;
 }
 
+/** Names are relative to the working directory. */
+const AT_FDCWD = -100;
+const AT_SYMLINK_FOLLOW = 0x400;
 /** `RLIM_INFINITY` */
 const NO_LIMIT = 2n ** 64n - 1n;
 
@@ -147,6 +153,16 @@ function bind(native: NativeModule): Libc {
         get('int64 pwrite(int fd, const void *from, uint64 count, int64 offset)')(fd, from, from.length, wide(offset)),
       ),
     truncate: (fd, size) => result(get('int ftruncate(int fd, int64 size)')(fd, wide(size))),
+    link: (from, to) =>
+      result(
+        get('int linkat(int fromFolder, const void *from, int toFolder, const void *to, int flags)')(
+          AT_FDCWD,
+          bytesOf(`${from}\0`),
+          AT_FDCWD,
+          bytesOf(`${to}\0`),
+          AT_SYMLINK_FOLLOW,
+        ),
+      ),
     limit(resource) {
       const pair = new BigUint64Array(2);
       const code = get('int getrlimit(int resource, void *limits)')(resource, new Uint8Array(pair.buffer));

@@ -5,7 +5,6 @@ import {
   closeSync,
   constants,
   fstatSync,
-  fsyncSync,
   openSync,
   readdirSync,
   readSync,
@@ -13,11 +12,11 @@ import {
   statSync,
   unlinkSync,
 } from 'node:fs';
-import { dirname } from 'node:path';
 import { BlockError, type ErrorContext } from '../../base/error.ts';
 import {
   type CacheMode,
   type FileCreateOptions,
+  type FileDraft,
   type FileHandle,
   type FileOpenOptions,
   type FilePort,
@@ -26,6 +25,7 @@ import {
 } from '../../storage/files.ts';
 import type { Limits } from '../../storage/storage.ts';
 import { deviceLimits, deviceSectorSize, deviceSize } from './device.ts';
+import { startDraft, syncFolder } from './draft.ts';
 import { type Libc, libc as loadLibc } from './ffi.ts';
 import { pageArray } from './fileBuffers.ts';
 import { nodeError } from './fileErrors.ts';
@@ -151,9 +151,13 @@ export class NodeFiles implements FilePort {
     const context = { file: to, operation: 'rename' };
     const move = (): void => {
       renameSync(from, to);
-      syncDirectory(dirname(to));
+      syncFolder(to);
     };
     attempt(move, `Could not rename '${from}' to '${to}'`, context);
+  }
+
+  async draft(name: string, replace: boolean): Promise<FileDraft> {
+    return startDraft(name, { replace, libc: this.#loadLibc() });
   }
 
   async list(name: string): Promise<string[]> {
@@ -265,16 +269,4 @@ function kindOf(stats: BigIntStats): FileStatus['kind'] {
   if (stats.isFIFO()) return 'fifo';
   if (stats.isSocket()) return 'socket';
   return 'other';
-}
-
-/** Makes the entries of a directory durable, where the file system has a way to. */
-function syncDirectory(name: string): void {
-  const fd = openSync(name, constants.O_RDONLY);
-  try {
-    fsyncSync(fd);
-  } catch {
-    // Some network file systems refuse; renaming has worked nevertheless.
-  } finally {
-    closeSync(fd);
-  }
 }
