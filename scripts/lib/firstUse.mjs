@@ -1,5 +1,5 @@
 /** Installs and builds the program, and says so where it takes time. */
-import { existsSync } from 'node:fs';
+import { accessSync, constants, existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { stripVTControlCharacters } from 'node:util';
@@ -36,6 +36,18 @@ function lineOf(error) {
   return `cannot build: ${text.slice(0, 400)}`;
 }
 
+function fail(error) {
+  console.error(`qimg: ${lineOf(error)}`);
+  process.exit(1);
+}
+
+try {
+  const cache = join(root, '.cache');
+  accessSync(existsSync(cache) ? cache : root, constants.W_OK);
+} catch (error) {
+  fail(error);
+}
+
 // A rebuild is quick and says nothing: whoever reads stderr must see the program's own messages only.
 if (lacksProgram) console.error(`qimg: first use: ${lacksPackages ? 'installing and building' : 'building'} ...`);
 else if (lacksPackages) console.error('qimg: dependencies have changed: installing and building ...');
@@ -49,6 +61,5 @@ try {
     if (!isFresh(root)) await buildProgram(root);
   });
 } catch (error) {
-  console.error(`qimg: ${lineOf(error)}`);
-  process.exit(1);
+  fail(error);
 }

@@ -25,6 +25,7 @@ const FLAGS = [
   '--ignore-scripts',
   '--include=dev',
   '--include=optional',
+  '--no-global',
   '--package-lock',
   '--no-dry-run',
   '--no-engine-strict',
@@ -180,7 +181,7 @@ export async function npmCi(directory, report) {
   const watching = watch(child, directory, () => output.length, report);
   const reason = await new Promise((resolve) => {
     child.on('error', (error) =>
-      resolve(error.code === 'ENOENT' ? 'npm, which comes with Node.js, was not found' : error.message),
+      resolve(error.code === 'ENOENT' ? 'npm, which comes with Node.js, was not found in PATH' : error.message),
     );
     child.on('close', (code, signal) => resolve(code === 0 ? '' : gist(output) || `npm ended with ${signal ?? code}`));
   });

@@ -35,6 +35,25 @@ function reachable(packages, root) {
   return found;
 }
 
+/** The C library that Node uses here, in npm's words. */
+function libcHere() {
+  return process.report.getReport().header.glibcVersionRuntime === undefined ? 'musl' : 'glibc';
+}
+
+/**
+ * What npm leaves out it leaves out without a word. It is not to judge by `engines`, which ask for more than is needed
+ * here, nor by `libc`, which npm 9 cannot tell.
+ */
+function withoutDoubts(packages) {
+  const libc = process.platform === 'linux' ? libcHere() : 'none';
+  return Object.fromEntries(
+    Object.entries(packages).map(([path, { engines: _, libc: wanted, ...entry }]) => [
+      path,
+      wanted === undefined || wanted.includes(libc) ? entry : { ...entry, os: ['none'] },
+    ]),
+  );
+}
+
 /**
  * `package.json` and `package-lock.json` for npm: as they are for `set` "all"; for "program" what is needed to build and
  * run it, in the same versions, with the same hashes and at the same paths.
@@ -42,11 +61,12 @@ function reachable(packages, root) {
 export function manifests(root, set) {
   const manifest = readJson(join(root, 'package.json'));
   const lock = readJson(join(root, 'package-lock.json'));
-  if (set === 'all') return { manifest, lock };
+  const packages = withoutDoubts(lock.packages);
+  if (set === 'all') return { manifest, lock: { ...lock, packages } };
   const { name, version, dependencies, optionalDependencies, devDependencies } = manifest;
   const builders = Object.fromEntries(BUILDERS.map((builder) => [builder, devDependencies[builder]]));
   const small = { name, version, dependencies: { ...dependencies, ...builders }, optionalDependencies };
-  return { manifest: small, lock: { ...lock, packages: reachable(lock.packages, small) } };
+  return { manifest: small, lock: { ...lock, packages: reachable(packages, small) } };
 }
 
 /**
