@@ -6,8 +6,11 @@ import { spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { install, isInstalled } from './lib/install.mjs';
+import { install } from './lib/install.mjs';
 import { withLock } from './lib/lock.mjs';
+import checks from './lib/requireNode.cjs';
+
+checks.requireNode('test');
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const results = join(root, '.cache/vitest.json');
@@ -30,9 +33,7 @@ function tool(name, ...args) {
 }
 
 async function installMissing() {
-  await withLock(join(root, '.cache/lock'), async () => {
-    if (!isInstalled(root)) await install(root);
-  });
+  await withLock(join(root, '.cache/lock'), () => install(root, 'all'));
   return true;
 }
 

@@ -1,10 +1,11 @@
 /** Builds the program: `src/cli/bin.ts` and the worker become `dist/bin`. */
+import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
+import { once } from 'node:events';
 import {
   chmodSync,
   existsSync,
   mkdirSync,
-  mkdtempSync,
   readdirSync,
   readFileSync,
   renameSync,
@@ -14,15 +15,12 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import * as util from 'node:util';
+import { stagingDirectory } from './staging.mjs';
 
 /** What the program is made from. The launcher `qimg` looks at the same paths. */
 const INPUTS = ['src', 'package.json', 'package-lock.json', 'scripts/lib'];
-
-/** Packages that stay outside: binaries of one platform, and a codec that only old versions of Node need. */
-const EXTERNAL = [/^@koromix\//, /^@bokuweb\/zstd-wasm/];
-
-/** Without white space and comments there is half as much to read at every start; names stay for those who debug. */
-const SMALLER = { compress: false, mangle: false, codegen: { removeWhitespace: true } };
 
 /** A program that is just starting may load the files of an earlier build for so long. */
 const KEEP_OLD_MS = 3_600_000;
@@ -48,22 +46,13 @@ export function isFresh(root) {
   return !INPUTS.some((input) => isNewer(join(root, input), stamp.mtimeMs));
 }
 
-/** Bundles one entry, with everything that it loads later, into one file. */
-async function bundleEntry(rolldown, root, entry, file, format) {
-  const bundle = await rolldown({
-    input: join(root, entry),
-    cwd: root,
-    platform: 'node',
-    external: EXTERNAL,
-    onLog(level, log, report) {
-      if (log.code === 'UNRESOLVED_IMPORT') throw new Error(log.message);
-      report(level, log);
-    },
-  });
+/** True where rolldown needs the hooks of `styleText.mjs`. */
+function needsStyleText() {
   try {
-    await bundle.write({ file, format, codeSplitting: false, dynamicImportInCjs: false, minify: SMALLER });
-  } finally {
-    await bundle.close();
+    util.styleText(['bold', 'red'], '');
+    return false;
+  } catch {
+    return true;
   }
 }
 
@@ -83,6 +72,23 @@ function noteModules(text) {
 function leastNode(root) {
   const { engines } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
   return /\d+(?:\.\d+)*/.exec(engines.node)[0];
+}
+
+/** Bundles the program and its worker in a process of its own, whose Node may get a loader's hooks. */
+async function bundleEntries(root, directory) {
+  const file = (name) => join(root, 'scripts/lib', name);
+  const hooks = ['--no-warnings', '--experimental-loader', pathToFileURL(file('styleText.mjs')).href];
+  const { NODE_OPTIONS: _, ...env } = process.env;
+  const child = spawn(
+    process.execPath,
+    [...(needsStyleText() ? hooks : []), file('bundleEntries.mjs'), root, directory],
+    { cwd: root, env, stdio: ['ignore', 'ignore', 'pipe'] },
+  );
+  let said = '';
+  child.stderr.on('data', (chunk) => (said += chunk));
+  const [code, signal] = await once(child, 'close');
+  if (code !== 0) throw new Error(said.trim() || `the bundler ended with ${signal ?? code}`);
+  process.stderr.write(said);
 }
 
 /**
@@ -122,25 +128,12 @@ function publish(from, to, maxAge) {
   }
 }
 
-/** Where a build is assembled, beside `dist` and on the same file system. Left-overs of killed builds are removed. */
-export function stagingDirectory(root) {
-  const cache = join(root, '.cache');
-  mkdirSync(cache, { recursive: true });
-  for (const name of readdirSync(cache)) {
-    if (name.startsWith('build-')) rmSync(join(cache, name), { recursive: true, force: true });
-  }
-  return mkdtempSync(join(cache, 'build-'));
-}
-
 /** Builds `dist/bin`. The caller holds the lock. `clean` removes every file of earlier builds. */
 export async function buildProgram(root, { clean = false } = {}) {
-  const { rolldown } = await import('rolldown');
   const started = new Date(Date.now() - CLOCK_SLACK_MS);
-  const staging = stagingDirectory(root);
+  const staging = stagingDirectory(root, 'build');
   try {
-    await bundleEntry(rolldown, root, 'src/cli/bin.ts', join(staging, 'program.cjs'), 'cjs');
-    const worker = 'src/host/node/worker.ts';
-    if (existsSync(join(root, worker))) await bundleEntry(rolldown, root, worker, join(staging, 'worker.js'), 'esm');
+    await bundleEntries(root, staging);
     finishProgram(root, staging);
     publish(staging, join(root, 'dist/bin'), clean ? 0 : KEEP_OLD_MS);
     const stamp = join(staging, 'stamp');

@@ -24,6 +24,8 @@ export interface NodeParts {
   readonly file?: Storage;
   /** The backing image; closed together with the node. */
   readonly backing?: ImageNode;
+  /** Set where the node is a filter: the role of what is below it, which is then `file` here. */
+  readonly filters?: string;
   /** Opens the image and what is below it once more, as it was described then; see {@link ImageNode.reopen}. */
   readonly reopen?: Reopen;
 }
@@ -43,6 +45,10 @@ export class ImageNode implements Storage {
    * for nodes that were not made by opening an image.
    */
   readonly reopen: Reopen | undefined;
+  /** Role of the storage below: `file`, but for filters. */
+  readonly fileRole: string;
+  /** The node has no bytes of its own and no tables: what it says is what its file says. */
+  readonly transparent: boolean;
   #backing: ImageNode | undefined;
   readonly #writer: ImageWriter;
   #closed = false;
@@ -54,6 +60,8 @@ export class ImageNode implements Storage {
     this.image = parts.driver;
     this.file = parts.file;
     this.reopen = parts.reopen;
+    this.fileRole = parts.filters ?? 'file';
+    this.transparent = parts.format === 'raw' || parts.filters !== undefined || parts.file === undefined;
     this.#backing = parts.backing;
     this.#writer = new ImageWriter(this);
   }

@@ -12,6 +12,7 @@ import type { ChildOptions } from './child.ts';
 import type { GraphContext } from './context.ts';
 import { describeNode } from './describe.ts';
 import type { BackingReference, FormatDriver, ImageDriver, OpenIntent, ProtocolStorage } from './driver.ts';
+import { filterNode } from './filter.ts';
 import { ImageNode, type Reopen } from './node.ts';
 import { coerceTree, ownOptions, withCommonOptions } from './openOptions.ts';
 import { passThrough } from './passThrough.ts';
@@ -108,6 +109,7 @@ async function openNode(tree: OptionTree, above: Scope): Promise<ImageNode> {
     const access = scope.inherited ?? accessOf('raw', scope);
     return passThrough(await openProtocol(tree, scope, access), name, reopener(tree, scope, undefined));
   }
+  if (name !== undefined && drivers.isFilter(name)) return openFilter(name, tree, scope);
   if (name !== undefined && (await drivers.format(name)).fileless) return openLayer(tree, undefined, scope);
   if (tree['file'] === undefined) {
     const problem = name === undefined ? NO_DRIVER : noChild('file');
@@ -122,6 +124,28 @@ async function openNode(tree: OptionTree, above: Scope): Promise<ImageNode> {
   }
 }
 
+/** The locks of what is below a filter are those that the layer above it needs. */
+async function openFilter(name: string, tree: OptionTree, scope: Scope): Promise<ImageNode> {
+  const { drivers, services } = scope.context;
+  const filter = await drivers.filter(name);
+  const child = tree[filter.child];
+  if (child === undefined) throw new BlockError('invalid-argument', noChild(filter.child));
+  const below = await openChild(filter.child, child, scope);
+  try {
+    const node = await filterNode(
+      filter,
+      tree,
+      { below, options: ownOptions(tree, [filter.child]), services },
+      { readOnly: !scope.writable, unsafe: scope.cache === 'unsafe', reopen: reopener(tree, scope, undefined) },
+    );
+    await setAccess(node, scope.inherited ?? accessOf('raw', scope));
+    return node;
+  } catch (error) {
+    await closeQuietly(below);
+    throw error;
+  }
+}
+
 /** How a node is opened again: as before, except for what changes. A format that was probed stays. */
 function reopener(tree: OptionTree, scope: Scope, probed: string | undefined): Reopen {
   return (how) => openNode(tree, { ...scope, resize: false, probed, ...how });
@@ -129,9 +153,14 @@ function reopener(tree: OptionTree, scope: Scope, probed: string | undefined): R
 
 /** Opens the `file` child, without locks yet: which ones are needed is known when the format is. */
 async function openFileChild(child: OptionTree[string], scope: Scope): Promise<FileNode> {
-  if (!isTree(child)) throw notAChild('file', child);
+  return openChild('file', child, scope);
+}
+
+async function openChild(role: string, child: OptionTree[string], scope: Scope): Promise<FileNode> {
+  if (!isTree(child)) throw notAChild(role, child);
   const driver = driverName(child);
-  if (driver !== undefined && scope.context.drivers.isFormat(driver)) {
+  const { drivers } = scope.context;
+  if (driver !== undefined && (drivers.isFormat(driver) || drivers.isFilter(driver))) {
     return openNode(child, { ...scope, inherited: noAccess, probed: undefined });
   }
   return openProtocol(child, withCommonOptions(child, scope), noAccess);
@@ -206,9 +235,9 @@ function startGuard({ context }: Scope, filename: string): { admitStart(head: Ui
   };
 }
 
-/** Raw layers hand their permissions down to the file; other formats below have taken their own. */
+/** Raw layers and filters hand their permissions down to the file; other formats below have taken their own. */
 async function setAccess(file: Storage | undefined, access: FileAccess): Promise<void> {
-  if (file instanceof ImageNode) return file.format === 'raw' ? setAccess(file.file, access) : undefined;
+  if (file instanceof ImageNode) return file.transparent ? setAccess(file.file, access) : undefined;
   const storage: ProtocolStorage | undefined = file;
   await storage?.setAccess?.(access);
 }

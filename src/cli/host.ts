@@ -1,4 +1,5 @@
 /** The world of the program: this machine. */
+import { readFileSync } from 'node:fs';
 import type { OperationContext } from '../operations/context.ts';
 import type { CommandIo, Requests, View } from './io.ts';
 import type { OutputStream } from './streams.ts';
@@ -20,12 +21,10 @@ async function contextFor(view: View, err: (text: string) => void): Promise<Oper
 }
 
 async function readWhole(name: string): Promise<Uint8Array> {
-  const [{ readFile }, { nodeError }] = await Promise.all([
-    import('node:fs/promises'),
-    import('../host/node/fileErrors.ts'),
-  ]);
+  const { nodeError } = await import('../host/node/fileErrors.ts');
   try {
-    return await readFile(name);
+    // Not with the promises of `node:fs`: they need a thread, which there may be none for.
+    return readFileSync(name);
   } catch (thrown) {
     throw nodeError(thrown, undefined, { file: name, operation: 'read' });
   }

@@ -28,11 +28,13 @@ const KERNEL_CHUNK = 16 * MiB;
 
 /**
  * Copies images. A target that was not there before appears only when it is complete; a failure leaves nothing behind.
+ * With `atomic` this is so for one that was there, too: it keeps its content until then.
  * @throws BlockError with the real tool's message.
  */
 export async function convert(context: OperationContext, request: ConvertRequest): Promise<ConvertResult> {
   if (request.copyBitmaps && request.sources.length > 1)
     throw refused('Copying bitmaps only possible with single source');
+  if (request.atomic && request.noCreate) throw refused('An existing image that is written into cannot be replaced');
   const opened: ImageNode[] = [];
   try {
     for (const source of request.sources) {
@@ -165,6 +167,7 @@ class Conversion {
       cache: this.#request.targetCache ?? 'unsafe',
       withBacking: backingFile !== undefined,
       prefix: `${filename}: error while converting ${fresh.image.format.name}: `,
+      replace: this.#request.atomic ?? false,
     });
   }
 

@@ -5,7 +5,6 @@ import {
   closeSync,
   constants,
   fstatSync,
-  fsyncSync,
   openSync,
   readdirSync,
   readSync,
@@ -13,12 +12,11 @@ import {
   statSync,
   unlinkSync,
 } from 'node:fs';
-import { dirname } from 'node:path';
 import { BlockError, type ErrorContext } from '../../base/error.ts';
-import { sharedArray } from '../../base/kernels.ts';
 import {
   type CacheMode,
   type FileCreateOptions,
+  type FileDraft,
   type FileHandle,
   type FileOpenOptions,
   type FilePort,
@@ -27,9 +25,11 @@ import {
 } from '../../storage/files.ts';
 import type { Limits } from '../../storage/storage.ts';
 import { deviceLimits, deviceSectorSize, deviceSize } from './device.ts';
+import { startDraft, syncFolder } from './draft.ts';
 import { type Libc, libc as loadLibc } from './ffi.ts';
+import { pageArray } from './fileBuffers.ts';
 import { nodeError } from './fileErrors.ts';
-import { type OpenedFile, ReadOnlyFile, WritableFile } from './fileHandle.ts';
+import { identityOf, type OpenedFile, ReadOnlyFile, WritableFile } from './fileHandle.ts';
 import { applyCreateFlags } from './fileFlags.ts';
 import { fileLocks, type LockRegistry } from './lock.ts';
 
@@ -151,9 +151,13 @@ export class NodeFiles implements FilePort {
     const context = { file: to, operation: 'rename' };
     const move = (): void => {
       renameSync(from, to);
-      syncDirectory(dirname(to));
+      syncFolder(to);
     };
     attempt(move, `Could not rename '${from}' to '${to}'`, context);
+  }
+
+  async draft(name: string, replace: boolean): Promise<FileDraft> {
+    return startDraft(name, { replace, libc: this.#loadLibc() });
   }
 
   async list(name: string): Promise<string[]> {
@@ -226,7 +230,7 @@ function openDescriptor(
 
 /** The smallest alignment with which a file can be read directly, or undefined. */
 function directAlignment(fd: number): number | undefined {
-  const buffer = sharedArray(4096);
+  const buffer = pageArray(4096);
   return DIRECT_ALIGNMENTS.find((alignment) => {
     try {
       readSync(fd, buffer, 0, alignment, 0);
@@ -265,21 +269,4 @@ function kindOf(stats: BigIntStats): FileStatus['kind'] {
   if (stats.isFIFO()) return 'fifo';
   if (stats.isSocket()) return 'socket';
   return 'other';
-}
-
-function identityOf(stats: BigIntStats): string {
-  // A device node stands for its device, whatever the name and the file system of the node.
-  return stats.isBlockDevice() ? `device:${stats.rdev}` : `${stats.dev}:${stats.ino}`;
-}
-
-/** Makes the entries of a directory durable, where the file system has a way to. */
-function syncDirectory(name: string): void {
-  const fd = openSync(name, constants.O_RDONLY);
-  try {
-    fsyncSync(fd);
-  } catch {
-    // Some network file systems refuse; renaming has worked nevertheless.
-  } finally {
-    closeSync(fd);
-  }
 }
