@@ -65,7 +65,9 @@ function environment(scratch) {
     if (/^(npm_|NODE_|INIT_CWD$)/i.test(name) && !NETWORK.test(name) && !TRUST.test(name)) continue;
     env[name] = value;
   }
-  const trust = (process.env.NODE_OPTIONS ?? '').match(/--use-(system|openssl|bundled)-ca\b/g);
+  // Of these the launcher hands on a copy.
+  const options = process.env.QIMG_CALLER_NODE_OPTIONS ?? process.env.NODE_OPTIONS ?? '';
+  const trust = options.match(/--use-(system|openssl|bundled)-ca\b/g);
   if (trust) env.NODE_OPTIONS = trust.join(' ');
   // The launcher keeps them from programs that make no connections.
   env.NODE_EXTRA_CA_CERTS ??= process.env.QIMG_EXTRA_CA_CERTS;
