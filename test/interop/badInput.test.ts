@@ -13,6 +13,8 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { lackOfMounts, lackOfRoot } from '../support/needs.ts';
+import { because } from '../support/skip.ts';
 import { describeWithOracle } from '../support/oracle.ts';
 import { type Answer, SideBySide } from '../support/sideBySide.ts';
 
@@ -187,7 +189,8 @@ describeWithOracle('bad input', () => {
       }
     }
 
-    it.skipIf(process.getuid?.() !== 0)('is refused', async () => {
+    const lack = lackOfRoot();
+    it.skipIf(lack !== undefined)(`is refused${because(lack)}`, async () => {
       for (const side of ['theirs', 'ours'] as const) {
         chmodSync(join(both.path(side), '..'), 0o755);
         writeFileSync(both.path(side, 'secret.raw'), Buffer.alloc(65536, 1), { mode: 0o600 });
@@ -223,26 +226,22 @@ describeWithOracle('bad input', () => {
 
   describe('on a disk that is full', () => {
     const mounted: string[] = [];
-    /** A file system of 512 KiB on each side, where this user may mount one. */
-    function mountSmall(): boolean {
-      try {
-        for (const side of ['theirs', 'ours'] as const) {
-          mkdirSync(both.path(side, 'small'));
-          const target = both.path(side, 'small');
-          execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=512k', 'none', target], { stdio: 'pipe' });
-          mounted.push(target);
-        }
-        return true;
-      } catch {
-        return false;
+    const lack = lackOfMounts();
+    /** A file system of 512 KiB on each side. */
+    function mountSmall(): void {
+      for (const side of ['theirs', 'ours'] as const) {
+        mkdirSync(both.path(side, 'small'));
+        const target = both.path(side, 'small');
+        execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=512k', 'none', target], { stdio: 'pipe' });
+        mounted.push(target);
       }
     }
     afterAll(() => {
       for (const target of mounted) execFileSync('umount', [target]);
     });
 
-    it('is told, and nothing new stays', async (context) => {
-      if (!mountSmall()) context.skip('this user cannot mount file systems');
+    it.skipIf(lack !== undefined)(`is told, and nothing new stays${because(lack)}`, async () => {
+      mountSmall();
       const source = readFileSync(both.path('ours', 'good.qcow2'));
       // How much was under way beside what failed is not the same.
       const place = (answer: Answer): Answer => ({
