@@ -1,4 +1,5 @@
 /** The entry point of the program. */
+import { exactArguments } from '../host/node/arguments.ts';
 import { exitAtOnce } from '../host/node/ffi.ts';
 import { machineIo } from './host.ts';
 import { main } from './main.ts';
@@ -21,7 +22,7 @@ process.on('uncaughtException', lastResort);
 process.on('unhandledRejection', lastResort);
 
 async function run(): Promise<void> {
-  const code = await main(process.argv.slice(2), machineIo(output, errors));
+  const code = await main(exactArguments(process.argv.slice(2)), machineIo(output, errors));
   output.flush();
   process.exitCode = output.closed ? 1 : code;
   exitAtOnce(process.exitCode);

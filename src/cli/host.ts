@@ -20,12 +20,13 @@ async function contextFor(view: View, err: (text: string) => void): Promise<Oper
 }
 
 async function readWhole(name: string): Promise<Uint8Array> {
-  const [{ readFile }, { nodeError }] = await Promise.all([
+  const [{ readFile }, { nodeError }, { hostName }] = await Promise.all([
     import('node:fs/promises'),
     import('../host/node/fileErrors.ts'),
+    import('../host/node/fileNames.ts'),
   ]);
   try {
-    return await readFile(name);
+    return await readFile(hostName(name));
   } catch (thrown) {
     throw nodeError(thrown, undefined, { file: name, operation: 'read' });
   }

@@ -1,4 +1,5 @@
 /** Secret objects: where their bytes come from. */
+import { utf8Bytes } from '../base/bytes.ts';
 import { BlockError } from '../base/error.ts';
 import type { SecretStore } from '../block/services.ts';
 
@@ -46,7 +47,7 @@ function fromBase64(text: string): Uint8Array {
 async function rawBytes(source: SecretSource, files: SecretFiles): Promise<Uint8Array> {
   if (source.file === undefined) {
     if (source.data === undefined) throw bad("Either 'file' or 'data' must be provided");
-    return new TextEncoder().encode(source.data);
+    return utf8Bytes(source.data);
   }
   if (source.data !== undefined) throw bad("'file' and 'data' are mutually exclusive");
   try {

@@ -1,4 +1,5 @@
 /** The `vvfat` protocol: a directory of the host as a disk with a FAT file system, read only. */
+import { utf8Bytes } from '../../base/bytes.ts';
 import { BlockError } from '../../base/error.ts';
 import type { ProtocolContext, ProtocolDriver, ProtocolStorage } from '../../block/driver.ts';
 import type { OptionTable, OptionValues } from '../../options/table.ts';
@@ -58,7 +59,7 @@ function settingsOf(options: OpenOptions, writable: boolean): Settings {
   if (bits !== 0 && bits !== 12 && bits !== 16 && bits !== 32) {
     throw invalid('Valid FAT types are only 12, 16 and 32');
   }
-  if (new TextEncoder().encode(label).length > 11) {
+  if (utf8Bytes(label).length > 11) {
     throw invalid('vvfat label cannot be longer than 11 bytes');
   }
   if (options.rw === true && !writable) throw invalid("Unable to set VVFAT to 'rw' when drive is read-only");
