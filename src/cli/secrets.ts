@@ -55,7 +55,7 @@ async function rawBytes(source: SecretSource, files: SecretFiles): Promise<Uint8
   } catch (thrown) {
     if (!(thrown instanceof BlockError)) throw thrown;
     const step = thrown.kind === 'is-directory' ? 'Error reading file' : 'Failed to open file';
-    const message = `Unable to read ${source.file}: ${step} “${source.file}”: ${thrown.strerror}`;
+    const message = `Unable to read ${source.file}: ${step} “${source.file.replace(/\p{Surrogate}/gu, '\ufffd')}”: ${thrown.strerror}`;
     throw new BlockError(thrown.kind, message, { cause: thrown });
   }
 }

@@ -162,7 +162,7 @@ function unicodeEscape(token: JsonToken, index: number): { readonly code: number
     const code = Number.parseInt(single[1], 16);
     if (isCharacter(code)) return { code, length: 6 };
   }
-  throw jsonError(token, `${text.slice(0, 6)} is not a valid Unicode character`);
+  throw jsonError(token, `${pair?.[0] ?? text.slice(0, 6)} is not a valid Unicode character`);
 }
 
 /** Parses one JSON value. Messages are without a prefix, for instance `1:2: JSON parse error, expecting key`. */

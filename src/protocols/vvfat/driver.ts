@@ -2,6 +2,7 @@
 import { utf8Bytes } from '../../base/bytes.ts';
 import { BlockError } from '../../base/error.ts';
 import type { ProtocolContext, ProtocolDriver, ProtocolStorage } from '../../block/driver.ts';
+import { printJsonName } from '../../options/jsonName.ts';
 import type { OptionTable, OptionValues } from '../../options/table.ts';
 import type { OptionTree } from '../../options/tree.ts';
 import { CheckedStorage } from '../../storage/checked.ts';
@@ -74,12 +75,12 @@ function settingsOf(options: OpenOptions, writable: boolean): Settings {
 
 /** The name under which the disk can be opened again, with the options in the real tool's order. */
 function nameOf(options: OpenOptions): string {
-  const parts: string[] = [];
+  const tree: Record<string, string | number | boolean> = {};
   for (const key of ['fat-type', 'dir', 'driver', 'floppy', 'label', 'rw'] as const) {
     const value = key === 'driver' ? 'vvfat' : options[key];
-    if (value !== undefined) parts.push(`${JSON.stringify(key)}: ${JSON.stringify(value)}`);
+    if (value !== undefined) tree[key] = value;
   }
-  return `json:{${parts.join(', ')}}`;
+  return printJsonName(tree);
 }
 
 async function open(context: ProtocolContext, options: OpenOptions): Promise<ProtocolStorage> {
