@@ -21,10 +21,13 @@ async function contextFor(view: View, err: (text: string) => void): Promise<Oper
 }
 
 async function readWhole(name: string): Promise<Uint8Array> {
-  const { nodeError } = await import('../host/node/fileErrors.ts');
+  const [{ nodeError }, { hostName }] = await Promise.all([
+    import('../host/node/fileErrors.ts'),
+    import('../host/node/fileNames.ts'),
+  ]);
   try {
     // Not with the promises of `node:fs`: they need a thread, which there may be none for.
-    return readFileSync(name);
+    return readFileSync(hostName(name));
   } catch (thrown) {
     throw nodeError(thrown, undefined, { file: name, operation: 'read' });
   }

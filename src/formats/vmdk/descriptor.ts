@@ -5,6 +5,7 @@
 import { utf8Bytes } from '../../base/bytes.ts';
 import { BlockError } from '../../base/error.ts';
 import { parseInteger } from '../../base/size.ts';
+import { byteText, byteTextBytes, textOf } from '../../base/text.ts';
 
 /** Content id that stands for "none". */
 export const NO_CID = 0xffffffff;
@@ -36,20 +37,12 @@ export type DescriptorText = string;
 /** The text up to the first NUL. */
 export function descriptorText(bytes: Uint8Array): DescriptorText {
   const end = bytes.indexOf(0);
-  const used = end < 0 ? bytes : bytes.subarray(0, end);
-  let text = '';
-  for (let at = 0; at < used.length; at += 8192) text += String.fromCharCode(...used.subarray(at, at + 8192));
-  return text;
+  return byteText(end < 0 ? bytes : bytes.subarray(0, end));
 }
 
-/** The bytes of a text of {@link descriptorText}. */
-export function descriptorBytes(text: DescriptorText): Uint8Array {
-  return Uint8Array.from(text, (character) => character.charCodeAt(0));
-}
-
-/** A name out of a descriptor: names are UTF-8. */
+/** A name out of a descriptor; whatever `encoding` says, its bytes are those of the file's name. */
 function nameIn(text: DescriptorText): string {
-  return new TextDecoder().decode(descriptorBytes(text));
+  return textOf(byteTextBytes(text));
 }
 
 function broken(): BlockError {
@@ -133,7 +126,7 @@ function extentOf(line: string, fields: RegExpExecArray): ExtentLine | undefined
   const flat = type === 'FLAT';
   const start = offset === undefined ? -1 : Number(offset);
   if (flat ? start < 0 : offset !== undefined) {
-    throw new BlockError('invalid-image', `Invalid extent line: ${line.replace(/\r$/, '')}`);
+    throw new BlockError('invalid-image', `Invalid extent line: ${nameIn(line.replace(/\r$/, ''))}`);
   }
   const sectors = parseInteger(count.replace(/^([+-]?)0+(?=\d)/, '$1'));
   const known = TYPES.find((candidate) => candidate === type);

@@ -2,6 +2,7 @@
 import { andThen, type MaybePromise } from '../../base/async.ts';
 import { asBlockError, BlockError } from '../../base/error.ts';
 import { isPowerOfTwo, SECTOR } from '../../base/offset.ts';
+import { byteTextBytes } from '../../base/text.ts';
 import type {
   Allocation,
   BackingReference,
@@ -14,15 +15,7 @@ import type {
 import type { Services } from '../../block/services.ts';
 import type { Storage } from '../../storage/storage.ts';
 import { checkGrains } from './check.ts';
-import {
-  contentId,
-  descriptorBytes,
-  type DescriptorText,
-  NO_CID,
-  parentContentId,
-  parentName,
-  withContentId,
-} from './descriptor.ts';
+import { contentId, type DescriptorText, NO_CID, parentContentId, parentName, withContentId } from './descriptor.ts';
 import type { Extent } from './extent.ts';
 import { infoOf } from './info.ts';
 import { StreamExtent } from './stream.ts';
@@ -188,7 +181,7 @@ export class VmdkImage implements ImageDriver {
     const id = new DataView(random.buffer).getUint32(0) % 0xfffffffe;
     const before = this.#descriptor.length;
     const text = withContentId(this.#descriptor, id);
-    const bytes = descriptorBytes(text);
+    const bytes = byteTextBytes(text);
     if (this.#descriptorOffset === undefined) {
       await this.#file.write(0, bytes);
       if (bytes.length < before) await this.#file.truncate(bytes.length);
