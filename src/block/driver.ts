@@ -165,6 +165,11 @@ export interface BitmapStore {
       | Iterable<{ readonly offset: number; readonly length: number }>
       | AsyncIterable<{ readonly offset: number; readonly length: number }>,
   ): Promise<void>;
+  /**
+   * Stores what changed, as closing the image does.
+   * @throws BlockError if that cannot be done; its cause says why.
+   */
+  save(): Promise<void>;
 }
 
 /** What a check is to repair. */

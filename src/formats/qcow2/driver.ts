@@ -168,6 +168,7 @@ async function open(context: OpenContext<typeof openOptions>): Promise<ImageDriv
   if (!context.readOnly) {
     if ((image.header.incompatible & Incompatible.dirty) !== 0 && context.intent === 'io') await repairDirty(image);
     if (context.intent !== 'info') await prepareForWriting(image);
+    if (context.intent === 'io') await image.bitmaps?.probeDirectory();
   }
   return new Qcow2Driver(image, snapshots);
 }
