@@ -14,6 +14,7 @@ import { describeNode } from './describe.ts';
 import type { BackingReference, FormatDriver, ImageDriver, OpenIntent, ProtocolStorage } from './driver.ts';
 import { ImageNode, type Reopen } from './node.ts';
 import { coerceTree, ownOptions, withCommonOptions } from './openOptions.ts';
+import { descriptorOfExtent, kindOfFile } from './notRaw.ts';
 import { passThrough } from './passThrough.ts';
 import { noAccess } from './permission.ts';
 import { openProtocol } from './protocol.ts';
@@ -145,7 +146,20 @@ async function probeFormat(file: Storage, scope: Scope): Promise<string> {
     const error = asBlockError(thrown);
     throw error.reworded(`Could not read image for determining its format: ${error.strerror}`);
   }
-  return scope.context.drivers.probe(head, file.name);
+  const format = scope.context.drivers.probe(head, file.name);
+  if (format === 'raw') warnOfOtherFile(head, file.name, scope);
+  return format;
+}
+
+/** Tells about files that are taken for raw disks, as in the real tool, but are probably not meant as such. */
+function warnOfOtherFile(head: Uint8Array, filename: string, { context, intent }: Scope): void {
+  const kind = kindOfFile(head);
+  if (kind !== undefined) context.onWarning?.(`'${filename}' is ${kind}; it is taken for a raw disk as it is`);
+  // The bytes are right; whoever only describes an extent knows what it is.
+  const descriptor = intent === 'io' ? descriptorOfExtent(filename) : undefined;
+  if (descriptor !== undefined) {
+    context.onWarning?.(`'${filename}' is a part of a VMDK image, taken for a raw disk; the image is '${descriptor}'`);
+  }
 }
 
 /** Takes the locks that the layer needs, opens the format, and then what is below it. */
