@@ -37,6 +37,8 @@ export interface ImageParts {
   readonly createType: string;
   readonly readOnly: boolean;
   readonly services: Services;
+  /** Prints a line besides an error. */
+  readonly complain: (text: string) => void;
   /** Extents that are files of their own, by child name. */
   readonly children: readonly { readonly role: string; readonly node: Storage }[];
 }
@@ -57,6 +59,7 @@ export class VmdkImage implements ImageDriver {
   readonly #descriptorOffset: number | undefined;
   readonly #services: Services;
   readonly #readOnly: boolean;
+  readonly #complain: (text: string) => void;
   /** First guest byte of each extent. */
   readonly #starts: readonly number[];
   #descriptor: DescriptorText;
@@ -73,6 +76,7 @@ export class VmdkImage implements ImageDriver {
     this.#descriptorOffset = parts.descriptorOffset;
     this.#services = parts.services;
     this.#readOnly = parts.readOnly;
+    this.#complain = parts.complain;
     const starts: number[] = [];
     let size = 0;
     for (const { bytes } of parts.extents) {
@@ -158,7 +162,7 @@ export class VmdkImage implements ImageDriver {
   allocate(offset: number, length: number): MaybePromise<Allocation> {
     const { extent, start } = this.#at(offset);
     const inside = offset - start;
-    if (!extent.allocate) throw new BlockError('read-only', 'vmdk: the extent is read-only');
+    if (!extent.allocate || extent.storage?.readOnly === true) throw this.#unwritable(extent);
     const room = (): MaybePromise<Allocation> =>
       andThen(
         extent.allocate?.(inside, Math.min(length, extent.bytes - inside)) as MaybePromise<Allocation>,
@@ -170,11 +174,19 @@ export class VmdkImage implements ImageDriver {
     return this.#changed ? room() : this.#beginWriting().then(room);
   }
 
+  /** The error for an extent that is not `RW`, or has no place for data. */
+  #unwritable({ type }: Extent): BlockError {
+    const problem = `The descriptor does not allow writing to this extent (${type === 'ZERO' ? type : 'RDONLY'})`;
+    this.#complain(problem);
+    return new BlockError('read-only', problem);
+  }
+
   async #writeZeroes(offset: number, length: number): Promise<void> {
     await this.#beginWriting();
     for (let at = offset; at < offset + length; ) {
       const { extent, start } = this.#at(at);
       const count = Math.min(offset + length, start + extent.bytes) - at;
+      if (extent.storage?.readOnly === true) throw this.#unwritable(extent);
       await extent.writeZeroes?.(at - start, count);
       at += count;
     }
