@@ -7,8 +7,9 @@ import { isPromise, type MaybePromise, andThen } from '../base/async.ts';
 import { BlockError } from '../base/error.ts';
 import { alignDown, alignUp } from '../base/offset.ts';
 import type { Extent, Limits, Preallocation, Storage, ZeroFlags } from '../storage/storage.ts';
-import type { ImageDriver, Mapping } from './driver.ts';
+import type { ImageDriver, Mapping, OpenContext } from './driver.ts';
 import { finishGrowth } from './growth.ts';
+import { MissingData } from './missing.ts';
 import { rounded } from './rounding.ts';
 import { ImageWriter, type PlainRun, readOnlyError } from './writer.ts';
 
@@ -26,6 +27,7 @@ export interface NodeParts {
   readonly backing?: ImageNode;
   /** Opens the image and what is below it once more, as it was described then; see {@link ImageNode.reopen}. */
   readonly reopen?: Reopen;
+  readonly tellMissing?: OpenContext['tellMissing'];
 }
 
 /** Opens an image anew. `resize`: the size of a raw image is going to change. */
@@ -44,6 +46,7 @@ export class ImageNode implements Storage {
    */
   readonly reopen: Reopen | undefined;
   #backing: ImageNode | undefined;
+  readonly #missing: MissingData | undefined;
   readonly #writer: ImageWriter;
   #closed = false;
 
@@ -56,6 +59,9 @@ export class ImageNode implements Storage {
     this.reopen = parts.reopen;
     this.#backing = parts.backing;
     this.#writer = new ImageWriter(this);
+    // While an image grows, room may be recorded before the file reaches that far.
+    const looks = parts.readOnly && parts.driver.beyondEnd !== undefined;
+    this.#missing = looks ? new MissingData(parts.driver, parts.tellMissing ?? (() => {})) : undefined;
   }
 
   /** The backing image, if it was opened. */
@@ -91,7 +97,9 @@ export class ImageNode implements Storage {
   }
 
   #assertMapping(mapping: Mapping, offset: number, limit: number): Mapping {
-    if (mapping.length >= 1 && mapping.length <= limit) return mapping;
+    if (mapping.length >= 1 && mapping.length <= limit) {
+      return mapping.kind === 'data' && this.#missing ? this.#missing.look(mapping, offset) : mapping;
+    }
     throw new BlockError('internal', `${this.format}: mapping of ${mapping.length} bytes for ${limit} at ${offset}`);
   }
 

@@ -48,6 +48,8 @@ export interface OpenRequest {
   readonly intent?: OpenIntent;
   /** An encrypted image can do without its key, as with the intent `info`. */
   readonly keyless?: boolean;
+  /** It is asked where guest data is, and not what it is. */
+  readonly mapOnly?: boolean;
   /** Leave the backing image closed. */
   readonly noBacking?: boolean;
   readonly forceShare?: boolean;
@@ -82,6 +84,7 @@ export async function openRequest(context: GraphContext, request: OpenRequest): 
     writable: request.writable ?? false,
     intent: request.intent ?? 'io',
     keyless: request.keyless ?? request.intent === 'info',
+    mapOnly: request.mapOnly ?? false,
     noBacking: request.noBacking ?? false,
     forceShare: request.forceShare ?? false,
     resize: request.resize ?? false,
@@ -191,6 +194,7 @@ async function openLayer(tree: OptionTree, file: FileNode | undefined, scope: Sc
       driver: image,
       readOnly: !scope.writable,
       reopen: reopener(tree, scope, format),
+      ...tellOfMissing(scope),
       ...(file ? { file } : {}),
       ...(backing ? { backing } : {}),
     });
@@ -199,6 +203,11 @@ async function openLayer(tree: OptionTree, file: FileNode | undefined, scope: Sc
     await closeQuietly(backing);
     throw error;
   }
+}
+
+/** Who reads guest data, and nobody else, is told of data that is not there. */
+function tellOfMissing({ context, writable, intent, mapOnly }: Scope): { tellMissing?: (text: string) => void } {
+  return writable || intent !== 'io' || mapOnly ? {} : { tellMissing: (text) => context.onWarning?.(text) };
 }
 
 /** Whoever can write a raw disk can make it look like another format the next time it is opened. */
@@ -248,6 +257,7 @@ async function openDriver(
       options: values,
       services: scope.context.services,
       ...guard,
+      ...tellOfMissing(scope),
       warn: (text) => scope.context.onWarning?.(text),
       notice: (text) => scope.context.onNotice?.(text),
       complain: (text) => scope.context.onNotice?.(`qemu-img: ${text}`),

@@ -7,11 +7,13 @@ import type {
   BackingReference,
   Checker,
   Compressor,
+  DeepChecker,
   FormatInfo,
   ImageDriver,
   Mapping,
 } from '../../block/driver.ts';
 import type { Services } from '../../block/services.ts';
+import { storedCheckerOf } from '../../block/storedCheck.ts';
 import type { Storage } from '../../storage/storage.ts';
 import { checkGrains } from './check.ts';
 import {
@@ -54,6 +56,8 @@ export class VmdkImage implements ImageDriver {
   readonly parentContentId: number;
   readonly compressor?: Compressor;
   readonly checker: Checker;
+  readonly deepChecker: DeepChecker;
+  readonly beyondEnd: ImageDriver['beyondEnd'];
   readonly writeZeroes?: (offset: number, length: number) => Promise<void>;
   readonly #file: Storage;
   readonly #descriptorOffset: number | undefined;
@@ -88,6 +92,10 @@ export class VmdkImage implements ImageDriver {
     this.allocationUnit = this.#commonUnit();
     const grain = Math.max(0, ...parts.extents.map((extent) => extent.grainBytes));
     this.limits = { requestAlignment: 1, ...(grain > 0 ? { writeZeroesAlignment: grain } : {}) };
+    // What flat extents lack reads as zeroes without a word, as in the real tool.
+    const flat = parts.extents.some(({ grainBytes, storage }) => grainBytes === 0 && storage);
+    this.beyondEnd = flat ? undefined : 'told';
+    this.deepChecker = storedCheckerOf(this);
     this.checker = { check: (repair, report) => checkGrains(this, repair, report) };
     const compressor = this.#compressorOf();
     if (compressor) this.compressor = compressor;
