@@ -265,7 +265,7 @@ export interface ImageDriver {
   /** Drops every allocation, so that all content comes from the backing image (the end of `commit`). */
   makeEmpty?(): Promise<void>;
   /**
-   * What it means, for images that are only read, that stored data lies beyond the end of its storage. `lost`: the file
+   * What it means, where guest data is only read, that stored data lies beyond the end of its storage. `lost`: the file
    * was cut off, and reading is an error. `told`: it reads as zeroes, as in the real tool, but one warning says so; the
    * last unit may be short. Absent: zeroes.
    */

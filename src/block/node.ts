@@ -27,7 +27,7 @@ export interface NodeParts {
   readonly backing?: ImageNode;
   /** Opens the image and what is below it once more, as it was described then; see {@link ImageNode.reopen}. */
   readonly reopen?: Reopen;
-  readonly tellMissing?: OpenContext['tellMissing'];
+  readonly tellMissing?: OpenContext['tellMissing'] | undefined;
 }
 
 /** Opens an image anew. `resize`: the size of a raw image is going to change. */
@@ -59,9 +59,8 @@ export class ImageNode implements Storage {
     this.reopen = parts.reopen;
     this.#backing = parts.backing;
     this.#writer = new ImageWriter(this);
-    // While an image grows, room may be recorded before the file reaches that far.
-    const looks = parts.readOnly && parts.driver.beyondEnd !== undefined;
-    this.#missing = looks ? new MissingData(parts.driver, parts.tellMissing ?? (() => {})) : undefined;
+    const { driver, tellMissing } = parts;
+    if (tellMissing && driver.beyondEnd) this.#missing = new MissingData(driver, tellMissing);
   }
 
   /** The backing image, if it was opened. */

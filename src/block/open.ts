@@ -205,7 +205,10 @@ async function openLayer(tree: OptionTree, file: FileNode | undefined, scope: Sc
   }
 }
 
-/** Who reads guest data, and nobody else, is told of data that is not there. */
+/**
+ * Who reads guest data, and nobody else, is told of data that is not there. While an image grows, room may be recorded
+ * before the file reaches that far.
+ */
 function tellOfMissing({ context, writable, intent, mapOnly }: Scope): { tellMissing?: (text: string) => void } {
   return writable || intent !== 'io' || mapOnly ? {} : { tellMissing: (text) => context.onWarning?.(text) };
 }

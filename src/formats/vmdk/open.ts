@@ -97,7 +97,8 @@ async function openByMagic(context: OpenContext): Promise<VmdkImage> {
   }
   const extent = await openSparse(file, '', context);
   const descriptor = descriptorText(await readAt(file, DESCRIPTOR_OFFSET, DESCRIPTOR_SECTORS * SECTOR));
-  if (!descriptor.includes('CID')) throw bareExtent(context.filename);
+  const whole = file.size() >= DESCRIPTOR_OFFSET + DESCRIPTOR_SECTORS * SECTOR;
+  if (whole && !descriptor.includes('CID')) throw bareExtent(context.filename);
   return finish(context, {
     extents: [extent],
     children: [],
