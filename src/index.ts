@@ -2,7 +2,8 @@
  * The library without a platform: operations on disk images over ports that the caller brings. Under Node,
  * `qimg/node` has the ports already; `qimg/testing` has a disk in memory.
  */
-export { BlockError, type ErrorContext, type ErrorKind } from './base/error.ts';
+export { BlockError, type ErrorContext, type ErrorDetails, type ErrorKind } from './base/error.ts';
+export { type Advice, type Hint, hintText } from './base/hint.ts';
 export { humanSize, parseSize } from './base/size.ts';
 export { type BlockStatus, blockStatus, walkChain } from './block/chain.ts';
 export type {
@@ -41,7 +42,9 @@ export { ImageNode } from './block/node.ts';
 export { DriverRegistry, type FormatEntry, type ProtocolEntry } from './block/registry.ts';
 export type { BufferPool, SecretStore, Services } from './block/services.ts';
 export { drivers } from './drivers.ts';
+export { type AmendResult, amend } from './operations/amend.ts';
 export { type BenchObserver, type BenchPlan, type BenchResult, bench } from './operations/bench.ts';
+export { type BitmapResult, bitmap } from './operations/bitmap.ts';
 export { type CheckObserver, type CheckResult, check, type Repairs } from './operations/check.ts';
 export { type CommitResult, commit } from './operations/commit.ts';
 export { type CompareObserver, type CompareResult, compare } from './operations/compare.ts';
@@ -57,6 +60,7 @@ export { type MeasureResult, measure } from './operations/measure.ts';
 export type * from './operations/requests.ts';
 export { type RebaseResult, rebase } from './operations/rebase.ts';
 export { type ResizeResult, resize } from './operations/resize.ts';
+export { type SnapshotResult, snapshot } from './operations/snapshot.ts';
 export type { AnyOptionValues, OptionSpec, OptionTable } from './options/table.ts';
 export type { OptionTree } from './options/tree.ts';
 export type { CacheMode, FileHandle, FilePort } from './storage/files.ts';

@@ -179,7 +179,7 @@ export class Qcow2Image {
    * @param what the real tool's description of the damage.
    */
   damaged(what: string): MaybePromise<BlockError> {
-    const error = new BlockError('io', 'Input/output error', { context: { file: this.filename } });
+    const error = new BlockError('io', 'Input/output error', { context: { filename: this.filename } });
     if (this.#damageReported) return error;
     this.#damageReported = true;
     if (this.readOnly) {

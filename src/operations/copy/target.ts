@@ -188,11 +188,12 @@ async function removeQuietly(context: OperationContext, name: string): Promise<v
 
 /** The error with the final name in the place of the temporary one. */
 function naming(error: BlockError, at: string | undefined, filename: string): BlockError {
-  if (at === undefined || !`${error.message}${error.hint ?? ''}`.includes(at)) return error;
+  if (at === undefined) return error;
+  const context = { ...error.context, ...(error.context.filename === at ? { filename } : {}) };
   return new BlockError(error.kind, error.message.replaceAll(at, filename), {
-    context: { ...error.context, file: filename },
+    context,
     cause: error,
-    ...(error.hint === undefined ? {} : { hint: error.hint.replaceAll(at, filename) }),
+    hint: error.hints.map((hint) => (typeof hint === 'string' ? hint.replaceAll(at, filename) : hint)),
     posix: { code: error.code, text: error.strerror },
   });
 }
@@ -201,7 +202,8 @@ function naming(error: BlockError, at: string | undefined, filename: string): Bl
 function namingContext(context: OperationContext, at: string, filename: string): OperationContext {
   return {
     ...context,
-    onWarning: (text) => context.onWarning?.(text.replaceAll(at, filename)),
+    onWarning: (text, hint) => context.onWarning?.(text.replaceAll(at, filename), hint),
     onNotice: (text) => context.onNotice?.(text.replaceAll(at, filename)),
+    onComplaint: (text) => context.onComplaint?.(text.replaceAll(at, filename)),
   };
 }
