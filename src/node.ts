@@ -6,7 +6,7 @@
 import type { ImageNode } from './block/node.ts';
 import type { SecretStore, Services } from './block/services.ts';
 import { drivers } from './drivers.ts';
-import { MapSecretStore, nodeServices } from './host/node/host.ts';
+import { MapSecretStore, type NodeServicesOptions, nodeServices } from './host/node/host.ts';
 import type { AmendResult } from './operations/amend.ts';
 import type { BitmapResult } from './operations/bitmap.ts';
 import type { CheckResult } from './operations/check.ts';
@@ -43,7 +43,7 @@ import type { ResizeResult } from './operations/resize.ts';
 import type { SnapshotResult } from './operations/snapshot.ts';
 
 export * from './index.ts';
-export { MapSecretStore, nodeServices };
+export { MapSecretStore, type NodeServicesOptions, nodeServices };
 
 /** How an operation runs under Node. */
 export interface NodeSettings extends RunSettings {
