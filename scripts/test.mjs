@@ -89,6 +89,7 @@ const STEPS = {
   lint: () => tool('oxlint', '--deny-warnings'),
   floors: () => node('scripts/check-floors.mjs'),
   docs: () => node('scripts/check-docs.mjs'),
+  exports: () => node('scripts/check-exports.mjs'),
   unused: () => tool('knip', '--no-progress'),
   length: () => node('scripts/check-length.mjs'),
   package: () => tool('publint', '--strict'),

@@ -3,11 +3,13 @@
  * (`node.ts`) moves them, and owns bounds, alignment, read-modify-write, copy-on-write, zero and discard emulation.
  */
 import type { MaybePromise } from '../base/async.ts';
+import type { Hint } from '../base/hint.ts';
 import type { AnyOptionValues, OptionTable, OptionValues } from '../options/table.ts';
 import type { OptionTree } from '../options/tree.ts';
 import type { CacheMode, FileAccess } from '../storage/files.ts';
 import type { Limits, Preallocation, Storage, ZeroFlags } from '../storage/storage.ts';
 import type { ChildOptions } from './child.ts';
+import type { ReportLine } from './report.ts';
 import type { Services } from './services.ts';
 
 /** Where a run of guest bytes is. `length` is at least 1 and never more than was asked for. */
@@ -120,9 +122,11 @@ export interface SnapshotInfo {
   readonly vmStateSize: number;
   readonly dateSeconds: number;
   readonly dateNanoseconds: number;
-  readonly vmClockNanoseconds: bigint;
-  /** Executed instructions, -1n if not recorded. */
-  readonly instructionCount: bigint;
+  /** How long the machine had run: whole seconds, and nanoseconds of the next. */
+  readonly vmClockSeconds: number;
+  readonly vmClockNanoseconds: number;
+  /** Executed instructions as decimal text, for a number may not hold them; absent if they were not recorded. */
+  readonly instructionCount?: string;
   /** Guest-visible size when the snapshot was taken, in bytes. */
   readonly virtualSize: number;
 }
@@ -192,17 +196,12 @@ export interface CheckResult {
 
 /** Structure checks and repair. */
 export interface Checker {
-  /**
-   * @param report is called with each line of the report, in order, without the final newline; `stream` says where
-   * the real tool prints it.
-   */
-  check(repair: RepairMode, report: (line: string, stream: 'out' | 'err') => void): Promise<CheckResult>;
+  check(repair: RepairMode, report: ReportLine): Promise<CheckResult>;
 }
 
 /** Structure checks without repair. */
 export interface DeepChecker {
-  /** @param report is called with each line of the report, as that of {@link Checker.check}. */
-  check(report: (line: string, stream: 'out' | 'err') => void): Promise<CheckResult>;
+  check(report: ReportLine): Promise<CheckResult>;
 }
 
 /** Changing options of an existing image; `A` is the driver's table of such options. */
@@ -323,8 +322,8 @@ export interface OpenContext<O extends OptionTable = OptionTable> {
   readonly admitStart?: (head: Uint8Array) => void;
   /** Takes options of a child as they are, though it is not opened. */
   readonly leaveChild: (role: string) => void;
-  /** A warning for the user (`warning: ` is put in front by the program). */
-  readonly warn: (text: string) => void;
+  /** A warning for the user (`warning: ` is put in front by the program), and what can be done about it. */
+  readonly warn: (text: string, hint?: Hint) => void;
   /** A warning for the user about data that the file does not have; absent where nobody reads guest data. */
   readonly tellMissing?: (text: string) => void;
   /** An error line for the user besides the error that is going to be thrown, without `qemu-img: ` in front. */
@@ -354,7 +353,7 @@ export interface CreateContext {
   ): Promise<Storage>;
   /** Opens the backing image's storage graph read-only, to look at its size or identity (VMDK content id). */
   openBacking(file: string, format: string | undefined): Promise<Storage & { readonly image?: ImageDriver }>;
-  readonly warn: (text: string) => void;
+  readonly warn: (text: string, hint?: Hint) => void;
 }
 
 /** Bytes that a new image will need. */
@@ -452,8 +451,8 @@ export interface ProtocolContext {
   readonly discard: 'ignore' | 'unmap' | undefined;
   /** The driver's own options as they were given, for the name of the storage. */
   readonly given?: OptionTree;
-  /** A warning for the user. */
-  warn?(text: string): void;
+  /** A warning for the user, and what can be done about it. */
+  warn?(text: string, hint?: Hint): void;
   /** A line for the user that stands by itself, as it is. */
   notice?(text: string): void;
 }

@@ -72,7 +72,7 @@ class LostData implements StorageDriver {
 
   read(offset: number, into: Uint8Array): never {
     this.#tell();
-    const context = { file: this.#file.name, offset, length: into.length, operation: 'read' };
+    const context = { filename: this.#file.name, offset, length: into.length, access: 'read' };
     throw new BlockError('io', 'Input/output error', { context });
   }
 

@@ -275,21 +275,17 @@ export class ImageNode implements Storage {
     return total;
   }
 
-  #checkWritable(operation: string, offset: number, length: number): void {
-    if (this.readOnly) throw readOnlyError(this.name, operation);
+  #checkWritable(access: string, offset: number, length: number): void {
+    if (this.readOnly) throw readOnlyError(this.name, access);
     if (!(offset >= 0 && length >= 0 && offset + length <= this.size())) {
-      throw this.#outOfRange(operation, offset, length);
+      throw this.#outOfRange(access, offset, length);
     }
   }
 
-  #outOfRange(operation: string, offset: number, length: number): BlockError {
-    return new BlockError(
-      'out-of-range',
-      `${operation} of ${length} bytes at ${offset} is beyond the end of the image`,
-      {
-        context: { file: this.name, offset, length, operation },
-      },
-    );
+  #outOfRange(access: string, offset: number, length: number): BlockError {
+    return new BlockError('out-of-range', `${access} of ${length} bytes at ${offset} is beyond the end of the image`, {
+      context: { filename: this.name, offset, length, access },
+    });
   }
 }
 

@@ -73,7 +73,13 @@ type FileNode = ProtocolStorage | ImageNode;
  * @throws BlockError whose message begins with `Could not open 'NAME': `.
  */
 export async function openImage(context: GraphContext, request: OpenRequest): Promise<ImageNode> {
-  return withPrefix(`Could not open '${request.filename}': `, () => openRequest(context, request));
+  try {
+    return await openRequest(context, request);
+  } catch (thrown) {
+    const { filename, format } = request;
+    const about = { filename, ...(format === undefined ? {} : { format }) };
+    throw asBlockError(thrown).within(about).prepend(`Could not open '${filename}': `);
+  }
 }
 
 /** {@link openImage} without the name in front of errors. */
@@ -256,7 +262,7 @@ function startGuard({ context }: Scope, filename: string): { admitStart(head: Ui
   return {
     admitStart(head) {
       if (context.drivers.probe(head, filename) === 'raw') return;
-      throw new BlockError('denied', 'Operation not permitted', { context: { file: filename } });
+      throw new BlockError('denied', 'Operation not permitted', { context: { filename } });
     },
   };
 }
@@ -290,9 +296,9 @@ async function openDriver(
       services: scope.context.services,
       ...guard,
       ...tellOfMissing(scope),
-      warn: (text) => scope.context.onWarning?.(text),
+      warn: (text, hint) => scope.context.onWarning?.(text, hint),
       notice: (text) => scope.context.onNotice?.(text),
-      complain: (text) => scope.context.onNotice?.(`qemu-img: ${text}`),
+      complain: (text) => scope.context.onComplaint?.(text),
       leaveChild: (role) => roles.add(role),
       openChild: async (role, reference, how = {}) => {
         roles.add(role);

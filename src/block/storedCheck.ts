@@ -2,7 +2,8 @@
 import { BlockError } from '../base/error.ts';
 import { alignDown, MiB } from '../base/offset.ts';
 import type { DeepChecker, ImageDriver } from './driver.ts';
-import { hex, type ReportLine, StructureCheck } from './structureCheck.ts';
+import type { ReportLine } from './report.ts';
+import { hex, StructureCheck } from './structureCheck.ts';
 
 /** The checker of an image: its files reach to the end of all stored runs, and what is coded can be decoded. */
 export function storedCheckerOf(image: ImageDriver): DeepChecker {

@@ -2,6 +2,7 @@
 import { asBlockError, BlockError } from '../base/error.ts';
 import type { Checker, CheckResult as Findings } from '../block/driver.ts';
 import type { ImageNode } from '../block/node.ts';
+import type { ReportDetail } from '../block/report.ts';
 import type { OperationContext } from './context.ts';
 import type { CheckRequest } from './requests.ts';
 import { withSource } from './source.ts';
@@ -36,8 +37,8 @@ export type CheckResult =
 
 /** Follows a check while it runs. */
 export interface CheckObserver {
-  /** A line of the report; `stream` says where the real tool prints it. */
-  line?(text: string, stream: 'out' | 'err'): void;
+  /** A line of the report, as the format's check reports it. */
+  line?(text: string, stream: 'out' | 'err', detail?: ReportDetail): void;
   /** Something was repaired, and the image is going to be checked again. */
   repaired?(repairs: Repairs): void;
 }
@@ -102,7 +103,7 @@ async function runChecker(
   observer: CheckObserver,
 ): Promise<Findings | undefined> {
   try {
-    return await checker.check(repair, (line, stream) => observer.line?.(line, stream));
+    return await checker.check(repair, (line, stream, detail) => observer.line?.(line, stream, detail));
   } catch (thrown) {
     const error = asBlockError(thrown);
     if (error.kind === 'unsupported') return undefined;

@@ -203,8 +203,8 @@ class Conversion {
     if (node.size() < source.size) throw refused('output file is smaller than input file');
     const backing = backingFile === undefined && !fresh?.backingFile ? undefined : node.backing;
     if (targetIsZero && backing) {
-      throw new BlockError('unsupported', 'Cannot use --target-is-zero when the destination image has a backing file', {
-        context: { operation: 'target-is-zero' },
+      throw new BlockError('unsupported', 'A target that has a backing image does not read as zeroes', {
+        hint: { about: 'zero-target' },
       });
     }
     if (bitmaps) bitmapsOfTarget(node);

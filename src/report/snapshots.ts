@@ -16,7 +16,7 @@ function padBytes(text: string, width: number): string {
   return text + ' '.repeat(Math.max(0, width - utf8Bytes(text).length));
 }
 
-function twoDigits(value: number | bigint): string {
+function twoDigits(value: number): string {
   return String(value).padStart(2, '0');
 }
 
@@ -27,17 +27,15 @@ function dateOf(entry: SnapshotEntry): string {
 }
 
 /** Hours, minutes, seconds and milliseconds that the machine had run, `0000:00:01.250`. */
-function clockOf(nanoseconds: bigint): string {
-  const milliseconds = nanoseconds / 1_000_000n;
-  const seconds = milliseconds / 1000n;
-  const hours = String(seconds / 3600n).padStart(4, '0');
-  const rest = `${twoDigits((seconds / 60n) % 60n)}:${twoDigits(seconds % 60n)}`;
-  return `${hours}:${rest}.${String(milliseconds % 1000n).padStart(3, '0')}`;
+function clockOf({ vmClockSeconds: seconds, vmClockNanoseconds: nanoseconds }: SnapshotEntry): string {
+  const hours = String(Math.floor(seconds / 3600)).padStart(4, '0');
+  const rest = `${twoDigits(Math.floor(seconds / 60) % 60)}:${twoDigits(seconds % 60)}`;
+  return `${hours}:${rest}.${String(Math.floor(nanoseconds / 1_000_000)).padStart(3, '0')}`;
 }
 
 /** One line of the table. */
 export function snapshotLine(entry: SnapshotEntry): string {
-  const count = entry.instructionCount === -1n ? '--' : String(entry.instructionCount);
+  const count = entry.instructionCount ?? '--';
   const size = humanSize(entry.vmStateSize);
-  return row(entry.id, entry.name, size, dateOf(entry), clockOf(entry.vmClockNanoseconds), count);
+  return row(entry.id, entry.name, size, dateOf(entry), clockOf(entry), count);
 }

@@ -77,7 +77,7 @@ class BochsDriver implements ImageDriver {
 }
 
 async function open(context: OpenContext): Promise<ImageDriver> {
-  if (!context.readOnly) throw new BlockError('permission', 'Image is read-only');
+  if (!context.readOnly) throw new BlockError('permission-denied', 'Image is read-only');
   const bytes = new Uint8Array(HEADER_SIZE);
   await context.file.readPadded(0, bytes);
   const header = parseHeader(bytes);

@@ -156,5 +156,5 @@ function special(length: number): Mapping {
 }
 
 function unreadable(offset: number): BlockError {
-  return new BlockError('io', 'Input/output error', { context: { operation: 'read', offset } });
+  return new BlockError('io', 'Input/output error', { context: { access: 'read', offset } });
 }

@@ -83,7 +83,7 @@ export class QcowImage {
   get unreadable(): Storage {
     const { file, filename } = this;
     const read = (offset: number): never => {
-      throw new BlockError('io', 'Input/output error', { context: { file: filename, offset } });
+      throw new BlockError('io', 'Input/output error', { context: { filename, offset } });
     };
     // Beyond the end of the file too, where reading would give zeroes.
     const driver = { limits: file.limits, size: () => MAX_SIZE, read, close: () => undefined };
@@ -117,7 +117,7 @@ export class QcowImage {
 
   /** The L2 table at an offset from the L1 table, which is not 0. */
   l2Table(offset: number): MaybePromise<Table> {
-    if (offset >= 2 ** 63) throw new BlockError('io', 'Input/output error', { context: { file: this.filename } });
+    if (offset >= 2 ** 63) throw new BlockError('io', 'Input/output error', { context: { filename: this.filename } });
     return this.l2.get(offset);
   }
 
@@ -164,7 +164,7 @@ export class QcowImage {
   }
 
   #missingTable(offset: number): BlockError {
-    return new BlockError('io', 'Input/output error', { context: { file: this.filename, offset } });
+    return new BlockError('io', 'Input/output error', { context: { filename: this.filename, offset } });
   }
 
   /** Records a change of an L2 table; the data that it refers to now was written before. */

@@ -403,7 +403,8 @@ function isUnmarked({ stored }: Bitmap): boolean {
 
 function inconsistent(name: string): BlockError {
   return new BlockError('invalid-image', `Bitmap '${name}' is inconsistent and cannot be used`, {
-    hint: 'Try block-dirty-bitmap-remove to delete this bitmap from disk',
+    context: { bitmap: name },
+    hint: { about: 'remove-bitmap' },
   });
 }
 

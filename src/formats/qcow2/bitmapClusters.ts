@@ -35,7 +35,7 @@ export class FreshClusters {
       offset = await this.#allocate(bytes.length);
     } catch (thrown) {
       const error = asBlockError(thrown);
-      const overlap = error.context.operation === OVERLAP_CHECK;
+      const overlap = error.context.access === OVERLAP_CHECK;
       const what = overlap ? 'Qcow2 overlap check failed' : `Failed to allocate clusters for bitmap '${this.#first}'`;
       throw error.reworded(`${what}: ${error.strerror}`);
     }

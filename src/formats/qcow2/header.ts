@@ -109,7 +109,7 @@ export function parseHeader(bytes: Uint8Array, { forCheck = false, forChange = f
   checkCompression(header);
   if (version === 3) checkIncompatible(fields.big64(72), () => findFeatureNames(fields, headerLength, end));
   if ((header.incompatible & Incompatible.corrupt) !== 0 && forChange && !forCheck) {
-    throw new BlockError('permission', 'qcow2: Image is corrupt; cannot be opened read/write');
+    throw new BlockError('permission-denied', 'qcow2: Image is corrupt; cannot be opened read/write');
   }
   checkFixed(fields, header, forCheck);
   checkReadable(header);

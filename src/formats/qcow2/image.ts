@@ -199,7 +199,7 @@ export class Qcow2Image {
    * @param what the real tool's description of the damage.
    */
   damaged(what: string): MaybePromise<BlockError> {
-    const error = new BlockError('io', 'Input/output error', { context: { file: this.filename } });
+    const error = new BlockError('io', 'Input/output error', { context: { filename: this.filename } });
     if (this.#damageReported) return error;
     this.#damageReported = true;
     if (this.readOnly) {
@@ -213,14 +213,13 @@ export class Qcow2Image {
   }
 
   /**
-   * A write would have gone over other metadata; see {@link damaged}. The error's `operation` is {@link OVERLAP_CHECK}.
+   * A write would have gone over other metadata; see {@link damaged}. The error's `access` is {@link OVERLAP_CHECK}.
    * @param what what is there, in the real tool's words.
    */
   overlaps(what: string): MaybePromise<BlockError> {
     return andThen(
       this.damaged(`Preventing invalid write on metadata (overlaps with ${what})`),
-      (cause) =>
-        new BlockError('io', cause.message, { context: { ...cause.context, operation: OVERLAP_CHECK }, cause }),
+      (cause) => new BlockError('io', cause.message, { context: { ...cause.context, access: OVERLAP_CHECK }, cause }),
     );
   }
 

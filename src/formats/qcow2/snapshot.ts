@@ -16,6 +16,9 @@ import { encodeSnapshot, type SnapshotEntry, snapshotNameBytes, type SnapshotTab
 import { flagActive, lowerTree, raiseTree, unflagTree } from './snapshotTree.ts';
 import { SnapshotView } from './snapshotView.ts';
 
+/** Nanoseconds. */
+const SECOND = 1_000_000_000n;
+
 /** How a snapshot is chosen. */
 interface Selection {
   readonly id?: string;
@@ -49,8 +52,9 @@ export class Snapshots implements SnapshotStore {
       vmStateSize: entry.vmStateSize,
       dateSeconds: entry.dateSeconds,
       dateNanoseconds: entry.dateNanoseconds,
-      vmClockNanoseconds: entry.vmClockNanoseconds,
-      instructionCount: entry.instructionCount,
+      vmClockSeconds: Number(entry.vmClockNanoseconds / SECOND),
+      vmClockNanoseconds: Number(entry.vmClockNanoseconds % SECOND),
+      ...(entry.instructionCount === -1n ? {} : { instructionCount: String(entry.instructionCount) }),
       virtualSize: this.#sizeOf(entry),
     };
   }

@@ -194,13 +194,13 @@ function holdsEntry(bytes: Uint8Array, at: number): boolean {
 
 function tooMuchExtra(index: number): BlockError {
   return new BlockError('too-large', `Too much extra metadata in snapshot table entry ${index}`, {
-    hint: 'You can force-remove this extra metadata with qemu-img check -r all',
+    hint: { about: 'snapshot-extra' },
   });
 }
 
 function tableTooBig(overhang: number): BlockError {
   return new BlockError('too-large', 'Snapshot table is too big', {
-    hint: `You can force-remove all ${overhang} overhanging snapshots with qemu-img check -r all`,
+    hint: { about: 'snapshot-overhang', count: overhang },
   });
 }
 

@@ -2,13 +2,12 @@
 import { isPromise } from '../../base/async.ts';
 import { BlockError } from '../../base/error.ts';
 import type { Checker, CheckResult, RepairMode } from '../../block/driver.ts';
+import type { ReportLine } from '../../block/report.ts';
 import { FIRST_UNALLOCATED } from './header.ts';
 import type { VdiImage } from './image.ts';
 
 /** Errors that are described one by one; more are only counted, so that a hostile image cannot fill a disk with text. */
 const MAX_LINES = 10000;
-
-type Report = (line: string, stream: 'out' | 'err') => void;
 
 /** The checker of an image; like the real tool it cannot repair anything. */
 export function checkerOf(image: VdiImage): Checker {
@@ -20,9 +19,9 @@ class Findings {
   allocated = 0;
   errors = 0;
   readonly #used: Uint8Array;
-  readonly #report: Report;
+  readonly #report: ReportLine;
 
-  constructor(blocks: number, report: Report) {
+  constructor(blocks: number, report: ReportLine) {
     this.#used = new Uint8Array(Math.ceil(blocks / 8));
     this.#report = report;
   }
@@ -52,7 +51,7 @@ class Findings {
   }
 }
 
-async function check(image: VdiImage, repair: RepairMode, report: Report): Promise<CheckResult> {
+async function check(image: VdiImage, repair: RepairMode, report: ReportLine): Promise<CheckResult> {
   if (repair !== 'none') throw new BlockError('unsupported', 'This image format does not support repairs');
   const { blocks } = image.header;
   const found = new Findings(blocks, report);

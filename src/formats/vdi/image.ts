@@ -75,7 +75,7 @@ export class VdiImage {
   /** Throws if a block is not in the file: new ones could be put at its place. */
   checkStored(index: number): void {
     if (index < this.header.blocks && this.place(index) < this.file.size()) return;
-    const context = { file: this.file.name, offset: this.place(index), operation: 'write' };
+    const context = { filename: this.file.name, offset: this.place(index), access: 'write' };
     throw new BlockError('io', 'Input/output error', { context });
   }
 

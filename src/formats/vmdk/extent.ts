@@ -90,7 +90,7 @@ export class EmptyExtent implements Extent {
     // The place of an error is looked for with more reads.
     if (!this.#refused) this.#refuse?.(problem);
     this.#refused = true;
-    throw new BlockError('denied', problem, { context: { operation: 'read', offset } });
+    throw new BlockError('denied', problem, { context: { access: 'read', offset } });
   }
 
   flush(): void {}

@@ -122,7 +122,7 @@ export class VmdkImage implements ImageDriver {
     if (this.parentContentId === NO_CID) return;
     if (backing instanceof VmdkImage && backing.contentId === this.parentContentId) return;
     throw new BlockError('invalid-image', 'The backing image was changed: its content id is not the expected one', {
-      context: { operation: 'read' },
+      context: { access: 'read' },
     });
   }
 

@@ -31,7 +31,7 @@ interface Wanted {
 
 /** The real tool's error for a grain that cannot be decoded. */
 function damagedGrain(place: number): BlockError {
-  return new BlockError('invalid-image', 'Invalid argument', { context: { offset: place, operation: 'decompress' } });
+  return new BlockError('invalid-image', 'Invalid argument', { context: { offset: place, access: 'decompress' } });
 }
 
 /** Decodes the grains of one extent. */

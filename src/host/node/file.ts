@@ -131,7 +131,7 @@ export class NodeFiles implements FilePort {
   }
 
   async status(name: string): Promise<FileStatus> {
-    const context = { file: name, operation: 'stat' };
+    const context = { filename: name, access: 'stat' };
     const stats = attempt(() => statSync(hostName(name), { bigint: true }), `Could not open '${name}'`, context);
     return {
       kind: kindOf(stats),
@@ -146,11 +146,11 @@ export class NodeFiles implements FilePort {
   }
 
   async remove(name: string): Promise<void> {
-    attempt(() => unlinkSync(hostName(name)), `Could not remove '${name}'`, { file: name, operation: 'remove' });
+    attempt(() => unlinkSync(hostName(name)), `Could not remove '${name}'`, { filename: name, access: 'remove' });
   }
 
   async rename(from: string, to: string): Promise<void> {
-    const context = { file: to, operation: 'rename' };
+    const context = { filename: to, access: 'rename' };
     const move = (): void => {
       renameSync(hostName(from), hostName(to));
       syncFolder(to);
@@ -163,7 +163,7 @@ export class NodeFiles implements FilePort {
   }
 
   async list(name: string): Promise<string[]> {
-    const context = { file: name, operation: 'list' };
+    const context = { filename: name, access: 'list' };
     const read = (): Uint8Array[] => readdirSync(hostName(name), { encoding: 'buffer' });
     return attempt(read, `Could not read directory '${name}'`, context).map(textOf).sort();
   }
@@ -188,7 +188,7 @@ async function fillNewFile(
   if (handle.kind !== 'file' && handle.kind !== 'fifo') {
     // Devices are used as they are, as long as they are large enough.
     if (options.size <= handle.size()) return;
-    throw new BlockError('unsupported', 'Cannot grow device files', { context: { operation: 'create' } });
+    throw new BlockError('unsupported', 'Cannot grow device files', { context: { access: 'create' } });
   }
   await handle.truncate(0, 'off');
   if (libc) applyCreateFlags(libc, fd, options);
@@ -224,7 +224,7 @@ function openDescriptor(
   try {
     return { fd: openSync(hostName(name), flags, 0o644), alignment: undefined };
   } catch (error) {
-    throw nodeError(error, message, { file: name, operation: 'open' });
+    throw nodeError(error, message, { filename: name, access: 'open' });
   }
 }
 

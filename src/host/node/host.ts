@@ -20,7 +20,7 @@ export class MapSecretStore implements SecretStore {
 
   get(id: string): Uint8Array {
     const secret = this.#secrets.get(id);
-    if (!secret) throw new BlockError('not-found', `No secret with id '${id}'`, { context: { operation: 'secret' } });
+    if (!secret) throw new BlockError('not-found', `No secret with id '${id}'`, { context: { access: 'secret' } });
     return secret;
   }
 }

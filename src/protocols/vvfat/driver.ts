@@ -67,7 +67,7 @@ function settingsOf(options: OpenOptions, writable: boolean): Settings {
   if (options.rw === true) {
     throw new BlockError('unsupported', 'Writing into a directory through a FAT disk is not supported');
   }
-  if (writable) throw new BlockError('permission', 'Image is read-only');
+  if (writable) throw new BlockError('permission-denied', 'Image is read-only');
   // Names of volumes have one byte for each character.
   const plain = label.replace(/[^\x20-\x7e]/g, '_').padEnd(11);
   return { dir, fatType: bits === 0 ? undefined : bits, floppy: options.floppy === true, label: plain };

@@ -210,7 +210,7 @@ describe('reading and writing', () => {
     const handle = await files.open('/dev/full', { writable: true });
     const error = await failure(() => handle.write?.(0, new Uint8Array(512)));
     expect(error).toMatchObject({ kind: 'no-space', message: 'No space left on device', code: 'ENOSPC' });
-    expect(error.context).toMatchObject({ file: '/dev/full', offset: 0, length: 512, operation: 'write' });
+    expect(error.context).toMatchObject({ filename: '/dev/full', offset: 0, length: 512, access: 'write' });
     await handle.close();
   });
 });
