@@ -27,8 +27,7 @@ function reachable(packages, root) {
     for (const name of Object.keys({ ...dependencies, ...optionalDependencies })) {
       const at = resolve(packages, path, name);
       if (at === undefined || found[at]) continue;
-      const { dev: _, ...entry } = packages[at];
-      found[at] = entry;
+      found[at] = { ...packages[at], dev: undefined };
       queue.push(at);
     }
   }
@@ -46,12 +45,12 @@ function libcHere() {
  */
 function withoutDoubts(packages) {
   const libc = process.platform === 'linux' ? libcHere() : 'none';
-  return Object.fromEntries(
-    Object.entries(packages).map(([path, { engines: _, libc: wanted, ...entry }]) => [
-      path,
-      wanted === undefined || wanted.includes(libc) ? entry : { ...entry, os: ['none'] },
-    ]),
-  );
+  const cleared = {};
+  for (const [path, entry] of Object.entries(packages)) {
+    const fits = !entry.libc || entry.libc.includes(libc);
+    cleared[path] = { ...entry, engines: undefined, libc: undefined, os: fits ? entry.os : ['none'] };
+  }
+  return cleared;
 }
 
 /**

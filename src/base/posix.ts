@@ -78,8 +78,8 @@ const TEXTS: Readonly<Record<string, string>> = {
 const KINDS: Readonly<Record<string, ErrorKind>> = {
   ENOENT: 'not-found',
   ENOTDIR: 'not-found',
-  EACCES: 'permission',
-  EPERM: 'permission',
+  EACCES: 'permission-denied',
+  EPERM: 'permission-denied',
   EEXIST: 'exists',
   EISDIR: 'is-directory',
   ENOSPC: 'no-space',

@@ -80,7 +80,7 @@ function createContext(
     filename: request.filename,
     services: context.services,
     ...(request.protocolOptions ? { protocolOptions: request.protocolOptions } : {}),
-    warn: (text) => context.onWarning?.(text),
+    warn: (text, hint) => context.onWarning?.(text, hint),
     createChild: async (name, size, how = {}) => {
       const path = how.asGiven ? name : placed(request.filename, name);
       if (!how.existing) {

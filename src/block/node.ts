@@ -7,8 +7,9 @@ import { isPromise, type MaybePromise, andThen } from '../base/async.ts';
 import { BlockError } from '../base/error.ts';
 import { alignDown, alignUp } from '../base/offset.ts';
 import type { Extent, Limits, Preallocation, Storage, ZeroFlags } from '../storage/storage.ts';
-import type { ImageDriver, Mapping } from './driver.ts';
+import type { ImageDriver, Mapping, OpenContext } from './driver.ts';
 import { finishGrowth } from './growth.ts';
+import { MissingData } from './missing.ts';
 import { rounded } from './rounding.ts';
 import { ImageWriter, type PlainRun, readOnlyError } from './writer.ts';
 
@@ -28,6 +29,7 @@ export interface NodeParts {
   readonly filters?: string;
   /** Opens the image and what is below it once more, as it was described then; see {@link ImageNode.reopen}. */
   readonly reopen?: Reopen;
+  readonly tellMissing?: OpenContext['tellMissing'] | undefined;
 }
 
 /** Opens an image anew. `resize`: the size of a raw image is going to change. */
@@ -50,6 +52,7 @@ export class ImageNode implements Storage {
   /** The node has no bytes of its own and no tables: what it says is what its file says. */
   readonly transparent: boolean;
   #backing: ImageNode | undefined;
+  readonly #missing: MissingData | undefined;
   readonly #writer: ImageWriter;
   #closed = false;
 
@@ -64,6 +67,8 @@ export class ImageNode implements Storage {
     this.transparent = parts.format === 'raw' || parts.filters !== undefined || parts.file === undefined;
     this.#backing = parts.backing;
     this.#writer = new ImageWriter(this);
+    const { driver, tellMissing } = parts;
+    if (tellMissing && driver.beyondEnd) this.#missing = new MissingData(driver, tellMissing);
   }
 
   /** The backing image, if it was opened. */
@@ -99,7 +104,9 @@ export class ImageNode implements Storage {
   }
 
   #assertMapping(mapping: Mapping, offset: number, limit: number): Mapping {
-    if (mapping.length >= 1 && mapping.length <= limit) return mapping;
+    if (mapping.length >= 1 && mapping.length <= limit) {
+      return mapping.kind === 'data' && this.#missing ? this.#missing.look(mapping, offset) : mapping;
+    }
     throw new BlockError('internal', `${this.format}: mapping of ${mapping.length} bytes for ${limit} at ${offset}`);
   }
 
@@ -268,21 +275,17 @@ export class ImageNode implements Storage {
     return total;
   }
 
-  #checkWritable(operation: string, offset: number, length: number): void {
-    if (this.readOnly) throw readOnlyError(this.name, operation);
+  #checkWritable(access: string, offset: number, length: number): void {
+    if (this.readOnly) throw readOnlyError(this.name, access);
     if (!(offset >= 0 && length >= 0 && offset + length <= this.size())) {
-      throw this.#outOfRange(operation, offset, length);
+      throw this.#outOfRange(access, offset, length);
     }
   }
 
-  #outOfRange(operation: string, offset: number, length: number): BlockError {
-    return new BlockError(
-      'out-of-range',
-      `${operation} of ${length} bytes at ${offset} is beyond the end of the image`,
-      {
-        context: { file: this.name, offset, length, operation },
-      },
-    );
+  #outOfRange(access: string, offset: number, length: number): BlockError {
+    return new BlockError('out-of-range', `${access} of ${length} bytes at ${offset} is beyond the end of the image`, {
+      context: { filename: this.name, offset, length, access },
+    });
   }
 }
 

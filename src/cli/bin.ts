@@ -1,4 +1,5 @@
 /** The entry point of the program. */
+import { exactArguments } from '../host/node/arguments.ts';
 import { exitAtOnce } from '../host/node/ffi.ts';
 import { keepIgnoring } from '../host/node/signals.ts';
 import { machineIo } from './host.ts';
@@ -29,7 +30,7 @@ function keepCode(code: number): void {
 }
 
 async function run(): Promise<void> {
-  const code = await main(process.argv.slice(2), machineIo(output, errors));
+  const code = await main(exactArguments(process.argv.slice(2)), machineIo(output, errors));
   output.flush();
   process.exitCode = output.closed ? 1 : code;
   keepCode(process.exitCode);

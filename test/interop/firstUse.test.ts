@@ -16,7 +16,8 @@ import { type AddressInfo, createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { installed } from '../support/otherPrograms.ts';
+import { lackOf } from '../support/needs.ts';
+import { because } from '../support/skip.ts';
 
 const project = resolve(import.meta.dirname, '../..');
 let home = '';
@@ -201,7 +202,8 @@ describe('first use', () => {
   });
 });
 
-describe.skipIf(!installed('npm'))('the npm registry', () => {
+const noNpm = lackOf(['npm'], 'npm');
+describe.skipIf(noNpm !== undefined)(`the npm registry${because(noNpm)}`, () => {
   const servers: Server[] = [];
   afterAll(() => {
     for (const server of servers) server.close();

@@ -83,7 +83,7 @@ export class RuleStorage implements StorageDriver {
     if (rule.once) this.#rules = this.#rules.filter((other) => other !== rule);
     // A new one each time: it is thrown more than once, and its trace is of the place.
     throw new BlockError(rule.error.kind, rule.error.message, {
-      context: { file: this.#below.name, operation: type, ...(offset === undefined ? {} : { offset, length }) },
+      context: { filename: this.#below.name, access: type, ...(offset === undefined ? {} : { offset, length }) },
       posix: { code: rule.error.code, text: rule.error.strerror },
     });
   }

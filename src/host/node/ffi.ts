@@ -201,10 +201,10 @@ export function libc(): Libc | undefined {
 }
 
 /**
- * A library by its file name; undefined where none can be loaded.
+ * A library by its file name, or what the program is linked with (`null`); undefined where none can be loaded.
  * @throws Error if there is no such library.
  */
-export function nativeLibrary(name: string): NativeLibrary | undefined {
+export function nativeLibrary(name: string | null): NativeLibrary | undefined {
   return load().native?.load(name);
 }
 

@@ -195,9 +195,9 @@ export class ReadOnlyFile implements FileHandle {
     return this.kind === 'file' ? this.opened.fd : undefined;
   }
 
-  protected context(operation: string, offset?: number, length?: number): ErrorContext {
+  protected context(access: string, offset?: number, length?: number): ErrorContext {
     const where = offset === undefined ? {} : { offset };
-    return { file: this.opened.name, operation, ...where, ...(length === undefined ? {} : { length }) };
+    return { filename: this.opened.name, access, ...where, ...(length === undefined ? {} : { length }) };
   }
 
   /**
@@ -425,7 +425,7 @@ export class WritableFile extends ReadOnlyFile {
     } catch (thrown) {
       this.currentSize = Math.max(this.currentSize, fstatSync(this.opened.fd).size);
       this.#setSize(old);
-      if (!(thrown instanceof BlockError) || thrown.context.operation === 'truncate') throw thrown;
+      if (!(thrown instanceof BlockError) || thrown.context.access === 'truncate') throw thrown;
       throw thrown.reworded(`${failure}: ${thrown.strerror}`);
     }
   }

@@ -52,7 +52,8 @@ beforeAll(() => {
 
 afterAll(() => rmSync(home, { recursive: true }));
 
-describe('the launcher', () => {
+// Each start may build.
+describe('the launcher', { timeout: 180_000 }, () => {
   it('builds on first use, several at a time, and says so in one line', async () => {
     const runs = await Promise.all(
       [1, 2, 3].map(
