@@ -1,11 +1,9 @@
 /** Changing the width of the refcounts. */
-import { isPromise } from '../../base/async.ts';
 import { BlockError, withStrerror } from '../../base/error.ts';
 import { divideUp } from '../../base/offset.ts';
 import { isZero } from '../../base/zero.ts';
 import { CountTable } from './countTable.ts';
 import { flushImage } from './flush.ts';
-import { entryOffset } from './geometry.ts';
 import { hex } from './hex.ts';
 import type { Qcow2Image } from './image.ts';
 import { getRefcount } from './refcount.ts';
@@ -29,7 +27,7 @@ export async function changeRefcountWidth(
   const { clusterSize } = image.geometry;
   const { reftableOffset, reftableClusters } = image.header;
   const { counts, blocks } = await readCounts(image, 2 ** order);
-  const placement = placeStructure(image, counts, order);
+  const placement = placeStructure(image, counts, order, new Set([0]));
   await withStrerror('Overlap check failed', () => checkPlaces(image, placement));
   await writeStructure(image, counts, placement, onProgress ? { onProgress } : {});
   for (const offset of blocks) image.allocator.release(offset / clusterSize, 1);
@@ -56,9 +54,8 @@ async function readCounts(image: Qcow2Image, bits: number): Promise<{ counts: Co
   const blocks: number[] = [];
   let beyond = 0;
   for (let index = 0; index * 8 < table.byteLength; index++) {
-    if (entryOffset(table, index * 8) === 0) continue;
-    const found = refcounts.block(index);
-    const block = isPromise(found) ? await found : found;
+    if (table.getBigUint64(index * 8) === 0n) continue;
+    const block = await withStrerror('Failed to retrieve refblock', () => refcounts.block(index));
     if (!block) continue;
     blocks.push(block.offset);
     if (isZero(block.bytes)) continue;
