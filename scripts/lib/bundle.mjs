@@ -19,8 +19,8 @@ import { join } from 'node:path';
 /** What the program is made from. The launcher `qimg` looks at the same paths. */
 const INPUTS = ['src', 'package.json', 'package-lock.json', 'scripts/lib'];
 
-/** Packages that stay outside: binaries of one platform, and a codec that only old versions of Node need. */
-const EXTERNAL = [/^@koromix\//, /^@bokuweb\/zstd-wasm/];
+/** Packages that stay outside: binaries of one platform, and codecs that few images or only old versions of Node need. */
+const EXTERNAL = [/^@koromix\//, /^@bokuweb\/zstd-wasm/, /^xz-decompress$/];
 
 /** Without white space and comments there is half as much to read at every start; names stay for those who debug. */
 const SMALLER = { compress: false, mangle: false, codegen: { removeWhitespace: true } };
