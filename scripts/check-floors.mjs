@@ -1,12 +1,12 @@
 /**
  * Enforces the floors of docs/ARCHITECTURE.md: a folder imports only from lower floors, and folders of one floor do not
- * know each other. Type-only imports obey the same rules. Usage: node scripts/check-floors.mjs [directory with src/]
+ * know each other. Type-only imports obey the same rules. No text below the program is about its command line. Usage: node scripts/check-floors.mjs [directory with src/]
  */
 import { existsSync } from 'node:fs';
 import { builtinModules } from 'node:module';
 import { dirname, join, posix } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { filesIn, importsOf, parse } from './lib/sources.mjs';
+import { filesIn, importsOf, parse, textsOf } from './lib/sources.mjs';
 
 /** Which unit a file belongs to, and its floor. Units of one floor are blind to each other. */
 const FLOORS = [
@@ -25,6 +25,10 @@ const FLOORS = [
 const PLATFORM = /^src\/(host\/node|cli)\//;
 /** The only places that may load packages; everything else gets what it needs passed in. */
 const PACKAGES = /^src\/host\//;
+/** Words that only the program says; the library has its own (src/base/hint.ts). */
+const PROGRAM_WORDS = /qemu-img|(?:^|[\s'(])--[a-z]/;
+/** The only place that says them. */
+const SPEAKER = /^src\/cli\//;
 /** Where one image must not leave anything behind for the next. */
 const STATELESS = /^src\/(formats|protocols|filters|operations)\//;
 
@@ -102,6 +106,11 @@ function breachesIn(root) {
     // Files of one folder may know each other's types: the parts of an image and the image, for instance.
     const relative = imports.filter(({ name, typeOnly }) => name.startsWith('.') && !(typeOnly && isBeside(name)));
     graph.set(path, new Set(relative.map(({ name }) => posix.join(posix.dirname(path), name))));
+    if (!SPEAKER.test(path)) {
+      for (const { value, line } of textsOf(source)) {
+        if (PROGRAM_WORDS.test(value)) breaches.push(`${path}:${line}: only src/cli speaks of the command line`);
+      }
+    }
     if (STATELESS.test(path)) {
       for (const line of stateOf(source)) breaches.push(`${path}:${line}: module-scope state that can change`);
     }

@@ -2,9 +2,13 @@
  * The library without a platform: operations on disk images over ports that the caller brings. Under Node,
  * `qimg/node` has the ports already; `qimg/testing` has a disk in memory.
  */
-export { BlockError, type ErrorContext, type ErrorKind } from './base/error.ts';
-export { humanSize, parseSize } from './base/size.ts';
-export { type BlockStatus, blockStatus, walkChain } from './block/chain.ts';
+export type { MaybePromise } from './base/async.ts';
+export { BlockError, type ErrorContext, type ErrorDetails, type ErrorKind } from './base/error.ts';
+export { type Advice, type Hint, hintText } from './base/hint.ts';
+export { humanSize, type ParsedNumber, parseSize } from './base/size.ts';
+export { type BlockStatus, blockStatus, type ChainCursor, walkChain } from './block/chain.ts';
+export type { ChildOptions } from './block/child.ts';
+export type { GraphContext } from './block/context.ts';
 export type {
   Allocation,
   Amender,
@@ -15,6 +19,7 @@ export type {
   CheckResult as Findings,
   Compressor,
   CreateContext,
+  DeepChecker,
   FormatDriver,
   FormatInfo,
   ImageDriver,
@@ -23,6 +28,7 @@ export type {
   MeasureContext,
   Measurement,
   OpenContext,
+  OpenIntent,
   ProtocolContext,
   ProtocolDriver,
   ProtocolStorage,
@@ -37,17 +43,30 @@ export {
   permissiveGate,
   sameDirectoryGate,
 } from './block/gate.ts';
-export { ImageNode } from './block/node.ts';
+export { ImageNode, type NodeParts, type Reopen } from './block/node.ts';
 export { DriverRegistry, type FormatEntry, type ProtocolEntry } from './block/registry.ts';
+export type { ReportDetail, ReportLine } from './block/report.ts';
 export type { BufferPool, SecretStore, Services } from './block/services.ts';
+export type { CodecPort, Compression, Decompression, DecompressPiece } from './codec/codec.ts';
+export type { BlockCipher, CryptoPort, HashName, SectorWork } from './crypto/crypto.ts';
+export type { CipherMode, CipherName, CipherSpec, IvGenName } from './crypto/spec.ts';
 export { drivers } from './drivers.ts';
+export { type AmendResult, amend } from './operations/amend.ts';
 export { type BenchObserver, type BenchPlan, type BenchResult, bench } from './operations/bench.ts';
+export { type BitmapResult, bitmap } from './operations/bitmap.ts';
 export { type CheckObserver, type CheckResult, check, type Repairs } from './operations/check.ts';
 export { type CommitResult, commit } from './operations/commit.ts';
 export { type CompareObserver, type CompareResult, compare } from './operations/compare.ts';
 export type { OperationContext } from './operations/context.ts';
 export { type ConvertResult, convert } from './operations/convert.ts';
-export { type CreatePlan, type CreateResult, create, createOptionTables } from './operations/create.ts';
+export type { CopyOutcome } from './operations/copy/copy.ts';
+export {
+  type CreateOptionTables,
+  type CreatePlan,
+  type CreateResult,
+  create,
+  createOptionTables,
+} from './operations/create.ts';
 export { type DdResult, dd } from './operations/dd.ts';
 export { type ImageInfo, type InfoResult, info, type SnapshotEntry } from './operations/info.ts';
 export type * from './operations/inputs.ts';
@@ -57,7 +76,25 @@ export { type MeasureResult, measure } from './operations/measure.ts';
 export type * from './operations/requests.ts';
 export { type RebaseResult, rebase } from './operations/rebase.ts';
 export { type ResizeResult, resize } from './operations/resize.ts';
-export type { AnyOptionValues, OptionSpec, OptionTable } from './options/table.ts';
-export type { OptionTree } from './options/tree.ts';
-export type { CacheMode, FileHandle, FilePort } from './storage/files.ts';
-export type { Extent, Limits, Preallocation, Storage, StorageDriver } from './storage/storage.ts';
+export { type SnapshotResult, snapshot } from './operations/snapshot.ts';
+export type { OptionPair } from './options/keyval.ts';
+export type {
+  AnyOptionValues,
+  Defaulted,
+  KindTypes,
+  OptionKind,
+  OptionSpec,
+  OptionTable,
+  OptionValues,
+} from './options/table.ts';
+export type { OptionLeaf, OptionTree } from './options/tree.ts';
+export type {
+  CacheMode,
+  FileAccess,
+  FileCreateOptions,
+  FileHandle,
+  FileOpenOptions,
+  FilePort,
+  FileStatus,
+} from './storage/files.ts';
+export type { Extent, Limits, Preallocation, Storage, StorageDriver, ZeroFlags } from './storage/storage.ts';

@@ -6,8 +6,9 @@
 import type { ImageNode } from './block/node.ts';
 import type { SecretStore, Services } from './block/services.ts';
 import { drivers } from './drivers.ts';
-import { MapSecretStore, nodeServices } from './host/node/host.ts';
+import { MapSecretStore, type NodeServicesOptions, nodeServices } from './host/node/host.ts';
 import type { AmendResult } from './operations/amend.ts';
+import type { BitmapResult } from './operations/bitmap.ts';
 import type { CheckResult } from './operations/check.ts';
 import type { CommitResult } from './operations/commit.ts';
 import type { CompareResult } from './operations/compare.ts';
@@ -37,11 +38,12 @@ import type {
 import { ImageLibrary } from './operations/library.ts';
 import type { MapExtent, MapResult } from './operations/map.ts';
 import type { MeasureResult } from './operations/measure.ts';
+import type { RebaseResult } from './operations/rebase.ts';
 import type { ResizeResult } from './operations/resize.ts';
 import type { SnapshotResult } from './operations/snapshot.ts';
 
 export * from './index.ts';
-export { MapSecretStore, nodeServices };
+export { MapSecretStore, type NodeServicesOptions, nodeServices };
 
 /** How an operation runs under Node. */
 export interface NodeSettings extends RunSettings {
@@ -133,7 +135,7 @@ export function commit(input: CommitInput, settings?: NodeSettings): Promise<Com
 }
 
 /** Gives an image another backing image, or none. */
-export function rebase(input: RebaseInput, settings?: NodeSettings): Promise<void> {
+export function rebase(input: RebaseInput, settings?: NodeSettings): Promise<RebaseResult> {
   return nodeLibrary(settings).rebase(input);
 }
 
@@ -143,7 +145,7 @@ export function snapshot(input: SnapshotInput, settings?: NodeSettings): Promise
 }
 
 /** Changes persistent dirty bitmaps. */
-export function bitmap(input: BitmapInput, settings?: NodeSettings): Promise<void> {
+export function bitmap(input: BitmapInput, settings?: NodeSettings): Promise<BitmapResult> {
   return nodeLibrary(settings).bitmap(input);
 }
 

@@ -9,6 +9,8 @@ import type { RunSettings } from './operations/inputs.ts';
 import { ImageLibrary } from './operations/library.ts';
 import { MemoryFiles } from './storage/memoryFiles.ts';
 
+export * from './index.ts';
+export type { CheckedOptions, CheckedStorage } from './storage/checked.ts';
 export { type Crash, type Fault, FaultDriver, type FaultOperation, type LogEntry, replay } from './storage/fault.ts';
 export { MemoryDriver, memoryStorage } from './storage/memory.ts';
 export { MemoryFiles };

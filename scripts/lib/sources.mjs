@@ -17,7 +17,11 @@ export function filesIn(root, folder, suffix) {
 
 /** The parsed file: `program` (ESTree with TypeScript nodes), `comments`, `text`, and `line(position)`. */
 export function parse(root, path) {
-  const text = readFileSync(join(root, path), 'utf8');
+  return parseText(path, readFileSync(join(root, path), 'utf8'));
+}
+
+/** The same for a text that need not be in a file; `path` is for messages. */
+export function parseText(path, text) {
   const { program, comments, errors } = parseSync(path, text, { lang: 'ts', sourceType: 'module' });
   if (errors.length > 0) throw new Error(`${path}: ${errors[0].message}`);
   return { program, comments, text, line: (position) => text.slice(0, position).split('\n').length };
@@ -28,7 +32,7 @@ function isNode(value) {
 }
 
 /** Calls `visit` for every node of a syntax tree. */
-function walk(node, visit) {
+export function walk(node, visit) {
   visit(node);
   for (const value of Object.values(node)) {
     for (const child of Array.isArray(value) ? value : [value]) if (isNode(child)) walk(child, visit);
@@ -49,6 +53,17 @@ export function importsOf(source) {
     if (!/^(Import(Declaration|Expression)|Export(All|Named)Declaration|TSImportType)$/.test(node.type)) return;
     if (typeof node.source?.value !== 'string') return;
     found.push({ name: node.source.value, line: source.line(node.start), typeOnly: isTypeOnly(node) });
+  });
+  return found;
+}
+
+/** Every text of a file: string literals, and the fixed parts of templates. */
+export function textsOf(source) {
+  const found = [];
+  walk(source.program, (node) => {
+    const value =
+      node.type === 'TemplateElement' ? node.value.cooked : node.type === 'Literal' ? node.value : undefined;
+    if (typeof value === 'string') found.push({ value, line: source.line(node.start) });
   });
   return found;
 }

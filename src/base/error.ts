@@ -3,44 +3,73 @@
  * {@link BlockError}; the program turns it into one line, a library user switches on {@link BlockError.kind}.
  */
 
+import { type Hint, hintText } from './hint.ts';
+
 /** Stable classification of a {@link BlockError}; safe to switch on. */
 export type ErrorKind =
+  /** A file, snapshot, bitmap or secret of that name is not there. */
   | 'not-found'
-  | 'permission'
+  /** The operating system does not let this user do that, a passphrase is wrong, or the image is marked as not to be written. */
+  | 'permission-denied'
+  /** There is something of that name already. */
   | 'exists'
+  /** The name leads to a directory where a file is needed. */
   | 'is-directory'
+  /** The file system, the quota or a fixed area of the image is full. */
   | 'no-space'
+  /** A size is beyond what the format or the file system can hold. */
   | 'too-large'
+  /** Reading or writing failed below. */
   | 'io'
+  /** A name, number or option is wrong, or does not go with another. */
   | 'invalid-argument'
+  /** The image is damaged. */
   | 'invalid-image'
+  /** The file is not an image of the format that was given. */
   | 'wrong-format'
+  /** The format, the image or this machine cannot do that. */
   | 'unsupported'
+  /** Writing to what was opened for reading, or lies on a read-only file system. */
   | 'read-only'
+  /** Another program uses the image. */
   | 'locked'
+  /** A rule of this package forbids it: the gate refuses a file that only the image names, or a guessed format must stay. */
   | 'denied'
+  /** The caller's signal stopped the operation. */
   | 'aborted'
+  /** An access behind the end. */
   | 'out-of-range'
+  /** The file, device or image is in a state of use that does not allow it now. */
   | 'busy'
+  /** Memory, open files or another limit of this package or machine is used up. */
   | 'limit'
+  /** A mistake of this package, or an exception of a function that the caller passed in; see `cause`. */
   | 'internal';
 
 /** What a {@link BlockError} was about, for programs; never needed to understand the message. */
 export interface ErrorContext {
-  /** Name of the file or image as the caller gave it. */
-  readonly file?: string;
-  /** Byte offset within that file or image. */
-  readonly offset?: number;
-  /** Length in bytes of the failed access. */
-  readonly length?: number;
-  /** What was being done, for instance `read` or `open`. */
+  /** Operation of the library, for instance `convert`. */
   readonly operation?: string;
+  /** Name of the file or image: the one that the failure is about, where that is known, else the one that was asked for. */
+  readonly filename?: string;
+  /** Format of that image. */
+  readonly format?: string;
+  /** Name or id of the internal snapshot that was asked for. */
+  readonly snapshot?: string;
+  /** Name of the persistent bitmap that was asked for. */
+  readonly bitmap?: string;
+  /** What was being done to the file, for instance `read` or `open`. */
+  readonly access?: string;
+  /** Byte offset of that access within the file or image. */
+  readonly offset?: number;
+  /** Its length in bytes. */
+  readonly length?: number;
 }
 
 /** POSIX text and error name of each kind, where the C library has one. */
 const POSIX: Record<ErrorKind, readonly [code: string, text: string]> = {
   'not-found': ['ENOENT', 'No such file or directory'],
-  permission: ['EACCES', 'Permission denied'],
+  'permission-denied': ['EACCES', 'Permission denied'],
   exists: ['EEXIST', 'File exists'],
   'is-directory': ['EISDIR', 'Is a directory'],
   'no-space': ['ENOSPC', 'No space left on device'],
@@ -64,8 +93,8 @@ const POSIX: Record<ErrorKind, readonly [code: string, text: string]> = {
 export interface ErrorDetails {
   readonly context?: ErrorContext;
   readonly cause?: unknown;
-  /** Lines a person sees below the message (`Is another process using the image [x]?`). */
-  readonly hint?: string;
+  /** What a person sees below the message (`Is another process using the image [x]?`), one or several. */
+  readonly hint?: Hint | readonly Hint[];
   /** POSIX error name and text when they differ from those of the kind. */
   readonly posix?: { readonly code: string; readonly text: string };
 }
@@ -74,10 +103,12 @@ export interface ErrorDetails {
 export class BlockError extends Error {
   /** Stable classification. */
   readonly kind: ErrorKind;
-  /** File, offset and operation, as far as they are known. */
+  /** Operation, file and offset, as far as they are known. */
   readonly context: ErrorContext;
-  /** Further lines for a person, without the final newline; undefined if there are none. */
+  /** Advice for a person in the library's words, without a final newline; undefined if there is none. */
   readonly hint: string | undefined;
+  /** The same before it was put in words. */
+  readonly hints: readonly Hint[];
   /** POSIX error name, for instance `ENOENT`. */
   readonly code: string;
   /** The C library's text for {@link code}, as scripts expect it in messages. */
@@ -88,7 +119,8 @@ export class BlockError extends Error {
     this.name = 'BlockError';
     this.kind = kind;
     this.context = details.context ?? {};
-    this.hint = details.hint;
+    this.hints = listOf(details.hint);
+    this.hint = this.hints.length === 0 ? undefined : this.hints.map(hintText).join('\n');
     this.code = details.posix?.code ?? POSIX[kind][0];
     this.strerror = details.posix?.text ?? POSIX[kind][1];
   }
@@ -98,15 +130,34 @@ export class BlockError extends Error {
     return this.reworded(text + this.message);
   }
 
-  /** The same error with another message; this one becomes its cause. */
-  reworded(message: string): BlockError {
-    return new BlockError(this.kind, message, {
-      context: this.context,
-      cause: this,
-      ...(this.hint === undefined ? {} : { hint: this.hint }),
-      posix: { code: this.code, text: this.strerror },
-    });
+  /** The same error with another message (and, where they are given, other hints); this one becomes its cause. */
+  reworded(message: string, hints: readonly Hint[] = this.hints): BlockError {
+    return this.#copy(message, { cause: this, context: this.context, hint: hints });
   }
+
+  /** The same error with what `context` says more than its own. */
+  within(context: ErrorContext): BlockError {
+    const error = this.#copy(this.message, {
+      ...(this.cause === undefined ? {} : { cause: this.cause }),
+      context: { ...context, ...this.context },
+      hint: this.hints,
+    });
+    if (this.stack !== undefined) error.stack = this.stack;
+    return error;
+  }
+
+  #copy(message: string, details: ErrorDetails): BlockError {
+    return new BlockError(this.kind, message, { ...details, posix: { code: this.code, text: this.strerror } });
+  }
+}
+
+function listOf(hint: ErrorDetails['hint']): readonly Hint[] {
+  if (hint === undefined) return [];
+  return isList(hint) ? hint : [hint];
+}
+
+function isList(hint: Hint | readonly Hint[]): hint is readonly Hint[] {
+  return Array.isArray(hint);
 }
 
 /**
@@ -129,6 +180,16 @@ export function asBlockError(thrown: unknown): BlockError {
   }
   const text = thrown instanceof Error ? thrown.message : String(thrown);
   return new BlockError('internal', text, { cause: thrown });
+}
+
+/** Runs `body`; an error's message becomes `what: <strerror>`, however much more the error had to say. */
+export async function withStrerror<T>(what: string, body: () => T | Promise<T>): Promise<T> {
+  try {
+    return await body();
+  } catch (thrown) {
+    const error = asBlockError(thrown);
+    throw error.reworded(`${what}: ${error.strerror}`);
+  }
 }
 
 /** Runs `body`; an error gets `text` in front of its message. */

@@ -112,7 +112,7 @@ export class CompressedClusters {
   #damaged(offset?: number): BlockError {
     const context = {
       file: this.#image.filename,
-      operation: 'decompress',
+      access: 'decompress',
       ...(offset === undefined ? {} : { offset }),
     };
     return new BlockError('io', 'Input/output error', { context });

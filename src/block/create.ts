@@ -29,6 +29,9 @@ export async function protocolOfName(context: GraphContext, filename: string): P
   const tree = await treeOfName(context.drivers, filename);
   const file = tree['file'] as { readonly driver?: string } | undefined;
   const name = file?.driver ?? 'file';
+  if (context.drivers.isFilter(name)) {
+    throw new BlockError('unsupported', `Protocol driver '${name}' does not support image creation`);
+  }
   return context.drivers.protocol(name);
 }
 
@@ -77,7 +80,7 @@ function createContext(
     filename: request.filename,
     services: context.services,
     ...(request.protocolOptions ? { protocolOptions: request.protocolOptions } : {}),
-    warn: (text) => context.onWarning?.(text),
+    warn: (text, hint) => context.onWarning?.(text, hint),
     createChild: async (name, size, how = {}) => {
       const path = how.asGiven ? name : placed(request.filename, name);
       if (!how.existing) {

@@ -46,6 +46,17 @@ export function describeNode(tree: OptionTree, format: string, fileName: string,
   return printJsonName(parts);
 }
 
+/** The name of a filter that has no plain one: its child under `role`, and its own options by their dotted names. */
+export function describeFilter(tree: OptionTree, role: string, options: OptionTree): string {
+  const child = tree[role];
+  const own = flatten(options).map(([name, value]) => [name, value] as const);
+  return printJsonName({
+    ...Object.fromEntries(own),
+    driver: tree['driver'] ?? '',
+    ...(isTree(child) ? { [role]: describeChild(child) } : {}),
+  });
+}
+
 function describeChild(tree: OptionTree): OptionTree {
   const known: Record<string, OptionTree[string]> = { driver: tree['driver'] ?? 'file' };
   for (const [key, value] of Object.entries(tree)) {

@@ -3,11 +3,13 @@
  * (`node.ts`) moves them, and owns bounds, alignment, read-modify-write, copy-on-write, zero and discard emulation.
  */
 import type { MaybePromise } from '../base/async.ts';
+import type { Hint } from '../base/hint.ts';
 import type { AnyOptionValues, OptionTable, OptionValues } from '../options/table.ts';
 import type { OptionTree } from '../options/tree.ts';
 import type { CacheMode, FileAccess } from '../storage/files.ts';
 import type { Limits, Preallocation, Storage, ZeroFlags } from '../storage/storage.ts';
 import type { ChildOptions } from './child.ts';
+import type { ReportLine } from './report.ts';
 import type { Services } from './services.ts';
 
 /** Where a run of guest bytes is. `length` is at least 1 and never more than was asked for. */
@@ -120,9 +122,11 @@ export interface SnapshotInfo {
   readonly vmStateSize: number;
   readonly dateSeconds: number;
   readonly dateNanoseconds: number;
-  readonly vmClockNanoseconds: bigint;
-  /** Executed instructions, -1n if not recorded. */
-  readonly instructionCount: bigint;
+  /** How long the machine had run: whole seconds, and nanoseconds of the next. */
+  readonly vmClockSeconds: number;
+  readonly vmClockNanoseconds: number;
+  /** Executed instructions as decimal text, for a number may not hold them; absent if they were not recorded. */
+  readonly instructionCount?: string;
   /** Guest-visible size when the snapshot was taken, in bytes. */
   readonly virtualSize: number;
 }
@@ -165,6 +169,11 @@ export interface BitmapStore {
       | Iterable<{ readonly offset: number; readonly length: number }>
       | AsyncIterable<{ readonly offset: number; readonly length: number }>,
   ): Promise<void>;
+  /**
+   * Stores what changed, as closing the image does.
+   * @throws BlockError if that cannot be done; its cause says why.
+   */
+  save(): Promise<void>;
 }
 
 /** What a check is to repair. */
@@ -187,17 +196,12 @@ export interface CheckResult {
 
 /** Structure checks and repair. */
 export interface Checker {
-  /**
-   * @param report is called with each line of the report, in order, without the final newline; `stream` says where
-   * the real tool prints it.
-   */
-  check(repair: RepairMode, report: (line: string, stream: 'out' | 'err') => void): Promise<CheckResult>;
+  check(repair: RepairMode, report: ReportLine): Promise<CheckResult>;
 }
 
 /** Structure checks without repair. */
 export interface DeepChecker {
-  /** @param report is called with each line of the report, as that of {@link Checker.check}. */
-  check(report: (line: string, stream: 'out' | 'err') => void): Promise<CheckResult>;
+  check(report: ReportLine): Promise<CheckResult>;
 }
 
 /** Changing options of an existing image; `A` is the driver's table of such options. */
@@ -264,6 +268,12 @@ export interface ImageDriver {
   setBacking?(backing: BackingReference | undefined): Promise<void>;
   /** Drops every allocation, so that all content comes from the backing image (the end of `commit`). */
   makeEmpty?(): Promise<void>;
+  /**
+   * What it means, where guest data is only read, that stored data lies beyond the end of its storage. `lost`: the file
+   * was cut off, and reading is an error. `told`: it reads as zeroes, as in the real tool, but one warning says so; the
+   * last unit may be short. Absent: zeroes.
+   */
+  readonly beyondEnd?: 'lost' | 'told' | undefined;
   /** Storages besides `file` that hold the image's bytes, by child name (`data-file`, `extents.0`). */
   readonly children?: readonly { readonly role: string; readonly node: Storage }[];
   /** The real tool does not tell where this format's data is: `map` and `measure` show all of it as data. */
@@ -273,7 +283,7 @@ export interface ImageDriver {
   /** The format can hold bitmaps, but they are not read: copies of the image have none. */
   readonly bitmapsUnread?: boolean;
   readonly checker?: Checker | undefined;
-  /** Checks of a format for which the real tool has none; only used where they are asked for (`check --deep`). */
+  /** Checks that the real tool does not have, only used where they are asked for (`check --deep`): after the others. */
   readonly deepChecker?: DeepChecker | undefined;
   readonly amender?: Amender | undefined;
   /** Bytes on the medium if the driver knows better than the sum of its storages. */
@@ -312,8 +322,10 @@ export interface OpenContext<O extends OptionTable = OptionTable> {
   readonly admitStart?: (head: Uint8Array) => void;
   /** Takes options of a child as they are, though it is not opened. */
   readonly leaveChild: (role: string) => void;
-  /** A warning for the user (`warning: ` is put in front by the program). */
-  readonly warn: (text: string) => void;
+  /** A warning for the user (`warning: ` is put in front by the program), and what can be done about it. */
+  readonly warn: (text: string, hint?: Hint) => void;
+  /** A warning for the user about data that the file does not have; absent where nobody reads guest data. */
+  readonly tellMissing?: (text: string) => void;
   /** An error line for the user besides the error that is going to be thrown, without `qemu-img: ` in front. */
   readonly complain?: (text: string) => void;
   /** A line for the user that stands by itself, as it is. */
@@ -341,7 +353,7 @@ export interface CreateContext {
   ): Promise<Storage>;
   /** Opens the backing image's storage graph read-only, to look at its size or identity (VMDK content id). */
   openBacking(file: string, format: string | undefined): Promise<Storage & { readonly image?: ImageDriver }>;
-  readonly warn: (text: string) => void;
+  readonly warn: (text: string, hint?: Hint) => void;
 }
 
 /** Bytes that a new image will need. */
@@ -439,8 +451,8 @@ export interface ProtocolContext {
   readonly discard: 'ignore' | 'unmap' | undefined;
   /** The driver's own options as they were given, for the name of the storage. */
   readonly given?: OptionTree;
-  /** A warning for the user. */
-  warn?(text: string): void;
+  /** A warning for the user, and what can be done about it. */
+  warn?(text: string, hint?: Hint): void;
   /** A line for the user that stands by itself, as it is. */
   notice?(text: string): void;
 }

@@ -28,7 +28,8 @@ export const permissiveGate: Gate = () => {};
 /** Refuses everything: images must be self-contained. */
 export const closedGate: Gate = ({ role, parent, reference }) => {
   throw new BlockError('denied', `'${parent}' refers to another file ('${reference}', ${role}), which is not allowed`, {
-    context: { file: parent, operation: 'open' },
+    context: { filename: parent, access: 'open' },
+    hint: { about: 'implicit-open' },
   });
 };
 

@@ -23,7 +23,7 @@ export async function openProtocol(tree: OptionTree, scope: Scope, access: FileA
       cache: scope.cache,
       discard: scope.discard,
       given: own,
-      warn: (text) => scope.context.onWarning?.(text),
+      warn: (text, hint) => scope.context.onWarning?.(text, hint),
       notice: (text) => scope.context.onNotice?.(text),
     },
     values,

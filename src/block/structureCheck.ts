@@ -4,12 +4,10 @@
  */
 import { BlockError } from '../base/error.ts';
 import type { CheckResult } from './driver.ts';
+import type { ReportLine } from './report.ts';
 
 /** Findings that are described one by one; more are only counted, so that a hostile image cannot fill a disk with text. */
 const MAX_LINES = 10000;
-
-/** Where lines of the report go. */
-export type ReportLine = (line: string, stream: 'out' | 'err') => void;
 
 /** Statistics over guest clusters. */
 export type ClusterCounts = NonNullable<CheckResult['clusters']>;

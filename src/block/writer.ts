@@ -22,8 +22,8 @@ export interface PlainRun {
 }
 
 /** The error of a change to an image that was opened for reading or can only be read. */
-export function readOnlyError(name: string, operation: string): BlockError {
-  return new BlockError('read-only', `${name} is read-only`, { context: { file: name, operation } });
+export function readOnlyError(name: string, access: string): BlockError {
+  return new BlockError('read-only', `${name} is read-only`, { context: { filename: name, access } });
 }
 
 /** The writing half of a node. Offsets and lengths are guest bytes inside the image. */

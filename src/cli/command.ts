@@ -2,6 +2,7 @@
 import { asBlockError, type BlockError } from '../base/error.ts';
 import { ArgumentError, ArgumentReader, type ReaderRules } from './argv.ts';
 import { type CommandSyntax, commandHelp } from './help.ts';
+import { hintLines } from './hints.ts';
 import type { CommandIo, Requests, View } from './io.ts';
 import type { ObjectRegistry } from './objects.ts';
 import { Progress } from './progress.ts';
@@ -32,8 +33,7 @@ class EarlyExit extends Error {
 
 /** The lines a person sees for an error, with `prefix` in front of the first. */
 export function errorLines(error: BlockError, prefix = 'qemu-img: '): string {
-  const hint = error.hint === undefined ? '' : `${error.hint}\n`;
-  return `${prefix}${error.message}\n${hint}`;
+  return `${prefix}${error.message}\n${hintLines(error)}`;
 }
 
 /** What to do at once with the values of some options. */

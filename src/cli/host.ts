@@ -1,6 +1,7 @@
 /** The world of the program: this machine. */
 import { readFileSync } from 'node:fs';
 import type { OperationContext } from '../operations/context.ts';
+import { programHint } from './hints.ts';
 import type { CommandIo, Requests, View } from './io.ts';
 import type { OutputStream } from './streams.ts';
 
@@ -15,18 +16,22 @@ async function contextFor(view: View, err: (text: string) => void): Promise<Oper
     services: nodeServices({ secrets: view.secrets }),
     gate: permissiveGate,
     onProgress: (done, total) => view.progress.update(done, total),
-    onWarning: (text) => view.warn(text),
+    onWarning: (text, hint) => view.warn(hint === undefined ? text : `${text}\n${programHint(hint)}`),
+    onComplaint: (text) => err(`qemu-img: ${text}\n`),
     onNotice: (text) => err(`${text}\n`),
   };
 }
 
 async function readWhole(name: string): Promise<Uint8Array> {
-  const { nodeError } = await import('../host/node/fileErrors.ts');
+  const [{ nodeError }, { hostName }] = await Promise.all([
+    import('../host/node/fileErrors.ts'),
+    import('../host/node/fileNames.ts'),
+  ]);
   try {
     // Not with the promises of `node:fs`: they need a thread, which there may be none for.
-    return readFileSync(name);
+    return readFileSync(hostName(name));
   } catch (thrown) {
-    throw nodeError(thrown, undefined, { file: name, operation: 'read' });
+    throw nodeError(thrown, undefined, { filename: name, access: 'read' });
   }
 }
 

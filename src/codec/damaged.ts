@@ -7,7 +7,7 @@ import { BlockError } from '../base/error.ts';
  */
 export function damaged(method: string, what: string, cause?: unknown): BlockError {
   return new BlockError('io', `${method} data is damaged: ${what}`, {
-    context: { operation: 'decompress' },
+    context: { access: 'decompress' },
     ...(cause === undefined ? {} : { cause }),
   });
 }

@@ -10,14 +10,20 @@ import { withSource } from './source.ts';
 /** Name of the image's node in messages; the real tool numbers its nodes. */
 const NODE = '#block1';
 
+/** Result of {@link bitmap}. */
+export interface BitmapResult {
+  readonly filename: string;
+  readonly format: string;
+}
+
 /**
  * Does the steps in order. Those before a step that fails are kept.
  * @throws BlockError `Operation KIND on bitmap NAME failed: ...`.
  */
-export async function bitmap(context: OperationContext, request: BitmapRequest): Promise<void> {
+export async function bitmap(context: OperationContext, request: BitmapRequest): Promise<BitmapResult> {
   const { image, sourceFile, sourceFormat } = request;
   let failure: BlockError | undefined;
-  await withSource(context, image, { writable: true, noBacking: true }, async (node) => {
+  const format = await withSource(context, image, { writable: true, noBacking: true }, async (node) => {
     const steps = async (source: ImageNode): Promise<void> => {
       try {
         for (const action of request.actions) await node.change(() => step(request, action, node, source));
@@ -25,12 +31,34 @@ export async function bitmap(context: OperationContext, request: BitmapRequest):
         // The image is closed as after a success, so that earlier steps are stored.
         failure = asBlockError(thrown);
       }
+      failure = (await lost(context, node, failure)) ?? failure;
     };
-    if (sourceFile === undefined) return steps(node);
-    const source = { filename: sourceFile, ...(sourceFormat === undefined ? {} : { format: sourceFormat }) };
-    return withSource(context, source, { noBacking: true }, steps);
+    if (sourceFile === undefined) await steps(node);
+    else {
+      const source = { filename: sourceFile, ...(sourceFormat === undefined ? {} : { format: sourceFormat }) };
+      await withSource(context, source, { noBacking: true }, steps);
+    }
+    return node.format;
   });
   if (failure) throw failure;
+  return { filename: image.filename, format };
+}
+
+/** Stores the bitmaps; gives the error if they cannot be. The lines that come before its own are shown. */
+async function lost(
+  context: OperationContext,
+  node: ImageNode,
+  failure: BlockError | undefined,
+): Promise<BlockError | undefined> {
+  try {
+    await node.change(async () => node.image.bitmaps?.save());
+    return undefined;
+  } catch (thrown) {
+    const error = asBlockError(thrown);
+    if (failure) context.onNotice?.(`qemu-img: ${failure.message}`);
+    if (error.cause instanceof BlockError) context.onNotice?.(`qemu-img: ${error.cause.message}`);
+    return error;
+  }
 }
 
 async function step(request: BitmapRequest, action: BitmapAction, node: ImageNode, source: ImageNode): Promise<void> {

@@ -2,6 +2,7 @@
 import { asBlockError, BlockError } from '../base/error.ts';
 import type { Checker, CheckResult as Findings } from '../block/driver.ts';
 import type { ImageNode } from '../block/node.ts';
+import type { ReportDetail } from '../block/report.ts';
 import type { OperationContext } from './context.ts';
 import type { CheckRequest } from './requests.ts';
 import { withSource } from './source.ts';
@@ -36,8 +37,8 @@ export type CheckResult =
 
 /** Follows a check while it runs. */
 export interface CheckObserver {
-  /** A line of the report; `stream` says where the real tool prints it. */
-  line?(text: string, stream: 'out' | 'err'): void;
+  /** A line of the report, as the format's check reports it. */
+  line?(text: string, stream: 'out' | 'err', detail?: ReportDetail): void;
   /** Something was repaired, and the image is going to be checked again. */
   repaired?(repairs: Repairs): void;
 }
@@ -79,14 +80,20 @@ async function checkNode(node: ImageNode, request: CheckRequest, observer: Check
   return { kind: verdict(findings), ...subject, findings };
 }
 
-/** The checks of the format, or the deep ones where there are no others and they are wanted. */
+/** The checks of the format, and the deep ones where they are wanted. */
 function checkerOf(node: ImageNode, request: CheckRequest): Checker | undefined {
   const { checker, deepChecker } = node.image;
-  if (checker || !deepChecker || !request.deep) return checker;
+  if (!deepChecker || !request.deep || (checker && request.repair !== 'none')) return checker;
   if (request.repair !== 'none') {
     throw new BlockError('unsupported', `A deep check of format '${node.format}' cannot repair anything`);
   }
-  return { check: (_, report) => deepChecker.check(report) };
+  return {
+    async check(repair, report) {
+      const findings = await checker?.check(repair, report);
+      const deep = await deepChecker.check(report);
+      return findings ? { ...findings, corruptions: findings.corruptions + deep.corruptions } : deep;
+    },
+  };
 }
 
 /** Undefined if the format cannot do that. */
@@ -96,7 +103,7 @@ async function runChecker(
   observer: CheckObserver,
 ): Promise<Findings | undefined> {
   try {
-    return await checker.check(repair, (line, stream) => observer.line?.(line, stream));
+    return await checker.check(repair, (line, stream, detail) => observer.line?.(line, stream, detail));
   } catch (thrown) {
     const error = asBlockError(thrown);
     if (error.kind === 'unsupported') return undefined;

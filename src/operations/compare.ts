@@ -107,11 +107,11 @@ class Side {
     }
   }
 
-  #error(thrown: unknown, operation: string, offset: number, message: string): BlockError {
+  #error(thrown: unknown, access: string, offset: number, message: string): BlockError {
     const error = asBlockError(thrown);
     if (error.kind === 'aborted') return error;
     return new BlockError(error.kind, message, {
-      context: { file: this.#name, operation, offset },
+      context: { filename: this.#name, access, offset },
       cause: error,
       posix: { code: error.code, text: error.strerror },
     });

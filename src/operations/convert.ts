@@ -1,5 +1,5 @@
 /** `convert`: copies one or more images, one behind the other, into a new or an existing image. */
-import { BlockError } from '../base/error.ts';
+import { asBlockError, BlockError } from '../base/error.ts';
 import { MiB } from '../base/offset.ts';
 import type { BitmapInfo } from '../block/driver.ts';
 import type { ImageNode } from '../block/node.ts';
@@ -90,7 +90,8 @@ class Conversion {
     try {
       outcome = await this.#copy(sources, target, fresh, bitmaps);
       if (bitmaps && first) await copyBitmaps(first, target.node, bitmaps, this.#bitmapChoice());
-    } catch (error) {
+    } catch (thrown) {
+      const error = await withFlushFailure(asBlockError(thrown), target.node);
       await target.abandon();
       throw error;
     }
@@ -202,8 +203,8 @@ class Conversion {
     if (node.size() < source.size) throw refused('output file is smaller than input file');
     const backing = backingFile === undefined && !fresh?.backingFile ? undefined : node.backing;
     if (targetIsZero && backing) {
-      throw new BlockError('unsupported', 'Cannot use --target-is-zero when the destination image has a backing file', {
-        context: { operation: 'target-is-zero' },
+      throw new BlockError('unsupported', 'A target that has a backing image does not read as zeroes', {
+        hint: { about: 'zero-target' },
       });
     }
     if (bitmaps) bitmapsOfTarget(node);
@@ -245,6 +246,24 @@ class Conversion {
     return (offset, error) => {
       if (!this.#request.quiet) this.#context.onWarning?.(`${what} ${offset}: ${error.strerror}`);
     };
+  }
+}
+
+/** The error, with a line below it if the target was given up because of its damage: it cannot be flushed then. */
+async function withFlushFailure(error: BlockError, target: ImageNode): Promise<BlockError> {
+  if (error.kind === 'aborted') return error;
+  try {
+    await target.flush();
+    return error;
+  } catch (thrown) {
+    const { code, strerror } = asBlockError(thrown);
+    if (code !== 'ENOMEDIUM') return error;
+    return new BlockError(error.kind, error.message, {
+      context: error.context,
+      cause: error,
+      hint: `qemu-img: Failed to flush target image: ${strerror}`,
+      posix: { code: error.code, text: error.strerror },
+    });
   }
 }
 

@@ -182,12 +182,7 @@ async function lookAtBacking(
 
 /** The same error with one more line below it. */
 function withHint(error: BlockError, line: string): BlockError {
-  return new BlockError(error.kind, error.message, {
-    context: error.context,
-    cause: error,
-    hint: error.hint === undefined ? line : `${error.hint}\n${line}`,
-    posix: { code: error.code, text: error.strerror },
-  });
+  return error.reworded(error.message, [...error.hints, line]);
 }
 
 function shownOptions(

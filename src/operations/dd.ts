@@ -85,14 +85,14 @@ async function refuseOwnInput(
   if (!same) return;
   throw new BlockError('locked', `${prefix}Failed to get "write" lock`, {
     hint: `Is another process using the image [${filename}]?`,
-    context: { file: filename, operation: 'create' },
+    context: { filename, access: 'create' },
   });
 }
 
 function inOwnWords(thrown: unknown): unknown {
   if (!(thrown instanceof BlockError) || thrown.kind === 'aborted') return thrown;
-  const { operation } = thrown.context;
-  if (operation === 'read') return thrown.reworded(`error while reading from input image file: ${thrown.strerror}`);
-  if (operation === 'write') return thrown.reworded(`error while writing to output image file: ${thrown.strerror}`);
+  const { access } = thrown.context;
+  if (access === 'read') return thrown.reworded(`error while reading from input image file: ${thrown.strerror}`);
+  if (access === 'write') return thrown.reworded(`error while writing to output image file: ${thrown.strerror}`);
   return thrown;
 }

@@ -14,14 +14,9 @@ export interface ResizeResult {
   readonly size: number;
 }
 
-/** What a refusal to shrink is about; the hint of its error. */
-export const SHRINK_ADVICE: string =
-  "Shrinking an image will delete all data beyond the shrunken image's end. Before performing such an operation, make " +
-  'sure there is no important data there.';
-
 /**
  * Changes the guest size. A grown area reads as zeroes; shrinking has to be asked for.
- * @throws BlockError if the size is impossible, or smaller without `shrink` (with {@link SHRINK_ADVICE} as its hint).
+ * @throws BlockError if the size is impossible, or smaller without `shrink`.
  */
 export async function resize(context: OperationContext, request: ResizeRequest): Promise<ResizeResult> {
   return withSource(context, request.image, { writable: true, resize: true }, async (node) => {
@@ -31,9 +26,7 @@ export async function resize(context: OperationContext, request: ResizeRequest):
       throw new BlockError('invalid-argument', 'Preallocation can only be used for growing images');
     }
     if (size < oldSize && !request.shrink) {
-      throw new BlockError('invalid-argument', 'Use the --shrink option to perform a shrink operation.', {
-        hint: SHRINK_ADVICE,
-      });
+      throw new BlockError('invalid-argument', 'Shrinking has to be asked for', { hint: { about: 'shrink' } });
     }
     await node.truncate(size, request.preallocation);
     await node.flush();

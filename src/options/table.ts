@@ -21,7 +21,7 @@ export interface OptionSpec {
 export type OptionTable = Readonly<Record<string, OptionSpec>>;
 
 /** TypeScript's type for each kind. */
-interface KindTypes {
+export interface KindTypes {
   readonly string: string;
   readonly bool: boolean;
   readonly number: number;
@@ -29,7 +29,7 @@ interface KindTypes {
 }
 
 /** An option that always has a value. */
-type Defaulted = OptionSpec & { readonly default: string | number | boolean };
+export type Defaulted = OptionSpec & { readonly default: string | number | boolean };
 
 /**
  * Values of one table's options by name. Tables declared with `as const satisfies OptionTable` give exact types; options

@@ -29,6 +29,6 @@ export function compareExitCode(result: CompareResult): number {
 
 /** Exit code of a failure: where an image could not be opened, looked at, or read. */
 export function compareFailureCode(error: BlockError): number {
-  if (error.context.operation === 'status') return 3;
-  return error.context.operation === 'read' && error.message.startsWith('Error while reading') ? 4 : 2;
+  if (error.context.access === 'status') return 3;
+  return error.context.access === 'read' && error.message.startsWith('Error while reading') ? 4 : 2;
 }

@@ -100,16 +100,14 @@ function toJson(info: ImageInfo): JsonValue {
   };
 }
 
-const NANOSECONDS = 1_000_000_000n;
-
 function snapshotJson(entry: SnapshotEntry): JsonValue {
   return {
-    icount: entry.instructionCount === -1n ? undefined : entry.instructionCount,
-    'vm-clock-nsec': entry.vmClockNanoseconds % NANOSECONDS,
+    icount: entry.instructionCount === undefined ? undefined : BigInt(entry.instructionCount),
+    'vm-clock-nsec': entry.vmClockNanoseconds,
     name: entry.name,
     'date-sec': entry.dateSeconds,
     'date-nsec': entry.dateNanoseconds,
-    'vm-clock-sec': entry.vmClockNanoseconds / NANOSECONDS,
+    'vm-clock-sec': entry.vmClockSeconds,
     id: entry.id,
     'vm-state-size': entry.vmStateSize,
   };

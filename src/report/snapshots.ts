@@ -1,4 +1,5 @@
 /** The table of internal snapshots that `info` and `snapshot -l` show. */
+import { utf8Bytes } from '../base/bytes.ts';
 import { humanSize } from '../base/size.ts';
 import type { SnapshotEntry } from '../operations/info.ts';
 
@@ -10,12 +11,12 @@ function row(id: string, tag: string, size: string, date: string, clock: string,
   return `${left} ${size.padStart(8)} ${date.padStart(19)} ${clock.padStart(15)} ${count.padStart(10)}`;
 }
 
-/** Blanks up to a width that counts bytes of UTF-8, as C does. */
+/** Blanks up to a width that counts bytes, as C does. */
 function padBytes(text: string, width: number): string {
-  return text + ' '.repeat(Math.max(0, width - new TextEncoder().encode(text).length));
+  return text + ' '.repeat(Math.max(0, width - utf8Bytes(text).length));
 }
 
-function twoDigits(value: number | bigint): string {
+function twoDigits(value: number): string {
   return String(value).padStart(2, '0');
 }
 
@@ -26,17 +27,15 @@ function dateOf(entry: SnapshotEntry): string {
 }
 
 /** Hours, minutes, seconds and milliseconds that the machine had run, `0000:00:01.250`. */
-function clockOf(nanoseconds: bigint): string {
-  const milliseconds = nanoseconds / 1_000_000n;
-  const seconds = milliseconds / 1000n;
-  const hours = String(seconds / 3600n).padStart(4, '0');
-  const rest = `${twoDigits((seconds / 60n) % 60n)}:${twoDigits(seconds % 60n)}`;
-  return `${hours}:${rest}.${String(milliseconds % 1000n).padStart(3, '0')}`;
+function clockOf({ vmClockSeconds: seconds, vmClockNanoseconds: nanoseconds }: SnapshotEntry): string {
+  const hours = String(Math.floor(seconds / 3600)).padStart(4, '0');
+  const rest = `${twoDigits(Math.floor(seconds / 60) % 60)}:${twoDigits(seconds % 60)}`;
+  return `${hours}:${rest}.${String(Math.floor(nanoseconds / 1_000_000)).padStart(3, '0')}`;
 }
 
 /** One line of the table. */
 export function snapshotLine(entry: SnapshotEntry): string {
-  const count = entry.instructionCount === -1n ? '--' : String(entry.instructionCount);
+  const count = entry.instructionCount ?? '--';
   const size = humanSize(entry.vmStateSize);
-  return row(entry.id, entry.name, size, dateOf(entry), clockOf(entry.vmClockNanoseconds), count);
+  return row(entry.id, entry.name, size, dateOf(entry), clockOf(entry), count);
 }

@@ -163,27 +163,26 @@ export class CheckedStorage implements Storage {
     return from(0);
   }
 
-  #at(offset: number, length?: number): { file: string; offset: number; length?: number } {
-    return { file: this.name, offset, ...(length === undefined ? {} : { length }) };
+  #at(offset: number, length?: number): { filename: string; offset: number; length?: number } {
+    return { filename: this.name, offset, ...(length === undefined ? {} : { length }) };
   }
 
-  #checkRange(operation: string, offset: number, length: number): void {
-    if (this.#closed) throw new BlockError('internal', `${this.name} is closed`, { context: { operation } });
+  #checkRange(access: string, offset: number, length: number): void {
+    if (this.#closed) throw new BlockError('internal', `${this.name} is closed`, { context: { access } });
     const fits = offset >= 0 && length >= 0 && offset + length <= MAX_SIZE;
-    if (!fits || !Number.isInteger(offset) || !Number.isInteger(length))
-      throw this.#outOfRange(operation, offset, length);
+    if (!fits || !Number.isInteger(offset) || !Number.isInteger(length)) throw this.#outOfRange(access, offset, length);
   }
 
-  #outOfRange(operation: string, offset: number, length: number): BlockError {
-    return new BlockError('out-of-range', `${operation} of ${length} bytes at ${offset} is outside ${this.name}`, {
-      context: { ...this.#at(offset, length), operation },
+  #outOfRange(access: string, offset: number, length: number): BlockError {
+    return new BlockError('out-of-range', `${access} of ${length} bytes at ${offset} is outside ${this.name}`, {
+      context: { ...this.#at(offset, length), access },
       posix: { code: 'EIO', text: 'Input/output error' },
     });
   }
 
-  #refused(operation: string): BlockError {
+  #refused(access: string): BlockError {
     return new BlockError('read-only', `${this.name} is read-only`, {
-      context: { file: this.name, operation },
+      context: { filename: this.name, access },
       posix: { code: 'EPERM', text: 'Operation not permitted' },
     });
   }

@@ -45,7 +45,7 @@ function hasBit(bits: number, bit: number): boolean {
 function takeLocks(entry: Entry, name: string, own: { access: FileAccess } | undefined, access: FileAccess): void {
   const refuse = (text: string): never => {
     throw new BlockError('locked', `Failed to get ${text} lock`, {
-      context: { file: name, operation: 'lock' },
+      context: { filename: name, access: 'lock' },
       hint: `Is another process using the image [${name}]?`,
     });
   };
@@ -160,7 +160,7 @@ export class MemoryFiles implements FilePort {
   #entry(name: string, verb: string): Entry {
     const entry = this.#files.get(name);
     if (entry) return entry;
-    throw posixError('not-found', `Could not ${verb} '${name}'`, { context: { file: name, operation: verb } });
+    throw posixError('not-found', `Could not ${verb} '${name}'`, { context: { filename: name, access: verb } });
   }
 
   async open(name: string, options: FileOpenOptions): Promise<FileHandle> {

@@ -98,7 +98,9 @@ describe('bitmaps', () => {
     run({
       images: [watch('a', 'whole')],
       prepare,
-      act: (context) => bitmap(context, { image, bitmap: name, actions: [action] }),
+      act: async (context) => {
+        await bitmap(context, { image, bitmap: name, actions: [action] });
+      },
       verify,
     }),
   );

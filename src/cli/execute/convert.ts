@@ -2,7 +2,7 @@
 import { BlockError } from '../../base/error.ts';
 import { convert } from '../../operations/convert.ts';
 import type { ConvertRequest } from '../../operations/requests.ts';
-import { errorLines } from '../command.ts';
+import { hasAdvice, hintLines } from '../hints.ts';
 import type { Executor } from './executor.ts';
 import { stoppable } from './stoppable.ts';
 
@@ -11,9 +11,9 @@ export const execute: Executor<ConvertRequest> = async (context, request, _view,
   try {
     await stoppable(context, (inner) => convert(inner, request));
   } catch (thrown) {
-    if (!(thrown instanceof BlockError) || thrown.context.operation !== 'target-is-zero') throw thrown;
+    if (!(thrown instanceof BlockError) || !hasAdvice(thrown, 'zero-target')) throw thrown;
     // Said, but not counted as a failure by the real tool.
-    err(errorLines(thrown));
+    err(`qemu-img: ${hintLines(thrown)}`);
   }
   return 0;
 };

@@ -113,7 +113,7 @@ export async function openLuks(
     const masterKey = await unlockSlot(port, io, header, slot, passphrase);
     if (masterKey) return { header, masterKey, cipher: sectorCipher(port, header.spec, masterKey) };
   }
-  throw new BlockError('permission', 'Invalid password, cannot unlock any keyslot', {
+  throw new BlockError('permission-denied', 'Invalid password, cannot unlock any keyslot', {
     posix: { code: 'EPERM', text: 'Operation not permitted' },
   });
 }

@@ -104,7 +104,7 @@ class CloopDriver implements ImageDriver {
 }
 
 function damagedBlock(offset: number | undefined): BlockError {
-  return new BlockError('io', 'Input/output error', { context: { operation: 'read', offset: offset ?? 0 } });
+  return new BlockError('io', 'Input/output error', { context: { access: 'read', offset: offset ?? 0 } });
 }
 
 /** Looks through the table of offsets once, so that damage shows when the image is opened. */
@@ -121,7 +121,7 @@ async function checkTable(file: Storage, header: Header): Promise<void> {
 }
 
 async function open(context: OpenContext): Promise<ImageDriver> {
-  if (!context.readOnly) throw new BlockError('permission', 'Image is read-only');
+  if (!context.readOnly) throw new BlockError('permission-denied', 'Image is read-only');
   const bytes = new Uint8Array(TABLE_AT);
   await context.file.readPadded(0, bytes);
   const header = parseHeader(bytes);

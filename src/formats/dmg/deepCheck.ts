@@ -2,7 +2,8 @@
 import { bigEndian } from '../../base/bytes.ts';
 import { SECTOR } from '../../base/offset.ts';
 import type { CheckResult, DeepChecker } from '../../block/driver.ts';
-import { type ClusterCounts, hex, type ReportLine, StructureCheck, TrialDecoder } from '../../block/structureCheck.ts';
+import type { ReportLine } from '../../block/report.ts';
+import { type ClusterCounts, hex, StructureCheck, TrialDecoder } from '../../block/structureCheck.ts';
 import { crc32 } from '../../codec/checksums.ts';
 import type { Storage } from '../../storage/storage.ts';
 import { type Chunk, ChunkList, ENTRY_SIZE, HEADER_SIZE, isBlockTable } from './chunks.ts';

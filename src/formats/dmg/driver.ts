@@ -14,7 +14,7 @@ function refused(context: OpenContext): BlockError {
 
 async function open(context: OpenContext): Promise<ImageDriver> {
   const { file } = context;
-  if (!context.readOnly) throw new BlockError('permission', 'Image is read-only');
+  if (!context.readOnly) throw new BlockError('permission-denied', 'Image is read-only');
   const trailer = await findTrailer(file);
   if (!trailer) throw new BlockError('wrong-format', 'Could not locate UDIF trailer in dmg file');
   const tables = await readTables(file, trailer);

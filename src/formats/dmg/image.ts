@@ -27,6 +27,7 @@ export interface ImageParts {
 export class DmgImage implements ImageDriver {
   readonly virtualSize: number;
   readonly opaque = true;
+  readonly beyondEnd = 'told';
   readonly deepChecker: DeepChecker;
   readonly #file: Storage;
   readonly #chunks: readonly Chunk[];
@@ -155,5 +156,5 @@ function special(length: number): Mapping {
 }
 
 function unreadable(offset: number): BlockError {
-  return new BlockError('io', 'Input/output error', { context: { operation: 'read', offset } });
+  return new BlockError('io', 'Input/output error', { context: { access: 'read', offset } });
 }

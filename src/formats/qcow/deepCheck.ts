@@ -3,7 +3,8 @@ import { alignUp, divideUp, SECTOR } from '../../base/offset.ts';
 import { isZero } from '../../base/zero.ts';
 import { CompressedClusters } from '../../block/compressedClusters.ts';
 import type { CheckResult, DeepChecker } from '../../block/driver.ts';
-import { type ClusterCounts, hex, type ReportLine, StructureCheck, TrialDecoder } from '../../block/structureCheck.ts';
+import type { ReportLine } from '../../block/report.ts';
+import { type ClusterCounts, hex, StructureCheck, TrialDecoder } from '../../block/structureCheck.ts';
 import { HEADER_SIZE } from './header.ts';
 import { type CompressedPlace, compressedPlace, isCompressed, type QcowImage, readEntry } from './image.ts';
 

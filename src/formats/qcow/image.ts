@@ -3,6 +3,7 @@ import { isPromise, type MaybePromise } from '../../base/async.ts';
 import { BlockError } from '../../base/error.ts';
 import { alignDown, alignUp, MAX_SIZE, SECTOR } from '../../base/offset.ts';
 import { MetadataCache, type Table } from '../../block/cache.ts';
+import type { MissingTables } from '../../block/missing.ts';
 import { tableWindow } from '../../block/tableWindow.ts';
 import type { Services } from '../../block/services.ts';
 import type { SectorCipher } from '../../crypto/sectorCipher.ts';
@@ -49,6 +50,8 @@ export class QcowImage {
   #unreadable: Storage | undefined;
   /** Counts changes of guest content, to know when decoded data is stale. */
   generation = 0;
+  /** Tells of L2 tables that are not in the file, while guest data is read. */
+  missing: MissingTables | undefined;
   /** Entries of the L1 table were changed: the file may not have them yet. */
   l1Changed = false;
   /** First byte of the file that is not in use. */
@@ -80,7 +83,7 @@ export class QcowImage {
   get unreadable(): Storage {
     const { file, filename } = this;
     const read = (offset: number): never => {
-      throw new BlockError('io', 'Input/output error', { context: { file: filename, offset } });
+      throw new BlockError('io', 'Input/output error', { context: { filename, offset } });
     };
     // Beyond the end of the file too, where reading would give zeroes.
     const driver = { limits: file.limits, size: () => MAX_SIZE, read, close: () => undefined };
@@ -114,7 +117,7 @@ export class QcowImage {
 
   /** The L2 table at an offset from the L1 table, which is not 0. */
   l2Table(offset: number): MaybePromise<Table> {
-    if (offset >= 2 ** 63) throw new BlockError('io', 'Input/output error', { context: { file: this.filename } });
+    if (offset >= 2 ** 63) throw new BlockError('io', 'Input/output error', { context: { filename: this.filename } });
     return this.l2.get(offset);
   }
 
@@ -161,7 +164,7 @@ export class QcowImage {
   }
 
   #missingTable(offset: number): BlockError {
-    return new BlockError('io', 'Input/output error', { context: { file: this.filename, offset } });
+    return new BlockError('io', 'Input/output error', { context: { filename: this.filename, offset } });
   }
 
   /** Records a change of an L2 table; the data that it refers to now was written before. */

@@ -52,7 +52,7 @@ export class SpecialReader {
   async #readEncrypted(guest: number, host: number, into: Uint8Array): Promise<void> {
     const { cipher, file, filename } = this.#image;
     if (host % SECTOR !== 0) {
-      throw new BlockError('io', 'Input/output error', { context: { file: filename, offset: host } });
+      throw new BlockError('io', 'Input/output error', { context: { filename, offset: host } });
     }
     if (!cipher) throw new BlockError('internal', 'encrypted image without a key');
     await file.readPadded(host, into);

@@ -28,7 +28,7 @@ export async function allocate(image: QcowImage, offset: number, length: number)
   const run = await runFrom(image, offset, offset + length);
   if (run.kind === 'data') {
     if (run.offset % SECTOR !== 0 || run.offset >= file.size()) {
-      throw new BlockError('io', 'Input/output error', { context: { file: image.filename, offset: run.offset } });
+      throw new BlockError('io', 'Input/output error', { context: { filename: image.filename, offset: run.offset } });
     }
     const known = Math.min(length, run.count * clusterSize - inside);
     return withCipher(image, {

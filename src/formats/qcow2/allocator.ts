@@ -57,8 +57,9 @@ export class Allocator {
     const { refcounts } = image;
     await this.#beginChange();
     const first = await this.#find(count);
-    await this.checkPlace(first, count, purpose);
+    // As in the real tool, refcount blocks that are missing are the first thing that may turn out to have no place.
     await this.#ensureBlocks(first, count);
+    await this.checkPlace(first, count, purpose);
     await refcounts.increment(first, count);
     this.#hint = first + count;
     return first * image.geometry.clusterSize;

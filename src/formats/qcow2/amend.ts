@@ -1,5 +1,6 @@
 /** Changing options of an existing image: `amend -o`. */
 import { BlockError } from '../../base/error.ts';
+import type { Hint } from '../../base/hint.ts';
 import { isPowerOfTwo, log2 } from '../../base/offset.ts';
 import type { Amender } from '../../block/driver.ts';
 import { downgrade, upgrade } from './amendVersion.ts';
@@ -24,7 +25,7 @@ interface Plan {
 
 type How = Parameters<Amender['amend']>[1];
 
-function refuse(message: string, hint?: string): BlockError {
+function refuse(message: string, hint?: Hint): BlockError {
   return new BlockError('invalid-argument', message, hint === undefined ? {} : { hint });
 }
 
@@ -111,7 +112,7 @@ function checkBacking({ header }: Qcow2Image, options: AmendOptions): void {
   if (file === undefined && format === undefined) return;
   const same = header.backingFile !== undefined && file === header.backingFile;
   if (same && (format ?? '') === (header.backingFormat ?? '')) return;
-  throw refuse('Cannot amend the backing file', "You can use 'qemu-img rebase' instead.");
+  throw refuse('Cannot amend the backing file', { about: 'rebase' });
 }
 
 async function setDataFile(image: Qcow2Image, { dataFile, rawData }: Plan): Promise<void> {

@@ -33,7 +33,7 @@ function emptyResult(image: Qcow2Image): CheckResult {
 
 /** The checker of an image. */
 export function checkerOf(image: Qcow2Image): Checker {
-  return { check: (repair, report) => checkImage(image, repair, (line) => report(line, 'err')) };
+  return { check: (repair, report) => checkImage(image, repair, (line, detail) => report(line, 'err', detail)) };
 }
 
 /**
@@ -43,8 +43,8 @@ export function checkerOf(image: Qcow2Image): Checker {
 export async function checkImage(image: Qcow2Image, repair: RepairMode, report: Report): Promise<CheckResult> {
   const before = image.reportDamage;
   let lines = 0;
-  const line: Report = (text) => {
-    if (lines++ < MAX_LINES) report(text);
+  const line: Report = (text, detail) => {
+    if (lines++ < MAX_LINES) report(text, detail);
   };
   image.reportDamage = line;
   try {

@@ -1,5 +1,5 @@
 /** Bringing an image to the disk in an order that any interruption can only turn into leaked clusters. */
-import { BlockError } from '../../base/error.ts';
+import { asBlockError, BlockError } from '../../base/error.ts';
 import { alignUp } from '../../base/offset.ts';
 import type { Qcow2Image } from './image.ts';
 import { Incompatible } from './layout.ts';
@@ -32,7 +32,14 @@ export async function closeImage(image: Qcow2Image): Promise<void> {
   if (image.readOnly || image.abandoned) return;
   await flushImage(image);
   if (image.bitmaps) {
-    await image.bitmaps.save();
+    try {
+      await image.bitmaps.save();
+    } catch (thrown) {
+      // As in the real tool, this does not make what was done a failure; a line says that they are lost.
+      const { cause } = asBlockError(thrown);
+      image.complain(asBlockError(cause).message);
+      if (image.abandoned) return;
+    }
     await flushImage(image);
   }
   // An image that was damaged before keeps its mark until it is repaired.

@@ -2,6 +2,7 @@
 import { bigEndian, concatBytes, type Fields, utf8Bytes } from '../../base/bytes.ts';
 import { BlockError } from '../../base/error.ts';
 import { alignUp } from '../../base/offset.ts';
+import { textOf } from '../../base/text.ts';
 import { MAX_BITMAPS, MAX_DIRECTORY } from './bitmapDirectory.ts';
 import { checkIncompatible, encodeFeatureNames } from './features.ts';
 import * as layout from './layout.ts';
@@ -108,7 +109,7 @@ export function parseHeader(bytes: Uint8Array, { forCheck = false, forChange = f
   checkCompression(header);
   if (version === 3) checkIncompatible(fields.big64(72), () => findFeatureNames(fields, headerLength, end));
   if ((header.incompatible & Incompatible.corrupt) !== 0 && forChange && !forCheck) {
-    throw new BlockError('permission', 'qcow2: Image is corrupt; cannot be opened read/write');
+    throw new BlockError('permission-denied', 'qcow2: Image is corrupt; cannot be opened read/write');
   }
   checkFixed(fields, header, forCheck);
   checkReadable(header);
@@ -184,7 +185,7 @@ function findFeatureNames(fields: Fields, start: number, end: number): Uint8Arra
 function readExtension(data: Uint8Array, type: number, header: Header): void {
   const text = (): string => {
     const end = data.indexOf(0);
-    return new TextDecoder().decode(end < 0 ? data : data.subarray(0, end));
+    return textOf(end < 0 ? data : data.subarray(0, end));
   };
   switch (type) {
     case Extension.backingFormat:

@@ -1,12 +1,13 @@
 /** The part of a check that looks at L2 tables. */
 import { andThen, isPromise, type MaybePromise } from '../../base/async.ts';
+import type { ReportDetail } from '../../block/report.ts';
 import { entryOffset, type Geometry, ownsHost, setEntry } from './geometry.ts';
 import { hexHalves } from './hex.ts';
 import { COMPRESSED_HIGH, COPIED_HIGH, ZERO_LOW } from './layout.ts';
 import type { ReferenceWalk } from './references.ts';
 
 /** Receives the lines of the report. */
-export type Report = (line: string) => void;
+export type Report = (line: string, detail?: ReportDetail) => void;
 
 /** A reference from an L2 entry. */
 interface Reference {

@@ -74,7 +74,7 @@ function checkFeatures(header: Header, context: OpenContext<typeof openOptions>)
         ? 'a program lacking bitmap support modified this file, so all bitmaps are now considered inconsistent'
         : 'This qcow2 v2 image contains bitmaps, but they may have been modified by a program without persistent ' +
           'bitmap support; so now they must all be considered inconsistent';
-    context.warn(`${reason}\nSome clusters may be leaked, run 'qemu-img check -r' on the image file to fix.`);
+    context.warn(reason, { about: 'leaked-clusters' });
     delete header.bitmaps;
   }
 }

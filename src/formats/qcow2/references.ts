@@ -3,6 +3,7 @@
  * the same walk.
  */
 import { BlockError } from '../../base/error.ts';
+import type { Advice } from '../../base/hint.ts';
 import { alignUp, MAX_DISK, SECTOR } from '../../base/offset.ts';
 import type { CheckResult, RepairMode } from '../../block/driver.ts';
 import { parseBitmapDirectory } from './bitmapDirectory.ts';
@@ -54,8 +55,8 @@ export class ReferenceWalk {
   }
 
   /** Reports one piece of damage. */
-  corrupt(line: string): void {
-    this.report(line);
+  corrupt(line: string, hint?: Advice): void {
+    this.report(line, hint && { hint });
     this.result.corruptions++;
   }
 
@@ -86,11 +87,8 @@ export class ReferenceWalk {
     if (added > 0) this.counts.add(cluster, added);
     if (added === times) return;
     this.result.corruptions += times - added - 1;
-    this.corrupt(
-      `ERROR: overflow cluster offset=0x${(cluster * geometry.clusterSize).toString(16)}\n` +
-        'Use qemu-img amend to increase the refcount entry width or qemu-img convert to create a clean copy if the ' +
-        'image cannot be opened for writing',
-    );
+    const place = `0x${(cluster * geometry.clusterSize).toString(16)}`;
+    this.corrupt(`ERROR: overflow cluster offset=${place}`, { about: 'refcount-width' });
   }
 
   /** Walks everything but the refcount structures. */

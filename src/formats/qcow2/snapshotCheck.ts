@@ -54,8 +54,9 @@ export async function readForCheck(image: Qcow2Image, repair: RepairMode, report
     table = await readSnapshotTable(file, shown, mend ? cuts : undefined);
   } catch (thrown) {
     const error = asBlockError(thrown);
-    const hint = error.hint === undefined ? '' : `\n${error.hint}`;
-    report(`qemu-img: ERROR failed to read the snapshot table: ${error.message}${hint}`);
+    const hint = error.hints.find((one) => typeof one !== 'string');
+    const detail = { isError: true, ...(hint ? { hint } : {}) };
+    report(`ERROR failed to read the snapshot table: ${error.message}`, detail);
     throw error;
   }
   for (const [index, entry] of table.entries.entries()) {
@@ -69,15 +70,13 @@ export async function readForCheck(image: Qcow2Image, repair: RepairMode, report
 function checkPlace({ header, geometry }: Qcow2Image, report: Report): void {
   const { snapshotsOffset: offset } = header;
   if (offset % geometry.clusterSize === 0 && offset < 2 ** 63) return;
-  report('qemu-img: ERROR snapshot table offset invalid');
+  report('ERROR snapshot table offset invalid', { isError: true });
   throw new BlockError('invalid-argument', 'Invalid argument');
 }
 
 function tooMany(overhang: number, report: Report): BlockError {
-  report(
-    'qemu-img: ERROR snapshot table too large\n' +
-      `You can force-remove all ${overhang} overhanging snapshots with qemu-img check -r all`,
-  );
+  const hint = { about: 'snapshot-overhang', count: overhang } as const;
+  report('ERROR snapshot table too large', { isError: true, hint });
   return new BlockError('too-large', 'File too large');
 }
 

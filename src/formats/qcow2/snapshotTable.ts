@@ -1,5 +1,5 @@
 /** The snapshot table as it is stored. */
-import { bigEndian, concatBytes } from '../../base/bytes.ts';
+import { bigEndian, concatBytes, utf8Bytes } from '../../base/bytes.ts';
 import { BlockError } from '../../base/error.ts';
 import { alignUp, MAX_SIZE } from '../../base/offset.ts';
 import type { Storage } from '../../storage/storage.ts';
@@ -123,7 +123,7 @@ export function encodeSnapshot(entry: SnapshotEntry, virtualSize: number): Uint8
 
 /** A name as it is stored: the real tool cuts long ones off. */
 export function snapshotNameBytes(name: string): Uint8Array {
-  return new TextEncoder().encode(name).slice(0, MAX_NAME);
+  return utf8Bytes(name).slice(0, MAX_NAME);
 }
 
 /** A snapshot table. */
@@ -194,13 +194,13 @@ function holdsEntry(bytes: Uint8Array, at: number): boolean {
 
 function tooMuchExtra(index: number): BlockError {
   return new BlockError('too-large', `Too much extra metadata in snapshot table entry ${index}`, {
-    hint: 'You can force-remove this extra metadata with qemu-img check -r all',
+    hint: { about: 'snapshot-extra' },
   });
 }
 
 function tableTooBig(overhang: number): BlockError {
   return new BlockError('too-large', 'Snapshot table is too big', {
-    hint: `You can force-remove all ${overhang} overhanging snapshots with qemu-img check -r all`,
+    hint: { about: 'snapshot-overhang', count: overhang },
   });
 }
 

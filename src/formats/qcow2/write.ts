@@ -8,6 +8,7 @@ import type { Allocation } from '../../block/driver.ts';
 import { encryptedRoom } from '../../block/encryptedRoom.ts';
 import { flushImage } from './flush.ts';
 import { compressedPlace, entryOffset, isCopied, Kind, kindOf, ownsHost, setEntry } from './geometry.ts';
+import { hex } from './hex.ts';
 import type { Qcow2Image } from './image.ts';
 import { COMPRESSED_HIGH, SUBCLUSTERS } from './layout.ts';
 import { l2Table } from './mapping.ts';
@@ -198,5 +199,7 @@ export function releaseOld(image: Qcow2Image, table: Table, at: number, keep: nu
   }
   if (geometry.external || !ownsHost(geometry, table.view, at)) return;
   const old = entryOffset(table.view, at);
-  if (old !== keep && old % geometry.clusterSize === 0) image.allocator.release(old / geometry.clusterSize, 1);
+  if (old === keep) return;
+  if (old % geometry.clusterSize === 0) image.allocator.release(old / geometry.clusterSize, 1);
+  else image.blemished(`Cannot free unaligned cluster ${hex(old)}`);
 }

@@ -161,5 +161,5 @@ export class QedImage {
 
 /** The error for an entry that leads nowhere. */
 export function invalidOffset(offset: number): BlockError {
-  return new BlockError('invalid-image', 'Invalid argument', { context: { offset, operation: 'look up' } });
+  return new BlockError('invalid-image', 'Invalid argument', { context: { offset, access: 'look up' } });
 }

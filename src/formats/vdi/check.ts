@@ -2,13 +2,12 @@
 import { isPromise } from '../../base/async.ts';
 import { BlockError } from '../../base/error.ts';
 import type { Checker, CheckResult, RepairMode } from '../../block/driver.ts';
+import type { ReportLine } from '../../block/report.ts';
 import { FIRST_UNALLOCATED } from './header.ts';
 import type { VdiImage } from './image.ts';
 
 /** Errors that are described one by one; more are only counted, so that a hostile image cannot fill a disk with text. */
 const MAX_LINES = 10000;
-
-type Report = (line: string, stream: 'out' | 'err') => void;
 
 /** The checker of an image; like the real tool it cannot repair anything. */
 export function checkerOf(image: VdiImage): Checker {
@@ -20,9 +19,9 @@ class Findings {
   allocated = 0;
   errors = 0;
   readonly #used: Uint8Array;
-  readonly #report: Report;
+  readonly #report: ReportLine;
 
-  constructor(blocks: number, report: Report) {
+  constructor(blocks: number, report: ReportLine) {
     this.#used = new Uint8Array(Math.ceil(blocks / 8));
     this.#report = report;
   }
@@ -52,7 +51,7 @@ class Findings {
   }
 }
 
-async function check(image: VdiImage, repair: RepairMode, report: Report): Promise<CheckResult> {
+async function check(image: VdiImage, repair: RepairMode, report: ReportLine): Promise<CheckResult> {
   if (repair !== 'none') throw new BlockError('unsupported', 'This image format does not support repairs');
   const { blocks } = image.header;
   const found = new Findings(blocks, report);
@@ -67,7 +66,7 @@ async function check(image: VdiImage, repair: RepairMode, report: Report): Promi
     const view = isPromise(loaded) ? await loaded : loaded;
     const start = image.position(block);
     const count = Math.min(blocks - block, (image.pageSize - start) / 4);
-    for (let i = 0; i < count; i++) look(found, blocks, block + i, view.getUint32(start + i * 4, true));
+    for (let i = 0; i < count; i++) look(found, image, block + i, view.getUint32(start + i * 4, true));
     block += count;
   }
   if (found.allocated !== image.header.allocated) {
@@ -77,12 +76,16 @@ async function check(image: VdiImage, repair: RepairMode, report: Report): Promi
   return { corruptions: found.errors, leaks: 0, checkErrors: 0, corruptionsFixed: 0, leaksFixed: 0 };
 }
 
-function look(found: Findings, blocks: number, block: number, index: number): void {
+function look(found: Findings, image: VdiImage, block: number, index: number): void {
   if (index >= FIRST_UNALLOCATED) return;
-  if (index >= blocks) {
+  if (index >= image.header.blocks) {
     found.error(`block index ${block} too large, is ${index}`);
     return;
   }
   found.allocated++;
   if (!found.use(index)) found.error(`block index ${index} also used by ${index}`);
+  // The real tool does not look at that.
+  else if (image.place(index) + image.bytesIn(block) > image.file.size()) {
+    found.error(`block index ${block} is not in the file, which was cut off`);
+  }
 }

@@ -56,6 +56,11 @@ export class VdiImage {
     return this.header.dataOffset + index * BLOCK;
   }
 
+  /** Bytes of the disk in a guest block: the last one may be short. */
+  bytesIn(block: number): number {
+    return Math.min(BLOCK, this.header.virtualSize - block * BLOCK);
+  }
+
   /**
    * Reserves `count` blocks behind all others; returns the index of the first. The block map and not the header decides
    * what is free: after a crash the header is out of date.
@@ -70,7 +75,7 @@ export class VdiImage {
   /** Throws if a block is not in the file: new ones could be put at its place. */
   checkStored(index: number): void {
     if (index < this.header.blocks && this.place(index) < this.file.size()) return;
-    const context = { file: this.file.name, offset: this.place(index), operation: 'write' };
+    const context = { filename: this.file.name, offset: this.place(index), access: 'write' };
     throw new BlockError('io', 'Input/output error', { context });
   }
 

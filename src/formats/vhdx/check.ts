@@ -1,5 +1,6 @@
 /** `check` of VHDX images: the real tool looks at the places of blocks, and replays the log when it may repair. */
 import type { Checker, CheckResult, RepairMode } from '../../block/driver.ts';
+import type { ReportLine } from '../../block/report.ts';
 import type { Metadata } from './metadata.ts';
 import type { RegionMap } from './regions.ts';
 import type { BlockTable } from './tables.ts';
@@ -19,11 +20,11 @@ export class VhdxChecker implements Checker {
     this.#replayed = replayed;
   }
 
-  async check(_repair: RepairMode, report: (line: string, stream: 'out' | 'err') => void): Promise<CheckResult> {
+  async check(_repair: RepairMode, report: ReportLine): Promise<CheckResult> {
     let corruptions = 0;
     await this.#table.check(this.#metadata, this.#regions, (line) => {
       corruptions++;
-      report(`qemu-img: ${line}`, 'err');
+      report(line, 'err', { isError: true });
       return true;
     });
     const corruptionsFixed = this.#replayed ? 1 : 0;

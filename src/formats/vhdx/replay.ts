@@ -138,6 +138,6 @@ export function needsReplay(filename: string): BlockError {
   return new BlockError(
     'denied',
     `VHDX image file '${filename}' opened read-only, but contains a log that needs to be replayed`,
-    { hint: `To replay the log, run:\nqemu-img check -r all '${filename}'` },
+    { context: { filename }, hint: { about: 'replay-log', filename } },
   );
 }

@@ -2,17 +2,17 @@
 import { BlockError } from '../../base/error.ts';
 import { SECTOR } from '../../base/offset.ts';
 import type { CheckResult, RepairMode } from '../../block/driver.ts';
+import type { ReportLine } from '../../block/report.ts';
 import type { Extent } from './extent.ts';
 import type { VmdkImage } from './image.ts';
 
 /** Where a line of the report goes. */
-type Report = (line: string, stream: 'out' | 'err') => void;
 
 /**
  * Looks through all extents, and stops at the first damage.
  * @throws BlockError at damage, after `report` was called with a line about it; kind `unsupported` for repairs.
  */
-export async function checkGrains(image: VmdkImage, repair: RepairMode, report: Report): Promise<CheckResult> {
+export async function checkGrains(image: VmdkImage, repair: RepairMode, report: ReportLine): Promise<CheckResult> {
   if (repair !== 'none') throw new BlockError('unsupported', 'This image format does not support checks');
   let start = 0;
   for (const extent of image.extents) {
@@ -22,12 +22,12 @@ export async function checkGrains(image: VmdkImage, repair: RepairMode, report: 
   return { corruptions: 0, leaks: 0, checkErrors: 0, corruptionsFixed: 0, leaksFixed: 0 };
 }
 
-async function checkExtent(extent: Extent, start: number, report: Report): Promise<void> {
+async function checkExtent(extent: Extent, start: number, report: ReportLine): Promise<void> {
   for (let at = 0; at < extent.bytes; ) {
     const sector = (start + at) / SECTOR;
     const run = await grainsAt(extent, at).catch(() => undefined);
     if (!run) return damaged(report, `ERROR: could not get cluster_offset for sector ${sector}`);
-    const beyond = run.place === undefined ? run.length : Math.max(0, extent.storage.size() - run.place);
+    const beyond = run.place === undefined ? run.length : Math.max(0, sizeOf(extent) - run.place);
     if (beyond < run.length) {
       // The grain that begins first at or behind the end of the file; one that only ends there is no damage.
       const bad = Math.ceil(beyond / extent.grainBytes) * extent.grainBytes;
@@ -38,16 +38,21 @@ async function checkExtent(extent: Extent, start: number, report: Report): Promi
 }
 
 /** Only the start counts, as in the real tool; what is missing behind it reads as zeroes. */
-async function checkFlat(extent: Extent, start: number, report: Report): Promise<void> {
+async function checkFlat(extent: Extent, start: number, report: ReportLine): Promise<void> {
   const { place } = await grainsAt(extent, 0);
-  if (place !== undefined && place >= extent.storage.size()) reportBeyond(report, start / SECTOR);
+  if (place !== undefined && place >= sizeOf(extent)) reportBeyond(report, start / SECTOR);
 }
 
-function reportBeyond(report: Report, sector: number): never {
+/** Bytes of an extent's file. */
+function sizeOf({ storage }: Extent): number {
+  return storage?.size() ?? 0;
+}
+
+function reportBeyond(report: ReportLine, sector: number): never {
   damaged(report, `ERROR: cluster offset for sector ${sector} points after EOF`);
 }
 
-function damaged(report: Report, line: string): never {
+function damaged(report: ReportLine, line: string): never {
   report(line, 'err');
   throw new BlockError('invalid-image', 'Invalid argument');
 }

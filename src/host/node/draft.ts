@@ -51,7 +51,7 @@ export function startDraft(name: string, settings: DraftSettings): FileDraft {
     const path = settings.replace ? textOf(realpathSync.native(hostName(name), { encoding: 'buffer' })) : name;
     return new Draft(name, path, settings);
   } catch (error) {
-    throw nodeError(error, `Could not create '${name}'`, { file: name, operation: 'create' });
+    throw nodeError(error, `Could not create '${name}'`, { filename: name, access: 'create' });
   }
 }
 
@@ -84,7 +84,7 @@ class Draft implements FileDraft {
       else this.#link(this.#fd);
       syncFolder(this.#path);
     } catch (error) {
-      throw nodeError(error, `Could not create '${this.#name}'`, { file: this.#name, operation: 'rename' });
+      throw nodeError(error, `Could not create '${this.#name}'`, { filename: this.#name, access: 'rename' });
     }
     this.#release();
   }
@@ -151,7 +151,7 @@ function linkUnnamed(libc: Libc | undefined, fd: number, path: string): boolean 
   const result = libc?.link(`/proc/self/fd/${fd}`, path) ?? 0;
   if (result >= 0) return true;
   if (failedWith(result, 'EEXIST')) return false;
-  throw libcError(result, undefined, { file: path, operation: 'link' });
+  throw libcError(result, undefined, { filename: path, access: 'link' });
 }
 
 /** Owner and mode of the file that is replaced. */

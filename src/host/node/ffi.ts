@@ -53,6 +53,8 @@ export interface Libc {
   write(fd: number, from: Uint8Array, offset: number): number;
   /** ftruncate(2), for sizes beyond what Node passes on. */
   truncate(fd: number, size: number): number;
+  /** signal(2) with `SIG_IGN`. */
+  ignore(signal: number): number;
   /** linkat(2) of what the first name leads to. */
   link(from: string, to: string): number;
   /** getrlimit(2): the soft limit; infinite where there is none. */
@@ -153,6 +155,8 @@ function bind(native: NativeModule): Libc {
         get('int64 pwrite(int fd, const void *from, uint64 count, int64 offset)')(fd, from, from.length, wide(offset)),
       ),
     truncate: (fd, size) => result(get('int ftruncate(int fd, int64 size)')(fd, wide(size))),
+    // Pointers as integers: SIG_IGN is 1, and an error is -1.
+    ignore: (signal) => Math.min(0, result(get('int64 signal(int number, int64 handler)')(signal, 1))),
     link: (from, to) =>
       result(
         get('int linkat(int fromFolder, const void *from, int toFolder, const void *to, int flags)')(
@@ -197,10 +201,10 @@ export function libc(): Libc | undefined {
 }
 
 /**
- * A library by its file name; undefined where none can be loaded.
+ * A library by its file name, or what the program is linked with (`null`); undefined where none can be loaded.
  * @throws Error if there is no such library.
  */
-export function nativeLibrary(name: string): NativeLibrary | undefined {
+export function nativeLibrary(name: string | null): NativeLibrary | undefined {
   return load().native?.load(name);
 }
 

@@ -13,6 +13,7 @@ import {
   unlinkSync,
 } from 'node:fs';
 import { BlockError, type ErrorContext } from '../../base/error.ts';
+import { textOf } from '../../base/text.ts';
 import {
   type CacheMode,
   type FileCreateOptions,
@@ -31,6 +32,7 @@ import { pageArray } from './fileBuffers.ts';
 import { nodeError } from './fileErrors.ts';
 import { identityOf, type OpenedFile, ReadOnlyFile, WritableFile } from './fileHandle.ts';
 import { applyCreateFlags } from './fileFlags.ts';
+import { hostName } from './fileNames.ts';
 import { fileLocks, type LockRegistry } from './lock.ts';
 
 /** Flags that keep opening from waiting for the other end of a pipe or taking over a terminal. */
@@ -129,8 +131,8 @@ export class NodeFiles implements FilePort {
   }
 
   async status(name: string): Promise<FileStatus> {
-    const context = { file: name, operation: 'stat' };
-    const stats = attempt(() => statSync(name, { bigint: true }), `Could not open '${name}'`, context);
+    const context = { filename: name, access: 'stat' };
+    const stats = attempt(() => statSync(hostName(name), { bigint: true }), `Could not open '${name}'`, context);
     return {
       kind: kindOf(stats),
       size: stats.isFile() ? Number(stats.size) : 0,
@@ -144,13 +146,13 @@ export class NodeFiles implements FilePort {
   }
 
   async remove(name: string): Promise<void> {
-    attempt(() => unlinkSync(name), `Could not remove '${name}'`, { file: name, operation: 'remove' });
+    attempt(() => unlinkSync(hostName(name)), `Could not remove '${name}'`, { filename: name, access: 'remove' });
   }
 
   async rename(from: string, to: string): Promise<void> {
-    const context = { file: to, operation: 'rename' };
+    const context = { filename: to, access: 'rename' };
     const move = (): void => {
-      renameSync(from, to);
+      renameSync(hostName(from), hostName(to));
       syncFolder(to);
     };
     attempt(move, `Could not rename '${from}' to '${to}'`, context);
@@ -161,11 +163,9 @@ export class NodeFiles implements FilePort {
   }
 
   async list(name: string): Promise<string[]> {
-    const names = attempt(() => readdirSync(name), `Could not read directory '${name}'`, {
-      file: name,
-      operation: 'list',
-    });
-    return names.sort();
+    const context = { filename: name, access: 'list' };
+    const read = (): Uint8Array[] => readdirSync(hostName(name), { encoding: 'buffer' });
+    return attempt(read, `Could not read directory '${name}'`, context).map(textOf).sort();
   }
 }
 
@@ -188,7 +188,7 @@ async function fillNewFile(
   if (handle.kind !== 'file' && handle.kind !== 'fifo') {
     // Devices are used as they are, as long as they are large enough.
     if (options.size <= handle.size()) return;
-    throw new BlockError('unsupported', 'Cannot grow device files', { context: { operation: 'create' } });
+    throw new BlockError('unsupported', 'Cannot grow device files', { context: { access: 'create' } });
   }
   await handle.truncate(0, 'off');
   if (libc) applyCreateFlags(libc, fd, options);
@@ -213,7 +213,7 @@ function openDescriptor(
 ): { fd: number; alignment: number | undefined } {
   if (direct && constants.O_DIRECT !== undefined) {
     try {
-      const fd = openSync(name, flags | constants.O_DIRECT, 0o644);
+      const fd = openSync(hostName(name), flags | constants.O_DIRECT, 0o644);
       const alignment = directAlignment(fd);
       if (alignment !== undefined) return { fd, alignment };
       closeSync(fd);
@@ -222,9 +222,9 @@ function openDescriptor(
     }
   }
   try {
-    return { fd: openSync(name, flags, 0o644), alignment: undefined };
+    return { fd: openSync(hostName(name), flags, 0o644), alignment: undefined };
   } catch (error) {
-    throw nodeError(error, message, { file: name, operation: 'open' });
+    throw nodeError(error, message, { filename: name, access: 'open' });
   }
 }
 

@@ -27,7 +27,7 @@ export function applyCreateFlags(libc: Libc, fd: number, options: FileCreateOpti
   }
   const hint = options.extentSizeHint ?? DEFAULT_EXTENT_SIZE;
   if (hint > 0xffffffff) {
-    throw new BlockError('invalid-argument', 'Extent size hint is too large', { context: { operation: 'create' } });
+    throw new BlockError('invalid-argument', 'Extent size hint is too large', { context: { access: 'create' } });
   }
   if (hint > 0) setExtentSize(libc, fd, hint);
 }

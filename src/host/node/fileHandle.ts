@@ -15,12 +15,13 @@ import {
 import { isPromise, type MaybePromise, andThen } from '../../base/async.ts';
 import { BlockError, type ErrorContext } from '../../base/error.ts';
 import { isAligned, MiB } from '../../base/offset.ts';
+import { systemError } from '../../base/posix.ts';
 import type { FileAccess, FileHandle, FileStatus } from '../../storage/files.ts';
 import type { Extent, Limits, Preallocation, StorageDriver, ZeroFlags } from '../../storage/storage.ts';
 import { deviceDiscard, deviceZero } from './device.ts';
 import type { Libc } from './ffi.ts';
 import { isMemoryAligned, pageArray } from './fileBuffers.ts';
-import { libcError, nodeError, systemError } from './fileErrors.ts';
+import { libcError, nodeError } from './fileErrors.ts';
 import { hostName } from './fileNames.ts';
 import { mayUseThreads, soon } from './limits.ts';
 import type { FileLocks } from './lock.ts';
@@ -194,9 +195,9 @@ export class ReadOnlyFile implements FileHandle {
     return this.kind === 'file' ? this.opened.fd : undefined;
   }
 
-  protected context(operation: string, offset?: number, length?: number): ErrorContext {
+  protected context(access: string, offset?: number, length?: number): ErrorContext {
     const where = offset === undefined ? {} : { offset };
-    return { file: this.opened.name, operation, ...where, ...(length === undefined ? {} : { length }) };
+    return { filename: this.opened.name, access, ...where, ...(length === undefined ? {} : { length }) };
   }
 
   /**
@@ -424,7 +425,7 @@ export class WritableFile extends ReadOnlyFile {
     } catch (thrown) {
       this.currentSize = Math.max(this.currentSize, fstatSync(this.opened.fd).size);
       this.#setSize(old);
-      if (!(thrown instanceof BlockError) || thrown.context.operation === 'truncate') throw thrown;
+      if (!(thrown instanceof BlockError) || thrown.context.access === 'truncate') throw thrown;
       throw thrown.reworded(`${failure}: ${thrown.strerror}`);
     }
   }

@@ -50,7 +50,7 @@ function heldFor(access: FileAccess): Held {
 function lockedError(name: string, permission: number, shared: boolean): BlockError {
   const text = `Failed to get ${shared ? 'shared ' : ''}"${NAMES[permission]}" lock`;
   return new BlockError('locked', text, {
-    context: { file: name, operation: 'lock' },
+    context: { filename: name, access: 'lock' },
     hint: `Is another process using the image [${name}]?`,
   });
 }
@@ -130,11 +130,11 @@ class KernelLocks implements FileLocks {
     // Somebody holds the byte exclusively, which no QEMU program does.
     if (failedWith(result, 'EAGAIN', 'EACCES')) {
       throw new BlockError('locked', `Failed to lock byte ${byte}`, {
-        context: { file: this.#name, operation: 'lock' },
+        context: { filename: this.#name, access: 'lock' },
         hint: `Is another process using the image [${this.#name}]?`,
       });
     }
-    throw libcError(result, `Failed to lock byte ${byte}`, { file: this.#name, operation: 'lock' });
+    throw libcError(result, `Failed to lock byte ${byte}`, { filename: this.#name, access: 'lock' });
   }
 
   #unlock(byte: number): void {
@@ -143,7 +143,7 @@ class KernelLocks implements FileLocks {
 
   #takenByOthers(byte: number): boolean {
     const result = fcntlLock(this.#libc, this.#fd, F_OFD_GETLK, F_WRLCK, byte, 1);
-    if (result < 0) throw libcError(result, `Failed to lock byte ${byte}`, { file: this.#name, operation: 'lock' });
+    if (result < 0) throw libcError(result, `Failed to lock byte ${byte}`, { filename: this.#name, access: 'lock' });
     return flockView.getInt16(0, true) !== F_UNLCK;
   }
 }

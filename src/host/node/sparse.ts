@@ -116,7 +116,7 @@ export class FileSpace {
       if (code >= 0) return true;
       if (failedWith(code, 'EINTR')) return this.#fallocate(mode, offset, length);
       if (failedWith(code, 'EOPNOTSUPP', 'ENOSYS', 'ENODEV', 'ENOTTY')) return false;
-      throw libcError(code, undefined, { file: this.#name, offset, length, operation: 'fallocate' });
+      throw libcError(code, undefined, { filename: this.#name, offset, length, access: 'fallocate' });
     });
   }
 
@@ -133,7 +133,7 @@ export class FileSpace {
     // EINVAL and ETXTBSY depend on the ranges or the files, not on the call; reading and writing then shows what is wrong.
     if (failedWith(result, 'EXDEV', 'ENOSYS', 'EOPNOTSUPP', 'EBADF', 'EPERM')) this.#canCopy = false;
     else if (!failedWith(result, 'EINVAL', 'ETXTBSY', 'EISDIR', 'EOVERFLOW')) {
-      throw libcError(result, undefined, { file: this.#name, offset: to, length, operation: 'copy' });
+      throw libcError(result, undefined, { filename: this.#name, offset: to, length, access: 'copy' });
     }
     return 0;
   }

@@ -23,7 +23,8 @@ export async function bitmapsToCopy(source: ImageNode, choice: BitmapChoice): Pr
   const broken = list.find((bitmap) => bitmap.inUse);
   if (!broken || choice.skipBroken) return list;
   throw new BlockError('invalid-image', `Cannot copy inconsistent bitmap '${broken.name}'`, {
-    hint: "Try --skip-broken-bitmaps, or use 'qemu-img bitmap --remove' to delete it",
+    context: { bitmap: broken.name },
+    hint: { about: 'skip-bitmaps' },
   });
 }
 

@@ -144,7 +144,7 @@ class Pipeline {
     if (report) return salvageSegments(piece.segments, bytes, piece.offset, report);
     const locate = async (error: unknown): Promise<never> => {
       const [first, next] = await firstUnreadable(piece.segments, bytes, piece.offset);
-      const hint = next && `qemu-img: ${failed('read', next.error, next.offset).message}`;
+      const hint = next && ({ about: 'also', message: failed('read', next.error, next.offset).message } as const);
       throw failed('read', first?.error ?? error, first?.offset ?? piece.offset, hint);
     };
     try {

@@ -1,6 +1,7 @@
 /** Fills buffers with the bytes of a piece. */
 import { isPromise, type MaybePromise } from '../../base/async.ts';
 import { asBlockError, BlockError } from '../../base/error.ts';
+import type { Hint } from '../../base/hint.ts';
 import { alignDown, MiB, SECTOR } from '../../base/offset.ts';
 import { ImageNode } from '../../block/node.ts';
 import type { Segment } from './plan.ts';
@@ -11,14 +12,14 @@ const OPAQUE_PIECE = 2 * MiB;
 /**
  * An error of moving data, with the real tool's message for `convert`; its context says what failed, and where.
  * @param offset of the piece on the target.
- * @param hint further lines for a person.
+ * @param hint for a person.
  */
-export function failed(operation: 'read' | 'write', thrown: unknown, offset: number, hint?: string): BlockError {
+export function failed(access: 'read' | 'write', thrown: unknown, offset: number, hint?: Hint): BlockError {
   const error = asBlockError(thrown);
   if (error.kind === 'aborted') return error;
-  const what = operation === 'read' ? 'reading' : 'writing';
+  const what = access === 'read' ? 'reading' : 'writing';
   return new BlockError(error.kind, `error while ${what} at byte ${offset}: ${error.strerror}`, {
-    context: { ...error.context, operation, offset },
+    context: { ...error.context, access, offset },
     cause: error,
     ...(hint === undefined ? {} : { hint }),
     posix: { code: error.code, text: error.strerror },

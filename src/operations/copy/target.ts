@@ -199,7 +199,7 @@ async function replacing(context: OperationContext, path: string, request: Targe
 
 function cannotReplace({ filename, prefix }: TargetRequest, why: string): BlockError {
   return new BlockError('unsupported', `${prefix}Cannot replace '${filename}' as a whole: ${why}`, {
-    context: { file: filename, operation: 'create' },
+    context: { filename: filename, access: 'create' },
   });
 }
 
@@ -237,11 +237,12 @@ async function readsAsNothing(node: ImageNode): Promise<boolean> {
 
 /** The error with the final name in the place of the temporary one. */
 function naming(error: BlockError, at: string | undefined, filename: string): BlockError {
-  if (at === undefined || !`${error.message}${error.hint ?? ''}`.includes(at)) return error;
+  if (at === undefined) return error;
+  const context = { ...error.context, ...(error.context.filename === at ? { filename } : {}) };
   return new BlockError(error.kind, error.message.replaceAll(at, filename), {
-    context: { ...error.context, file: filename },
+    context,
     cause: error,
-    ...(error.hint === undefined ? {} : { hint: error.hint.replaceAll(at, filename) }),
+    hint: error.hints.map((hint) => (typeof hint === 'string' ? hint.replaceAll(at, filename) : hint)),
     posix: { code: error.code, text: error.strerror },
   });
 }
@@ -250,7 +251,8 @@ function naming(error: BlockError, at: string | undefined, filename: string): Bl
 function namingContext(context: OperationContext, at: string, filename: string): OperationContext {
   return {
     ...context,
-    onWarning: (text) => context.onWarning?.(text.replaceAll(at, filename)),
+    onWarning: (text, hint) => context.onWarning?.(text.replaceAll(at, filename), hint),
     onNotice: (text) => context.onNotice?.(text.replaceAll(at, filename)),
+    onComplaint: (text) => context.onComplaint?.(text.replaceAll(at, filename)),
   };
 }

@@ -56,7 +56,10 @@ async function openFile(driver: string, context: ProtocolContext, options: AnyOp
   const problem = objection(driver, handle.kind, filename);
   if (problem === undefined) return new FileStorage(handle, filename, { writable: context.writable, locking });
   await handle.close();
-  throw new BlockError('invalid-argument', problem, { context: { file: filename, operation: 'open' } });
+  throw new BlockError(handle.kind === 'directory' ? 'is-directory' : 'invalid-argument', problem, {
+    context: { filename, access: 'open' },
+    posix: { code: 'EINVAL', text: 'Invalid argument' },
+  });
 }
 
 async function createFile(context: ProtocolContext, filename: string, options: AnyOptionValues): Promise<void> {

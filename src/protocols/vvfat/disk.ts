@@ -90,7 +90,7 @@ export class FatDisk implements StorageDriver {
       const length = Math.min(into.length, file.size() - at);
       if (length > 0) await file.read(at, into.subarray(0, length));
     } catch (thrown) {
-      const context = { file: content, operation: 'read' };
+      const context = { filename: content, access: 'read' };
       throw new BlockError('io', 'Input/output error', { cause: asBlockError(thrown), context });
     } finally {
       known.users--;

@@ -1,6 +1,8 @@
 /** The `vvfat` protocol: a directory of the host as a disk with a FAT file system, read only. */
+import { utf8Bytes } from '../../base/bytes.ts';
 import { BlockError } from '../../base/error.ts';
 import type { ProtocolContext, ProtocolDriver, ProtocolStorage } from '../../block/driver.ts';
+import { printJsonName } from '../../options/jsonName.ts';
 import type { OptionTable, OptionValues } from '../../options/table.ts';
 import type { OptionTree } from '../../options/tree.ts';
 import { CheckedStorage } from '../../storage/checked.ts';
@@ -58,14 +60,14 @@ function settingsOf(options: OpenOptions, writable: boolean): Settings {
   if (bits !== 0 && bits !== 12 && bits !== 16 && bits !== 32) {
     throw invalid('Valid FAT types are only 12, 16 and 32');
   }
-  if (new TextEncoder().encode(label).length > 11) {
+  if (utf8Bytes(label).length > 11) {
     throw invalid('vvfat label cannot be longer than 11 bytes');
   }
   if (options.rw === true && !writable) throw invalid("Unable to set VVFAT to 'rw' when drive is read-only");
   if (options.rw === true) {
     throw new BlockError('unsupported', 'Writing into a directory through a FAT disk is not supported');
   }
-  if (writable) throw new BlockError('permission', 'Image is read-only');
+  if (writable) throw new BlockError('permission-denied', 'Image is read-only');
   // Names of volumes have one byte for each character.
   const plain = label.replace(/[^\x20-\x7e]/g, '_').padEnd(11);
   return { dir, fatType: bits === 0 ? undefined : bits, floppy: options.floppy === true, label: plain };
@@ -73,12 +75,12 @@ function settingsOf(options: OpenOptions, writable: boolean): Settings {
 
 /** The name under which the disk can be opened again, with the options in the real tool's order. */
 function nameOf(options: OpenOptions): string {
-  const parts: string[] = [];
+  const tree: Record<string, string | number | boolean> = {};
   for (const key of ['fat-type', 'dir', 'driver', 'floppy', 'label', 'rw'] as const) {
     const value = key === 'driver' ? 'vvfat' : options[key];
-    if (value !== undefined) parts.push(`${JSON.stringify(key)}: ${JSON.stringify(value)}`);
+    if (value !== undefined) tree[key] = value;
   }
-  return `json:{${parts.join(', ')}}`;
+  return printJsonName(tree);
 }
 
 async function open(context: ProtocolContext, options: OpenOptions): Promise<ProtocolStorage> {

@@ -289,7 +289,7 @@ describe('copy', () => {
     const done = copyInto(contextWith(buffers), new CopySource([source]), target, NEW);
     await expect(done).rejects.toMatchObject({
       message: 'error while reading at byte 24576: Input/output error',
-      context: { operation: 'read', offset: 24576 },
+      context: { access: 'read', offset: 24576 },
     });
     expect(buffers.out).toBe(0);
   });

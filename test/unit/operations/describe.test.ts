@@ -211,7 +211,7 @@ describe('resize', () => {
   });
 
   it.each([
-    [{ size: 512 }, 'Use the --shrink option to perform a shrink operation.'],
+    [{ size: 512 }, 'Shrinking has to be asked for'],
     [{ size: 512, shrink: true, preallocation: 'full' }, 'Preallocation can only be used for growing images'],
     [{ size: '-4k', shrink: true }, 'New image size must be positive'],
     [{ size: 0, shrink: true }, 'New image size must be positive'],

@@ -63,6 +63,8 @@ describe('check-floors', () => {
     ['a package', 'src/block/x12.ts', "import 'pako';", 'packages are loaded in src/host only'],
     ['a missing file', 'src/block/x13.ts', "import './y.ts';", 'there is no such file'],
     ['a file of no floor', 'src/formats/x14.ts', '', 'belongs to no floor'],
+    ['an option of the program', 'src/block/x16.ts', "export const x = 'Use --force';", 'only src/cli speaks'],
+    ['its name', 'src/base/x17.ts', 'export const x = `qemu-img: ${1}`;', 'only src/cli speaks'],
     ['state in a module', 'src/formats/vdi/x15.ts', 'export let state = 0;', 'module-scope state that can change'],
   ];
   let complaints: string[] = [];
@@ -80,6 +82,38 @@ describe('check-floors', () => {
       'import cycle: src/base/x.ts -> src/base/y.ts -> src/base/x.ts',
     ]);
     expect(check('check-floors.mjs', cycle('import type'))).toEqual([]);
+  });
+});
+
+describe('check-exports', () => {
+  const sound = {
+    'src/base/a.ts':
+      'export interface A { readonly next?: A }\nexport interface B extends A { readonly c: Map<string, C> }\nexport type C = number;\n',
+    'src/base/d.ts':
+      "import type { A } from './a.ts';\nexport class D<T> { #a: A | undefined; get(of: T): T { const a: A = {}; return this.#a === a ? of : of; } }\n",
+    'src/index.ts': "export type * from './base/a.ts';\nexport { D as Known } from './base/d.ts';\n",
+    'src/node.ts': "import type { A } from './base/a.ts';\nexport * from './index.ts';\nexport type Own = A | URL;\n",
+  };
+
+  it('accepts entry points that export all that they speak of', () => {
+    expect(check('check-exports.mjs', sound)).toEqual([]);
+  });
+
+  it('finds what was forgotten: in parameters, results, members, bases, imports under other names', () => {
+    const complaints = check('check-exports.mjs', {
+      ...sound,
+      'src/base/e.ts':
+        "import type { C as Count } from './a.ts';\ninterface Local { readonly x: number }\nclass Base {}\nexport class E extends Base { go(l: Local): Count { return l.x; } }\n",
+      'src/testing.ts': "export { E } from './base/e.ts';\nexport type { B } from './base/a.ts';\n",
+    });
+    const line = (name: string, where: string, by: string, there: string): string =>
+      `src/testing.ts: '${name}' (src/base/${where}) is not exported, but '${by}' (src/base/${there}) speaks of it`;
+    expect(complaints).toEqual([
+      line('Base', 'e.ts', 'E', 'e.ts'),
+      line('Local', 'e.ts', 'E', 'e.ts'),
+      line('C', 'a.ts', 'E', 'e.ts'),
+      line('A', 'a.ts', 'B', 'a.ts'),
+    ]);
   });
 });
 

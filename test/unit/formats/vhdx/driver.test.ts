@@ -143,7 +143,7 @@ describe('opening VHDX images', () => {
     const report: string[] = [];
     const result = await node.image.checker?.check('none', (line) => report.push(line));
     expect(result).toMatchObject({ corruptions: 3, corruptionsFixed: 0 });
-    expect(report[2]).toBe('qemu-img: VHDX region 0-8388608 overlaps with region 3145728-4194304');
+    expect(report[2]).toBe('VHDX region 0-8388608 overlaps with region 3145728-4194304');
   });
 
   it('fails only for blocks of unknown states', async () => {
@@ -178,7 +178,7 @@ describe('the log of VHDX images', () => {
     await withLog(memory, encodeEntry({ logGuid, sequence: 9n, fileSize: 16 * MiB }, change));
     await expect(openOn(vhdx, storageOf(memory, true), { readOnly: true })).rejects.toMatchObject({
       message: "VHDX image file 'test' opened read-only, but contains a log that needs to be replayed",
-      hint: "To replay the log, run:\nqemu-img check -r all 'test'",
+      hints: [{ about: 'replay-log', filename: 'test' }],
     });
     const node = await openOn(vhdx, storageOf(memory), { intent: 'check' });
     const counts = async () => (await node.image.checker?.check('all', () => undefined))?.corruptionsFixed;

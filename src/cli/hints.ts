@@ -1,0 +1,38 @@
+/** Advice in the words of the real tool. */
+import type { BlockError } from '../base/error.ts';
+import { type AdviceWords, type Hint, wordHint } from '../base/hint.ts';
+
+const PROGRAM: AdviceWords = {
+  shrink: () =>
+    "Shrinking an image will delete all data beyond the shrunken image's end. Before performing such an operation, make " +
+    'sure there is no important data there.',
+  'zero-target': () => 'Cannot use --target-is-zero when the destination image has a backing file',
+  'implicit-open': () => 'The files that an image names are not opened here.',
+  'replay-log': ({ filename }) => `To replay the log, run:\nqemu-img check -r all '${filename}'`,
+  'snapshot-extra': () => 'You can force-remove this extra metadata with qemu-img check -r all',
+  'snapshot-overhang': ({ count }) =>
+    `You can force-remove all ${count} overhanging snapshots with qemu-img check -r all`,
+  'leaked-clusters': () => "Some clusters may be leaked, run 'qemu-img check -r' on the image file to fix.",
+  'refcount-width': () =>
+    'Use qemu-img amend to increase the refcount entry width or qemu-img convert to create a clean copy if the image ' +
+    'cannot be opened for writing',
+  'remove-bitmap': () => 'Try block-dirty-bitmap-remove to delete this bitmap from disk',
+  'skip-bitmaps': () => "Try --skip-broken-bitmaps, or use 'qemu-img bitmap --remove' to delete it",
+  rebase: () => "You can use 'qemu-img rebase' instead.",
+  also: ({ message }) => `qemu-img: ${message}`,
+};
+
+/** A hint as the real tool says it. */
+export function programHint(hint: Hint): string {
+  return wordHint(hint, PROGRAM);
+}
+
+/** The lines that an error brings with it, each with a line feed. */
+export function hintLines(error: BlockError): string {
+  return error.hints.map((hint) => `${programHint(hint)}\n`).join('');
+}
+
+/** True if an error brings advice of that kind with it. */
+export function hasAdvice(error: BlockError, about: keyof AdviceWords): boolean {
+  return error.hints.some((hint) => typeof hint !== 'string' && hint.about === about);
+}
