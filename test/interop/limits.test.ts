@@ -1,10 +1,10 @@
 /**
  * Limits that services set on the process: address space (OpenStack's Nova and Glance give `info` 1 GiB, Ironic gives
- * `convert` 2 GiB), the number of processes, no `/proc`. A limit that is too small ends in one line.
+ * `convert` 2 GiB), the number of processes, what memory may be used for, no `/proc`. Too small a limit ends in one line.
  */
 import { randomFillSync } from 'node:crypto';
-import { chmodSync, cpSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { chmodSync, cpSync, existsSync, mkdtempSync, readdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { release, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { must, ourProgram, ours, run, words } from '../support/program.ts';
@@ -112,29 +112,75 @@ describe('limited to', () => {
     rmSync(join(directory, 'out'), { force: true });
   });
 
-  it.runIf(root).each([8, 12, 24])('%s processes of a user', { timeout: 120_000 }, async (count) => {
-    // A build that this user may read, wherever the checkout is.
-    const program = join(directory, `program-${count}`);
-    const checkout = dirname(ourProgram());
-    mkdirSync(join(program, 'node_modules'), { recursive: true });
-    cpSync(join(checkout, 'dist/bin'), join(program, 'dist/bin'), { recursive: true });
-    cpSync(join(checkout, 'node_modules/@koromix'), join(program, 'node_modules/@koromix'), { recursive: true });
+  it('very little address space, where it runs without compilers, or says so', { timeout: 120_000 }, async () => {
+    const { code, stderr } = await limited((HEAVY ? 900 : 500) * MiB, 'info zlib.qcow2');
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    const refused = await limited(150 * MiB, 'info zlib.qcow2');
+    expect(refused.code).toBe(1);
+    expect(refused.stderr).toMatch(/^qimg: Cannot allocate memory: .*\n$/);
+  });
+
+  /** A built checkout that any user may read, wherever this one is. */
+  function openCheckout(): string {
+    const copy = join(directory, 'checkout');
+    if (existsSync(copy)) return join(copy, 'qimg');
+    const packages = ['node_modules/.package-lock.json', 'node_modules/@koromix'];
+    for (const name of ['dist', 'src', 'scripts', 'package.json', 'package-lock.json', 'qimg', ...packages]) {
+      cpSync(join(dirname(ourProgram()), name), join(copy, name), { recursive: true, preserveTimestamps: true });
+    }
+    // The copied directories are newer than what was built from them.
+    utimesSync(join(copy, 'dist/.stamp'), new Date(), new Date());
+    return join(copy, 'qimg');
+  }
+
+  const crowded = (count: number, line: string) => {
+    // A user without other processes, which would count.
     const user = 54321 + count;
     const limits = [`--reuid=${user}`, `--regid=${user}`, '--clear-groups', 'prlimit', `--nproc=${count}`, '--'];
-    const entry = join(program, 'dist/bin/qimg.cjs');
+    return run('setpriv', [...limits, openCheckout(), ...words(line)], { cwd: directory });
+  };
+
+  it.runIf(root).each([5, 12, 24])('%s processes of a user', { timeout: 120_000 }, async (count) => {
     for (const line of [
       'info zlib.qcow2',
-      `convert -c -m 16 -f raw -O qcow2 disk.raw few-${count}`,
-      `compare -f raw -F qcow2 disk.raw few-${count}`,
-      `convert ${SECRET} -f raw -O luks -o key-secret=k,iter-time=10 disk.raw luks-${count}`,
+      `convert -c -m 16 -f raw -O qcow2 base.raw few-${count}`,
+      `compare -f raw -F qcow2 base.raw few-${count}`,
+      `convert ${SECRET} -f raw -O luks -o key-secret=k,iter-time=10 base.raw luks-${count}`,
       `check few-${count}`,
     ]) {
-      const { code, stderr } = await run('setpriv', [...limits, process.execPath, entry, ...words(line)], {
-        cwd: directory,
-      });
+      const { code, stderr } = await crowded(count, line);
       expect({ line, code, stderr }).toEqual({ line, code: 0, stderr: '' });
     }
   });
+
+  it.runIf(root)('fewer processes than Node needs, which it says', { timeout: 120_000 }, async () => {
+    const { code, stderr } = await crowded(3, 'info zlib.qcow2');
+    expect({ code, stderr }).toEqual({
+      code: 1,
+      stderr: 'qimg: Node.js needs at least 4 processes, and the limit is 3\n',
+    });
+  });
+
+  it.runIf(Number.parseFloat(release()) >= 6.3)(
+    'memory that is never both written and run',
+    { timeout: 120_000 },
+    async () => {
+      // PR_SET_MDWE with PR_MDWE_REFUSE_EXEC_GAIN, as systemd's MemoryDenyWriteExecute sets it.
+      const script =
+        'import ctypes, os, sys; ctypes.CDLL(None).prctl(65, 1, 0, 0, 0); os.execvp(sys.argv[1], sys.argv[1:])';
+      for (const line of [
+        'info zlib.qcow2',
+        'convert -c -f raw -O qcow2 base.raw hard.qcow2',
+        'compare -f raw -F qcow2 base.raw hard.qcow2',
+        `convert ${SECRET} -f raw -O luks -o key-secret=k,iter-time=10 base.raw hard.luks`,
+      ]) {
+        await must('python3', ['-c', script, ourProgram(), ...words(line)], {
+          cwd: directory,
+          env: { QIMG_JITLESS: '1' },
+        });
+      }
+    },
+  );
 
   it.runIf(root)('no /proc, also with direct I/O', { timeout: 120_000 }, async () => {
     writeFileSync(join(directory, 'odd.raw'), Buffer.alloc(100_001, 'odd'));

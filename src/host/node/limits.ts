@@ -6,7 +6,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { reserveNothing } from '../../base/kernels.ts';
-import { GiB, MiB } from '../../base/offset.ts';
+import { MiB } from '../../base/offset.ts';
 import { libc } from './ffi.ts';
 
 /** Resources of `sys/resource.h`. */
@@ -15,8 +15,8 @@ const RLIMIT_AS = 9;
 /** `M_ARENA_MAX` of `malloc.h`. */
 const ARENA_MAX = -8;
 
-/** Below this, threads for single requests would take the address space that the data needs: 64 MiB and more each. */
-const ROOM_FOR_THREADS = 1.25 * GiB;
+/** With less than this to spare, threads for single requests would take the address space that the data needs. */
+const ROOM_FOR_THREADS = 512 * MiB;
 /** Below this many processes of a user, none may be left: Node's own threads count, and those of other programs. */
 const ENOUGH_PROCESSES = 256;
 /** Address space that a worker takes, most of it reserved by V8 for good measure. */
@@ -46,12 +46,14 @@ function heed(): Limits {
   const system = libc();
   const addressSpace = system?.limit(RLIMIT_AS) ?? Number.POSITIVE_INFINITY;
   const processes = process.getuid?.() === 0 ? Number.POSITIVE_INFINITY : (system?.limit(RLIMIT_NPROC) ?? Infinity);
-  if (Number.isFinite(addressSpace)) {
+  const limited = Number.isFinite(addressSpace);
+  const room = limited ? addressSpace - addressSpaceInUse() : addressSpace;
+  if (limited) {
     reserveNothing();
     // Each thread of the C library would reserve 64 MiB for its own small pieces of memory, and twice that at times.
     system?.tune(ARENA_MAX, 1);
   }
-  const threads = addressSpace >= ROOM_FOR_THREADS && processes >= ENOUGH_PROCESSES;
+  const threads = room >= ROOM_FOR_THREADS && processes >= ENOUGH_PROCESSES;
   if (!threads) system?.useOneThread();
   return { addressSpace, threads };
 }
