@@ -13,11 +13,21 @@ export interface AmendResult {
   readonly format: string;
 }
 
+/** What is told while options are changed. */
+export interface AmendObserver {
+  /** The image is open, and the options are such that it has. */
+  started?(): void;
+}
+
 /**
- * Changes options of an image.
+ * Changes options of an image. Progress is counted in units of what is done, and starts anew with each part of it.
  * @throws BlockError if the format cannot do that, or refuses a value.
  */
-export async function amend(context: OperationContext, request: AmendRequest): Promise<AmendResult> {
+export async function amend(
+  context: OperationContext,
+  request: AmendRequest,
+  observer: AmendObserver = {},
+): Promise<AmendResult> {
   const { cache, image, force } = request;
   // Luks images let others write, but only one program at a time may change their key slots.
   const how = { writable: true, resize: true, still: 'image' as const, ...(cache === undefined ? {} : { cache }) };
@@ -26,7 +36,7 @@ export async function amend(context: OperationContext, request: AmendRequest): P
     const options = amendValues(driver, request.options);
     const { amender } = node.image;
     if (!amender) throw unsupported(driver.name);
-    context.onProgress?.(0, 1);
+    observer.started?.();
     try {
       await amender.amend(options, {
         force,
