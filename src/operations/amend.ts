@@ -14,11 +14,21 @@ export interface AmendResult {
   readonly format: string;
 }
 
+/** What is told while options are changed. */
+export interface AmendObserver {
+  /** The image is open, and the options are such that it has. */
+  started?(): void;
+}
+
 /**
- * Changes options of an image.
+ * Changes options of an image. Progress is counted in units of what is done, and starts anew with each part of it.
  * @throws BlockError if the format cannot do that, or refuses a value.
  */
-export async function amend(context: OperationContext, request: AmendRequest): Promise<AmendResult> {
+export async function amend(
+  context: OperationContext,
+  request: AmendRequest,
+  observer: AmendObserver = {},
+): Promise<AmendResult> {
   const { cache, image, force } = request;
   const how = { writable: true, resize: true, ...(cache === undefined ? {} : { cache }) };
   return withSource(context, image, how, async (node) => {
@@ -26,7 +36,7 @@ export async function amend(context: OperationContext, request: AmendRequest): P
     const options = amendValues(driver, request.options);
     const { amender } = node.image;
     if (!amender) throw unsupported(driver.name);
-    context.onProgress?.(0, 1);
+    observer.started?.();
     try {
       // Luks images let others read and write, but not while their key slots change.
       if (node.format === 'luks') await claimFile(node);
