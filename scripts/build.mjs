@@ -3,18 +3,22 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, renameSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { buildProgram, stagingDirectory } from './lib/bundle.mjs';
+import { buildProgram } from './lib/bundle.mjs';
+import { install } from './lib/install.mjs';
 import { withLock } from './lib/lock.mjs';
+import checks from './lib/requireNode.cjs';
+import { stagingDirectory } from './lib/staging.mjs';
 
+checks.requireNode('run');
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const flags = new Set(process.argv.slice(2));
 
 /** Compiles the library to a fresh directory, which then takes the place of `dist/lib`. */
 function buildLibrary() {
-  const staging = stagingDirectory(root);
+  const staging = stagingDirectory(root, 'build');
   const fresh = join(staging, 'lib');
   try {
-    const tsc = join(root, 'node_modules/typescript/bin/tsc');
+    const tsc = join(root, 'node_modules/typescript/lib/tsc.js');
     const { status } = spawnSync(process.execPath, [tsc, '-p', join(root, 'tsconfig.build.json'), '--outDir', fresh], {
       stdio: 'inherit',
     });
@@ -34,6 +38,7 @@ if (unknown.length > 0) {
 }
 try {
   await withLock(join(root, '.cache/lock'), async () => {
+    await install(root, flags.has('--bin-only') ? 'program' : 'all');
     await buildProgram(root, { clean: flags.has('--clean') });
     if (!flags.has('--bin-only')) buildLibrary();
   });

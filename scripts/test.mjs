@@ -6,8 +6,11 @@ import { spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { install, isInstalled } from './lib/install.mjs';
+import { install } from './lib/install.mjs';
 import { withLock } from './lib/lock.mjs';
+import checks from './lib/requireNode.cjs';
+
+checks.requireNode('test');
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const results = join(root, '.cache/vitest.json');
@@ -30,9 +33,7 @@ function tool(name, ...args) {
 }
 
 async function installMissing() {
-  await withLock(join(root, '.cache/lock'), async () => {
-    if (!isInstalled(root)) await install(root);
-  });
+  await withLock(join(root, '.cache/lock'), () => install(root, 'all'));
   return true;
 }
 
@@ -53,6 +54,16 @@ function readResults() {
   return { passed, failed, skipped };
 }
 
+/** A line for each reason to skip, with what would help. The tests have it in their names (test/support/needs.ts). */
+function reasonsOf(skipped) {
+  const counts = new Map();
+  for (const { name } of skipped) {
+    const reason = /\[skipped: ([^\]]+)\]/.exec(name)?.[1] ?? name;
+    counts.set(reason, (counts.get(reason) ?? 0) + 1);
+  }
+  return [...counts].map(([reason, count]) => `skipped ${count}: ${reason}`);
+}
+
 /** Where everything that tests need has been set up, a skipped test is a mistake. */
 function mustNotSkip() {
   return process.env.QIMG_NO_SKIP === '1';
@@ -65,6 +76,7 @@ function runTests() {
   const { passed, failed, skipped } = readResults();
   const forbidden = mustNotSkip() ? skipped : [];
   for (const { name } of forbidden) console.error(`must not be skipped here: ${name}`);
+  for (const line of reasonsOf(skipped)) console.log(line);
   console.log(`${passed} passed, ${failed} failed, ${skipped.length} skipped`);
   return ok && failed === 0 && forbidden.length === 0;
 }

@@ -1,5 +1,5 @@
 /** All drivers, in QEMU's order of probing. The one file that knows them all. */
-import { DriverRegistry, type FormatEntry, type ProtocolEntry } from './block/registry.ts';
+import { DriverRegistry, type FilterEntry, type FormatEntry, type ProtocolEntry } from './block/registry.ts';
 import { probe as probeBochs } from './formats/bochs/probe.ts';
 import { probe as probeCloop } from './formats/cloop/probe.ts';
 import { probe as probeDmg } from './formats/dmg/probe.ts';
@@ -45,5 +45,9 @@ const PROTOCOLS: readonly ProtocolEntry[] = [
   { name: 'null-aio', prefixes: ['null-aio'], load: async () => (await nothing()).nullAioDriver },
 ];
 
+const FILTERS: readonly FilterEntry[] = [
+  { name: 'blkdebug', load: async () => (await import('./filters/blkdebug/driver.ts')).blkdebug },
+];
+
 /** The drivers of this build. */
-export const drivers: DriverRegistry = new DriverRegistry(FORMATS, PROTOCOLS);
+export const drivers: DriverRegistry = new DriverRegistry(FORMATS, PROTOCOLS, FILTERS);

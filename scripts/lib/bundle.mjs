@@ -1,11 +1,11 @@
 /** Builds the program: `src/cli/bin.ts` and the worker become `dist/bin`. */
-import { spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
+import { once } from 'node:events';
 import {
   chmodSync,
   existsSync,
   mkdirSync,
-  mkdtempSync,
   readdirSync,
   readFileSync,
   renameSync,
@@ -15,18 +15,12 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import * as util from 'node:util';
+import { stagingDirectory } from './staging.mjs';
 
 /** What the program is made from. The launcher `qimg` looks at the same paths. */
 const INPUTS = ['src', 'package.json', 'package-lock.json', 'scripts/lib'];
-
-/** Packages that stay outside: binaries of one platform, and a codec that only old versions of Node need. */
-const EXTERNAL = [/^@koromix\//, /^@bokuweb\/zstd-wasm/];
-
-/** Without white space and comments there is half as much to read at every start; names stay for those who debug. */
-const SMALLER = { compress: false, mangle: false, codegen: { removeWhitespace: true } };
-
-/** Groups of commands with a code cache of their own, in the order in which `warm.cjs` can make them. */
-const CACHES = ['copies', 'secrets', 'others'];
 
 /** A program that is just starting may load the files of an earlier build for so long. */
 const KEEP_OLD_MS = 3_600_000;
@@ -52,52 +46,69 @@ export function isFresh(root) {
   return !INPUTS.some((input) => isNewer(join(root, input), stamp.mtimeMs));
 }
 
-/** Bundles one entry, with everything that it loads later, into one file. */
-async function bundleEntry(rolldown, root, entry, file, format) {
-  const bundle = await rolldown({
-    input: join(root, entry),
-    cwd: root,
-    platform: 'node',
-    external: EXTERNAL,
-    onLog(level, log, report) {
-      if (log.code === 'UNRESOLVED_IMPORT') throw new Error(log.message);
-      report(level, log);
-    },
-  });
+/** True where rolldown needs the hooks of `styleText.mjs`. */
+function needsStyleText() {
   try {
-    await bundle.write({ file, format, codeSplitting: false, dynamicImportInCjs: false, minify: SMALLER });
-  } finally {
-    await bundle.close();
+    util.styleText(['bold', 'red'], '');
+    return false;
+  } catch {
+    return true;
   }
 }
 
+/** Where the bundler's code runs the top level of a module when that is first asked for. */
+const LAZY_MODULE = 'var __esmMin=(fn,res,err)=>()=>{';
+
+/** Has each lazy module of a bundle note its number as it runs, so that `start.cjs` knows what a code cache covers. */
+function noteModules(text) {
+  if (text.includes('__esmMin=') && !text.includes(LAZY_MODULE)) throw new Error('the bundler has new helpers');
+  return text.replace(
+    LAZY_MODULE,
+    'var __esmMin=(fn,res,err,number=module.modules++)=>()=>{if(fn)module.used.push(number);',
+  );
+}
+
+/** The oldest Node that runs the program, as `package.json` says it. */
+function leastNode(root) {
+  const { engines } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+  return /\d+(?:\.\d+)*/.exec(engines.node)[0];
+}
+
+/** Bundles the program and its worker in a process of its own, whose Node may get a loader's hooks. */
+async function bundleEntries(root, directory) {
+  const file = (name) => join(root, 'scripts/lib', name);
+  const hooks = ['--no-warnings', '--experimental-loader', pathToFileURL(file('styleText.mjs')).href];
+  const { NODE_OPTIONS: _, ...env } = process.env;
+  const child = spawn(
+    process.execPath,
+    [...(needsStyleText() ? hooks : []), file('bundleEntries.mjs'), root, directory],
+    { cwd: root, env, stdio: ['ignore', 'ignore', 'pipe'] },
+  );
+  let said = '';
+  child.stderr.on('data', (chunk) => (said += chunk));
+  const [code, signal] = await once(child, 'close');
+  if (code !== 0) throw new Error(said.trim() || `the bundler ended with ${signal ?? code}`);
+  process.stderr.write(said);
+}
+
 /**
- * Names the program by its content, makes its code caches, and writes the entry that starts both. V8 tells sources apart
- * by their length only: the name keeps a cache from meeting another program of the same length.
+ * Names the program by its content, and writes the entry that starts it. Code caches are made where it runs: each build of
+ * Node needs its own.
  */
 function finishProgram(root, staging) {
   const bundled = join(staging, 'program.cjs');
   // A file of ASCII characters only is read as it is, one byte for each; other characters are in strings only.
-  const escaped = readFileSync(bundled, 'utf8').replace(
+  const escaped = noteModules(readFileSync(bundled, 'utf8')).replace(
     /[\u0080-\uffff]/g,
     (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`,
   );
   writeFileSync(bundled, escaped);
   const hash = createHash('sha256').update(readFileSync(bundled)).digest('hex').slice(0, 16);
-  const program = join(staging, `program-${hash}.cjs`);
-  renameSync(bundled, program);
-  // A cache is a convenience: a run that fails here will tell its reason to the user later.
-  const scratch = join(staging, 'warm');
-  mkdirSync(scratch);
-  const warm = join(root, 'scripts/lib/warm.cjs');
-  for (const group of CACHES) {
-    const cache = join(staging, `program-${hash}.${group}.cache`);
-    spawnSync(process.execPath, [warm, program, group, cache, scratch], { stdio: 'ignore', cwd: root });
-  }
-  rmSync(scratch, { recursive: true });
+  const program = `program-${hash}`;
+  renameSync(bundled, join(staging, `${program}.cjs`));
   const start = readFileSync(join(root, 'scripts/lib/start.cjs'), 'utf8');
   const entry = join(staging, 'qimg.cjs');
-  writeFileSync(entry, start.replaceAll('PROGRAM', `program-${hash}`));
+  writeFileSync(entry, start.replace('LEAST_NODE', leastNode(root)).replace('PROGRAM_NAME', program));
   chmodSync(entry, 0o755);
 }
 
@@ -112,29 +123,17 @@ function publish(from, to, maxAge) {
   for (const name of readdirSync(to)) {
     if (built.includes(name)) continue;
     const path = join(to, name);
-    if (Date.now() - statSync(path).mtimeMs >= maxAge) rmSync(path, { force: true });
+    // Code caches of earlier programs go with them.
+    if (Date.now() - statSync(path).mtimeMs >= maxAge) rmSync(path, { recursive: true, force: true });
   }
-}
-
-/** Where a build is assembled, beside `dist` and on the same file system. Left-overs of killed builds are removed. */
-export function stagingDirectory(root) {
-  const cache = join(root, '.cache');
-  mkdirSync(cache, { recursive: true });
-  for (const name of readdirSync(cache)) {
-    if (name.startsWith('build-')) rmSync(join(cache, name), { recursive: true, force: true });
-  }
-  return mkdtempSync(join(cache, 'build-'));
 }
 
 /** Builds `dist/bin`. The caller holds the lock. `clean` removes every file of earlier builds. */
 export async function buildProgram(root, { clean = false } = {}) {
-  const { rolldown } = await import('rolldown');
   const started = new Date(Date.now() - CLOCK_SLACK_MS);
-  const staging = stagingDirectory(root);
+  const staging = stagingDirectory(root, 'build');
   try {
-    await bundleEntry(rolldown, root, 'src/cli/bin.ts', join(staging, 'program.cjs'), 'cjs');
-    const worker = 'src/host/node/worker.ts';
-    if (existsSync(join(root, worker))) await bundleEntry(rolldown, root, worker, join(staging, 'worker.js'), 'esm');
+    await bundleEntries(root, staging);
     finishProgram(root, staging);
     publish(staging, join(root, 'dist/bin'), clean ? 0 : KEEP_OLD_MS);
     const stamp = join(staging, 'stamp');

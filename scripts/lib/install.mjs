@@ -1,54 +1,85 @@
-/** Installs what package-lock.json asks for, when it is not there. Uses Node's own modules only. */
-import { spawn } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+/** Installs packages where they are missing. Uses Node's own modules only. */
+import {
+  copyFileSync,
+  cpSync,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
+import { npmCi } from './npm.mjs';
+import { isInstalled, manifests } from './packages.mjs';
+import { stagingDirectory } from './staging.mjs';
 
-function packagesOf(path) {
+/** npm's mark of a complete installation, and what `isInstalled` looks at. */
+const MARK = '.package-lock.json';
+
+function failurePath(root) {
+  return join(root, '.cache/install-failed');
+}
+
+/** What another process was told that tried since `begun`, while this one waited for it. */
+function failureSince(root, begun) {
   try {
-    return JSON.parse(readFileSync(path, 'utf8')).packages ?? {};
+    const { at, message } = JSON.parse(readFileSync(failurePath(root), 'utf8'));
+    return at >= begun ? message : undefined;
   } catch {
     return undefined;
   }
 }
 
+/** Leaves a note for those who wait; without one they find out for themselves. */
+function noteFailure(root, message) {
+  try {
+    writeFileSync(failurePath(root), JSON.stringify({ at: Date.now(), message }));
+  } catch {
+    // The disk is full, for example: the message says so.
+  }
+}
+
+/** Moves a complete `node_modules` to its place: whoever looks finds the old one or the new one. */
+function putInPlace(fresh, target, aside) {
+  try {
+    if (existsSync(target)) renameSync(target, aside);
+    renameSync(fresh, target);
+  } catch (error) {
+    if (error.code !== 'EBUSY' && error.code !== 'EXDEV') throw error;
+    // A file system is mounted there: its content changes instead, the mark first and last.
+    rmSync(join(target, MARK), { force: true });
+    for (const name of readdirSync(target)) rmSync(join(target, name), { recursive: true });
+    const filter = (path) => path !== join(fresh, MARK);
+    cpSync(fresh, target, { recursive: true, verbatimSymlinks: true, filter });
+    copyFileSync(join(fresh, MARK), join(target, MARK));
+  }
+}
+
 /**
- * True if `node_modules` holds what `package-lock.json` asks for. npm writes `node_modules/.package-lock.json` at the
- * end of an installation, so that a broken off one is noticed. Contents are compared, not times: a checkout
- * that only touches the lock file must not throw away `node_modules` under programs that use it.
+ * Makes `node_modules` hold `set`: "program" is what building and running needs, "all" what tests need too. The caller
+ * holds the lock. npm works aside, so that a kill at any moment leaves `node_modules` as it was.
+ * @param begun when the caller began to wait for the lock: what failed since is not tried again.
+ * @throws Error of one line.
  */
-export function isInstalled(root) {
-  const wanted = packagesOf(join(root, 'package-lock.json'));
-  const present = packagesOf(join(root, 'node_modules', '.package-lock.json'));
-  if (!wanted || !present) return false;
-  return Object.entries(wanted).every(([path, entry]) => {
-    if (path === '') return true;
-    const found = present[path];
-    if (!found) return entry.optional === true;
-    return found.version === entry.version && existsSync(join(root, path, 'package.json'));
-  });
-}
-
-/** The gist of npm's complaint, in one line. */
-function gist(output) {
-  const lines = output.split('\n').flatMap((line) => /^npm (?:error|ERR!) (.+)$/.exec(line)?.[1]?.trim() ?? []);
-  const telling = lines.filter((line) => !/^(code|errno|syscall|network This|A complete log)/i.test(line));
-  return telling[0] ?? lines[0] ?? output.trim().split('\n').at(-1) ?? '';
-}
-
-/** Runs `npm ci` quietly, without install scripts. Throws an error of one line when it fails. */
-export async function install(root) {
-  // --include: NODE_ENV=production or a user's npm configuration must not leave out what the build needs.
-  const options = ['--ignore-scripts', '--no-audit', '--no-fund', '--include=dev', '--include=optional'];
-  const child = spawn('npm', ['ci', ...options], { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] });
-  let output = '';
-  for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (output += chunk));
-  const reason = await new Promise((resolve) => {
-    child.on('error', (error) => resolve(error.code === 'ENOENT' ? 'npm was not found' : error.message));
-    child.on('close', (code, signal) =>
-      resolve(code === 0 ? undefined : gist(output) || `npm ended with ${signal ?? code}`),
-    );
-  });
-  if (reason !== undefined) {
-    throw new Error(`cannot install the dependencies: ${reason} (run 'npm ci' in ${root} to see more)`);
+export async function install(root, set, { report = () => {}, begun = Date.now() } = {}) {
+  if (isInstalled(root, set)) return;
+  const known = failureSince(root, begun);
+  if (known !== undefined) throw new Error(known);
+  const staging = stagingDirectory(root, 'install');
+  try {
+    const { manifest, lock } = manifests(root, set);
+    writeFileSync(join(staging, 'package.json'), JSON.stringify(manifest));
+    writeFileSync(join(staging, 'package-lock.json'), JSON.stringify(lock));
+    if (existsSync(join(root, '.npmrc'))) copyFileSync(join(root, '.npmrc'), join(staging, '.npmrc'));
+    await npmCi(staging, report);
+    putInPlace(join(staging, 'node_modules'), join(root, 'node_modules'), join(staging, 'old'));
+    rmSync(failurePath(root), { force: true });
+  } catch (error) {
+    const message = `cannot install the dependencies: ${error.message}`;
+    noteFailure(root, message);
+    throw new Error(message, { cause: error });
+  } finally {
+    rmSync(staging, { recursive: true, force: true, maxRetries: 3 });
   }
 }

@@ -13,6 +13,16 @@ export function andThen<T, U>(value: MaybePromise<T>, next: (value: T) => MaybeP
   return isPromise(value) ? value.then(next) : next(value);
 }
 
+/** Calls `other` with what `body` throws or rejects with. */
+export function orElse<T>(body: () => MaybePromise<T>, other: (error: unknown) => MaybePromise<T>): MaybePromise<T> {
+  try {
+    const value = body();
+    return isPromise(value) ? value.catch(other) : value;
+  } catch (error) {
+    return other(error);
+  }
+}
+
 /** Lets at most `permits` holders in at a time; waiters are served in order. */
 export class Semaphore {
   #free: number;

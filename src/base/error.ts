@@ -182,6 +182,16 @@ export function asBlockError(thrown: unknown): BlockError {
   return new BlockError('internal', text, { cause: thrown });
 }
 
+/** Runs `body`; an error's message becomes `what: <strerror>`, however much more the error had to say. */
+export async function withStrerror<T>(what: string, body: () => T | Promise<T>): Promise<T> {
+  try {
+    return await body();
+  } catch (thrown) {
+    const error = asBlockError(thrown);
+    throw error.reworded(`${what}: ${error.strerror}`);
+  }
+}
+
 /** Runs `body`; an error gets `text` in front of its message. */
 export async function withPrefix<T>(text: string, body: () => T | Promise<T>): Promise<T> {
   try {

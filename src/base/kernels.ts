@@ -13,6 +13,9 @@ interface SharedMemory {
   readonly buffer: ArrayBufferLike;
 }
 
+/** What the `es2023` library does not know of shared memory that can grow; absent where it is not allowed or not known. */
+type SharedConstructor = new (length: number, options: { maxByteLength: number }) => SharedArrayBuffer;
+
 /** Bytes in a page of WebAssembly memory. */
 const PAGE = 65536;
 
@@ -31,21 +34,53 @@ export interface Kernels {
 let module: object | undefined;
 /** By buffer: the memory, and the kernels once somebody has asked for them (undefined: there are none). */
 const memories = new WeakMap<ArrayBufferLike, { readonly memory: SharedMemory; kernels?: Kernels | undefined }>();
+/** Buffers that start at a page of memory. */
+const paged = new WeakSet<ArrayBufferLike>();
+let mayReserve = typeof WebAssembly === 'object';
 
 /**
- * A new array of zeroes that starts at a page of memory; `length` is rounded up to 64 KiB there. All threads see it, so
- * that messages to workers need no copies.
+ * From now on memory is made without kernels. Each memory that has them reserves some 10 GiB of address space, so that
+ * code in it needs no checks of bounds: more than there is where the address space is limited.
+ */
+export function reserveNothing(): void {
+  mayReserve = false;
+}
+
+/**
+ * A new array of zeroes that starts at a page of memory, where there is such memory; `length` is rounded up to 64 KiB
+ * there. All threads see it, so that messages to workers need no copies.
  */
 export function sharedArray(length: number): Uint8Array {
   const pages = Math.ceil(length / PAGE);
-  const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
-  memories.set(memory.buffer, { memory });
-  return new Uint8Array(memory.buffer, 0, length);
+  const buffer = kernelBuffer(pages) ?? plainBuffer(pages * PAGE);
+  return new Uint8Array(buffer, 0, length);
 }
 
-/** True if the array lies in memory of {@link sharedArray}, made in this thread. */
+function kernelBuffer(pages: number): ArrayBufferLike | undefined {
+  if (!mayReserve) return undefined;
+  try {
+    const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
+    memories.set(memory.buffer, { memory });
+    paged.add(memory.buffer);
+    return memory.buffer;
+  } catch {
+    // The address space is used up, or a page in a browser may not share memory: it will not be different next time.
+    mayReserve = false;
+    return undefined;
+  }
+}
+
+/** Memory that may grow, which it never does, consists of whole pages as well, but reserves no more than its length. */
+function plainBuffer(length: number): ArrayBufferLike {
+  if (typeof SharedArrayBuffer === 'undefined') return new ArrayBuffer(length);
+  const buffer = new (SharedArrayBuffer as SharedConstructor)(length, { maxByteLength: length });
+  if ('growable' in buffer) paged.add(buffer);
+  return buffer;
+}
+
+/** True if the array lies in memory of {@link sharedArray}, made in this thread, that starts at a page. */
 export function isPageMemory(view: Uint8Array): boolean {
-  return memories.has(view.buffer);
+  return paged.has(view.buffer);
 }
 
 /** The kernels for the memory that `view` lies in; undefined for other memory, and where vectors are not supported. */
@@ -58,14 +93,11 @@ export function kernelsFor(view: Uint8Array): Kernels | undefined {
 
 /** New memory as of {@link sharedArray} that has kernels; undefined where there are none. */
 export function kernelMemory(length: number): { readonly bytes: Uint8Array; readonly kernels: Kernels } | undefined {
-  try {
-    const bytes = sharedArray(length);
-    const kernels = kernelsFor(bytes);
-    return kernels && { bytes, kernels };
-  } catch {
-    // A page in a browser may not be allowed to share memory.
-    return undefined;
-  }
+  const buffer = kernelBuffer(Math.ceil(length / PAGE));
+  if (!buffer) return undefined;
+  const bytes = new Uint8Array(buffer, 0, length);
+  const kernels = kernelsFor(bytes);
+  return kernels && { bytes, kernels };
 }
 
 function instantiate(memory: SharedMemory): Kernels | undefined {

@@ -50,6 +50,18 @@ function escapedText(bytes: Uint8Array): string {
   return text + lenient.decode(bytes.subarray(from));
 }
 
+/** Bytes as text with one character for each of them, for what is read byte by byte. */
+export function byteText(bytes: Uint8Array): string {
+  let text = '';
+  for (let at = 0; at < bytes.length; at += 8192) text += String.fromCharCode(...bytes.subarray(at, at + 8192));
+  return text;
+}
+
+/** The bytes of a text of {@link byteText}. */
+export function byteTextBytes(text: string): Uint8Array {
+  return Uint8Array.from(text, (character) => character.charCodeAt(0));
+}
+
 /** True if `text` stands for bytes that are not well-formed UTF-8, or holds surrogates that stand for nothing. */
 export function isEscaped(text: string): boolean {
   return LONE.test(text);
@@ -65,4 +77,51 @@ export function bytesOf(text: string): Uint8Array {
     else bytes.push(...encoder.encode(character));
   }
   return Uint8Array.from(bytes);
+}
+
+/** Smallest code that needs 1, 2, 3, 4 or 5 bytes behind the first. */
+const LEAST = [0x80, 0x800, 0x10000, 0x200000, 0x4000000];
+const UNUSUAL = /[\ufdd0-\ufdef\ufffe\uffff]|[\ud800-\udfff]/;
+
+/** True for code points that are characters: no surrogates and no noncharacters. */
+export function isCharacter(code: number): boolean {
+  if (code > 0x10ffff || (code >= 0xd800 && code <= 0xdfff)) return false;
+  return code % 0x10000 < 0xfffe && !(code >= 0xfdd0 && code <= 0xfdef);
+}
+
+/**
+ * The code at `at`, and how many bytes it takes, in the UTF-8 of the real tool's JSON: sequences of up to six bytes as in
+ * RFC 2279, and NUL as C0 80. The code is undefined for what is cut off, too long or no character.
+ */
+export function jsonCharacter(
+  bytes: Uint8Array,
+  at: number,
+): { readonly code: number | undefined; readonly length: number } {
+  const lead = bytes[at] ?? 0;
+  if (lead < 0x80) return { code: lead, length: 1 };
+  if (lead < 0xc0 || lead >= 0xfe) return { code: undefined, length: 1 };
+  // As many bytes follow as the first one has ones behind its first one.
+  const rest = Math.clz32(~(lead << 24)) - 1;
+  let code = lead % 2 ** (6 - rest);
+  let length = 1;
+  for (; length <= rest; length++) {
+    const byte = bytes[at + length] ?? 0;
+    if (byte < 0x80 || byte > 0xbf) return { code: undefined, length };
+    code = code * 64 + (byte % 64);
+  }
+  const valid = lead === 0xc0 ? code === 0 : code >= (LEAST[rest - 1] ?? 0) && isCharacter(code);
+  return { code: valid ? code : undefined, length };
+}
+
+/** The characters of `text` as the real tool shows them in JSON: U+FFFD for whatever is none. */
+export function jsonCharacters(text: string): string {
+  if (!UNUSUAL.test(text)) return text;
+  const bytes = bytesOf(text);
+  let shown = '';
+  for (let at = 0; at < bytes.length; ) {
+    const { code, length } = jsonCharacter(bytes, at);
+    shown += String.fromCodePoint(code ?? 0xfffd);
+    at += length;
+  }
+  return shown;
 }

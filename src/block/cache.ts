@@ -37,6 +37,8 @@ export interface CacheOptions {
   readonly tableSize: number;
   /** Bytes of tables to keep; at least two tables are kept. */
   readonly budget: number;
+  /** Throws if nothing may be written to a byte range: other metadata is there. */
+  readonly mayWrite?: (offset: number, length: number) => MaybePromise<void>;
 }
 
 /** LRU cache of tables of one size. */
@@ -44,6 +46,7 @@ export class MetadataCache implements Flushable {
   readonly tableSize: number;
   readonly #storage: Storage;
   readonly #capacity: number;
+  readonly #mayWrite: CacheOptions['mayWrite'];
   /** In order of use, the least recently used first. */
   readonly #tables = new Map<number, Table>();
   readonly #loading = new Map<number, Promise<Table>>();
@@ -57,6 +60,7 @@ export class MetadataCache implements Flushable {
   constructor(options: CacheOptions) {
     this.tableSize = options.tableSize;
     this.#storage = options.storage;
+    this.#mayWrite = options.mayWrite;
     this.#capacity = Math.max(2, Math.floor(options.budget / options.tableSize));
   }
 
@@ -200,6 +204,7 @@ export class MetadataCache implements Flushable {
     }
     for (const [index, run] of runs.entries()) {
       try {
+        await this.#mayWrite?.(run.offset, run.bytes.length);
         await this.#storage.write(run.offset, run.bytes);
       } catch (error) {
         for (const failed of runs.slice(index)) this.#restore(failed.tables);

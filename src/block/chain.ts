@@ -38,11 +38,6 @@ interface Known {
   readonly mapping: Mapping;
 }
 
-/** Formats that pass on what their storage says, instead of keeping tables of their own. */
-function isTransparent(node: ImageNode): boolean {
-  return node.format === 'raw' || node.file === undefined;
-}
-
 /**
  * Walks a chain of images. Each layer's last answer is remembered, so that a walk from start to end asks every layer
  * once for each of its own runs, however many layers there are. Answers stay synchronous while metadata is cached.
@@ -137,11 +132,16 @@ function describe(
   if (mapping.kind === 'data') {
     const { storage } = mapping;
     const offset = mapping.offset + shift;
-    if (storage instanceof ImageNode && !storage.backing) return describeInner(storage, status, offset, length);
+    if (storage instanceof ImageNode && !storage.backing) {
+      const inner = describeInner(storage, status, offset, length);
+      // Only what has no tables of its own is looked through for the place.
+      if (node.transparent) return inner;
+      return andThen(inner, (found) => (found.special || !found.present ? found : { ...found, storage, offset }));
+    }
     if (!mapping.sparse) return { ...status, storage, offset };
     return andThen(storage.status(offset, length), (extent) => {
       const hole = extent.kind === 'hole';
-      const data = !hole || !isTransparent(node);
+      const data = !hole || !node.transparent;
       return { ...status, length: Math.min(extent.length, length), zero: hole, data, storage, offset };
     });
   }

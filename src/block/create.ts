@@ -29,6 +29,9 @@ export async function protocolOfName(context: GraphContext, filename: string): P
   const tree = await treeOfName(context.drivers, filename);
   const file = tree['file'] as { readonly driver?: string } | undefined;
   const name = file?.driver ?? 'file';
+  if (context.drivers.isFilter(name)) {
+    throw new BlockError('unsupported', `Protocol driver '${name}' does not support image creation`);
+  }
   return context.drivers.protocol(name);
 }
 

@@ -169,6 +169,11 @@ export interface BitmapStore {
       | Iterable<{ readonly offset: number; readonly length: number }>
       | AsyncIterable<{ readonly offset: number; readonly length: number }>,
   ): Promise<void>;
+  /**
+   * Stores what changed, as closing the image does.
+   * @throws BlockError if that cannot be done; its cause says why.
+   */
+  save(): Promise<void>;
 }
 
 /** What a check is to repair. */
@@ -263,6 +268,12 @@ export interface ImageDriver {
   setBacking?(backing: BackingReference | undefined): Promise<void>;
   /** Drops every allocation, so that all content comes from the backing image (the end of `commit`). */
   makeEmpty?(): Promise<void>;
+  /**
+   * What it means, where guest data is only read, that stored data lies beyond the end of its storage. `lost`: the file
+   * was cut off, and reading is an error. `told`: it reads as zeroes, as in the real tool, but one warning says so; the
+   * last unit may be short. Absent: zeroes.
+   */
+  readonly beyondEnd?: 'lost' | 'told' | undefined;
   /** Storages besides `file` that hold the image's bytes, by child name (`data-file`, `extents.0`). */
   readonly children?: readonly { readonly role: string; readonly node: Storage }[];
   /** The real tool does not tell where this format's data is: `map` and `measure` show all of it as data. */
@@ -272,7 +283,7 @@ export interface ImageDriver {
   /** The format can hold bitmaps, but they are not read: copies of the image have none. */
   readonly bitmapsUnread?: boolean;
   readonly checker?: Checker | undefined;
-  /** Checks of a format for which the real tool has none; only used where they are asked for (`check --deep`). */
+  /** Checks that the real tool does not have, only used where they are asked for (`check --deep`): after the others. */
   readonly deepChecker?: DeepChecker | undefined;
   readonly amender?: Amender | undefined;
   /** Bytes on the medium if the driver knows better than the sum of its storages. */
@@ -313,6 +324,8 @@ export interface OpenContext<O extends OptionTable = OptionTable> {
   readonly leaveChild: (role: string) => void;
   /** A warning for the user (`warning: ` is put in front by the program), and what can be done about it. */
   readonly warn: (text: string, hint?: Hint) => void;
+  /** A warning for the user about data that the file does not have; absent where nobody reads guest data. */
+  readonly tellMissing?: (text: string) => void;
   /** An error line for the user besides the error that is going to be thrown, without `qemu-img: ` in front. */
   readonly complain?: (text: string) => void;
   /** A line for the user that stands by itself, as it is. */

@@ -7,8 +7,9 @@ import { isPromise, type MaybePromise, andThen } from '../base/async.ts';
 import { BlockError } from '../base/error.ts';
 import { alignDown, alignUp } from '../base/offset.ts';
 import type { Extent, Limits, Preallocation, Storage, ZeroFlags } from '../storage/storage.ts';
-import type { ImageDriver, Mapping } from './driver.ts';
+import type { ImageDriver, Mapping, OpenContext } from './driver.ts';
 import { finishGrowth } from './growth.ts';
+import { MissingData } from './missing.ts';
 import { rounded } from './rounding.ts';
 import { ImageWriter, type PlainRun, readOnlyError } from './writer.ts';
 
@@ -24,8 +25,11 @@ export interface NodeParts {
   readonly file?: Storage;
   /** The backing image; closed together with the node. */
   readonly backing?: ImageNode;
+  /** Set where the node is a filter: the role of what is below it, which is then `file` here. */
+  readonly filters?: string;
   /** Opens the image and what is below it once more, as it was described then; see {@link ImageNode.reopen}. */
   readonly reopen?: Reopen;
+  readonly tellMissing?: OpenContext['tellMissing'] | undefined;
 }
 
 /** Opens an image anew. `resize`: the size of a raw image is going to change. */
@@ -43,7 +47,12 @@ export class ImageNode implements Storage {
    * for nodes that were not made by opening an image.
    */
   readonly reopen: Reopen | undefined;
+  /** Role of the storage below: `file`, but for filters. */
+  readonly fileRole: string;
+  /** The node has no bytes of its own and no tables: what it says is what its file says. */
+  readonly transparent: boolean;
   #backing: ImageNode | undefined;
+  readonly #missing: MissingData | undefined;
   readonly #writer: ImageWriter;
   #closed = false;
 
@@ -54,8 +63,12 @@ export class ImageNode implements Storage {
     this.image = parts.driver;
     this.file = parts.file;
     this.reopen = parts.reopen;
+    this.fileRole = parts.filters ?? 'file';
+    this.transparent = parts.format === 'raw' || parts.filters !== undefined || parts.file === undefined;
     this.#backing = parts.backing;
     this.#writer = new ImageWriter(this);
+    const { driver, tellMissing } = parts;
+    if (tellMissing && driver.beyondEnd) this.#missing = new MissingData(driver, tellMissing);
   }
 
   /** The backing image, if it was opened. */
@@ -91,7 +104,9 @@ export class ImageNode implements Storage {
   }
 
   #assertMapping(mapping: Mapping, offset: number, limit: number): Mapping {
-    if (mapping.length >= 1 && mapping.length <= limit) return mapping;
+    if (mapping.length >= 1 && mapping.length <= limit) {
+      return mapping.kind === 'data' && this.#missing ? this.#missing.look(mapping, offset) : mapping;
+    }
     throw new BlockError('internal', `${this.format}: mapping of ${mapping.length} bytes for ${limit} at ${offset}`);
   }
 

@@ -12,10 +12,12 @@ import type { ChildOptions } from './child.ts';
 import type { GraphContext } from './context.ts';
 import { describeNode } from './describe.ts';
 import type { BackingReference, FormatDriver, ImageDriver, OpenIntent, ProtocolStorage } from './driver.ts';
+import { filterNode } from './filter.ts';
 import { ImageNode, type Reopen } from './node.ts';
 import { coerceTree, ownOptions, withCommonOptions } from './openOptions.ts';
+import { descriptorOfExtent, kindOfFile } from './notRaw.ts';
 import { passThrough } from './passThrough.ts';
-import { noAccess } from './permission.ts';
+import { noAccess, soleAccess } from './permission.ts';
 import { openProtocol } from './protocol.ts';
 import { treeOfName } from './reference.ts';
 import { PROBE_SIZE } from './registry.ts';
@@ -47,6 +49,8 @@ export interface OpenRequest {
   readonly intent?: OpenIntent;
   /** An encrypted image can do without its key, as with the intent `info`. */
   readonly keyless?: boolean;
+  /** It is asked where guest data is, and not what it is. */
+  readonly mapOnly?: boolean;
   /** Leave the backing image closed. */
   readonly noBacking?: boolean;
   readonly forceShare?: boolean;
@@ -87,6 +91,7 @@ export async function openRequest(context: GraphContext, request: OpenRequest): 
     writable: request.writable ?? false,
     intent: request.intent ?? 'io',
     keyless: request.keyless ?? request.intent === 'info',
+    mapOnly: request.mapOnly ?? false,
     noBacking: request.noBacking ?? false,
     forceShare: request.forceShare ?? false,
     resize: request.resize ?? false,
@@ -114,6 +119,7 @@ async function openNode(tree: OptionTree, above: Scope): Promise<ImageNode> {
     const access = scope.inherited ?? accessOf('raw', scope);
     return passThrough(await openProtocol(tree, scope, access), name, reopener(tree, scope, undefined));
   }
+  if (name !== undefined && drivers.isFilter(name)) return openFilter(name, tree, scope);
   if (name !== undefined && (await drivers.format(name)).fileless) return openLayer(tree, undefined, scope);
   if (tree['file'] === undefined) {
     const problem = name === undefined ? NO_DRIVER : noChild('file');
@@ -128,6 +134,28 @@ async function openNode(tree: OptionTree, above: Scope): Promise<ImageNode> {
   }
 }
 
+/** The locks of what is below a filter are those that the layer above it needs. */
+async function openFilter(name: string, tree: OptionTree, scope: Scope): Promise<ImageNode> {
+  const { drivers, services } = scope.context;
+  const filter = await drivers.filter(name);
+  const child = tree[filter.child];
+  if (child === undefined) throw new BlockError('invalid-argument', noChild(filter.child));
+  const below = await openChild(filter.child, child, scope);
+  try {
+    const node = await filterNode(
+      filter,
+      tree,
+      { below, options: ownOptions(tree, [filter.child]), services },
+      { readOnly: !scope.writable, unsafe: scope.cache === 'unsafe', reopen: reopener(tree, scope, undefined) },
+    );
+    await setAccess(node, scope.inherited ?? accessOf('raw', scope));
+    return node;
+  } catch (error) {
+    await closeQuietly(below);
+    throw error;
+  }
+}
+
 /** How a node is opened again: as before, except for what changes. A format that was probed stays. */
 function reopener(tree: OptionTree, scope: Scope, probed: string | undefined): Reopen {
   return (how) => openNode(tree, { ...scope, resize: false, probed, ...how });
@@ -135,9 +163,14 @@ function reopener(tree: OptionTree, scope: Scope, probed: string | undefined): R
 
 /** Opens the `file` child, without locks yet: which ones are needed is known when the format is. */
 async function openFileChild(child: OptionTree[string], scope: Scope): Promise<FileNode> {
-  if (!isTree(child)) throw notAChild('file', child);
+  return openChild('file', child, scope);
+}
+
+async function openChild(role: string, child: OptionTree[string], scope: Scope): Promise<FileNode> {
+  if (!isTree(child)) throw notAChild(role, child);
   const driver = driverName(child);
-  if (driver !== undefined && scope.context.drivers.isFormat(driver)) {
+  const { drivers } = scope.context;
+  if (driver !== undefined && (drivers.isFormat(driver) || drivers.isFilter(driver))) {
     return openNode(child, { ...scope, inherited: noAccess, probed: undefined });
   }
   return openProtocol(child, withCommonOptions(child, scope), noAccess);
@@ -151,7 +184,20 @@ async function probeFormat(file: Storage, scope: Scope): Promise<string> {
     const error = asBlockError(thrown);
     throw error.reworded(`Could not read image for determining its format: ${error.strerror}`);
   }
-  return scope.context.drivers.probe(head, file.name);
+  const format = scope.context.drivers.probe(head, file.name);
+  if (format === 'raw') warnOfOtherFile(head, file.name, scope);
+  return format;
+}
+
+/** Tells about files that are taken for raw disks, as in the real tool, but are probably not meant as such. */
+function warnOfOtherFile(head: Uint8Array, filename: string, { context, intent }: Scope): void {
+  const kind = kindOfFile(head);
+  if (kind !== undefined) context.onWarning?.(`'${filename}' is ${kind}; it is taken for a raw disk as it is`);
+  // The bytes are right; whoever only describes an extent knows what it is.
+  const descriptor = intent === 'io' ? descriptorOfExtent(filename) : undefined;
+  if (descriptor !== undefined) {
+    context.onWarning?.(`'${filename}' is a part of a VMDK image, taken for a raw disk; the image is '${descriptor}'`);
+  }
 }
 
 /** Takes the locks that the layer needs, opens the format, and then what is below it. */
@@ -183,6 +229,7 @@ async function openLayer(tree: OptionTree, file: FileNode | undefined, scope: Sc
       driver: image,
       readOnly: !scope.writable,
       reopen: reopener(tree, scope, format),
+      ...tellOfMissing(scope),
       ...(file ? { file } : {}),
       ...(backing ? { backing } : {}),
     });
@@ -191,6 +238,14 @@ async function openLayer(tree: OptionTree, file: FileNode | undefined, scope: Sc
     await closeQuietly(backing);
     throw error;
   }
+}
+
+/**
+ * Who reads guest data, and nobody else, is told of data that is not there. While an image grows, room may be recorded
+ * before the file reaches that far.
+ */
+function tellOfMissing({ context, writable, intent, mapOnly }: Scope): { tellMissing?: (text: string) => void } {
+  return writable || intent !== 'io' || mapOnly ? {} : { tellMissing: (text) => context.onWarning?.(text) };
 }
 
 /** Whoever can write a raw disk can make it look like another format the next time it is opened. */
@@ -212,9 +267,17 @@ function startGuard({ context }: Scope, filename: string): { admitStart(head: Ui
   };
 }
 
-/** Raw layers hand their permissions down to the file; other formats below have taken their own. */
+/**
+ * Keeps everybody else away from the file of an open image from here on.
+ * @throws BlockError `locked` if another program has it open.
+ */
+export async function claimFile(node: ImageNode): Promise<void> {
+  await setAccess(node.file, soleAccess);
+}
+
+/** Raw layers and filters hand their permissions down to the file; other formats below have taken their own. */
 async function setAccess(file: Storage | undefined, access: FileAccess): Promise<void> {
-  if (file instanceof ImageNode) return file.format === 'raw' ? setAccess(file.file, access) : undefined;
+  if (file instanceof ImageNode) return file.transparent ? setAccess(file.file, access) : undefined;
   const storage: ProtocolStorage | undefined = file;
   await storage?.setAccess?.(access);
 }
@@ -240,6 +303,7 @@ async function openDriver(
       options: values,
       services: scope.context.services,
       ...guard,
+      ...tellOfMissing(scope),
       warn: (text, hint) => scope.context.onWarning?.(text, hint),
       notice: (text) => scope.context.onNotice?.(text),
       complain: (text) => scope.context.onComplaint?.(text),

@@ -1,11 +1,12 @@
 /** A protocol opened where an image is expected (`driver=file` at the top): its bytes are the guest's. */
 import { alignUp, SECTOR } from '../base/offset.ts';
+import type { Storage } from '../storage/storage.ts';
 import type { ImageDriver, ProtocolStorage } from './driver.ts';
 import { ImageNode, type Reopen } from './node.ts';
 
-/** An image node whose guest bytes are those of `storage`. @param format the protocol's name. */
-export function passThrough(storage: ProtocolStorage, format: string, reopen?: Reopen): ImageNode {
-  const driver: ImageDriver = {
+/** An image whose guest bytes are those of `storage`. */
+export function passThroughDriver(storage: Storage): ImageDriver {
+  return {
     get virtualSize() {
       return alignUp(storage.size(), SECTOR);
     },
@@ -20,10 +21,14 @@ export function passThrough(storage: ProtocolStorage, format: string, reopen?: R
     info: () => ({}),
     allocatedSize: () => storage.allocatedSize(),
   };
+}
+
+/** An image node whose guest bytes are those of `storage`. @param format the protocol's name. */
+export function passThrough(storage: ProtocolStorage, format: string, reopen?: Reopen): ImageNode {
   return new ImageNode({
     name: storage.name,
     format,
-    driver,
+    driver: passThroughDriver(storage),
     readOnly: storage.readOnly,
     ...(reopen ? { reopen } : {}),
   });

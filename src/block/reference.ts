@@ -17,9 +17,19 @@ export async function treeOfName(drivers: DriverRegistry, name: string, format?:
     return format === undefined ? tree : { ...tree, driver: format };
   }
   const prefix = protocolPrefix(name);
+  if (prefix !== undefined && drivers.isFilter(prefix)) return filterTree(drivers, prefix, name, format);
   const protocol = prefix === undefined ? await drivers.protocol('file') : await drivers.protocolOfPrefix(prefix);
   const own = { driver: protocol.name, ...protocol.parseFilename(name) };
   if (format === undefined) return { file: own };
   if (drivers.isProtocol(format)) return { ...own, driver: format };
   return { driver: format, file: own };
+}
+
+/** As {@link treeOfName}, for a name with the prefix of a filter, which goes on with another name. */
+async function filterTree(drivers: DriverRegistry, prefix: string, name: string, format?: string): Promise<OptionTree> {
+  const filter = await drivers.filter(prefix);
+  const { child, options } = filter.names?.parse(name) ?? { child: name.slice(prefix.length + 1), options: {} };
+  const { file } = await treeOfName(drivers, child);
+  const own = { driver: filter.name, [filter.child]: file ?? null, ...options };
+  return format === filter.name ? own : { ...(format === undefined ? {} : { driver: format }), file: own };
 }

@@ -1,6 +1,7 @@
 /** The known drivers, loaded when they are first used. */
 import { BlockError } from '../base/error.ts';
 import type { FormatDriver, ProtocolDriver } from './driver.ts';
+import type { FilterDriver } from './filter.ts';
 
 /** A format before it is loaded. */
 export interface FormatEntry {
@@ -17,6 +18,12 @@ export interface ProtocolEntry {
   load(): Promise<ProtocolDriver>;
 }
 
+/** A filter before it is loaded. */
+export interface FilterEntry {
+  readonly name: string;
+  load(): Promise<FilterDriver>;
+}
+
 /** Bytes of a file that probing looks at. */
 export const PROBE_SIZE = 2048;
 
@@ -24,15 +31,21 @@ export const PROBE_SIZE = 2048;
 export class DriverRegistry {
   readonly formats: readonly FormatEntry[];
   readonly protocols: readonly ProtocolEntry[];
+  readonly filters: readonly FilterEntry[];
 
-  constructor(formats: readonly FormatEntry[], protocols: readonly ProtocolEntry[]) {
+  constructor(
+    formats: readonly FormatEntry[],
+    protocols: readonly ProtocolEntry[],
+    filters: readonly FilterEntry[] = [],
+  ) {
     this.formats = formats;
     this.protocols = protocols;
+    this.filters = filters;
   }
 
-  /** True if `name` is a format or a protocol. */
+  /** True if `name` is a format, a protocol or a filter. */
   has(name: string): boolean {
-    return this.isFormat(name) || this.isProtocol(name);
+    return this.isFormat(name) || this.isProtocol(name) || this.isFilter(name);
   }
 
   isFormat(name: string): boolean {
@@ -41,6 +54,17 @@ export class DriverRegistry {
 
   isProtocol(name: string): boolean {
     return this.protocols.some((entry) => entry.name === name);
+  }
+
+  isFilter(name: string): boolean {
+    return this.filters.some((entry) => entry.name === name);
+  }
+
+  /** The filter of that name. */
+  async filter(name: string): Promise<FilterDriver> {
+    const entry = this.filters.find((candidate) => candidate.name === name);
+    if (!entry) throw new BlockError('unsupported', `Unknown driver '${name}'`);
+    return entry.load();
   }
 
   /** The format of that name; throws `unsupported` with the real tool's wording. */

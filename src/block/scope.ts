@@ -16,6 +16,7 @@ export interface Scope {
   readonly writable: boolean;
   readonly intent: OpenIntent;
   readonly keyless: boolean;
+  readonly mapOnly: boolean;
   readonly noBacking: boolean;
   readonly forceShare: boolean;
   readonly resize: boolean;

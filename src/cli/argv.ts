@@ -2,6 +2,7 @@
  * Options by the rules of GNU getopt_long: clustered short options, `--name=value` and `--name value`, unambiguous
  * abbreviations, operands anywhere, `--`. Only what the C library prints is an error here; meaning is the command's.
  */
+import { bytesOf, textOf } from '../base/text.ts';
 
 /** One option of a command. */
 export interface OptionDeclaration {
@@ -92,8 +93,9 @@ export class ArgumentReader {
   }
 
   #short(): Argument {
-    const letter = String.fromCodePoint(this.#cluster.codePointAt(0) ?? 0);
-    this.#cluster = this.#cluster.slice(letter.length);
+    // A letter is one byte: of others getopt shows the first.
+    const letter = textOf(bytesOf(this.#cluster).subarray(0, 1));
+    this.#cluster = this.#cluster.slice(1);
     const option = this.#options.find((candidate) => candidate.short === letter);
     if (option === undefined) throw new ArgumentError(`invalid option -- '${letter}'`);
     if (option.value !== true) return { kind: 'option', id: option.id, value: '' };

@@ -1,9 +1,12 @@
 /** The entry point of the program. */
+import { exactArguments } from '../host/node/arguments.ts';
 import { exitAtOnce } from '../host/node/ffi.ts';
+import { keepIgnoring } from '../host/node/signals.ts';
 import { machineIo } from './host.ts';
 import { main } from './main.ts';
 import { OutputStream } from './streams.ts';
 
+keepIgnoring();
 const output = new OutputStream(1);
 const errors = new OutputStream(2);
 
@@ -20,10 +23,17 @@ process.on('SIGUSR1', () => {});
 process.on('uncaughtException', lastResort);
 process.on('unhandledRejection', lastResort);
 
+/** Keeps what was compiled in this run for the next one. Given by scripts/lib/start.cjs, if that started the program. */
+function keepCode(code: number): void {
+  const keep: unknown = Reflect.get(globalThis, Symbol.for('qimg.finished'));
+  if (typeof keep === 'function') Reflect.apply(keep, undefined, [code]);
+}
+
 async function run(): Promise<void> {
-  const code = await main(process.argv.slice(2), machineIo(output, errors));
+  const code = await main(exactArguments(process.argv.slice(2)), machineIo(output, errors));
   output.flush();
   process.exitCode = output.closed ? 1 : code;
+  keepCode(process.exitCode);
   exitAtOnce(process.exitCode);
 }
 

@@ -1,4 +1,5 @@
 /** The world of the program: this machine. */
+import { readFileSync } from 'node:fs';
 import type { OperationContext } from '../operations/context.ts';
 import { programHint } from './hints.ts';
 import type { CommandIo, Requests, View } from './io.ts';
@@ -22,12 +23,13 @@ async function contextFor(view: View, err: (text: string) => void): Promise<Oper
 }
 
 async function readWhole(name: string): Promise<Uint8Array> {
-  const [{ readFile }, { nodeError }] = await Promise.all([
-    import('node:fs/promises'),
+  const [{ nodeError }, { hostName }] = await Promise.all([
     import('../host/node/fileErrors.ts'),
+    import('../host/node/fileNames.ts'),
   ]);
   try {
-    return await readFile(name);
+    // Not with the promises of `node:fs`: they need a thread, which there may be none for.
+    return readFileSync(hostName(name));
   } catch (thrown) {
     throw nodeError(thrown, undefined, { filename: name, access: 'read' });
   }

@@ -1,6 +1,7 @@
 /** `--object`: secrets, TLS credentials and the other objects that a description may refer to. */
 import { BlockError } from '../base/error.ts';
 import { parseInteger } from '../base/size.ts';
+import { isEscaped, textOf as toText } from '../base/text.ts';
 import type { SecretStore } from '../block/services.ts';
 import { parseBool } from '../options/coerce.ts';
 import { isTree, type OptionNode } from '../options/dotted.ts';
@@ -33,8 +34,14 @@ export class ObjectRegistry implements SecretStore {
     this.#io = io;
   }
 
-  /** The bytes of a secret. */
+  /** The bytes of a secret as a passphrase, which has to be text. */
   get(id: string): Uint8Array {
+    const secret = this.#bytes(id);
+    if (secret.includes(0) || isEscaped(toText(secret))) throw bad(`Data from secret ${id} is not valid UTF-8`);
+    return secret;
+  }
+
+  #bytes(id: string): Uint8Array {
     if (!this.#objects.has(id)) throw unknownSecret(id);
     const secret = this.#objects.get(id);
     if (secret === undefined) throw bad(`Object with id '${id}' is not a secret`);
@@ -68,7 +75,7 @@ export class ObjectRegistry implements SecretStore {
   async #complete(type: string, values: Values): Promise<Uint8Array | undefined> {
     switch (type) {
       case 'secret':
-        return loadSecret(values, this.#io, this);
+        return loadSecret(values, this.#io, { get: (id) => this.#bytes(id) });
       case 'secret_keyring': {
         const serial = Number(values['serial']).toString(16).padStart(8, '0');
         throw new BlockError('unsupported', `Unable to read serial key ${serial}: Required key not available`);

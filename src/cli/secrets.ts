@@ -1,4 +1,5 @@
 /** Secret objects: where their bytes come from. */
+import { utf8Bytes } from '../base/bytes.ts';
 import { BlockError } from '../base/error.ts';
 import type { SecretStore } from '../block/services.ts';
 
@@ -46,7 +47,7 @@ function fromBase64(text: string): Uint8Array {
 async function rawBytes(source: SecretSource, files: SecretFiles): Promise<Uint8Array> {
   if (source.file === undefined) {
     if (source.data === undefined) throw bad("Either 'file' or 'data' must be provided");
-    return new TextEncoder().encode(source.data);
+    return utf8Bytes(source.data);
   }
   if (source.data !== undefined) throw bad("'file' and 'data' are mutually exclusive");
   try {
@@ -54,7 +55,7 @@ async function rawBytes(source: SecretSource, files: SecretFiles): Promise<Uint8
   } catch (thrown) {
     if (!(thrown instanceof BlockError)) throw thrown;
     const step = thrown.kind === 'is-directory' ? 'Error reading file' : 'Failed to open file';
-    const message = `Unable to read ${source.file}: ${step} “${source.file}”: ${thrown.strerror}`;
+    const message = `Unable to read ${source.file}: ${step} “${source.file.replace(/\p{Surrogate}/gu, '\ufffd')}”: ${thrown.strerror}`;
     throw new BlockError(thrown.kind, message, { cause: thrown });
   }
 }

@@ -1,5 +1,6 @@
 /** The standard streams, written at once and without Node's stream objects, whose loading takes time. */
 import { writeSync } from 'node:fs';
+import { bytesOf } from '../base/text.ts';
 
 /** Characters kept back before they are written. */
 const KEEP = 65536;
@@ -30,7 +31,7 @@ export class OutputStream {
 
   /** Writes what was kept back. */
   flush(): void {
-    let rest: Uint8Array = Buffer.from(this.#kept, 'utf8');
+    let rest: Uint8Array = bytesOf(this.#kept);
     this.#kept = '';
     while (rest.length > 0 && !this.#closed) rest = rest.subarray(this.#writeSome(rest));
   }

@@ -3,6 +3,7 @@
  * about options, missing lists, and events that do not exist.
  */
 import { BlockError } from '../base/error.ts';
+import { textOf } from '../base/text.ts';
 import { parseDescription } from '../options/keyval.ts';
 import { mistake } from './values.ts';
 
@@ -56,7 +57,7 @@ async function readList(name: string, files: TraceFiles): Promise<string[]> {
     // The real tool prints the name straight behind its own.
     throw new TraceListError(`${name}: ${thrown.strerror}`, { cause: thrown });
   }
-  const lines = new TextDecoder().decode(bytes).split('\n');
+  const lines = textOf(bytes).split('\n');
   return lines.filter((line) => line !== '' && !line.startsWith('#') && !line.includes('\0'));
 }
 

@@ -1,6 +1,7 @@
 /** `amend`: changes options of an existing image. */
 import { BlockError } from '../base/error.ts';
 import type { FormatDriver } from '../block/driver.ts';
+import { claimFile } from '../block/open.ts';
 import { coerceOptions } from '../options/coerce.ts';
 import type { OptionPair } from '../options/keyval.ts';
 import type { OperationContext } from './context.ts';
@@ -19,8 +20,7 @@ export interface AmendResult {
  */
 export async function amend(context: OperationContext, request: AmendRequest): Promise<AmendResult> {
   const { cache, image, force } = request;
-  // Luks images let others write, but only one program at a time may change their key slots.
-  const how = { writable: true, resize: true, still: 'image' as const, ...(cache === undefined ? {} : { cache }) };
+  const how = { writable: true, resize: true, ...(cache === undefined ? {} : { cache }) };
   return withSource(context, image, how, async (node) => {
     const driver = await context.drivers.format(node.format);
     const options = amendValues(driver, request.options);
@@ -28,6 +28,8 @@ export async function amend(context: OperationContext, request: AmendRequest): P
     if (!amender) throw unsupported(driver.name);
     context.onProgress?.(0, 1);
     try {
+      // Luks images let others read and write, but not while their key slots change.
+      if (node.format === 'luks') await claimFile(node);
       await amender.amend(options, {
         force,
         onProgress: (done, total) => context.onProgress?.(done, total),

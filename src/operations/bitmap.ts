@@ -31,6 +31,7 @@ export async function bitmap(context: OperationContext, request: BitmapRequest):
         // The image is closed as after a success, so that earlier steps are stored.
         failure = asBlockError(thrown);
       }
+      failure = (await lost(context, node, failure)) ?? failure;
     };
     if (sourceFile === undefined) await steps(node);
     else {
@@ -41,6 +42,23 @@ export async function bitmap(context: OperationContext, request: BitmapRequest):
   });
   if (failure) throw failure;
   return { filename: image.filename, format };
+}
+
+/** Stores the bitmaps; gives the error if they cannot be. The lines that come before its own are shown. */
+async function lost(
+  context: OperationContext,
+  node: ImageNode,
+  failure: BlockError | undefined,
+): Promise<BlockError | undefined> {
+  try {
+    await node.change(async () => node.image.bitmaps?.save());
+    return undefined;
+  } catch (thrown) {
+    const error = asBlockError(thrown);
+    if (failure) context.onNotice?.(`qemu-img: ${failure.message}`);
+    if (error.cause instanceof BlockError) context.onNotice?.(`qemu-img: ${error.cause.message}`);
+    return error;
+  }
 }
 
 async function step(request: BitmapRequest, action: BitmapAction, node: ImageNode, source: ImageNode): Promise<void> {

@@ -80,14 +80,20 @@ async function checkNode(node: ImageNode, request: CheckRequest, observer: Check
   return { kind: verdict(findings), ...subject, findings };
 }
 
-/** The checks of the format, or the deep ones where there are no others and they are wanted. */
+/** The checks of the format, and the deep ones where they are wanted. */
 function checkerOf(node: ImageNode, request: CheckRequest): Checker | undefined {
   const { checker, deepChecker } = node.image;
-  if (checker || !deepChecker || !request.deep) return checker;
+  if (!deepChecker || !request.deep || (checker && request.repair !== 'none')) return checker;
   if (request.repair !== 'none') {
     throw new BlockError('unsupported', `A deep check of format '${node.format}' cannot repair anything`);
   }
-  return { check: (_, report) => deepChecker.check(report) };
+  return {
+    async check(repair, report) {
+      const findings = await checker?.check(repair, report);
+      const deep = await deepChecker.check(report);
+      return findings ? { ...findings, corruptions: findings.corruptions + deep.corruptions } : deep;
+    },
+  };
 }
 
 /** Undefined if the format cannot do that. */

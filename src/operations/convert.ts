@@ -1,5 +1,5 @@
 /** `convert`: copies one or more images, one behind the other, into a new or an existing image. */
-import { BlockError } from '../base/error.ts';
+import { asBlockError, BlockError } from '../base/error.ts';
 import { MiB } from '../base/offset.ts';
 import type { BitmapInfo } from '../block/driver.ts';
 import type { ImageNode } from '../block/node.ts';
@@ -28,11 +28,13 @@ const KERNEL_CHUNK = 16 * MiB;
 
 /**
  * Copies images. A target that was not there before appears only when it is complete; a failure leaves nothing behind.
+ * With `atomic` this is so for one that was there, too: it keeps its content until then.
  * @throws BlockError with the real tool's message.
  */
 export async function convert(context: OperationContext, request: ConvertRequest): Promise<ConvertResult> {
   if (request.copyBitmaps && request.sources.length > 1)
     throw refused('Copying bitmaps only possible with single source');
+  if (request.atomic && request.noCreate) throw refused('An existing image that is written into cannot be replaced');
   const opened: ImageNode[] = [];
   try {
     for (const source of request.sources) {
@@ -88,7 +90,8 @@ class Conversion {
     try {
       outcome = await this.#copy(sources, target, fresh, bitmaps);
       if (bitmaps && first) await copyBitmaps(first, target.node, bitmaps, this.#bitmapChoice());
-    } catch (error) {
+    } catch (thrown) {
+      const error = await withFlushFailure(asBlockError(thrown), target.node);
       await target.abandon();
       throw error;
     }
@@ -165,6 +168,7 @@ class Conversion {
       cache: this.#request.targetCache ?? 'unsafe',
       withBacking: backingFile !== undefined,
       prefix: `${filename}: error while converting ${fresh.image.format.name}: `,
+      replace: this.#request.atomic ?? false,
     });
   }
 
@@ -242,6 +246,24 @@ class Conversion {
     return (offset, error) => {
       if (!this.#request.quiet) this.#context.onWarning?.(`${what} ${offset}: ${error.strerror}`);
     };
+  }
+}
+
+/** The error, with a line below it if the target was given up because of its damage: it cannot be flushed then. */
+async function withFlushFailure(error: BlockError, target: ImageNode): Promise<BlockError> {
+  if (error.kind === 'aborted') return error;
+  try {
+    await target.flush();
+    return error;
+  } catch (thrown) {
+    const { code, strerror } = asBlockError(thrown);
+    if (code !== 'ENOMEDIUM') return error;
+    return new BlockError(error.kind, error.message, {
+      context: error.context,
+      cause: error,
+      hint: `qemu-img: Failed to flush target image: ${strerror}`,
+      posix: { code: error.code, text: error.strerror },
+    });
   }
 }
 

@@ -130,8 +130,7 @@ async function describe(how: Collection, node: ImageNode, probed: boolean): Prom
   const protocol = how.context.drivers.isProtocol(node.format);
   const own: FormatInfo = protocol ? protocolInfo(node.format) : await node.image.info();
   const children = await describeChildren(how, node);
-  const file = children.find((child) => child.name === 'file')?.info;
-  const inherited = node.format === 'raw' ? file : undefined;
+  const inherited = node.transparent ? children.find((child) => child.name === node.fileRole)?.info : undefined;
   const { backing } = node.image;
   const full = backing && relativeTo(node.file?.name ?? node.name, backing.file);
   return dropUndefined({
@@ -162,7 +161,7 @@ async function listSnapshots(context: OperationContext, node: ImageNode): Promis
 /** The storages below a node, in the order in which the real tool lists them: the latest first. */
 async function describeChildren(how: Collection, node: ImageNode): Promise<ImageInfo['children'][number][]> {
   const list = [...(node.image.children ?? [])].map(({ role, node: storage }) => ({ name: role, storage }));
-  if (node.file) list.unshift({ name: 'file', storage: node.file });
+  if (node.file) list.unshift({ name: node.fileRole, storage: node.file });
   const children: ImageInfo['children'][number][] = [];
   for (const { name, storage } of list.toReversed()) {
     const description = storage instanceof ImageNode ? describe(how, storage, false) : describeFile(how, storage);

@@ -125,6 +125,8 @@ export interface ConvertInput {
   readonly compress?: boolean;
   /** Write into an existing image. */
   readonly noCreate?: boolean;
+  /** Replace an existing target when the new image is complete, instead of writing over it; it keeps mode and owner. */
+  readonly atomic?: boolean;
   readonly targetIsZero?: boolean;
   /** Zeroes in a row that are left out; 0 writes them. Default: 4096. */
   readonly sparseSize?: number;

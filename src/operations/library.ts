@@ -196,6 +196,7 @@ export class ImageLibrary {
         target: targetOf(target),
         options: pairsOf(input.options),
         noCreate: input.noCreate ?? false,
+        atomic: input.atomic ?? false,
         targetIsZero: input.targetIsZero ?? false,
         compress: input.compress ?? false,
         copyBitmaps: input.bitmaps ?? false,

@@ -49,7 +49,7 @@ export async function* mapExtents(
   request: MapRequest,
   onOpen?: () => void,
 ): AsyncGenerator<MapExtent, void, undefined> {
-  const node = await openSource(context, request.image, { forceShare: request.forceShare });
+  const node = await openSource(context, request.image, { forceShare: request.forceShare, mapOnly: true });
   try {
     onOpen?.();
     const size = node.size();

@@ -21,7 +21,7 @@ export type MeasureResult = Measurement;
 export async function measure(context: OperationContext, request: MeasureRequest): Promise<MeasureResult> {
   const { image, snapshot } = request;
   if (!image) return measureTarget(context, request);
-  return withSource(context, image, { forceShare: request.forceShare }, async (node) => {
+  return withSource(context, image, { forceShare: request.forceShare, mapOnly: true }, async (node) => {
     const content = snapshot === undefined ? node : await snapshotNode(node, snapshot);
     return measureTarget(context, request, { image: node.image, content });
   });

@@ -56,7 +56,7 @@ async function protocolOf(context: OperationContext, filename: string): Promise<
 async function creatableFormat(context: OperationContext, name: string): Promise<CreatableFormat> {
   const { drivers } = context;
   const driver = drivers.isFormat(name) ? await drivers.format(name) : undefined;
-  const createOptions = driver ? driver.createOptions : (await drivers.protocol(name)).createOptions;
+  const createOptions = drivers.isFilter(name) ? undefined : (driver ?? (await drivers.protocol(name))).createOptions;
   if (!createOptions || (driver && !driver.create)) {
     throw new BlockError('unsupported', `Format driver '${name}' does not support image creation`);
   }

@@ -123,6 +123,8 @@ export interface ConvertRequest {
   readonly sparseSize?: number;
   /** `-n`: write into an existing image. */
   readonly noCreate: boolean;
+  /** An existing target is replaced when the new image is complete, instead of being written over. */
+  readonly atomic?: boolean;
   readonly targetIsZero: boolean;
   readonly compress: boolean;
   readonly copyBitmaps: boolean;

@@ -1,36 +1,43 @@
 /**
- * The words of the JSON dialect that image names use: RFC 8259 plus strings in single quotes. Positions are those of
- * the real tool: lines and byte columns from 1, where a word that touches a number or a keyword before it counts one
- * column more.
+ * The words of the JSON dialect that image names use: RFC 8259 plus strings in single quotes. It is read byte by byte: in
+ * the texts of this file one character stands for one byte (`byteText`), except in errors. Positions are those of the
+ * real tool: lines and byte columns from 1, where a word that touches a number or a keyword before it counts one column
+ * more.
  */
 import { BlockError } from '../base/error.ts';
+import { byteText, byteTextBytes, bytesOf, textOf } from '../base/text.ts';
 
 /** One word. */
 export interface JsonToken {
   readonly kind: 'mark' | 'string' | 'number' | 'keyword' | 'end';
-  /** As written; of strings with their quotes. */
+  /** As written, one character for each byte; of strings with their quotes. */
   readonly text: string;
   readonly line: number;
   readonly column: number;
 }
 
-/** An error at a place in a JSON text. */
+/** An error at a place in a JSON text; `text` has one character for each byte. */
 export function jsonError(at: { readonly line: number; readonly column: number }, text: string): BlockError {
-  return new BlockError('invalid-argument', `${at.line}:${at.column}: JSON parse error, ${text}`);
+  const message = textOf(byteTextBytes(text));
+  return new BlockError('invalid-argument', `${at.line}:${at.column}: JSON parse error, ${message}`);
 }
 
 const BLANK = /[ \t\r\n]/;
 const MARK = /[{}[\],:]/;
-/** Where a string ends: at its quote, or at a control character, which must not be in it. Escapes are skipped. */
+
+/** True for a byte that can be in a string: no control character, and no byte that UTF-8 never had. */
+function inString(byte: number): boolean {
+  return byte >= 0x20 && byte < 0xfe;
+}
+
+/** Where a string ends: at its quote, or at a byte that must not be in it. Escapes are skipped. */
 function stringEnd(text: string, quote: string): number {
   let index = 1;
-  while (index < text.length && text[index] !== quote && text.charCodeAt(index) >= 0x20) {
-    index += text[index] === '\\' && text.charCodeAt(index + 1) >= 0x20 ? 2 : 1;
+  while (index < text.length && text[index] !== quote && inString(text.charCodeAt(index))) {
+    index += text[index] === '\\' && inString(text.charCodeAt(index + 1)) ? 2 : 1;
   }
   return Math.min(index, text.length);
 }
-
-const encoder = new TextEncoder();
 
 /** Reads words one after the other; throws at what is none. */
 export class JsonLexer {
@@ -42,8 +49,9 @@ export class JsonLexer {
   /** The last word needed a look at the character behind it. */
   #touched = false;
 
+  /** @param text as everywhere; it becomes bytes here. */
   constructor(text: string) {
-    this.#text = text;
+    this.#text = byteText(bytesOf(text));
   }
 
   /** The next word; `end` at the end, again and again. */
@@ -87,7 +95,7 @@ export class JsonLexer {
 
   #take(kind: JsonToken['kind'], text: string, at: { line: number; column: number }): JsonToken {
     this.#index += text.length;
-    this.#bytes += encoder.encode(text).length;
+    this.#bytes += text.length;
     this.#touched = kind === 'number' || kind === 'keyword';
     return { kind, text, ...at };
   }
@@ -95,7 +103,7 @@ export class JsonLexer {
 
 /** What a failed number looked like, with the character that broke it. */
 function strayText(rest: string, begun: string): string {
-  if (begun === '') return String.fromCodePoint(rest.codePointAt(0) ?? 0);
+  if (begun === '') return rest.slice(0, 1);
   if (/^-?0\d$/.test(begun)) return begun;
   return rest.slice(0, begun.length + 1);
 }

@@ -1,5 +1,8 @@
 /** `json:{...}` image names: reading them with the real tool's messages, and writing them with its spacing. */
 import { BlockError } from '../base/error.ts';
+import { byteTextBytes, bytesOf, isCharacter, jsonCharacter, textOf } from '../base/text.ts';
+import { jsonString } from './jsonText.ts';
+import { inOrder } from './order.ts';
 import { JsonLexer, jsonError, type JsonToken } from './jsonLexer.ts';
 import type { OptionNode } from './dotted.ts';
 import type { OptionTree } from './tree.ts';
@@ -9,6 +12,8 @@ const MAX_DEPTH = 1024;
 
 /** A parsed JSON value. */
 export type JsonValue = OptionNode | readonly JsonValue[];
+
+const BACKSLASH = 0x5c;
 
 const KEYWORDS: Readonly<Record<string, boolean | null>> = { true: true, false: false, null: null };
 const ESCAPES: Readonly<Record<string, string>> = {
@@ -113,53 +118,52 @@ class JsonParser {
   }
 }
 
-/** True for code points that may stand in a string: no surrogates and no noncharacters. */
-function isCharacter(code: number): boolean {
-  if (code >= 0xd800 && code <= 0xdfff) return false;
-  return code % 0x10000 < 0xfffe && !(code >= 0xfdd0 && code <= 0xfdef);
-}
-
 /** The content of a string word. */
 function unquote(token: JsonToken): string {
-  const { text } = token;
-  let result = '';
-  for (let index = 1; index < text.length - 1; ) {
-    if (text[index] === '\\') {
-      const escape = text[index + 1] ?? '';
-      if (escape === 'u') {
-        const { char, used } = unicodeEscape(token, index);
-        result += char;
-        index += used;
-        continue;
-      }
-      const char = Object.hasOwn(ESCAPES, escape) ? ESCAPES[escape] : undefined;
-      if (char === undefined) throw jsonError(token, 'invalid escape sequence in string');
-      result += char;
-      index += 2;
+  const bytes = byteTextBytes(token.text);
+  const content: number[] = [];
+  for (let index = 1; index < bytes.length - 1; ) {
+    if (bytes[index] === BACKSLASH) {
+      const { code, length } = escapeAt(token, index);
+      content.push(...encodedCharacter(code));
+      index += length;
       continue;
     }
-    const code = text.codePointAt(index) ?? 0;
-    if (!isCharacter(code)) throw jsonError(token, 'invalid UTF-8 sequence in string');
-    const char = String.fromCodePoint(code);
-    result += char;
-    index += char.length;
+    const { code, length } = jsonCharacter(bytes, index);
+    if (code === undefined) throw jsonError(token, 'invalid UTF-8 sequence in string');
+    content.push(...bytes.subarray(index, index + length));
+    index += length;
   }
-  return result;
+  return textOf(Uint8Array.from(content));
+}
+
+/** A character as the real tool keeps it: NUL takes two bytes, so that it does not end the text. */
+function encodedCharacter(code: number): Iterable<number> {
+  return code === 0 ? [0xc0, 0x80] : bytesOf(String.fromCodePoint(code));
+}
+
+/** The character that an escape at `index` stands for, and its bytes. */
+function escapeAt(token: JsonToken, index: number): { readonly code: number; readonly length: number } {
+  const escape = token.text[index + 1] ?? '';
+  if (escape === 'u') return unicodeEscape(token, index);
+  const char = Object.hasOwn(ESCAPES, escape) ? ESCAPES[escape] : undefined;
+  if (char === undefined) throw jsonError(token, 'invalid escape sequence in string');
+  return { code: char.charCodeAt(0), length: 2 };
 }
 
 /** The character of a `\uXXXX` escape (or of a surrogate pair of them) at `index`. */
-function unicodeEscape(token: JsonToken, index: number): { char: string; used: number } {
+function unicodeEscape(token: JsonToken, index: number): { readonly code: number; readonly length: number } {
   const text = token.text.slice(index);
   const pair = /^\\u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})/.exec(text);
   const single = /^\\u([0-9a-fA-F]{4})/.exec(text);
   if (pair?.[1] !== undefined && pair[2] !== undefined) {
     const code = 0x10000 + (Number.parseInt(pair[1], 16) - 0xd800) * 0x400 + Number.parseInt(pair[2], 16) - 0xdc00;
-    if (isCharacter(code)) return { char: String.fromCodePoint(code), used: 12 };
+    if (isCharacter(code)) return { code, length: 12 };
   } else if (single?.[1] !== undefined) {
     const code = Number.parseInt(single[1], 16);
-    if (isCharacter(code)) return { char: String.fromCodePoint(code), used: 6 };
+    if (isCharacter(code)) return { code, length: 6 };
   }
-  throw jsonError(token, `${text.slice(0, 6)} is not a valid Unicode character`);
+  throw jsonError(token, `${pair?.[0] ?? text.slice(0, 6)} is not a valid Unicode character`);
 }
 
 /** Parses one JSON value. Messages are without a prefix, for instance `1:2: JSON parse error, expecting key`. */
@@ -187,31 +191,19 @@ export function parseJsonName(name: string): OptionTree {
   return value as OptionTree;
 }
 
-/** A string in JSON with everything outside printable ASCII escaped. */
-function quoteJson(text: string): string {
-  const escaped = JSON.stringify(text).replace(
-    /[^\x20-\x7e]/g,
-    (char) => `\\u${char.charCodeAt(0).toString(16).toUpperCase().padStart(4, '0')}`,
-  );
-  // JSON.stringify writes \u001f in lower case.
-  return escaped.replace(/(\\\\)|\\u([0-9a-f]{4})/g, (all, backslash, hex) =>
-    backslash === undefined ? `\\u${String(hex).toUpperCase()}` : all,
-  );
-}
-
 /** A value on one line with the real tool's spacing: `{"driver": "raw", "size": 512}`. */
 function printJson(value: JsonValue): string {
-  if (typeof value === 'string') return quoteJson(value);
+  if (typeof value === 'string') return jsonString(value);
   if (typeof value === 'number') return Number.isInteger(value) ? BigInt(value).toString() : String(value);
   if (typeof value !== 'object' || value === null) return String(value);
   if (Array.isArray(value)) return `[${value.map((item) => printJson(item as JsonValue)).join(', ')}]`;
-  const members = Object.entries(value).map(
-    ([name, item]: [string, JsonValue]) => `${quoteJson(name)}: ${printJson(item)}`,
+  const members = inOrder(Object.entries(value as OptionTree)).map(
+    ([name, item]) => `${jsonString(name)}: ${printJson(item)}`,
   );
   return `{${members.join(', ')}}`;
 }
 
-/** The `json:` name of a description. */
+/** The `json:` name of a description, with the real tool's order of options. */
 export function printJsonName(tree: OptionTree): string {
   return `json:${printJson(tree)}`;
 }

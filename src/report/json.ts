@@ -1,5 +1,6 @@
 /** JSON in the layout of `qemu-img --output=json`: four spaces, one element per line, ASCII only. */
 import { exactDecimal } from '../base/size.ts';
+import { jsonString } from '../options/jsonText.ts';
 
 /** What can be printed. Keys whose value is undefined are left out. */
 export type JsonValue =
@@ -12,32 +13,6 @@ export type JsonValue =
   | { readonly [key: string]: JsonValue | undefined };
 
 const INDENT = '    ';
-
-/** Short escapes of JSON strings. */
-const ESCAPES: Readonly<Record<string, string>> = {
-  '"': '\\"',
-  '\\': '\\\\',
-  '\b': '\\b',
-  '\f': '\\f',
-  '\n': '\\n',
-  '\r': '\\r',
-  '\t': '\\t',
-};
-
-/** Half of a surrogate pair: no character. */
-const LONE_SURROGATE = /[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g;
-
-/** A string in quotes; everything that is not printable ASCII is escaped, with capital hexadecimal digits. */
-export function jsonString(text: string): string {
-  const escaped = text
-    .replace(LONE_SURROGATE, '\ufffd')
-    .replace(/["\\]|[^ -~]/g, (unit) => ESCAPES[unit] ?? unitEscape(unit));
-  return `"${escaped}"`;
-}
-
-function unitEscape(unit: string): string {
-  return `\\u${unit.charCodeAt(0).toString(16).toUpperCase().padStart(4, '0')}`;
-}
 
 function isList(value: JsonValue): value is readonly JsonValue[] {
   return Array.isArray(value);

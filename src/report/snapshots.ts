@@ -1,4 +1,5 @@
 /** The table of internal snapshots that `info` and `snapshot -l` show. */
+import { utf8Bytes } from '../base/bytes.ts';
 import { humanSize } from '../base/size.ts';
 import type { SnapshotEntry } from '../operations/info.ts';
 
@@ -10,9 +11,9 @@ function row(id: string, tag: string, size: string, date: string, clock: string,
   return `${left} ${size.padStart(8)} ${date.padStart(19)} ${clock.padStart(15)} ${count.padStart(10)}`;
 }
 
-/** Blanks up to a width that counts bytes of UTF-8, as C does. */
+/** Blanks up to a width that counts bytes, as C does. */
 function padBytes(text: string, width: number): string {
-  return text + ' '.repeat(Math.max(0, width - new TextEncoder().encode(text).length));
+  return text + ' '.repeat(Math.max(0, width - utf8Bytes(text).length));
 }
 
 function twoDigits(value: number): string {

@@ -63,6 +63,16 @@ export interface FileCreateOptions {
   readonly extentSizeHint?: number;
 }
 
+/** A new file that gets its name when it is complete. */
+export interface FileDraft {
+  /** Name under which it can be opened until then. */
+  readonly at: string;
+  /** Gives the file its name, in the place of whatever has that, and makes that durable. Every handle is closed. */
+  publish(): Promise<void>;
+  /** Gives the file up, also after `publish` has failed; nothing of it stays. */
+  discard(): Promise<void>;
+}
+
 /** Files of the host. Names are the host's own; errors are `BlockError`s with the POSIX code and text. */
 export interface FilePort {
   /** Opens an existing file or device. Never blocks on a FIFO. Message of a failure: `Could not open 'NAME': <text>`. */
@@ -73,6 +83,12 @@ export interface FilePort {
   remove(name: string): Promise<void>;
   /** Renames over an existing file, and makes the new name durable. */
   rename(from: string, to: string): Promise<void>;
+  /**
+   * A new empty file that is to become `name`; if the process is killed meanwhile, nothing of it stays. Absent where that
+   * is more than a host can promise.
+   * @param replace a regular file has the name already (a link may lead there), and the new one gets its mode and owner.
+   */
+  draft?(name: string, replace: boolean): Promise<FileDraft>;
   /** Names of a directory's entries, sorted. */
   list(name: string): Promise<string[]>;
 }

@@ -13,6 +13,8 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { lackOfMounts, lackOfRoot } from '../support/needs.ts';
+import { because } from '../support/skip.ts';
 import { describeWithOracle } from '../support/oracle.ts';
 import { type Answer, SideBySide } from '../support/sideBySide.ts';
 
@@ -95,7 +97,12 @@ describeWithOracle('bad input', () => {
         `compare -f ${format} -F ${format} ${good} ${cut}`,
       ];
     });
-    expect(await both.differences(lines)).toEqual([]);
+    // A VDI without its data is zeroes for the real program, and damaged here.
+    const reads = /^(?:check|convert|compare) .*cut(?:700|66000).vdi/;
+    expect(await both.differences(lines.filter((line) => !reads.test(line)))).toEqual([]);
+    for (const line of lines.filter((candidate) => reads.test(candidate))) {
+      expect((await both.ourAnswer(line)).stderr).toMatch(/block index 0 is not in the file|'cut\d+.vdi' was cut off/);
+    }
   });
 
   it.each([...FORMATS, 'raw', 'luks', 'bochs', 'cloop', 'nonsense'])('is not taken for %s', async (format) => {
@@ -187,7 +194,8 @@ describeWithOracle('bad input', () => {
       }
     }
 
-    it.skipIf(process.getuid?.() !== 0)('is refused', async () => {
+    const lack = lackOfRoot();
+    it.skipIf(lack !== undefined)(`is refused${because(lack)}`, async () => {
       for (const side of ['theirs', 'ours'] as const) {
         chmodSync(join(both.path(side), '..'), 0o755);
         writeFileSync(both.path(side, 'secret.raw'), Buffer.alloc(65536, 1), { mode: 0o600 });
@@ -223,26 +231,22 @@ describeWithOracle('bad input', () => {
 
   describe('on a disk that is full', () => {
     const mounted: string[] = [];
-    /** A file system of 512 KiB on each side, where this user may mount one. */
-    function mountSmall(): boolean {
-      try {
-        for (const side of ['theirs', 'ours'] as const) {
-          mkdirSync(both.path(side, 'small'));
-          const target = both.path(side, 'small');
-          execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=512k', 'none', target], { stdio: 'pipe' });
-          mounted.push(target);
-        }
-        return true;
-      } catch {
-        return false;
+    const lack = lackOfMounts();
+    /** A file system of 512 KiB on each side. */
+    function mountSmall(): void {
+      for (const side of ['theirs', 'ours'] as const) {
+        mkdirSync(both.path(side, 'small'));
+        const target = both.path(side, 'small');
+        execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=512k', 'none', target], { stdio: 'pipe' });
+        mounted.push(target);
       }
     }
     afterAll(() => {
       for (const target of mounted) execFileSync('umount', [target]);
     });
 
-    it('is told, and nothing new stays', async (context) => {
-      if (!mountSmall()) context.skip('this user cannot mount file systems');
+    it.skipIf(lack !== undefined)(`is told, and nothing new stays${because(lack)}`, async () => {
+      mountSmall();
       const source = readFileSync(both.path('ours', 'good.qcow2'));
       // How much was under way beside what failed is not the same.
       const place = (answer: Answer): Answer => ({

@@ -4,6 +4,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { lackOfDevice } from '../support/needs.ts';
+import { because } from '../support/skip.ts';
 import { describeWithOracle } from '../support/oracle.ts';
 import { ours, real } from '../support/program.ts';
 import { SideBySide } from '../support/sideBySide.ts';
@@ -30,7 +32,8 @@ afterAll(() => {
 });
 
 describeWithOracle('block devices', () => {
-  describe.skipIf(device === undefined)('of this machine', () => {
+  const lack = lackOfDevice(device);
+  describe.skipIf(lack !== undefined)(`of this machine${because(lack)}`, () => {
     let both: SideBySide;
     beforeAll(async () => {
       both = new SideBySide();

@@ -3,7 +3,8 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { digest, hasFileSystemTools, makeFileSystem } from '../support/fileSystem.ts';
+import { digest, lackOfFileSystems, makeFileSystem } from '../support/fileSystem.ts';
+import { because } from '../support/skip.ts';
 import { describeWithOracle } from '../support/oracle.ts';
 import { ours, real } from '../support/program.ts';
 
@@ -39,7 +40,8 @@ const STOPS: readonly Stop[] = [
 const SECRET = '--object secret,id=s,data=secret';
 
 describeWithOracle('all formats one after the other', () => {
-  describe.skipIf(!hasFileSystemTools())('with a file system', () => {
+  const lack = lackOfFileSystems();
+  describe.skipIf(lack !== undefined)(`with a file system${because(lack)}`, () => {
     let directory = '';
     let original = '';
     beforeAll(async () => {

@@ -3,7 +3,9 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSy
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { installed, runOther } from '../support/otherPrograms.ts';
+import { lackOf } from '../support/needs.ts';
+import { because } from '../support/skip.ts';
+import { runOther } from '../support/otherPrograms.ts';
 import { ours, ourProgram, run, words } from '../support/program.ts';
 
 const SECRET = '--object secret,id=s,data=pass';
@@ -14,7 +16,8 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(directory, { recursive: true, force: true }));
 
-describe.skipIf(!installed('cryptsetup'))('cryptsetup', () => {
+const noCryptsetup = lackOf(['cryptsetup'], 'cryptsetup-bin');
+describe.skipIf(noCryptsetup !== undefined)(`cryptsetup${because(noCryptsetup)}`, () => {
   it.each([
     ['aes-128', 'xts', 'plain64', 'sha256'],
     ['aes-256', 'xts', 'plain', 'sha512'],
@@ -44,7 +47,8 @@ describe.skipIf(!installed('cryptsetup'))('cryptsetup', () => {
   });
 });
 
-describe.skipIf(!installed('fsck.fat') || !installed('mcopy'))('dosfstools and mtools', () => {
+const noFatTools = lackOf(['fsck.fat'], 'dosfstools') ?? lackOf(['mcopy', 'mdir'], 'mtools');
+describe.skipIf(noFatTools !== undefined)(`dosfstools and mtools${because(noFatTools)}`, () => {
   const content = Uint8Array.from({ length: 100_000 }, (_, at) => (at * 7919) >>> 8);
 
   beforeAll(() => {

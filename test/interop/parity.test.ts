@@ -9,6 +9,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, describe, expect, it } from 'vitest';
+import { because } from '../support/skip.ts';
 import { findOracle, reasonToSkip } from '../support/oracle.ts';
 
 /** What the harness writes about one scenario. */
@@ -24,7 +25,9 @@ interface Outcome {
 const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 const own = join(root, 'test/parity');
 const harness = process.env['QIMG_PARITY_DIR'] ?? '';
-const able = harness !== '' && reasonToSkip(findOracle()) === undefined;
+const lack =
+  reasonToSkip(findOracle()) ??
+  (harness === '' ? 'there is no parity harness (QIMG_PARITY_DIR names its directory, .ci/run sets it)' : undefined);
 const TIMEOUT = 20 * 60_000;
 
 /** Names of scenarios that are known to fail. */
@@ -53,8 +56,8 @@ function tell({ name, line, expected, got, command }: Outcome): string {
   return `${name}:${line} ${command}\n  expected ${expected}\n  got      ${got}`;
 }
 
-describe.skipIf(!able)('parity', () => {
-  const scratch = able ? mkdtempSync(join(tmpdir(), 'qimg-parity-')) : '';
+describe.skipIf(lack !== undefined)(`parity${because(lack)}`, () => {
+  const scratch = lack === undefined ? mkdtempSync(join(tmpdir(), 'qimg-parity-')) : '';
   const open = openNames();
   const passing: string[] = [];
 

@@ -1,9 +1,10 @@
 /**
- * The examples of README.md: every block of TypeScript compiles against the built package and runs. Each runs in a
- * directory of its own with `disk.qcow2`, `overlay.qcow2` on top of it, and `disk.raw`, all of 16 MiB.
+ * The examples of README.md: its commands run in a fresh checkout as they are pasted, and every block of TypeScript
+ * compiles against the built package and runs. Each of these runs in a directory of its own with `disk.qcow2`,
+ * `overlay.qcow2` on top of it, and `disk.raw`, all of 16 MiB.
  */
 import { execFile } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -16,13 +17,24 @@ const run = promisify(execFile);
 const root = join(dirname(fileURLToPath(import.meta.url)), '../..');
 const SIZE = 16 * 2 ** 20;
 
-/** The TypeScript blocks of the README, with the line at which each starts. */
-function examples(): { readonly line: number; readonly code: string }[] {
+interface Example {
+  readonly line: number;
+  readonly code: string;
+}
+
+/** The blocks of the README in one language, with the line at which each starts. */
+function examples(language = 'ts|typescript'): Example[] {
   const text = readFileSync(join(root, 'README.md'), 'utf8');
-  return [...text.matchAll(/^```(?:ts|typescript)\n(.*?)^```$/gms)].map((match) => ({
+  return [...text.matchAll(new RegExp(`^\`\`\`(?:${language})\\n(.*?)^\`\`\`$`, 'gms'))].map((match) => ({
     line: text.slice(0, match.index).split('\n').length + 1,
     code: match[1] ?? '',
   }));
+}
+
+/** The commands of the README, but `npm test`: that is what runs here. */
+function commands(): string[] {
+  const lines = examples('sh').flatMap(({ code }) => code.trim().split('\n'));
+  return lines.filter((line) => line !== 'npm test');
 }
 
 /** The files that an example finds. */
@@ -39,6 +51,22 @@ async function furnish(directory: string): Promise<void> {
     backing: { filename: 'disk.qcow2', format: 'qcow2' },
   });
 }
+
+describe('README commands', () => {
+  it('start with one, and work as pasted in a fresh checkout', async () => {
+    const scratch = mkdtempSync(join(tmpdir(), 'qimg-readme-'));
+    try {
+      for (const name of ['qimg', 'src', 'scripts', 'package.json', 'package-lock.json']) {
+        cpSync(join(root, name), join(scratch, name), { recursive: true });
+      }
+      symlinkSync(join(root, 'node_modules'), join(scratch, 'node_modules'));
+      expect(commands()[0]).toMatch(/^\.\/qimg /);
+      for (const command of commands()) await run('sh', ['-ec', command], { cwd: scratch });
+    } finally {
+      rmSync(scratch, { recursive: true, force: true });
+    }
+  });
+});
 
 describe('README examples', () => {
   // Inside the package, so that its own name leads to what was built.

@@ -6,7 +6,8 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { digest, hasFileSystemTools, makeFileSystem, soundFileSystem } from '../support/fileSystem.ts';
+import { digest, lackOfFileSystems, makeFileSystem, soundFileSystem } from '../support/fileSystem.ts';
+import { because } from '../support/skip.ts';
 import { describeWithOracle } from '../support/oracle.ts';
 import { approve, ours, real } from '../support/program.ts';
 
@@ -16,7 +17,8 @@ const PATIENCE = 60_000 + MIB * 1000;
 const REPORT = process.env['QIMG_TEST_DISK_MIB'] !== undefined;
 
 describeWithOracle(`a disk of ${MIB} MiB`, () => {
-  describe.skipIf(!hasFileSystemTools())('with a file system', () => {
+  const lack = lackOfFileSystems();
+  describe.skipIf(lack !== undefined)(`with a file system${because(lack)}`, () => {
     let directory = '';
     let original = '';
 

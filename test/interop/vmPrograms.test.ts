@@ -4,13 +4,14 @@
  */
 import { createHash } from 'node:crypto';
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { check, convert } from '../../src/node.ts';
 import { MiB } from '../../src/base/offset.ts';
-import { installed } from '../support/otherPrograms.ts';
+import { lackOf } from '../support/needs.ts';
+import { because, type Lack } from '../support/skip.ts';
 
 const SIZE = 5 * MiB;
 /** The Python that Debian's modules are for; the first one on the path may be another. */
@@ -39,14 +40,13 @@ const IMAGES: readonly { readonly name: string; readonly options: Readonly<Recor
   { name: 'present.vhdx', options: { subformat: 'fixed', block_state_zero: 'off', block_size: '1M' } },
 ];
 
-/** True if Debian's Python has these modules. */
-function hasModules(names: string): boolean {
-  if (!existsSync(PYTHON)) return false;
+/** Why Debian's Python cannot load these modules; undefined if it can. */
+function lackOfModules(names: string, debian: string): Lack {
   try {
     execFileSync(PYTHON, ['-c', `import ${names}`], { stdio: 'ignore' });
-    return true;
+    return undefined;
   } catch {
-    return false;
+    return `modules of ${PYTHON} are missing: ${names} (apt-get install ${debian})`;
   }
 }
 
@@ -81,7 +81,8 @@ describe('other programs', () => {
   });
   afterAll(() => rmSync(directory, { recursive: true, force: true }));
 
-  it.skipIf(!installed('7zz')).each(IMAGES)('7-Zip reads $name', ({ name }) => {
+  const noSevenZip = lackOf(['7zz'], '7zip');
+  it.skipIf(noSevenZip !== undefined).each(IMAGES)(`7-Zip reads $name${because(noSevenZip)}`, ({ name }) => {
     const read = execFileSync('7zz', ['e', '-so', at(name)], {
       maxBuffer: 2 * SIZE,
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -89,13 +90,14 @@ describe('other programs', () => {
     expect(sha256(read)).toBe(expected);
   });
 
-  const libraries = hasModules('pyvhdi, pyvmdk');
-  it.skipIf(!libraries).each(IMAGES.filter(({ name }) => !name.endsWith('.vdi')))('libyal reads $name', ({ name }) => {
+  const known = IMAGES.filter(({ name }) => !name.endsWith('.vdi'));
+  const noLibyal = lackOfModules('pyvhdi, pyvmdk', 'python3-libvhdi python3-libvmdk');
+  it.skipIf(noLibyal !== undefined).each(known)(`libyal reads $name${because(noLibyal)}`, ({ name }) => {
     expect(execFileSync(PYTHON, ['-c', READER, at(name)], { encoding: 'utf8' })).toBe(`${expected}\n`);
   });
 
-  const streams = hasModules('VMDKstream');
-  it.skipIf(!streams)('a stream of VMDKstream is read', async () => {
+  const noStreams = lackOfModules('VMDKstream', 'python3-vmdkstream');
+  it.skipIf(noStreams !== undefined)(`a stream of VMDKstream is read${because(noStreams)}`, async () => {
     const make = 'import sys, VMDKstream; VMDKstream.convert_to_stream(sys.argv[1], sys.argv[2])';
     execFileSync(PYTHON, ['-c', make, at('disk.raw'), at('made.vmdk')], { stdio: 'ignore' });
     const image = { filename: at('made.vmdk'), format: 'vmdk' };

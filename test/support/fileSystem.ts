@@ -14,6 +14,8 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { lackOf } from './needs.ts';
+import type { Lack } from './skip.ts';
 import { must, systemPath } from './program.ts';
 
 /** Trees of ordinary programs, libraries and texts. */
@@ -21,10 +23,9 @@ const SOURCES = ['/usr/share', '/usr/lib', '/usr/bin', '/usr/include'];
 /** One huge file would be all there is. */
 const LARGEST = 12 * 1048576;
 
-/** Whether the programs are there. */
-export function hasFileSystemTools(): boolean {
-  const folders = systemPath['PATH']?.split(':') ?? [];
-  return ['mke2fs', 'e2fsck'].every((name) => folders.some((folder) => existsSync(join(folder, name))));
+/** Why no file systems can be made; undefined if they can. */
+export function lackOfFileSystems(): Lack {
+  return lackOf(['mke2fs', 'e2fsck'], 'e2fsprogs');
 }
 
 /** Regular files below a folder, in a steady order. */

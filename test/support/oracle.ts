@@ -2,6 +2,7 @@
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { describe } from 'vitest';
+import { because } from './skip.ts';
 
 /** The release line whose behaviour the tests expect. */
 const EXPECTED_MAJOR = 11;
@@ -27,7 +28,7 @@ export function findOracle(): Oracle | undefined {
 
 /** Why tests against the oracle cannot run; undefined if they can. */
 export function reasonToSkip(oracle: Oracle | undefined): string | undefined {
-  if (!oracle) return 'there is no real qemu-img (QIMG_ORACLE_BIN is not set)';
+  if (!oracle) return 'there is no real qemu-img (.ci/run sets one up, QIMG_ORACLE_BIN names one)';
   if (Number.parseInt(oracle.version, 10) === EXPECTED_MAJOR) return undefined;
   return `the real qemu-img is ${oracle.version}, and ${EXPECTED_MAJOR}.x is needed`;
 }
@@ -41,6 +42,6 @@ export function oracleProgram(name: 'qemu-img' | 'qemu-io' | 'qemu-nbd'): string
 
 /** A `describe` whose tests run where there is a real qemu-img of the expected release line, and are skipped elsewhere. */
 export function describeWithOracle(name: string, body: () => void): void {
-  const able = reasonToSkip(findOracle()) === undefined;
-  describe.skipIf(!able)(name, body);
+  const reason = reasonToSkip(findOracle());
+  describe.skipIf(reason !== undefined)(`${name}${because(reason)}`, body);
 }

@@ -83,7 +83,7 @@ let peaks = 0;
 /** Runs this program, which has to succeed, and gives the most memory it had, in bytes. */
 export async function peakMemory(line: string, cwd: string): Promise<number> {
   const report = join(tmpdir(), `qimg-peak-${process.pid}-${peaks++}`);
-  const env = { NODE_OPTIONS: `--require ${join(here, 'peak.cjs')}`, QIMG_PEAK_FILE: report };
+  const env = { QIMG_NODE_OPTIONS: `--require ${join(here, 'peak.cjs')}`, QIMG_PEAK_FILE: report };
   try {
     await must(ourProgram(), words(line), { cwd, env });
     return Number(readFileSync(report, 'utf8')) * 1024;

@@ -33,6 +33,8 @@ export interface OpenChoice {
   readonly keyless?: boolean;
   readonly options?: AnyOptionValues;
   readonly backing?: ImageNode;
+  /** Gets warnings about missing data. */
+  readonly tellMissing?: (text: string) => void;
 }
 
 /** Creates an image in `file`, with the defaults of the format's options. */
@@ -44,7 +46,8 @@ export async function createOn(driver: FormatDriver, file: Storage, options: Any
 /** Opens the image in `file`. Closing the node leaves `file` open. */
 export async function openOn(driver: FormatDriver, file: Storage, choice: OpenChoice = {}): Promise<ImageNode> {
   const readOnly = choice.readOnly ?? false;
-  const { backing } = choice;
+  const { backing, tellMissing } = choice;
+  const tell = tellMissing ? { tellMissing } : {};
   const image = await driver.open({
     file,
     filename: 'test',
@@ -53,9 +56,12 @@ export async function openOn(driver: FormatDriver, file: Storage, choice: OpenCh
     keyless: choice.keyless ?? choice.intent === 'info',
     options: choice.options ?? {},
     services,
+    openChild: async () => undefined,
     warn: () => undefined,
+    ...tell,
   } as unknown as OpenContext);
-  return new ImageNode({ name: 'test', format: driver.name, driver: image, readOnly, ...(backing ? { backing } : {}) });
+  const parts = { name: 'test', format: driver.name, driver: image, readOnly };
+  return new ImageNode({ ...parts, ...tell, ...(backing ? { backing } : {}) });
 }
 
 /** An empty image in memory, and its bytes. */

@@ -45,6 +45,7 @@ function checkConflicts(given: Given, { lists, sparseSize }: Checked): void {
     if (sparseSize !== undefined) throw mistake('Cannot enable copy offloading when -S is used');
     if (given.has('salvage')) throw mistake('Cannot use copy offloading in salvaging mode');
   }
+  if (given.has('atomic') && given.has('no-create')) throw mistake('--atomic and -n are mutually exclusive');
   if (!given.has('no-create')) {
     if (given.has('target-image-opts')) throw mistake('--target-image-opts requires use of -n flag');
     if (given.has('target-is-zero')) throw mistake('--target-is-zero requires use of -n flag');
@@ -90,6 +91,7 @@ function settings(given: Given, { lists, snapshot, sparseSize, rateLimit, parall
     ...optional('backingFormat', given.text('backing-format')),
     ...optional('sparseSize', sparseSize),
     noCreate: given.has('no-create'),
+    atomic: given.has('atomic'),
     targetIsZero: given.has('target-is-zero'),
     compress: given.has('compress'),
     copyBitmaps: given.has('bitmaps'),

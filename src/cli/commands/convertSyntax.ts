@@ -105,6 +105,12 @@ export const syntax: CommandSyntax = {
       help: ['leave out runs of at least so many zero bytes (a multiple of 512;', '0: write all zeroes; default: 4k)'],
     },
     { id: 'no-create', short: 'n', long: 'no-create', help: ['write into an existing target'] },
+    {
+      id: 'atomic',
+      long: 'atomic',
+      exact: true,
+      own: 'a TGT_FILE that is there keeps its content until the new image is complete and takes its place',
+    },
     { id: 'target-is-zero', long: 'target-is-zero', help: ['the target reads as zeroes already'] },
     // The real tool documents --compress but does not know it; here it works.
     { id: 'compress', short: 'c', long: 'compress', exact: true, help: ['write compressed data, if the format can'] },

@@ -1,30 +1,32 @@
 /** Work that cleans up after itself when the user stops the program. */
+import { ignoredSignals } from '../../host/node/signals.ts';
 import type { OperationContext } from '../../operations/context.ts';
 
-const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+const STOPPING = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 /**
  * Runs `body` with a context whose signal fires when the program is told to stop. Once `body` has given up, the program
- * ends by that signal, as its caller expects. A second signal ends it at once.
+ * ends by that signal, as its caller expects. A second signal ends it at once. Signals that the caller ignores stay ignored.
  */
 export async function stoppable<T>(
   context: OperationContext,
   body: (context: OperationContext) => Promise<T>,
 ): Promise<T> {
+  const signals = STOPPING.filter((name) => !ignoredSignals.has(name));
   const stop = new AbortController();
   let received: NodeJS.Signals | undefined;
   const listen = (name: NodeJS.Signals): void => {
     received = name;
-    for (const signal of SIGNALS) process.off(signal, listen);
+    for (const signal of signals) process.off(signal, listen);
     stop.abort();
   };
-  for (const signal of SIGNALS) process.on(signal, listen);
+  for (const signal of signals) process.on(signal, listen);
   try {
     return await body({ ...context, signal: stop.signal });
   } catch (error) {
     if (received !== undefined) process.kill(process.pid, received);
     throw error;
   } finally {
-    for (const signal of SIGNALS) process.off(signal, listen);
+    for (const signal of signals) process.off(signal, listen);
   }
 }

@@ -4,6 +4,7 @@ import { BlockError } from '../../base/error.ts';
 import { SECTOR } from '../../base/offset.ts';
 import { MetadataCache } from '../../block/cache.ts';
 import type { DeepChecker, FormatDriver, FormatInfo, ImageDriver, Mapping, OpenContext } from '../../block/driver.ts';
+import { MissingTables } from '../../block/missing.ts';
 import type { Storage } from '../../storage/storage.ts';
 import { deepCheckerOf } from './deepCheck.ts';
 import { HEADER_SIZE, type Header, parseHeader, UNALLOCATED } from './header.ts';
@@ -14,15 +15,18 @@ const BUDGET = 1048576;
 
 /** An open image as the block layer sees it. */
 class BochsDriver implements ImageDriver {
+  readonly beyondEnd = 'told';
   readonly #file: Storage;
   readonly #header: Header;
   readonly #catalog: DataView;
   /** Bitmaps of extents by their place: a bit for each sector that was written. */
   readonly #bitmaps: MetadataCache;
+  readonly #missing: MissingTables | undefined;
   readonly opaque = true;
   readonly deepChecker: DeepChecker;
 
-  constructor(file: Storage, header: Header, catalog: Uint8Array) {
+  constructor(file: Storage, header: Header, catalog: Uint8Array, missing?: MissingTables) {
+    this.#missing = missing;
     this.#file = file;
     this.#header = header;
     this.#catalog = new DataView(catalog.buffer, catalog.byteOffset, catalog.byteLength);
@@ -43,6 +47,7 @@ class BochsDriver implements ImageDriver {
     if (entry === UNALLOCATED) return { kind: 'zero', length: known };
     const place = dataOffset + entry * (bitmapBytes + extent);
     // Neither the bitmap nor the data of such an extent is there.
+    this.#missing?.look(place, 1, offset);
     if (place >= this.#file.size()) return { kind: 'zero', length: known };
     const bitmap = this.#bitmaps.get(place);
     const data = place + bitmapBytes;
@@ -78,7 +83,8 @@ async function open(context: OpenContext): Promise<ImageDriver> {
   const header = parseHeader(bytes);
   const catalog = new Uint8Array(header.entries * 4);
   await context.file.readPadded(header.catalogOffset, catalog);
-  return new BochsDriver(context.file, header, catalog);
+  const missing = context.tellMissing && new MissingTables(context.file, context.tellMissing);
+  return new BochsDriver(context.file, header, catalog, missing);
 }
 
 /** Growing disks of the Bochs emulator. */

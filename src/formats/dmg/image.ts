@@ -27,6 +27,7 @@ export interface ImageParts {
 export class DmgImage implements ImageDriver {
   readonly virtualSize: number;
   readonly opaque = true;
+  readonly beyondEnd = 'told';
   readonly deepChecker: DeepChecker;
   readonly #file: Storage;
   readonly #chunks: readonly Chunk[];

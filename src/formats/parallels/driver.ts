@@ -95,6 +95,7 @@ async function open(context: OpenContext<typeof openOptions>): Promise<ImageDriv
   if (!readOnly && intent !== 'check' && (await needsRepair(image))) {
     await check(image, 'all', (line) => context.notice?.(line));
   }
+  image.tellMissing = context.tellMissing;
   return new ParallelsDriver(image);
 }
 

@@ -37,6 +37,8 @@ export class ParallelsImage {
   #usage: Usage | undefined;
   /** Clusters that the BAT no longer names; the BAT on the disk may still do so. */
   #freed: number[] = [];
+  /** Is told once, where a cluster that is read has a place outside of the file. */
+  tellMissing: ((text: string) => void) | undefined;
   /** The last cluster may have been given up since the use of clusters was found out. */
   #shorter = false;
 

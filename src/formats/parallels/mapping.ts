@@ -35,8 +35,23 @@ function mapIn(image: ParallelsImage, view: DataView, offset: number, length: nu
   const inside = offset % cluster;
   const run = runAt(image, view, (offset - inside) / cluster, Math.ceil((inside + length) / cluster));
   const known = Math.min(length, run.count * cluster - inside);
-  if (run.place === undefined) return { kind: 'unallocated', length: known };
+  if (run.place === undefined) {
+    if (image.tellMissing) tellOutside(image, view, (offset - inside) / cluster, run.count);
+    return { kind: 'unallocated', length: known };
+  }
   return { kind: 'data', length: known, storage: image.file, offset: run.place + inside };
+}
+
+/** Clusters whose place is not in the file read as zeroes, as in the real tool, which does not tell. */
+function tellOutside(image: ParallelsImage, view: DataView, cluster: number, count: number): void {
+  const position = image.position(cluster);
+  for (let i = 0; i < count; i++) {
+    if (view.getUint32(position + i * 4, true) === 0) continue;
+    const at = (cluster + i) * image.header.cluster;
+    image.tellMissing?.(`'${image.file.name}' does not have the data of the disk at ${at}; it reads as zeroes`);
+    image.tellMissing = undefined;
+    return;
+  }
 }
 
 /** Finds or makes room for guest bytes. */

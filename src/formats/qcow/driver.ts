@@ -13,6 +13,7 @@ import type {
   Mapping,
   OpenContext,
 } from '../../block/driver.ts';
+import { MissingTables } from '../../block/missing.ts';
 import type { Limits, Storage } from '../../storage/storage.ts';
 import { create, createOptions } from './create.ts';
 import { deepCheckerOf } from './deepCheck.ts';
@@ -26,6 +27,7 @@ import { allocate, compressorOf } from './write.ts';
 
 /** An open qcow image as the block layer sees it. */
 class QcowDriver implements ImageDriver {
+  readonly beyondEnd = 'told';
   readonly #image: QcowImage;
   readonly #special: SpecialReader;
   readonly backing: BackingReference | undefined;
@@ -107,6 +109,7 @@ async function open(context: OpenContext<typeof openOptions>): Promise<ImageDriv
   const wantsKey = header.encryption !== 0 && !context.keyless;
   const cipher = wantsKey ? await cipherOf(services, options) : undefined;
   const image = new QcowImage({ file, header, filename, readOnly, services, cipher });
+  if (context.tellMissing) image.missing = new MissingTables(file, context.tellMissing);
   return new QcowDriver(image, await readBacking(file, header));
 }
 

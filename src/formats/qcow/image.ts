@@ -3,6 +3,7 @@ import { isPromise, type MaybePromise } from '../../base/async.ts';
 import { BlockError } from '../../base/error.ts';
 import { alignDown, alignUp, MAX_SIZE, SECTOR } from '../../base/offset.ts';
 import { MetadataCache, type Table } from '../../block/cache.ts';
+import type { MissingTables } from '../../block/missing.ts';
 import { tableWindow } from '../../block/tableWindow.ts';
 import type { Services } from '../../block/services.ts';
 import type { SectorCipher } from '../../crypto/sectorCipher.ts';
@@ -49,6 +50,8 @@ export class QcowImage {
   #unreadable: Storage | undefined;
   /** Counts changes of guest content, to know when decoded data is stale. */
   generation = 0;
+  /** Tells of L2 tables that are not in the file, while guest data is read. */
+  missing: MissingTables | undefined;
   /** Entries of the L1 table were changed: the file may not have them yet. */
   l1Changed = false;
   /** First byte of the file that is not in use. */

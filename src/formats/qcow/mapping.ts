@@ -58,6 +58,7 @@ function mapBelow(
     while (tables < most && readEntry(l1, start + tables * 8) === 0) tables++;
     return { kind: 'unallocated', length: Math.min(length, (index + tables) * image.l2Coverage - offset) };
   }
+  image.missing?.look(table, image.l2Entries * 8, offset);
   return andThen(image.l2Table(table), ({ view }) => mapIn(image, view, offset, length));
 }
 

@@ -57,8 +57,9 @@ export class Allocator {
     const { refcounts } = image;
     await this.#beginChange();
     const first = await this.#find(count);
-    await this.checkPlace(first, count, purpose);
+    // As in the real tool, refcount blocks that are missing are the first thing that may turn out to have no place.
     await this.#ensureBlocks(first, count);
+    await this.checkPlace(first, count, purpose);
     await refcounts.increment(first, count);
     this.#hint = first + count;
     return first * image.geometry.clusterSize;
@@ -189,6 +190,10 @@ export class Allocator {
         if (last && last.cluster + last.count === cluster) last.count++;
         else freed.push({ cluster, count: 1 });
       });
+    }
+    // What damaged tables called theirs may be in use for something else.
+    for (const { cluster, count } of freed) {
+      await image.guard.check(cluster * clusterSize, count * clusterSize, 'new structure');
     }
     await image.refcounts.flush();
     if (!image.discardFreed) return;

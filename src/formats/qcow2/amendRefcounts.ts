@@ -1,15 +1,13 @@
 /** Changing the width of the refcounts. */
-import { isPromise } from '../../base/async.ts';
-import { BlockError } from '../../base/error.ts';
+import { BlockError, withStrerror } from '../../base/error.ts';
 import { divideUp } from '../../base/offset.ts';
 import { isZero } from '../../base/zero.ts';
 import { CountTable } from './countTable.ts';
 import { flushImage } from './flush.ts';
-import { entryOffset } from './geometry.ts';
 import { hex } from './hex.ts';
 import type { Qcow2Image } from './image.ts';
 import { getRefcount } from './refcount.ts';
-import { placeStructure, writeStructure } from './refcountBuilder.ts';
+import { type Placement, placeStructure, writeStructure } from './refcountBuilder.ts';
 
 /** Clusters beyond the end of the file that may have a refcount: only damaged images have more. */
 const MAX_BEYOND = 1048576;
@@ -29,11 +27,21 @@ export async function changeRefcountWidth(
   const { clusterSize } = image.geometry;
   const { reftableOffset, reftableClusters } = image.header;
   const { counts, blocks } = await readCounts(image, 2 ** order);
-  const placement = placeStructure(image, counts, order);
+  const placement = placeStructure(image, counts, order, new Set([0]));
+  await withStrerror('Overlap check failed', () => checkPlaces(image, placement));
   await writeStructure(image, counts, placement, onProgress ? { onProgress } : {});
   for (const offset of blocks) image.allocator.release(offset / clusterSize, 1);
   image.allocator.release(reftableOffset / clusterSize, reftableClusters);
   await flushImage(image);
+}
+
+/** Damaged refcounts call clusters free that hold metadata. */
+async function checkPlaces(image: Qcow2Image, { blocks, tableCluster, tableClusters }: Placement): Promise<void> {
+  const { clusterSize } = image.geometry;
+  for (const place of blocks.values()) {
+    await image.guard.check(place * clusterSize, clusterSize, 'new structure');
+  }
+  await image.guard.check(tableCluster * clusterSize, tableClusters * clusterSize, 'new structure');
 }
 
 /** All refcounts, and where the blocks are that hold them. */
@@ -46,9 +54,8 @@ async function readCounts(image: Qcow2Image, bits: number): Promise<{ counts: Co
   const blocks: number[] = [];
   let beyond = 0;
   for (let index = 0; index * 8 < table.byteLength; index++) {
-    if (entryOffset(table, index * 8) === 0) continue;
-    const found = refcounts.block(index);
-    const block = isPromise(found) ? await found : found;
+    if (table.getBigUint64(index * 8) === 0n) continue;
+    const block = await withStrerror('Failed to retrieve refblock', () => refcounts.block(index));
     if (!block) continue;
     blocks.push(block.offset);
     if (isZero(block.bytes)) continue;

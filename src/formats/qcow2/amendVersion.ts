@@ -1,6 +1,6 @@
 /** Changing the version of an image. */
 import { isPromise } from '../../base/async.ts';
-import { BlockError } from '../../base/error.ts';
+import { asBlockError, BlockError, withStrerror } from '../../base/error.ts';
 import type { Table } from '../../block/cache.ts';
 import { flushImage } from './flush.ts';
 import { entryOffset, setEntry } from './geometry.ts';
@@ -10,7 +10,7 @@ import type { Qcow2Image } from './image.ts';
 import { COMPRESSED_HIGH, CryptMethod, Incompatible, ZERO_LOW } from './layout.ts';
 import { l2Table } from './mapping.ts';
 import { raiseRun } from './refcountRuns.ts';
-import { Snapshots } from './snapshot.ts';
+import { checkL1, Snapshots } from './snapshot.ts';
 import { readSnapshotTable, type SnapshotEntry } from './snapshotTable.ts';
 
 type Progress = ((done: number, total: number) => void) | undefined;
@@ -42,7 +42,7 @@ export async function downgrade(image: Qcow2Image, onProgress?: Progress): Promi
   const snapshots = (await readSnapshotTable(image.file, header)).entries;
   await checkDowngrade(image, snapshots);
   await dropBitmaps(image);
-  await expandZeroes(image, snapshots, onProgress);
+  await withStrerror('Failed to turn zero into data clusters', () => expandZeroes(image, snapshots, onProgress));
   await flushImage(image);
   await image.setIncompatible(Incompatible.dirty, false);
   header.version = 2;
@@ -122,6 +122,7 @@ async function expandZeroes(
   snapshots: readonly SnapshotEntry[],
   onProgress: Progress,
 ): Promise<void> {
+  checkTables(image, snapshots);
   await flushImage(image);
   for await (const { offset, index, l1, of } of l2Tables(image, snapshots)) {
     if (image.allocator.shouldApply) await flushImage(image);
@@ -129,6 +130,16 @@ async function expandZeroes(
     onProgress?.(l1, of);
   }
   await flushImage(image);
+}
+
+/** Refuses snapshots whose tables cannot be read, before anything changes. */
+function checkTables(image: Qcow2Image, snapshots: readonly SnapshotEntry[]): void {
+  try {
+    for (const entry of snapshots) checkL1(image, entry);
+  } catch (thrown) {
+    image.complain(asBlockError(thrown).message);
+    throw thrown;
+  }
 }
 
 async function expandTable(image: Qcow2Image, offset: number, index: number): Promise<void> {

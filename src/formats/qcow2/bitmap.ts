@@ -5,10 +5,11 @@
  */
 import { isPromise, type MaybePromise } from '../../base/async.ts';
 import { utf8Bytes } from '../../base/bytes.ts';
-import { BlockError } from '../../base/error.ts';
+import { asBlockError, BlockError, withStrerror } from '../../base/error.ts';
 import { divideUp, isPowerOfTwo, log2 } from '../../base/offset.ts';
 import type { BitmapInfo, BitmapStore, InfoValue } from '../../block/driver.ts';
-import { BitmapBits, piecesFor } from './bitmapBits.ts';
+import { BitmapBits } from './bitmapBits.ts';
+import { type ClusterRun, FreshClusters } from './bitmapClusters.ts';
 import {
   type BitmapEntry,
   bitmapEntryLength,
@@ -21,7 +22,7 @@ import {
   MAX_DIRECTORY,
   parseBitmapDirectory,
 } from './bitmapDirectory.ts';
-import { entryOffset } from './geometry.ts';
+import { readBits, readStrayTable } from './bitmapTable.ts';
 import type { Qcow2Image } from './image.ts';
 import { Autoclear } from './layout.ts';
 
@@ -30,19 +31,10 @@ const NODE = '#block1';
 
 /** Where an entry of the directory has its flags. */
 const FLAGS_AT = 12;
-/** Stands for table entries that cannot be. */
-const DAMAGED = -1;
-
 /** A byte range of the guest. */
 interface Range {
   readonly offset: number;
   readonly length: number;
-}
-
-/** Consecutive clusters from an offset on. */
-interface ClusterRun {
-  readonly offset: number;
-  readonly clusters: number;
 }
 
 /** One bitmap. */
@@ -64,6 +56,8 @@ export class Bitmaps implements BitmapStore {
   #list: Bitmap[];
   /** Entries were added, removed or changed. */
   #changed = false;
+  /** They could not be stored. */
+  #lost = false;
   /** Entries as they are on the disk. */
   #directory: readonly BitmapEntry[];
   /** What the next directory no longer refers to. */
@@ -148,9 +142,26 @@ export class Bitmaps implements BitmapStore {
     return undefined;
   }
 
+  /** A stored bitmap is gone from the disk at once, as in the real tool. */
   async remove(name: string): Promise<void> {
     const bitmap = this.#find(name);
-    if (bitmap.stored) this.#drop(await this.#clustersOf(bitmap, bitmap.stored));
+    const { stored } = bitmap;
+    if (stored) {
+      const clusters = await this.#clustersOf(bitmap, stored);
+      const fresh = this.#freshClusters();
+      try {
+        await this.#replaceDirectory(
+          this.#directory.filter((entry) => entry.name !== stored.name),
+          fresh,
+        );
+      } catch (error) {
+        await fresh.giveBack();
+        // As in the real tool, storing everything anew is the last attempt.
+        for (const { bits } of this.#list) bits?.touch();
+        throw error;
+      }
+      this.#drop(clusters);
+    }
     this.#list = this.#list.filter((other) => other !== bitmap);
     this.#changed = true;
   }
@@ -248,56 +259,128 @@ export class Bitmaps implements BitmapStore {
     for (const { bits } of this.#list) await bits?.resize(size);
   }
 
-  /** Stores what changed. Everything else is on the disk. */
+  /**
+   * Stores what changed. Everything else is on the disk.
+   * @throws BlockError if that cannot be done; its cause says why. The bitmaps stay on the disk as they are then.
+   */
   async save(): Promise<void> {
-    const image = this.#image;
-    const { header, file } = image;
-    for (const { name, granularityBits, bits } of this.#list) {
-      if (bits && isTooLarge(2 ** granularityBits, bits.size)) {
-        image.complain(
-          `Lost persistent bitmaps during inactivation of node '${NODE}': Bitmap '${name}' doesn't satisfy the ` +
-            'constraints: Too much space will be occupied by the bitmap. Use larger granularity',
-        );
-        return;
-      }
+    if (this.#lost) return;
+    const oversized = this.#list.find(
+      ({ granularityBits, bits }) => bits && isTooLarge(2 ** granularityBits, bits.size),
+    );
+    try {
+      if (oversized) throw breaksLimits(oversized.name);
+      await this.#saveAll();
+    } catch (thrown) {
+      this.#lost = true;
+      const cause = asBlockError(thrown).prepend(`Lost persistent bitmaps during inactivation of node '${NODE}': `);
+      throw new BlockError(cause.kind, 'Error while closing the image: Invalid argument', {
+        cause,
+        // The real tool tries once more, unless the image was given up.
+        ...(this.#image.abandoned ? {} : { hint: `qemu-img: ${cause.message}` }),
+        posix: { code: 'EINVAL', text: 'Invalid argument' },
+      });
     }
+  }
+
+  async #saveAll(): Promise<void> {
     const pending = this.#list.some(({ bits, stored }) => bits && (bits.isChanged || !stored || isInUse(stored)));
     if (!this.#changed && !pending) return;
-    const directory: BitmapEntry[] = [];
-    for (const bitmap of this.#list) directory.push(await this.#store(bitmap));
-    const bytes = encodeBitmapDirectory(directory);
+    const fresh = this.#freshClusters();
+    const stores: StoredBitmap[] = [];
+    try {
+      for (const bitmap of this.#list) stores.push(await this.#store(bitmap, fresh));
+      const entries = stores.map(({ entry }) => entry);
+      await this.#replaceDirectory(entries, fresh);
+    } catch (error) {
+      await fresh.giveBack();
+      throw error;
+    }
+    for (const { bitmap, entry, dropped, done } of stores) {
+      bitmap.stored = entry;
+      this.#drop(dropped);
+      done();
+    }
+    this.#changed = false;
+    this.#applyDropped();
+  }
+
+  /** Makes the header name a directory with these entries. */
+  async #replaceDirectory(entries: readonly BitmapEntry[], fresh: FreshClusters): Promise<void> {
+    const image = this.#image;
+    const { header, file, geometry } = image;
+    const bytes = encodeBitmapDirectory(entries);
     const old = header.bitmaps;
-    const place = bytes.length === 0 ? undefined : await placeTable(image, bytes);
-    await image.refcounts.flush();
+    const place = await withStrerror('Failed to update bitmap extension', async () => {
+      const offset = bytes.length === 0 ? undefined : await fresh.place(bytes);
+      await image.refcounts.flush();
+      return offset;
+    });
     await file.flush();
     if (place === undefined) delete header.bitmaps;
-    else header.bitmaps = { count: directory.length, size: bytes.length, offset: place };
+    else header.bitmaps = { count: entries.length, size: bytes.length, offset: place };
     const bit = BigInt(Autoclear.bitmaps);
     header.autoclear = place === undefined ? header.autoclear & ~bit : header.autoclear | bit;
     await image.writeHeader();
     await file.flush();
-    if (old) this.#dropped.push({ offset: old.offset, clusters: divideUp(old.size, image.geometry.clusterSize) });
-    this.#directory = directory;
-    this.#changed = false;
-    for (const { offset, clusters } of this.#dropped.splice(0)) {
-      image.allocator.release(offset / image.geometry.clusterSize, clusters);
-    }
+    if (old) this.#drop([{ offset: old.offset, clusters: divideUp(old.size, geometry.clusterSize) }]);
+    this.#directory = entries;
   }
 
-  /** Writes a bitmap, if it has changed, into new clusters; gives its entry. */
-  async #store(bitmap: Bitmap): Promise<BitmapEntry> {
+  #freshClusters(): FreshClusters {
+    return new FreshClusters(this.#image, this.#list.find(isUsable)?.name ?? '');
+  }
+
+  /**
+   * Writes the directory over itself: where not even that can be done, nothing should change.
+   * @throws BlockError `Can't update bitmap directory: ...`.
+   */
+  async probeDirectory(): Promise<void> {
+    const { header, file } = this.#image;
+    const { bitmaps } = header;
+    if (!bitmaps || this.#directory.every(isInUse)) return;
+    const bytes = encodeBitmapDirectory(this.#directory);
+    await withStrerror("Can't update bitmap directory", () => file.write(bitmaps.offset, bytes));
+  }
+
+  /** Gives up what the directory no longer refers to. */
+  #applyDropped(): void {
+    const { allocator, geometry } = this.#image;
+    for (const { offset, clusters } of this.#dropped.splice(0))
+      allocator.release(offset / geometry.clusterSize, clusters);
+  }
+
+  /** Writes a bitmap, if it has changed, into new clusters. */
+  async #store(bitmap: Bitmap, fresh: FreshClusters): Promise<StoredBitmap> {
     const { stored, bits, name, nameBytes, granularityBits, enabled } = bitmap;
     const before = stored ?? { tableOffset: 0, tableEntries: 0 };
     const auto = enabled ? BitmapFlag.auto : 0;
-    let entry = { ...before, name, nameBytes, granularityBits, flags: bits ? auto : auto | BitmapFlag.inUse };
-    if (bits?.isChanged) {
-      const { table, dropped } = await bits.store();
-      if (stored) this.#drop([...dropped.map((offset) => ({ offset, clusters: 1 })), this.#tableRun(stored)]);
-      entry = { ...entry, tableOffset: await placeTable(this.#image, table), tableEntries: table.length / 8 };
-    }
-    bitmap.stored = entry;
-    return entry;
+    const entry = { ...before, name, nameBytes, granularityBits, flags: bits ? auto : auto | BitmapFlag.inUse };
+    if (!bits?.isChanged) return { bitmap, entry, dropped: [], done: () => undefined };
+    const place = (bytes: Uint8Array): Promise<number> => fresh.placeFor(name, bytes);
+    const { table, dropped, done } = await bits.store(place);
+    const old = stored ? [...dropped.map((offset) => ({ offset, clusters: 1 })), this.#tableRun(stored)] : [];
+    return {
+      bitmap,
+      entry: { ...entry, tableOffset: await place(table), tableEntries: table.length / 8 },
+      dropped: old,
+      done,
+    };
   }
+}
+
+/** A bitmap whose bits are in their new place. */
+interface StoredBitmap {
+  readonly bitmap: Bitmap;
+  readonly entry: BitmapEntry;
+  /** What only its old entry refers to. */
+  readonly dropped: readonly ClusterRun[];
+  readonly done: () => void;
+}
+
+function breaksLimits(name: string): BlockError {
+  const problem = 'Too much space will be occupied by the bitmap. Use larger granularity';
+  return new BlockError('limit', `Bitmap '${name}' doesn't satisfy the constraints: ${problem}`);
 }
 
 function isUsable(bitmap: Bitmap): bitmap is Bitmap & { readonly bits: BitmapBits } {
@@ -337,13 +420,6 @@ function markAll(bitmaps: readonly Bitmap[], from: number, offset: number, lengt
   }
 }
 
-/** Writes a table into new clusters; gives their offset. */
-async function placeTable(image: Qcow2Image, bytes: Uint8Array): Promise<number> {
-  const offset = await image.allocator.allocate(divideUp(bytes.length, image.geometry.clusterSize));
-  await image.file.write(offset, bytes);
-  return offset;
-}
-
 /**
  * Reads the bitmaps of an image, except for their bits. Undefined: the image cannot have bitmaps.
  * @throws BlockError if the directory or a table is damaged.
@@ -366,41 +442,4 @@ export async function openBitmaps(image: Qcow2Image): Promise<Bitmaps | undefine
     else list.push({ name, nameBytes, granularityBits, enabled, stored, bits: await readBits(image, stored) });
   }
   return new Bitmaps(image, list, directory);
-}
-
-async function readBits(image: Qcow2Image, stored: BitmapEntry): Promise<BitmapBits> {
-  const granularity = 2 ** stored.granularityBits;
-  const size = image.header.virtualSize;
-  const places = await readTable(image, stored);
-  if (places.includes(DAMAGED)) {
-    const what = `Could not read bitmap_table table from image for bitmap '${stored.name}': Invalid argument`;
-    throw new BlockError('invalid-image', what);
-  }
-  if (places.length !== piecesFor(image, granularity, size)) {
-    throw new BlockError('invalid-image', `Could not read bitmap '${stored.name}' from image: Invalid argument`);
-  }
-  return new BitmapBits(image, granularity, size, places);
-}
-
-/** The entries of a bitmap table; {@link DAMAGED} for those that cannot be. */
-async function readTable(image: Qcow2Image, stored: BitmapEntry): Promise<number[]> {
-  const bytes = new Uint8Array(stored.tableEntries * 8);
-  await image.file.readPadded(stored.tableOffset, bytes);
-  const view = new DataView(bytes.buffer);
-  const places: number[] = [];
-  for (let at = 0; at < bytes.length; at += 8) {
-    const high = view.getUint32(at);
-    const low = view.getUint32(at + 4);
-    const place = entryOffset(view, at);
-    const reserved = (high & 0xff000000) !== 0 || (low & 0x1fe) !== 0;
-    if (reserved || place % image.geometry.clusterSize !== 0 || (place !== 0 && (low & 1) !== 0)) places.push(DAMAGED);
-    else places.push(place === 0 ? low & 1 : place);
-  }
-  return places;
-}
-
-/** Clusters of a bitmap whose content does not matter. */
-async function readStrayTable(image: Qcow2Image, stored: BitmapEntry): Promise<number[]> {
-  const places = await readTable(image, stored);
-  return places.filter((place) => place > 1 && place < image.file.size());
 }

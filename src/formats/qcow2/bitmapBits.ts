@@ -14,6 +14,13 @@ interface BitRun {
   readonly count: number;
 }
 
+/** What {@link BitmapBits.store} gives. */
+interface StoredBits {
+  readonly table: Uint8Array;
+  readonly dropped: readonly number[];
+  readonly done: () => void;
+}
+
 /** The bits of a bitmap over a guest size. */
 export class BitmapBits {
   readonly #image: Qcow2Image;
@@ -79,6 +86,11 @@ export class BitmapBits {
       this.#changed.add(index);
       bit = stop;
     }
+  }
+
+  /** Has the table stored again. */
+  touch(): void {
+    this.#tableChanged = true;
   }
 
   /** Clears all bits. */
@@ -164,26 +176,27 @@ export class BitmapBits {
 
   /**
    * Writes pieces that were changed into new clusters.
-   * @returns the table to store, and offsets of the clusters that only the old one refers to.
+   * @param place writes bytes into new clusters and gives their offset.
+   * @returns the table to store, offsets of the clusters that only the old one refers to, and `done`, to be called when
+   * the new table is in force.
    */
-  async store(): Promise<{ readonly table: Uint8Array; readonly dropped: readonly number[] }> {
-    const image = this.#image;
-    const table = new Uint8Array(this.#places.length * 8);
-    const view = new DataView(table.buffer);
+  async store(place: (bytes: Uint8Array) => Promise<number>): Promise<StoredBits> {
+    const places = [...this.#places];
     for (const index of [...this.#changed].sort((a, b) => a - b)) {
       const piece = this.#pieces.get(index);
-      this.#places[index] = Missing.zeroes;
-      if (!piece || isZero(piece)) continue;
-      const place = await image.allocator.allocate(1);
-      await image.file.write(place, piece);
-      this.#places[index] = place;
+      places[index] = !piece || isZero(piece) ? Missing.zeroes : await place(piece);
     }
-    this.#places.forEach((place, index) => setEntry(view, index * 8, place, false));
-    const dropped = this.#stored.filter((place, index) => place > Missing.ones && place !== this.#places[index]);
-    this.#changed.clear();
-    this.#tableChanged = false;
-    this.#stored = [...this.#places];
-    return { table, dropped };
+    const table = new Uint8Array(places.length * 8);
+    const view = new DataView(table.buffer);
+    places.forEach((offset, index) => setEntry(view, index * 8, offset, false));
+    const dropped = this.#stored.filter((offset, index) => offset > Missing.ones && offset !== places[index]);
+    const done = (): void => {
+      this.#places = places;
+      this.#stored = [...places];
+      this.#changed.clear();
+      this.#tableChanged = false;
+    };
+    return { table, dropped, done };
   }
 }
 

@@ -14,6 +14,7 @@ import type {
   OpenContext,
   SnapshotStore,
 } from '../../block/driver.ts';
+import { MissingTables } from '../../block/missing.ts';
 import type { Limits, Preallocation, Storage, ZeroFlags } from '../../storage/storage.ts';
 import { amenderOf } from './amend.ts';
 import { makeEmpty, setBacking } from './backing.ts';
@@ -42,6 +43,7 @@ import { canRecordZeroes, discard, writeZeroes } from './zero.ts';
 
 /** An open qcow2 image as the block layer sees it. */
 export class Qcow2Driver implements ImageDriver {
+  readonly beyondEnd = 'told';
   /** State of the image, for the other files of this folder. */
   readonly state: Qcow2Image;
   readonly #special: SpecialReader;
@@ -164,10 +166,12 @@ async function open(context: OpenContext<typeof openOptions>): Promise<ImageDriv
   await openEncryption(image, context);
   if (context.intent === 'io') {
     image.sparse = await metadataOnly(image);
+    if (context.tellMissing) image.missing = new MissingTables(image.file, context.tellMissing);
   }
   if (!context.readOnly) {
     if ((image.header.incompatible & Incompatible.dirty) !== 0 && context.intent === 'io') await repairDirty(image);
     if (context.intent !== 'info') await prepareForWriting(image);
+    if (context.intent === 'io') await image.bitmaps?.probeDirectory();
   }
   return new Qcow2Driver(image, snapshots);
 }

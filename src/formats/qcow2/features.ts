@@ -1,6 +1,7 @@
 /** Feature bits and their names. */
 import { utf8Bytes } from '../../base/bytes.ts';
 import { BlockError } from '../../base/error.ts';
+import { textOf } from '../../base/text.ts';
 import { KNOWN_INCOMPATIBLE } from './layout.ts';
 
 /** Type byte of a feature name. */
@@ -46,7 +47,7 @@ export function checkIncompatible(bits: bigint, table: () => Uint8Array | undefi
     if (entries[at] !== KINDS.incompatible || bit > 63 || !((unknown >> BigInt(bit)) & 1n)) continue;
     const text = entries.subarray(at + 2, at + ENTRY);
     const end = text.indexOf(0);
-    names.push(new TextDecoder().decode(end < 0 ? text : text.subarray(0, end)));
+    names.push(textOf(end < 0 ? text : text.subarray(0, end)));
     unknown &= ~(1n << BigInt(bit));
   }
   if (unknown !== 0n) names.push(`Unknown incompatible feature: ${unknown.toString(16)}`);

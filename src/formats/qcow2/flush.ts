@@ -1,5 +1,5 @@
 /** Bringing an image to the disk in an order that any interruption can only turn into leaked clusters. */
-import { BlockError } from '../../base/error.ts';
+import { asBlockError, BlockError } from '../../base/error.ts';
 import { alignUp } from '../../base/offset.ts';
 import type { Qcow2Image } from './image.ts';
 import { Incompatible } from './layout.ts';
@@ -23,7 +23,8 @@ export async function flushImage(image: Qcow2Image): Promise<void> {
     await image.allocator.applyReleases();
   }
   const size = image.file.size();
-  if (size % 512 !== 0 && size !== image.initialSize) await image.file.truncate(alignUp(size, 512));
+  // As in the real tool, compressed clusters are followed by zeroes up to the next sector; tables are not.
+  if (size % 512 !== 0 && image.compressed) await image.file.truncate(alignUp(size, 512));
   await image.dataBarrier.flush();
 }
 
@@ -32,7 +33,14 @@ export async function closeImage(image: Qcow2Image): Promise<void> {
   if (image.readOnly || image.abandoned) return;
   await flushImage(image);
   if (image.bitmaps) {
-    await image.bitmaps.save();
+    try {
+      await image.bitmaps.save();
+    } catch (thrown) {
+      // As in the real tool, this does not make what was done a failure; a line says that they are lost.
+      const { cause } = asBlockError(thrown);
+      image.complain(asBlockError(cause).message);
+      if (image.abandoned) return;
+    }
     await flushImage(image);
   }
   // An image that was damaged before keeps its mark until it is repaired.

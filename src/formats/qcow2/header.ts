@@ -2,6 +2,7 @@
 import { bigEndian, concatBytes, type Fields, utf8Bytes } from '../../base/bytes.ts';
 import { BlockError } from '../../base/error.ts';
 import { alignUp } from '../../base/offset.ts';
+import { textOf } from '../../base/text.ts';
 import { MAX_BITMAPS, MAX_DIRECTORY } from './bitmapDirectory.ts';
 import { checkIncompatible, encodeFeatureNames } from './features.ts';
 import * as layout from './layout.ts';
@@ -184,7 +185,7 @@ function findFeatureNames(fields: Fields, start: number, end: number): Uint8Arra
 function readExtension(data: Uint8Array, type: number, header: Header): void {
   const text = (): string => {
     const end = data.indexOf(0);
-    return new TextDecoder().decode(end < 0 ? data : data.subarray(0, end));
+    return textOf(end < 0 ? data : data.subarray(0, end));
   };
   switch (type) {
     case Extension.backingFormat:

@@ -1,8 +1,9 @@
 /** State of an open qcow2 image; the other files of this folder are functions on it. */
-import { isPromise, type MaybePromise } from '../../base/async.ts';
+import { andThen, isPromise, type MaybePromise } from '../../base/async.ts';
 import { BlockError } from '../../base/error.ts';
 import { MetadataCache } from '../../block/cache.ts';
 import type { OpenIntent } from '../../block/driver.ts';
+import type { MissingTables } from '../../block/missing.ts';
 import type { Services } from '../../block/services.ts';
 import type { LuksHeader } from '../../crypto/luks/header.ts';
 import type { LuksVolume } from '../../crypto/luks/volume.ts';
@@ -18,6 +19,9 @@ import { Refcounts } from './refcount.ts';
 
 /** Bytes of L2 tables that are kept. */
 const L2_BUDGET = 33554432;
+
+/** What was being done when an error says that metadata lies over each other. */
+export const OVERLAP_CHECK = 'overlap check';
 
 /** Encryption of guest data; whole 512-byte sectors. */
 export interface ImageCipher {
@@ -50,8 +54,6 @@ export interface ImageParts {
 /** One open qcow2 image. */
 export class Qcow2Image {
   readonly file: Storage;
-  /** Size of the file in bytes when the image was opened. */
-  readonly initialSize: number;
   readonly data: Storage;
   readonly header: Header;
   geometry: Geometry;
@@ -82,10 +84,14 @@ export class Qcow2Image {
   readonly changeListeners: ChangeListener[] = [];
   /** False while what is changed is not for them. */
   recording = true;
+  /** Tells of L2 tables that are not in the file, while guest data is read. */
+  missing: MissingTables | undefined;
   /** Guest data may have holes that the format does not know of (preallocated metadata). */
   sparse = false;
   /** Refcount updates may wait until the image is closed; the dirty bit says so. */
   lazyRefcounts = false;
+  /** Compressed clusters were written. */
+  compressed = false;
   /** Freed clusters give their space back to the file. */
   discardFreed = true;
   /** Damage was found while the image was open for writing: nothing that is cached may reach the disk any more. */
@@ -95,11 +101,11 @@ export class Qcow2Image {
   /** Where lines about damage go; each is a full line of the real tool. */
   reportDamage: (line: string) => void;
   #damageReported = false;
+  #blemishReported = false;
   #storedHeaderLength: number;
 
   constructor(parts: ImageParts) {
     this.file = parts.file;
-    this.initialSize = parts.file.size();
     this.data = parts.data;
     this.header = parts.header;
     this.filename = parts.filename;
@@ -114,8 +120,21 @@ export class Qcow2Image {
     this.refcounts = new Refcounts(this);
     this.allocator = new Allocator(this);
     this.guard = new MetadataGuard(this);
-    this.l2 = new MetadataCache({ storage: this.file, tableSize: this.geometry.clusterSize, budget: L2_BUDGET });
-    this.l1 = new L1Table(this.file, parts.header.l1Offset, parts.header.l1Entries, this.l2);
+    this.l2 = new MetadataCache({
+      storage: this.file,
+      tableSize: this.geometry.clusterSize,
+      budget: L2_BUDGET,
+      mayWrite: (offset, length) => this.guard.check(offset, length, 'active L2 table'),
+    });
+    this.l1 = new L1Table(
+      {
+        storage: this.file,
+        before: this.l2,
+        mayWrite: (offset, length) => this.guard.check(offset, length, 'active L1 table'),
+      },
+      parts.header.l1Offset,
+      parts.header.l1Entries,
+    );
   }
 
   /** Flushes guest data; what refers to it is written after. */
@@ -193,11 +212,21 @@ export class Qcow2Image {
   }
 
   /**
-   * A write would have gone over other metadata; see {@link damaged}.
+   * A write would have gone over other metadata; see {@link damaged}. The error's `access` is {@link OVERLAP_CHECK}.
    * @param what what is there, in the real tool's words.
    */
   overlaps(what: string): MaybePromise<BlockError> {
-    return this.damaged(`Preventing invalid write on metadata (overlaps with ${what})`);
+    return andThen(
+      this.damaged(`Preventing invalid write on metadata (overlaps with ${what})`),
+      (cause) => new BlockError('io', cause.message, { context: { ...cause.context, access: OVERLAP_CHECK }, cause }),
+    );
+  }
+
+  /** Damage was found that does not keep a change from being made: says so once. */
+  blemished(what: string): void {
+    if (this.#blemishReported || this.#damageReported) return;
+    this.#blemishReported = true;
+    this.reportDamage(`qcow2: Image is corrupt: ${what}; further non-fatal corruption events will be suppressed`);
   }
 
   /** Throws what {@link damaged} gives. */

@@ -8,20 +8,26 @@ const CHUNK = 4096;
 /** Largest single write in bytes. */
 const RUN = 4194304;
 
+/** What an {@link L1Table} is written to. */
+interface L1Place {
+  readonly storage: Storage;
+  /** Has to be on the disk before any change of the table. */
+  readonly before: Flushable;
+  /** Throws if nothing may be written to a byte range: other metadata is there. */
+  readonly mayWrite: (offset: number, length: number) => MaybePromise<void>;
+}
+
 /** The L1 table of an open image. */
 export class L1Table implements Flushable {
-  readonly #storage: Storage;
-  readonly #before: Flushable;
+  readonly #place: L1Place;
   readonly #dirty = new Set<number>();
   #view: DataView | undefined;
   #loading: Promise<DataView> | undefined;
   #offset: number;
   #entries: number;
 
-  /** @param before has to be on the disk before any change of this table. */
-  constructor(storage: Storage, offset: number, entries: number, before: Flushable) {
-    this.#storage = storage;
-    this.#before = before;
+  constructor(place: L1Place, offset: number, entries: number) {
+    this.#place = place;
     this.#offset = offset;
     this.#entries = entries;
   }
@@ -36,7 +42,7 @@ export class L1Table implements Flushable {
     if (this.#view) return this.#view;
     if (this.#loading) return this.#loading;
     const bytes = new Uint8Array(this.#entries * 8);
-    const done = this.#storage.readPadded(this.#offset, bytes);
+    const done = this.#place.storage.readPadded(this.#offset, bytes);
     if (!isPromise(done)) return this.#adopt(bytes);
     this.#loading = done
       .then(() => this.#adopt(bytes))
@@ -67,8 +73,9 @@ export class L1Table implements Flushable {
   /** Writes what changed, after what has to come first, and makes it durable. */
   async flush(): Promise<void> {
     if (this.#dirty.size === 0 || !this.#view) return;
-    await this.#before.flush();
-    await this.#storage.flush();
+    const { storage, before, mayWrite } = this.#place;
+    await before.flush();
+    await storage.flush();
     const chunks = [...this.#dirty].sort((a, b) => a - b);
     this.#dirty.clear();
     const bytes = new Uint8Array(this.#view.buffer);
@@ -78,13 +85,14 @@ export class L1Table implements Flushable {
         let count = 1;
         while ((count + 1) * CHUNK <= RUN && chunks[i + count] === first + count) count++;
         const piece = bytes.slice(first * CHUNK, (first + count) * CHUNK);
-        await this.#storage.write(this.#offset + first * CHUNK, piece);
+        await mayWrite(this.#offset + first * CHUNK, piece.length);
+        await storage.write(this.#offset + first * CHUNK, piece);
         i += count;
       }
     } catch (error) {
       for (const chunk of chunks) this.#dirty.add(chunk);
       throw error;
     }
-    await this.#storage.flush();
+    await storage.flush();
   }
 }

@@ -1,4 +1,5 @@
 /** How large a new qcow2 image will be. */
+import { utf8Bytes } from '../../base/bytes.ts';
 import { BlockError } from '../../base/error.ts';
 import { alignUp, divideUp } from '../../base/offset.ts';
 import type { Measurement, MeasureContext } from '../../block/driver.ts';
@@ -101,7 +102,7 @@ async function bitmapBytes(context: MeasureContext, clusterSize: number): Promis
     const bits = divideUp(context.virtualSize, bitmap.granularity);
     const clusters = divideUp(divideUp(bits, 8), clusterSize);
     total += clusters * clusterSize + alignUp(clusters * 8, clusterSize);
-    directory += alignUp(24 + new TextEncoder().encode(bitmap.name).length, 8);
+    directory += alignUp(24 + utf8Bytes(bitmap.name).length, 8);
   }
   return total + alignUp(directory, clusterSize);
 }

@@ -6,7 +6,13 @@ import { OFFSET_LOW, TWO32 } from './layout.ts';
 import type { SnapshotTable } from './snapshotTable.ts';
 
 /** What is written. */
-type Written = 'active L1 table' | 'active L2 table' | 'new structure' | 'guest data';
+type Written =
+  | 'active L1 table'
+  | 'active L2 table'
+  | 'refcount table'
+  | 'refcount block'
+  | 'new structure'
+  | 'guest data';
 
 /** Clusters that are not aligned and are remembered. */
 const MAX_ODD = 65536;
@@ -110,8 +116,10 @@ export class MetadataGuard {
     if (meets(0, clusterSize)) return 'qcow2_header';
     if (what !== 'active L1 table' && meets(header.l1Offset, header.l1Entries * 8)) return 'active L1 table';
     if (what !== 'active L2 table' && places.l2Tables.meets(offset, length)) return 'active L2 table';
-    if (meets(header.reftableOffset, header.reftableClusters * clusterSize)) return 'refcount table';
-    if (places.refblocks.meets(offset, length)) return 'refcount block';
+    if (what !== 'refcount table' && meets(header.reftableOffset, header.reftableClusters * clusterSize)) {
+      return 'refcount table';
+    }
+    if (what !== 'refcount block' && places.refblocks.meets(offset, length)) return 'refcount block';
     if (meets(header.snapshotsOffset, this.#snapshots.size)) return 'snapshot table';
     const inactive = this.#snapshots.entries.some(({ l1Offset, l1Entries }) => meets(l1Offset, l1Entries * 8));
     if (inactive) return 'inactive L1 table';

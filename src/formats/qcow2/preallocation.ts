@@ -95,6 +95,8 @@ export async function metadataOnly(image: Qcow2Image): Promise<boolean> {
   if (stored === undefined || stored >= size) return false;
   const { refcounts } = image;
   const clusters = divideUp(size, clusterSize);
+  // A look that nobody asked for does not mark an image as corrupt.
+  if (!image.readOnly && !(await refcounts.isAligned())) return false;
   if (clusters > MAX_BLOCKS * refcounts.perBlock) return false;
   // Observed: a tenth of the clusters, and at least two.
   const full = Math.floor(stored / clusterSize);

@@ -75,7 +75,12 @@ export class Refcounts implements Flushable {
     this.bits = 2 ** image.header.refcountOrder;
     this.perBlock = (clusterSize * 8) / this.bits;
     this.max = Math.min(2 ** this.bits - 1, Number.MAX_SAFE_INTEGER);
-    this.cache = new MetadataCache({ storage: image.file, tableSize: clusterSize, budget: BLOCK_BUDGET });
+    this.cache = new MetadataCache({
+      storage: image.file,
+      tableSize: clusterSize,
+      budget: BLOCK_BUDGET,
+      mayWrite: (offset, length) => image.guard.check(offset, length, 'refcount block'),
+    });
   }
 
   /** The refcount table, 8 bytes an entry; loaded at the first call. */
@@ -100,6 +105,17 @@ export class Refcounts implements Flushable {
     return andThen(this.table(), (table) => {
       if (index * 8 >= table.byteLength) return 0;
       return table.getUint32(index * 8) * TWO32 + ((table.getUint32(index * 8 + 4) & 0xfffffe00) >>> 0);
+    });
+  }
+
+  /** True if every refcount block is at a place where there can be one. */
+  isAligned(): MaybePromise<boolean> {
+    const { clusterSize } = this.#image.geometry;
+    return andThen(this.table(), (table) => {
+      for (let at = 4; at < table.byteLength; at += 8) {
+        if (((table.getUint32(at) & 0xfffffe00) >>> 0) % clusterSize !== 0) return false;
+      }
+      return true;
     });
   }
 
@@ -301,25 +317,39 @@ export class Refcounts implements Flushable {
     image.allocator.release(reftableOffset / clusterSize, reftableClusters);
   }
 
-  /** Gives up blocks that describe no cluster in use but perhaps themselves. The first one stays. */
+  /** Gives up blocks that describe no cluster in use but perhaps themselves. */
   async dropEmptyBlocks(): Promise<void> {
     const table = await this.table();
-    const { clusterSize } = this.#image.geometry;
     const dropped: number[] = [];
-    for (let index = table.byteLength / 8 - 1; index > 0; index--) {
-      const block = await this.block(index);
-      if (!block) continue;
-      const own = block.offset / clusterSize;
-      const describesItself = Math.floor(own / this.perBlock) === index;
-      const mine = describesItself ? own % this.perBlock : -1;
-      if (!this.#isEmpty(block, mine)) continue;
-      this.cache.forget(block.offset);
+    for (let index = 0; index * 8 < table.byteLength; index++) {
+      const own = await this.#emptyBlock(index);
+      if (own === undefined) continue;
+      this.cache.forget(own * this.#image.geometry.clusterSize);
       this.#setBlock(table, index, 0);
-      if (!describesItself) dropped.push(own);
+      if (Math.floor(own / this.perBlock) !== index) dropped.push(own);
     }
     await this.flush();
     for (const cluster of dropped) await this.decrement(cluster, 1, () => undefined);
     await this.flush();
+  }
+
+  /** The cluster of a block that can be given up. */
+  async #emptyBlock(index: number): Promise<number | undefined> {
+    const image = this.#image;
+    const { clusterSize } = image.geometry;
+    const offset = await this.blockOffset(index);
+    if (offset === 0) return undefined;
+    if (offset % clusterSize !== 0) {
+      await image.failDamaged(`Cannot get entry from refcount block cache: Offset ${hex(offset)} is unaligned`);
+    }
+    const block = await this.cache.get(offset);
+    const own = offset / clusterSize;
+    const describing = Math.floor(own / this.perBlock);
+    if (!this.#isEmpty(block, describing === index ? own % this.perBlock : -1)) return undefined;
+    if (describing !== index && (await this.blockOffset(describing)) === 0) {
+      await image.failDamaged(`Refblock at ${hex(offset)} is not covered by the refcount structures`);
+    }
+    return own;
   }
 
   #isEmpty(block: Table, except: number): boolean {
@@ -338,7 +368,9 @@ export class Refcounts implements Flushable {
     this.#tableDirty = false;
     try {
       const bytes = new Uint8Array(this.#table.buffer, this.#table.byteOffset, this.#table.byteLength).slice();
-      await this.#image.file.write(this.#image.header.reftableOffset, bytes);
+      const { reftableOffset } = this.#image.header;
+      await this.#image.guard.check(reftableOffset, bytes.length, 'refcount table');
+      await this.#image.file.write(reftableOffset, bytes);
     } catch (error) {
       this.#tableDirty = true;
       throw error;

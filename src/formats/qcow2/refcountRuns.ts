@@ -3,13 +3,16 @@ import { isPromise } from '../../base/async.ts';
 import { BlockError } from '../../base/error.ts';
 import type { Table } from '../../block/cache.ts';
 import type { Qcow2Image } from './image.ts';
+import { MAX_REFTABLE_BYTES } from './layout.ts';
 import { getRefcount, setRefcount } from './refcount.ts';
 
 /** Runs of freed clusters that are remembered before their space is given back. */
 const FREED_RUNS = 65536;
 
-/** A reference to where no refcount can be: the error that the real tool ends with. */
-export function noRefcount(): BlockError {
+/** A reference to where no refcount is, or can be: the error that the real tool ends with. */
+export function noRefcount(image: Qcow2Image, cluster: number): BlockError {
+  const most = (MAX_REFTABLE_BYTES / 8) * image.refcounts.perBlock;
+  if (cluster >= most) return new BlockError('too-large', 'File too large');
   const text = 'Resource temporarily unavailable';
   return new BlockError('invalid-image', text, { posix: { code: 'EAGAIN', text } });
 }
@@ -46,8 +49,8 @@ export async function raiseRun(
 ): Promise<void> {
   const { refcounts } = image;
   const { bits, max, cache } = refcounts;
-  await eachBlock(image, first, count, (block, index, part) => {
-    if (!block) throw noRefcount();
+  await eachBlock(image, first, count, (block, index, part, cluster) => {
+    if (!block) throw noRefcount(image, cluster);
     cache.markDirty(block);
     for (let i = index; i < index + part; i++) {
       const value = getRefcount(block.view, bits, i);
@@ -62,18 +65,16 @@ export async function raiseRun(
 export class Lowering {
   readonly #image: Qcow2Image;
   readonly #freed: { readonly first: number; count: number }[] = [];
-  /** A cluster came down to one reference. */
-  leftAlone = false;
 
   constructor(image: Qcow2Image) {
     this.#image = image;
   }
 
   /**
-   * Counts a run down by one. What refers to it is gone from the disk. Counts that are 0 stay so.
-   * @returns false if there was such a count: the refcounts are damaged.
+   * Counts a run down by one. What refers to it is gone from the disk.
+   * @throws BlockError `invalid-argument` if there is a count of 0: the refcounts are damaged.
    */
-  async lower(first: number, count: number): Promise<boolean> {
+  async lower(first: number, count: number): Promise<void> {
     const image = this.#image;
     const { bits, cache } = image.refcounts;
     let sound = true;
@@ -91,12 +92,11 @@ export class Lowering {
           continue;
         }
         setRefcount(block.view, bits, index + i, value - 1);
-        if (value === 2) this.leftAlone = true;
         if (value === 1) this.free(cluster + i);
       }
     });
     if (this.#freed.length > FREED_RUNS) await this.finish();
-    return sound;
+    if (!sound) throw new BlockError('invalid-argument', 'Invalid argument');
   }
 
   /** Records that nothing uses a cluster any more. */
@@ -107,10 +107,16 @@ export class Lowering {
     else this.#freed.push({ first: cluster, count: 1 });
   }
 
-  /** Writes the refcounts, then gives the space back. */
+  /**
+   * Writes the refcounts, then gives the space back.
+   * @throws BlockError if what nothing refers to any more turns out to hold metadata.
+   */
   async finish(): Promise<void> {
     const image = this.#image;
     const { clusterSize } = image.geometry;
+    for (const { first, count } of this.#freed) {
+      await image.guard.check(first * clusterSize, count * clusterSize, 'new structure');
+    }
     await image.refcounts.flush();
     const freed = this.#freed.splice(0);
     if (!image.discardFreed) return;

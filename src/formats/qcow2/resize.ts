@@ -1,5 +1,5 @@
 /** Changing the guest-visible size. */
-import { asBlockError, BlockError } from '../../base/error.ts';
+import { asBlockError, BlockError, withStrerror } from '../../base/error.ts';
 import { alignDown, alignUp, divideUp } from '../../base/offset.ts';
 import type { Preallocation } from '../../storage/storage.ts';
 import { flushImage } from './flush.ts';
@@ -68,9 +68,11 @@ async function shrink(image: Qcow2Image, size: number): Promise<void> {
   await image.writeHeader();
   await image.file.flush();
   const first = alignUp(size, clusterSize);
-  await clear(image, first, Math.min(before, alignUp(size, l2Coverage)) - first, 'drop');
-  await dropTables(image, divideUp(size, l2Coverage));
-  await flushImage(image);
+  await withStrerror('Failed to discard cropped clusters', async () => {
+    await clear(image, first, Math.min(before, alignUp(size, l2Coverage)) - first, 'drop');
+    await dropTables(image, divideUp(size, l2Coverage));
+    await flushImage(image);
+  });
   if (external) {
     await image.data.truncate(size);
     return;
@@ -89,7 +91,7 @@ async function grow(image: Qcow2Image, before: number, size: number, preallocati
   if (image.geometry.external && preallocation === 'off' && image.data.size() < size) await image.data.truncate(size);
   if (preallocation !== 'off') {
     await clearOldEnd(image, before);
-    await preallocate(image, before, size, preallocation);
+    await withStrerror('Allocating clusters failed', () => preallocate(image, before, size, preallocation));
   } else if (image.rawData) await preallocate(image, before, size, 'metadata');
   await flushImage(image);
   header.virtualSize = size;
@@ -115,7 +117,10 @@ async function growL1(image: Qcow2Image, entries: number): Promise<void> {
   await image.writeHeader();
   await image.file.flush();
   image.l1.replace(offset, entries, bytes);
-  if (l1Offset !== 0) image.allocator.release(l1Offset / clusterSize, divideUp(l1Entries * 8, clusterSize));
+  if (l1Offset === 0) return;
+  image.allocator.release(l1Offset / clusterSize, divideUp(l1Entries * 8, clusterSize));
+  // The first new L2 table takes the old place, as in the real tool.
+  await flushImage(image);
 }
 
 /**

@@ -1,5 +1,6 @@
 /** Giving up whole L2 tables, and the end of the file with them. */
 import { isPromise } from '../../base/async.ts';
+import { withStrerror } from '../../base/error.ts';
 import { alignDown, divideUp } from '../../base/offset.ts';
 import { flushImage } from './flush.ts';
 import { entryOffset } from './geometry.ts';
@@ -29,14 +30,20 @@ export async function dropTables(image: Qcow2Image, from: number): Promise<void>
 /** Cuts the file behind the last cluster in use. Everything is flushed. */
 export async function cutTail(image: Qcow2Image): Promise<void> {
   const { clusterSize } = image.geometry;
+  await withStrerror('Failed to discard unused refblocks', () => image.refcounts.dropEmptyBlocks());
+  const clusters = await withStrerror('Failed to find the last cluster', () => usedClusters(image));
+  if (clusters * clusterSize < image.file.size()) await image.file.truncate(clusters * clusterSize);
+}
+
+/** One more than the number of the last cluster in use. */
+async function usedClusters(image: Qcow2Image): Promise<number> {
   const { perBlock } = image.refcounts;
-  await image.refcounts.dropEmptyBlocks();
-  let clusters = divideUp(image.file.size(), clusterSize);
-  while (clusters > 1) {
+  let clusters = divideUp(image.file.size(), image.geometry.clusterSize);
+  while (clusters > 0) {
     const block = await image.refcounts.block(Math.floor((clusters - 1) / perBlock));
     if (!block) clusters = alignDown(clusters - 1, perBlock);
     else if ((await image.refcounts.get(clusters - 1)) === 0) clusters--;
-    else break;
+    else return clusters;
   }
-  if (clusters >= 1 && clusters * clusterSize < image.file.size()) await image.file.truncate(clusters * clusterSize);
+  return image.failDamaged('There are no references in the refcount table.');
 }

@@ -4,7 +4,7 @@
  */
 import type { MaybePromise } from '../../base/async.ts';
 import { equalBytes, utf8Bytes } from '../../base/bytes.ts';
-import { asBlockError, BlockError } from '../../base/error.ts';
+import { BlockError, withStrerror } from '../../base/error.ts';
 import { divideUp, MAX_DISK, MAX_SIZE, SECTOR } from '../../base/offset.ts';
 import type { ImageDriver, SnapshotInfo, SnapshotStore } from '../../block/driver.ts';
 import { flushImage } from './flush.ts';
@@ -133,8 +133,16 @@ export class Snapshots implements SnapshotStore {
       bytes.set(piece, at);
       at += piece.length;
     }
-    const offset = size === 0 ? 0 : await placeTable(image, bytes, mayWrite);
-    await image.refcounts.flush();
+    // What is no longer in the table does not stand in the way of its new place.
+    image.guard.setSnapshots({ entries, size: this.#table.size });
+    let offset = 0;
+    try {
+      if (size !== 0) offset = await placeTable(image, bytes, mayWrite);
+      await image.refcounts.flush();
+    } catch (error) {
+      image.guard.setSnapshots(this.#table);
+      throw error;
+    }
     await image.file.flush();
     const old = { offset: header.snapshotsOffset, size: this.#table.size };
     header.snapshotsOffset = offset;
@@ -165,6 +173,8 @@ export class Snapshots implements SnapshotStore {
     await flushImage(image);
     const l1 = await this.#activeCopy(entry, size);
     await raiseTree(image, l1);
+    // The table that the new one replaces: the real tool writes over it.
+    await image.guard.check(image.header.l1Offset, image.header.l1Entries * 8, 'active L1 table');
     // Snapshots have no such flags, unless something else wrote them.
     await unflagTree(image, l1, () => undefined);
     await image.l2.flush();
@@ -214,8 +224,10 @@ export class Snapshots implements SnapshotStore {
     image.generation++;
     const lowering = new Lowering(image);
     await lowerTree(image, before.l1, lowering);
-    await lowering.lower(before.offset / clusterSize, divideUp(before.entries * 8, clusterSize));
     await lowering.finish();
+    if (before.offset !== 0) {
+      image.allocator.release(before.offset / clusterSize, divideUp(before.entries * 8, clusterSize));
+    }
     await flushImage(image);
   }
 
@@ -225,12 +237,17 @@ export class Snapshots implements SnapshotStore {
     if (!entry) throw new BlockError('not-found', 'snapshot not found');
     checkL1(image, entry);
     await flushImage(image);
-    await this.#replaceTable(this.#table.entries.filter((other) => other !== entry));
-    try {
-      await this.#giveUp(entry);
-    } catch (thrown) {
-      throw asBlockError(thrown).prepend('Failed to free the cluster and L1 table: ');
-    }
+    await withStrerror('Failed to remove snapshot from snapshot list', () =>
+      this.#replaceTable(this.#table.entries.filter((other) => other !== entry)),
+    );
+    // Whatever refers to the place of the old table refers to nothing from here on.
+    await flushImage(image);
+    await withStrerror('Failed to free the cluster and L1 table', () => this.#giveUp(entry));
+    // Not only where a cluster is shared no longer: this is where damage of the active tables shows.
+    await withStrerror('Failed to update snapshot status in disk', async () => {
+      await flagActive(image);
+      await flushImage(image);
+    });
   }
 
   /** Counts down what only a snapshot that is gone referred to. */
@@ -243,8 +260,6 @@ export class Snapshots implements SnapshotStore {
     await lowerTree(image, new DataView(bytes.buffer), lowering);
     await lowering.lower(entry.l1Offset / clusterSize, divideUp(bytes.length, clusterSize));
     await lowering.finish();
-    if (lowering.leftAlone) await flagActive(image);
-    await flushImage(image);
   }
 
   async view(select: Selection): Promise<ImageDriver> {
@@ -265,8 +280,11 @@ async function undoFlags(image: Qcow2Image): Promise<void> {
   }
 }
 
-/** Refuses L1 tables that cannot be where the entry says. */
-function checkL1(image: Qcow2Image, entry: SnapshotEntry): void {
+/**
+ * Refuses L1 tables that cannot be where the entry says.
+ * @throws BlockError `too-large` or `invalid-argument`.
+ */
+export function checkL1(image: Qcow2Image, entry: SnapshotEntry): void {
   if (entry.l1Entries * 8 > MAX_L1_BYTES) throw new BlockError('too-large', 'Snapshot L1 table too large');
   if (entry.l1OffsetBits >= 2n ** 63n || entry.l1OffsetBits % BigInt(image.geometry.clusterSize) !== 0n) {
     throw new BlockError('invalid-argument', 'Snapshot L1 table offset invalid');

@@ -1,5 +1,5 @@
 /** The snapshot table as it is stored. */
-import { bigEndian, concatBytes } from '../../base/bytes.ts';
+import { bigEndian, concatBytes, utf8Bytes } from '../../base/bytes.ts';
 import { BlockError } from '../../base/error.ts';
 import { alignUp, MAX_SIZE } from '../../base/offset.ts';
 import type { Storage } from '../../storage/storage.ts';
@@ -123,7 +123,7 @@ export function encodeSnapshot(entry: SnapshotEntry, virtualSize: number): Uint8
 
 /** A name as it is stored: the real tool cuts long ones off. */
 export function snapshotNameBytes(name: string): Uint8Array {
-  return new TextEncoder().encode(name).slice(0, MAX_NAME);
+  return utf8Bytes(name).slice(0, MAX_NAME);
 }
 
 /** A snapshot table. */

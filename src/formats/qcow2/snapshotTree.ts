@@ -1,8 +1,7 @@
 /** Everything that an L1 table leads to: what a snapshot shares with the active image, counted and flagged. */
 import { isPromise } from '../../base/async.ts';
-import { BlockError } from '../../base/error.ts';
 import type { Table } from '../../block/cache.ts';
-import { compressedPlace, entryOffset, ownsHost } from './geometry.ts';
+import { compressedPlace, entryOffset, ownsHost, setEntry } from './geometry.ts';
 import { hex } from './hex.ts';
 import type { Qcow2Image } from './image.ts';
 import { COMPRESSED_HIGH, COPIED_HIGH } from './layout.ts';
@@ -21,7 +20,7 @@ async function forEachTable(
   for (let index = 0; index * 8 < l1.byteLength; index++) {
     const offset = entryOffset(l1, index * 8);
     if (offset === 0) continue;
-    if (offset >= image.file.size()) throw noRefcount();
+    if (offset >= image.file.size()) await reachable(image, offset);
     const found = l2Table(image, index, offset);
     await visit(isPromise(found) ? await found : found, index);
   }
@@ -32,17 +31,25 @@ async function forEachTable(
  * the order of the table.
  * @throws BlockError where an entry is damaged; an image that is open for writing is marked then.
  */
-async function forEachReference(
-  image: Qcow2Image,
-  l1: DataView,
-  visit: RunVisitor,
-  visitTable: RunVisitor = visit,
-): Promise<void> {
+async function forEachReference(image: Qcow2Image, l1: DataView, visit: RunVisitor): Promise<void> {
   const { clusterSize } = image.geometry;
   await forEachTable(image, l1, async (table) => {
-    await visitTable(table.offset / clusterSize, 1);
+    await visit(table.offset / clusterSize, 1);
     await forEachRun(image, table, visit);
   });
+}
+
+/** Refuses a place behind the end of the file that no refcount block describes. */
+async function reachable(image: Qcow2Image, offset: number): Promise<void> {
+  const cluster = Math.floor(offset / image.geometry.clusterSize);
+  const block = await image.refcounts.blockOffset(Math.floor(cluster / image.refcounts.perBlock));
+  if (block === 0) throw noRefcount(image, cluster);
+}
+
+/** The entry at `at` refers to where no cluster can be. */
+function failUnaligned(image: Qcow2Image, table: Table, at: number): Promise<never> {
+  const place = `(L2 offset: ${hex(table.offset)}, L2 index: ${hex(at / image.geometry.entrySize)})`;
+  return image.failDamaged(`Cluster allocation offset ${hex(entryOffset(table.view, at))} unaligned ${place}`);
 }
 
 async function forEachRun(image: Qcow2Image, table: Table, visit: RunVisitor): Promise<void> {
@@ -56,18 +63,15 @@ async function forEachRun(image: Qcow2Image, table: Table, visit: RunVisitor): P
     const high = view.getUint32(at);
     if ((high & COMPRESSED_HIGH) !== 0) {
       const place = compressedPlace(geometry, view, at);
-      if (place.offset >= limit) throw noRefcount();
+      if (place.offset >= limit) await reachable(image, place.offset);
       const start = Math.floor(place.offset / clusterSize);
       await visit(start, Math.floor((place.offset + place.length - 1) / clusterSize) - start + 1);
       continue;
     }
     if (!ownsHost(geometry, view, at)) continue;
     const offset = entryOffset(view, at);
-    if (offset % clusterSize !== 0) {
-      const place = `(L2 offset: ${hex(table.offset)}, L2 index: ${hex(at / entrySize)})`;
-      await image.failDamaged(`Cluster allocation offset ${hex(offset)} unaligned ${place}`);
-    }
-    if (offset >= limit) throw noRefcount();
+    if (offset % clusterSize !== 0) await failUnaligned(image, table, at);
+    if (offset >= limit) await reachable(image, offset);
     if (count > 0 && offset === (first + count) * clusterSize) {
       count++;
       continue;
@@ -103,13 +107,10 @@ export async function raiseTree(image: Qcow2Image, l1: DataView): Promise<void> 
 
 /**
  * Counts every reference of an L1 table down. The table is gone from the disk.
- * @throws BlockError if an L2 table has more references than its refcount says: so the work is bounded.
+ * @throws BlockError if something has more references than its refcount says: so the work is bounded.
  */
 export function lowerTree(image: Qcow2Image, l1: DataView, lowering: Lowering): Promise<void> {
-  const lower = (first: number, count: number): Promise<boolean> => lowering.lower(first, count);
-  return forEachReference(image, l1, lower, async (first, count) => {
-    if (!(await lower(first, count))) throw new BlockError('invalid-argument', 'Invalid argument');
-  });
+  return forEachReference(image, l1, (first, count) => lowering.lower(first, count));
 }
 
 /** Flags or unflags entry `at`; true if that changes it. */
@@ -120,6 +121,13 @@ function flag(view: DataView, at: number, copied: boolean): boolean {
   return true;
 }
 
+/** Flags or unflags the L1 entry of a table, which loses its reserved bits; true if that changes it. */
+function flagTable(l1: DataView, index: number, copied: boolean): boolean {
+  const before = l1.getBigUint64(index * 8);
+  setEntry(l1, index * 8, entryOffset(l1, index * 8), copied);
+  return l1.getBigUint64(index * 8) !== before;
+}
+
 /**
  * Takes the COPIED flags from everything that an L1 table leads to, and from its own entries.
  * @param mark called with the index of every L1 entry that changed.
@@ -128,7 +136,7 @@ export async function unflagTree(image: Qcow2Image, l1: DataView, mark: (index: 
   const { entrySize } = image.geometry;
   const seen = new Set<number>();
   await forEachTable(image, l1, async (table, index) => {
-    if (flag(l1, index * 8, false)) mark(index);
+    if (flagTable(l1, index, false)) mark(index);
     if (seen.has(table.offset)) return;
     seen.add(table.offset);
     let changed = false;
@@ -146,23 +154,24 @@ export async function flagActive(image: Qcow2Image): Promise<void> {
   const l1 = await image.l1.view();
   await forEachTable(image, l1, async (table, index) => {
     const alone = (await image.refcounts.get(table.offset / clusterSize)) === 1;
-    if (flag(l1, index * 8, alone)) image.l1.markDirty(index);
-    // What shared tables refer to is shared as well.
-    if (alone) await flagEntries(image, table);
+    if (flagTable(l1, index, alone)) image.l1.markDirty(index);
+    await flagEntries(image, table, alone);
   });
   image.l2.writeAfter(image.refcounts);
 }
 
-async function flagEntries(image: Qcow2Image, table: Table): Promise<void> {
+/** @param alone the table has a single reference: what shared tables refer to is shared as well. */
+async function flagEntries(image: Qcow2Image, table: Table, alone: boolean): Promise<void> {
   const { geometry, refcounts } = image;
   const { clusterSize, entrySize } = geometry;
   let changed = false;
   for (let at = 0; at < table.view.byteLength; at += entrySize) {
     if ((table.view.getUint32(at) & COMPRESSED_HIGH) !== 0 || !ownsHost(geometry, table.view, at)) continue;
-    const cluster = Math.floor(entryOffset(table.view, at) / clusterSize);
-    const known = refcounts.get(cluster);
-    const alone = (isPromise(known) ? await known : known) === 1;
-    if (flag(table.view, at, alone)) changed = true;
+    const offset = entryOffset(table.view, at);
+    if (offset % clusterSize !== 0) await failUnaligned(image, table, at);
+    if (!alone) continue;
+    const known = refcounts.get(offset / clusterSize);
+    if (flag(table.view, at, (isPromise(known) ? await known : known) === 1)) changed = true;
   }
   if (changed) image.l2.markDirty(table);
 }

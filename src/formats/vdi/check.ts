@@ -66,7 +66,7 @@ async function check(image: VdiImage, repair: RepairMode, report: ReportLine): P
     const view = isPromise(loaded) ? await loaded : loaded;
     const start = image.position(block);
     const count = Math.min(blocks - block, (image.pageSize - start) / 4);
-    for (let i = 0; i < count; i++) look(found, blocks, block + i, view.getUint32(start + i * 4, true));
+    for (let i = 0; i < count; i++) look(found, image, block + i, view.getUint32(start + i * 4, true));
     block += count;
   }
   if (found.allocated !== image.header.allocated) {
@@ -76,12 +76,16 @@ async function check(image: VdiImage, repair: RepairMode, report: ReportLine): P
   return { corruptions: found.errors, leaks: 0, checkErrors: 0, corruptionsFixed: 0, leaksFixed: 0 };
 }
 
-function look(found: Findings, blocks: number, block: number, index: number): void {
+function look(found: Findings, image: VdiImage, block: number, index: number): void {
   if (index >= FIRST_UNALLOCATED) return;
-  if (index >= blocks) {
+  if (index >= image.header.blocks) {
     found.error(`block index ${block} too large, is ${index}`);
     return;
   }
   found.allocated++;
   if (!found.use(index)) found.error(`block index ${index} also used by ${index}`);
+  // The real tool does not look at that.
+  else if (image.place(index) + image.bytesIn(block) > image.file.size()) {
+    found.error(`block index ${block} is not in the file, which was cut off`);
+  }
 }

@@ -22,6 +22,7 @@ class VdiDriver implements ImageDriver {
   readonly #image: VdiImage;
   readonly allocationUnit: number = BLOCK;
   readonly checker: Checker;
+  readonly beyondEnd = 'lost';
 
   constructor(image: VdiImage) {
     this.#image = image;

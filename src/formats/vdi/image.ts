@@ -56,6 +56,11 @@ export class VdiImage {
     return this.header.dataOffset + index * BLOCK;
   }
 
+  /** Bytes of the disk in a guest block: the last one may be short. */
+  bytesIn(block: number): number {
+    return Math.min(BLOCK, this.header.virtualSize - block * BLOCK);
+  }
+
   /**
    * Reserves `count` blocks behind all others; returns the index of the first. The block map and not the header decides
    * what is free: after a crash the header is out of date.

@@ -27,7 +27,7 @@ async function checkExtent(extent: Extent, start: number, report: ReportLine): P
     const sector = (start + at) / SECTOR;
     const run = await grainsAt(extent, at).catch(() => undefined);
     if (!run) return damaged(report, `ERROR: could not get cluster_offset for sector ${sector}`);
-    const beyond = run.place === undefined ? run.length : Math.max(0, extent.storage.size() - run.place);
+    const beyond = run.place === undefined ? run.length : Math.max(0, sizeOf(extent) - run.place);
     if (beyond < run.length) {
       // The grain that begins first at or behind the end of the file; one that only ends there is no damage.
       const bad = Math.ceil(beyond / extent.grainBytes) * extent.grainBytes;
@@ -40,7 +40,12 @@ async function checkExtent(extent: Extent, start: number, report: ReportLine): P
 /** Only the start counts, as in the real tool; what is missing behind it reads as zeroes. */
 async function checkFlat(extent: Extent, start: number, report: ReportLine): Promise<void> {
   const { place } = await grainsAt(extent, 0);
-  if (place !== undefined && place >= extent.storage.size()) reportBeyond(report, start / SECTOR);
+  if (place !== undefined && place >= sizeOf(extent)) reportBeyond(report, start / SECTOR);
+}
+
+/** Bytes of an extent's file. */
+function sizeOf({ storage }: Extent): number {
+  return storage?.size() ?? 0;
 }
 
 function reportBeyond(report: ReportLine, sector: number): never {

@@ -5,6 +5,7 @@
 import { utf8Bytes } from '../../base/bytes.ts';
 import { BlockError } from '../../base/error.ts';
 import { parseInteger } from '../../base/size.ts';
+import { byteText, byteTextBytes, textOf } from '../../base/text.ts';
 
 /** Content id that stands for "none". */
 export const NO_CID = 0xffffffff;
@@ -17,14 +18,18 @@ const MAX_PARENT = 4095;
 /** Longest `createType` in bytes. */
 const MAX_TYPE = 127;
 
+/** What a guest may do with an extent ("Virtual Disk Format 5.0", Extent Descriptions). */
+const ACCESS = ['RW', 'RDONLY', 'NOACCESS'] as const;
 /** Kinds of extents that are read. */
-const TYPES = ['FLAT', 'SPARSE', 'VMFS', 'VMFSSPARSE', 'SESPARSE'] as const;
+const TYPES = ['FLAT', 'SPARSE', 'ZERO', 'VMFS', 'VMFSSPARSE', 'VMFSRDM', 'VMFSRAW', 'SESPARSE'] as const;
 
-/** One `RW` line. */
+/** One line that describes an extent. */
 export interface ExtentLine {
+  readonly access: (typeof ACCESS)[number];
   readonly sectors: number;
-  readonly type: (typeof TYPES)[number];
-  /** Name as stored. */
+  /** May be missing where there is no access. */
+  readonly type: (typeof TYPES)[number] | undefined;
+  /** Name as stored; empty if no file is needed. */
   readonly filename: string;
   /** First sector in the file; 0 where the line has no number. */
   readonly offset: number;
@@ -36,20 +41,12 @@ export type DescriptorText = string;
 /** The text up to the first NUL. */
 export function descriptorText(bytes: Uint8Array): DescriptorText {
   const end = bytes.indexOf(0);
-  const used = end < 0 ? bytes : bytes.subarray(0, end);
-  let text = '';
-  for (let at = 0; at < used.length; at += 8192) text += String.fromCharCode(...used.subarray(at, at + 8192));
-  return text;
+  return byteText(end < 0 ? bytes : bytes.subarray(0, end));
 }
 
-/** The bytes of a text of {@link descriptorText}. */
-export function descriptorBytes(text: DescriptorText): Uint8Array {
-  return Uint8Array.from(text, (character) => character.charCodeAt(0));
-}
-
-/** A name out of a descriptor: names are UTF-8. */
+/** A name out of a descriptor; whatever `encoding` says, its bytes are those of the file's name. */
 function nameIn(text: DescriptorText): string {
-  return new TextDecoder().decode(descriptorBytes(text));
+  return textOf(byteTextBytes(text));
 }
 
 function broken(): BlockError {
@@ -112,34 +109,43 @@ export function parentName(text: DescriptorText): string | undefined {
 const LINE = /^\s*(\S{1,9})\s+([+-]?\d+)(?:\s*(?=(\S{1,10}))\3(?:\s*"([^\n\r"]{1,511})("?\s*([+-]?\d+))?)?)?/;
 
 /**
- * The extents that are read and written. Lines of other kinds (`NOACCESS`, `ZERO`, comments) are passed over.
+ * Lines that begin as those of extents do. The real tool passes over all of them that it cannot read, and over all but
+ * `RW` lines, so that everything behind them moves forward on the disk.
+ */
+const LIKE_EXTENT = new RegExp(`^\\s*(?:(?:${ACCESS.join('|')})\\s|\\w+\\s+\\d+\\s+(?:${TYPES.join('|')})\\b)`, 'i');
+
+/**
+ * All extents, in the order of the disk.
  * @throws BlockError `Invalid extent line: ...`
  */
 export function extentLines(text: DescriptorText): ExtentLine[] {
   const extents: ExtentLine[] = [];
   for (const line of text.split('\n')) {
-    const fields = LINE.exec(line);
-    if (fields?.[1] !== 'RW' || fields[4] === undefined) continue;
-    const extent = extentOf(line, fields);
-    if (extent) extents.push(extent);
+    if (!LIKE_EXTENT.test(line)) continue;
+    const extent = extentOf(line);
+    if (!extent) throw new BlockError('invalid-image', `Invalid extent line: ${nameIn(line.replace(/\r$/, ''))}`);
+    if (extent.sectors > 0) extents.push(extent);
     if (extents.length > MAX_EXTENTS) throw new BlockError('limit', `More than ${MAX_EXTENTS} extents`);
   }
   return extents;
 }
 
-function extentOf(line: string, fields: RegExpExecArray): ExtentLine | undefined {
-  const [, , count = '', type = '', name = '', rest, number] = fields;
+/** The extent of a line; undefined if it cannot be read. One without sectors may be of any kind: it takes no place. */
+function extentOf(line: string): ExtentLine | undefined {
+  const [, word, count = '', kind, name, rest, number] = LINE.exec(line) ?? [];
+  const access = ACCESS.find((candidate) => candidate === word);
+  const parsed = parseInteger(count.replace(/^([+-]?)0+(?=\d)/, '$1'));
+  const sectors = parsed.kind === 'ok' ? parsed.value : Number.POSITIVE_INFINITY;
+  if (!access || sectors < 0 || count.startsWith('-')) return undefined;
+  const known = TYPES.find((candidate) => candidate === kind);
+  if (access === 'NOACCESS' || sectors === 0) return { access, sectors, type: known, filename: '', offset: 0 };
   const offset = rest?.startsWith('"') ? number : undefined;
-  const flat = type === 'FLAT';
   const start = offset === undefined ? -1 : Number(offset);
-  if (flat ? start < 0 : offset !== undefined) {
-    throw new BlockError('invalid-image', `Invalid extent line: ${line.replace(/\r$/, '')}`);
-  }
-  const sectors = parseInteger(count.replace(/^([+-]?)0+(?=\d)/, '$1'));
-  const known = TYPES.find((candidate) => candidate === type);
-  if (!known || (sectors.kind === 'ok' && sectors.value <= 0)) return undefined;
-  const value = sectors.kind === 'ok' ? sectors.value : Number.POSITIVE_INFINITY;
-  return { sectors: value, type: known, filename: nameIn(name), offset: Math.max(0, start) };
+  if (!known || (known === 'FLAT' ? start < 0 : offset !== undefined)) return undefined;
+  if (known === 'ZERO') return { access, sectors, type: known, filename: '', offset: 0 };
+  return name === undefined
+    ? undefined
+    : { access, sectors, type: known, filename: nameIn(name), offset: Math.max(0, start) };
 }
 
 /** The text with another content id. */

@@ -84,16 +84,14 @@ export function refersToFooter(bytes: Uint8Array): boolean {
 
 /**
  * The last three sectors of a streamOptimized extent: footer marker, footer, end-of-stream marker.
- * @returns the footer's sector.
- * @throws BlockError `Invalid footer`.
+ * @returns the footer's sector; undefined if they are something else.
  */
-export function footerOf(end: Uint8Array): Uint8Array {
+export function footerOf(end: Uint8Array): Uint8Array | undefined {
   const fields = littleEndian(end);
   const isFooterMarker = fields.u32(8) === 0 && fields.u32(12) === Marker.footer;
   const endOfStream = fields.slice(2 * SECTOR, 16).every((byte) => byte === 0);
   const footer = fields.slice(SECTOR, SECTOR);
-  if (!isFooterMarker || !endOfStream || !hasMagic(footer, 'KDMV')) throw damaged('Invalid footer');
-  return footer;
+  return isFooterMarker && endOfStream && hasMagic(footer, 'KDMV') ? footer : undefined;
 }
 
 /**

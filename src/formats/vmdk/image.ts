@@ -2,27 +2,22 @@
 import { andThen, type MaybePromise } from '../../base/async.ts';
 import { asBlockError, BlockError } from '../../base/error.ts';
 import { isPowerOfTwo, SECTOR } from '../../base/offset.ts';
+import { byteTextBytes } from '../../base/text.ts';
 import type {
   Allocation,
   BackingReference,
   Checker,
   Compressor,
+  DeepChecker,
   FormatInfo,
   ImageDriver,
   Mapping,
 } from '../../block/driver.ts';
 import type { Services } from '../../block/services.ts';
+import { storedCheckerOf } from '../../block/storedCheck.ts';
 import type { Storage } from '../../storage/storage.ts';
 import { checkGrains } from './check.ts';
-import {
-  contentId,
-  descriptorBytes,
-  type DescriptorText,
-  NO_CID,
-  parentContentId,
-  parentName,
-  withContentId,
-} from './descriptor.ts';
+import { contentId, type DescriptorText, NO_CID, parentContentId, parentName, withContentId } from './descriptor.ts';
 import type { Extent } from './extent.ts';
 import { infoOf } from './info.ts';
 import { StreamExtent } from './stream.ts';
@@ -37,6 +32,8 @@ export interface ImageParts {
   readonly createType: string;
   readonly readOnly: boolean;
   readonly services: Services;
+  /** Prints a line besides an error. */
+  readonly complain: (text: string) => void;
   /** Extents that are files of their own, by child name. */
   readonly children: readonly { readonly role: string; readonly node: Storage }[];
 }
@@ -52,11 +49,14 @@ export class VmdkImage implements ImageDriver {
   readonly parentContentId: number;
   readonly compressor?: Compressor;
   readonly checker: Checker;
+  readonly deepChecker: DeepChecker;
+  readonly beyondEnd: ImageDriver['beyondEnd'];
   readonly writeZeroes?: (offset: number, length: number) => Promise<void>;
   readonly #file: Storage;
   readonly #descriptorOffset: number | undefined;
   readonly #services: Services;
   readonly #readOnly: boolean;
+  readonly #complain: (text: string) => void;
   /** First guest byte of each extent. */
   readonly #starts: readonly number[];
   #descriptor: DescriptorText;
@@ -73,6 +73,7 @@ export class VmdkImage implements ImageDriver {
     this.#descriptorOffset = parts.descriptorOffset;
     this.#services = parts.services;
     this.#readOnly = parts.readOnly;
+    this.#complain = parts.complain;
     const starts: number[] = [];
     let size = 0;
     for (const { bytes } of parts.extents) {
@@ -84,6 +85,10 @@ export class VmdkImage implements ImageDriver {
     this.allocationUnit = this.#commonUnit();
     const grain = Math.max(0, ...parts.extents.map((extent) => extent.grainBytes));
     this.limits = { requestAlignment: 1, ...(grain > 0 ? { writeZeroesAlignment: grain } : {}) };
+    // What flat extents lack reads as zeroes without a word, as in the real tool.
+    const flat = parts.extents.some(({ grainBytes, storage }) => grainBytes === 0 && storage);
+    this.beyondEnd = flat ? undefined : 'told';
+    this.deepChecker = storedCheckerOf(this);
     this.checker = { check: (repair, report) => checkGrains(this, repair, report) };
     const compressor = this.#compressorOf();
     if (compressor) this.compressor = compressor;
@@ -158,7 +163,7 @@ export class VmdkImage implements ImageDriver {
   allocate(offset: number, length: number): MaybePromise<Allocation> {
     const { extent, start } = this.#at(offset);
     const inside = offset - start;
-    if (!extent.allocate) throw new BlockError('read-only', 'vmdk: the extent is read-only');
+    if (!extent.allocate || extent.storage?.readOnly === true) throw this.#unwritable(extent);
     const room = (): MaybePromise<Allocation> =>
       andThen(
         extent.allocate?.(inside, Math.min(length, extent.bytes - inside)) as MaybePromise<Allocation>,
@@ -170,11 +175,19 @@ export class VmdkImage implements ImageDriver {
     return this.#changed ? room() : this.#beginWriting().then(room);
   }
 
+  /** The error for an extent that is not `RW`, or has no place for data. */
+  #unwritable({ type }: Extent): BlockError {
+    const problem = `The descriptor does not allow writing to this extent (${type === 'ZERO' ? type : 'RDONLY'})`;
+    this.#complain(problem);
+    return new BlockError('read-only', problem);
+  }
+
   async #writeZeroes(offset: number, length: number): Promise<void> {
     await this.#beginWriting();
     for (let at = offset; at < offset + length; ) {
       const { extent, start } = this.#at(at);
       const count = Math.min(offset + length, start + extent.bytes) - at;
+      if (extent.storage?.readOnly === true) throw this.#unwritable(extent);
       await extent.writeZeroes?.(at - start, count);
       at += count;
     }
@@ -188,7 +201,7 @@ export class VmdkImage implements ImageDriver {
     const id = new DataView(random.buffer).getUint32(0) % 0xfffffffe;
     const before = this.#descriptor.length;
     const text = withContentId(this.#descriptor, id);
-    const bytes = descriptorBytes(text);
+    const bytes = byteTextBytes(text);
     if (this.#descriptorOffset === undefined) {
       await this.#file.write(0, bytes);
       if (bytes.length < before) await this.#file.truncate(bytes.length);

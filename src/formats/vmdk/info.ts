@@ -7,7 +7,7 @@ function describe(extent: Extent): { readonly [key: string]: InfoValue } {
   return {
     ...(extent.compressed ? { compressed: true } : {}),
     'virtual-size': extent.bytes,
-    filename: extent.storage.name,
+    ...(extent.storage ? { filename: extent.storage.name } : {}),
     ...(extent.grainBytes > 0 ? { 'cluster-size': extent.grainBytes } : {}),
     format: extent.type,
   };

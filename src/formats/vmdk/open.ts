@@ -2,6 +2,7 @@
 import { asBlockError, BlockError } from '../../base/error.ts';
 import { littleEndian } from '../../base/bytes.ts';
 import { alignUp, MAX_SIZE, SECTOR } from '../../base/offset.ts';
+import { isZero } from '../../base/zero.ts';
 import type { OpenContext } from '../../block/driver.ts';
 import type { Storage } from '../../storage/storage.ts';
 import {
@@ -14,7 +15,7 @@ import {
   MAX_DESCRIPTOR,
   parentName,
 } from './descriptor.ts';
-import { type Extent, FlatExtent } from './extent.ts';
+import { EmptyExtent, type Extent, FlatExtent } from './extent.ts';
 import { ioError } from './grains.ts';
 import {
   capacityOf,
@@ -36,8 +37,37 @@ import { StreamExtent } from './stream.ts';
 /** Offsets beyond this cannot be read. */
 const MAX_OFFSET = 2 ** 63;
 
-/** Kinds of images of several files that can be opened. */
-const CREATE_TYPES = ['monolithicFlat', 'vmfs', 'vmfsSparse', 'seSparse', 'twoGbMaxExtentSparse', 'twoGbMaxExtentFlat'];
+/** Sectors at the end of a stream: footer marker, footer, end-of-stream marker. */
+const END_SECTORS = 3;
+/** Zeroes that are passed over behind a stream, and read at a time. */
+const MAX_PADDING = 67108864;
+const PADDING_STEP = 1048576;
+/** What a stream without a footer comes from. */
+const CUT_STREAM = 'The stream has no end: the file was cut off, or something else follows it';
+
+/**
+ * Kinds of images of several files that can be opened: those of "Virtual Disk Format 5.0", and those that VMware products
+ * write besides. The kind says how the files came about; what is in them, each extent's own type says.
+ */
+const CREATE_TYPES: readonly string[] = [
+  'monolithicFlat',
+  'twoGbMaxExtentSparse',
+  'twoGbMaxExtentFlat',
+  'vmfs',
+  'vmfsSparse',
+  'seSparse',
+  'fullDevice',
+  'partitionedDevice',
+  'custom',
+  'vmfsRaw',
+  'vmfsRawDeviceMap',
+  'vmfsPassthroughRawDeviceMap',
+  'vmfsRDM',
+  'vmfsRDMP',
+  'vmfsThin',
+  'vmfsPreallocated',
+  'vmfsEagerZeroedThick',
+];
 
 /** Opens an image. @throws BlockError with the real tool's wording. */
 export async function openVmdk(context: OpenContext): Promise<VmdkImage> {
@@ -67,6 +97,8 @@ async function openByMagic(context: OpenContext): Promise<VmdkImage> {
   }
   const extent = await openSparse(file, '', context);
   const descriptor = descriptorText(await readAt(file, DESCRIPTOR_OFFSET, DESCRIPTOR_SECTORS * SECTOR));
+  const whole = file.size() >= DESCRIPTOR_OFFSET + DESCRIPTOR_SECTORS * SECTOR;
+  if (whole && !descriptor.includes('CID')) throw bareExtent(context.filename);
   return finish(context, {
     extents: [extent],
     children: [],
@@ -74,6 +106,14 @@ async function openByMagic(context: OpenContext): Promise<VmdkImage> {
     descriptorOffset: DESCRIPTOR_OFFSET,
     createType: extent.compressed ? 'streamOptimized' : hasMagic(head, 'KDMV') ? 'monolithicSparse' : '',
   });
+}
+
+/** The error for an extent that has no descriptor: it is a part of an image. */
+function bareExtent(filename: string): BlockError {
+  const [, base] = /^(.*)-(?:s\d{3,}|delta)\.vmdk$/is.exec(filename) ?? [];
+  const image = base === undefined ? '' : `, probably '${base}.vmdk'`;
+  const hint = `'${filename}' is one extent of a VMDK image: open the image by its descriptor${image}`;
+  return new BlockError('invalid-image', 'Invalid argument', { hint });
 }
 
 /** What differs between images of one file and of several. */
@@ -91,7 +131,8 @@ function finish(context: OpenContext, found: Found): VmdkImage {
   if (size > MAX_SIZE) throw new BlockError('too-large', 'Could not refresh total sector count: File too large');
   contentId(found.descriptor);
   parentName(found.descriptor);
-  return new VmdkImage({ ...found, file, readOnly, services });
+  const complain = (text: string): void => context.complain?.(text);
+  return new VmdkImage({ ...found, file, readOnly, services, complain });
 }
 
 async function readAt(storage: Storage, offset: number, length: number): Promise<Uint8Array> {
@@ -116,8 +157,14 @@ async function openDescriptor(
   const extents: Extent[] = [];
   const children: { readonly role: string; readonly node: Storage }[] = [];
   for (const line of lines) {
+    const empty = emptyExtent(line, context);
+    if (empty) {
+      extents.push(empty);
+      continue;
+    }
     const role = `extents.${children.length}`;
-    const node = await context.openChild(role, line.filename, { dataOnly: isFlat(line) });
+    const how = { dataOnly: isFlat(line), ...(line.access === 'RW' ? {} : { writable: false }) };
+    const node = await context.openChild(role, line.filename, how);
     if (!node) throw new BlockError('not-found', `Could not open '${line.filename}': No such file or directory`);
     children.push({ role, node });
     extents.push(await openExtent(node, line, context));
@@ -126,20 +173,29 @@ async function openDescriptor(
   return finish(context, { extents, children, descriptor, descriptorOffset, createType: createdAs });
 }
 
-function isFlat(line: ExtentLine): boolean {
-  return line.type === 'FLAT' || line.type === 'VMFS';
+/** An extent that needs no file; undefined for others. */
+function emptyExtent({ access, type, sectors }: ExtentLine, context: OpenContext): EmptyExtent | undefined {
+  const bytes = sectors * SECTOR;
+  if (type === 'ZERO') return new EmptyExtent(type, bytes);
+  if (access !== 'NOACCESS') return undefined;
+  return new EmptyExtent(type ?? '', bytes, (text) => context.complain?.(text));
+}
+
+function isFlat({ type }: ExtentLine): boolean {
+  return type === 'FLAT' || type === 'VMFS' || type === 'VMFSRAW' || type === 'VMFSRDM';
 }
 
 async function openExtent(storage: Storage, line: ExtentLine, context: OpenContext): Promise<Extent> {
-  switch (line.type) {
-    case 'FLAT':
-    case 'VMFS':
-      return new FlatExtent(storage, line.type, line.offset * SECTOR, line.sectors * SECTOR);
-    case 'SESPARSE':
-      return openSeSparse(storage, line.type);
-    default:
-      return openSparse(storage, line.type, context);
+  const type = line.type ?? '';
+  if (type === 'SESPARSE') return openSeSparse(storage, type);
+  if (!isFlat(line)) return openSparse(storage, type, context);
+  const extent = new FlatExtent(storage, type, line.offset * SECTOR, line.sectors * SECTOR);
+  // The file of a mapped device is a pointer as soon as it has left its datastore.
+  if (type.startsWith('VMFSR') && storage.size() < extent.bytes && context.intent !== 'info') {
+    const problem = `'${line.filename}' has ${storage.size()} bytes instead of the ${extent.bytes} of the device`;
+    throw new BlockError('invalid-image', `${problem} that it stands for`);
   }
+  return extent;
 }
 
 function refuseEmpty(storage: Storage): void {
@@ -160,14 +216,35 @@ async function openSparse(storage: Storage, type: string, context: OpenContext):
 
 async function sparseHeader(storage: Storage, head: Uint8Array): Promise<SparseHeader> {
   if (!refersToFooter(head)) return readable(parseSparseHeader(head, storage.size()), storage);
-  const length = 3 * SECTOR;
-  const place = alignUp(storage.size(), SECTOR) - length;
-  if (place < 0) throw new BlockError('io', 'Failed to read footer: Input/output error');
-  const footer = footerOf(await readAt(storage, place, length));
+  const end = alignUp(storage.size(), SECTOR);
+  if (end < END_SECTORS * SECTOR) throw new BlockError('io', 'Failed to read footer: Input/output error');
+  const footer =
+    footerOf(await readAt(storage, end - END_SECTORS * SECTOR, END_SECTORS * SECTOR)) ??
+    (await paddedFooter(storage, end));
+  if (!footer) throw new BlockError('invalid-image', 'Invalid footer', { hint: CUT_STREAM });
   if (refersToFooter(footer)) {
     throw unreadable('l1 table', storage);
   }
   return { ...readable(parseSparseHeader(footer, storage.size()), storage), footer: true };
+}
+
+/**
+ * The footer of a stream that zeroes follow: transfers and devices pad to whole blocks. The last sector that is not zero
+ * is the footer's then, because the end-of-stream marker consists of zeroes.
+ */
+async function paddedFooter(storage: Storage, end: number): Promise<Uint8Array | undefined> {
+  for (let at = end; at > Math.max(0, end - MAX_PADDING); ) {
+    const start = Math.max(0, at - PADDING_STEP);
+    const bytes = await readAt(storage, start, at - start);
+    let used = bytes.length;
+    while (used > 0 && isZero(bytes.subarray(used - SECTOR, used))) used -= SECTOR;
+    if (used > 0) {
+      const footer = start + used - SECTOR;
+      return footer < SECTOR ? undefined : footerOf(await readAt(storage, footer - SECTOR, END_SECTORS * SECTOR));
+    }
+    at = start;
+  }
+  return undefined;
 }
 
 /** Throws if a directory is where nothing can be read; one behind the end of the file is an empty one. */

@@ -10,23 +10,15 @@ import { BlockError } from '../../base/error.ts';
 import { alignUp, SECTOR } from '../../base/offset.ts';
 import { isZero } from '../../base/zero.ts';
 import type { Allocation, Mapping } from '../../block/driver.ts';
-import type { Services } from '../../block/services.ts';
 import { memoryStorage } from '../../storage/memory.ts';
 import type { Storage } from '../../storage/storage.ts';
 import type { Extent } from './extent.ts';
 import { encodeMarker, GRAIN_MARKER, HEADER_SIZE, Marker, type SparseHeader, withDirectory } from './header.ts';
 import { layoutOfHeader, WritableTables } from './sparse.ts';
-import { GrainReader } from './streamRead.ts';
+import { GrainReader, type StreamTools } from './streamRead.ts';
 
 /** Bytes of tables that are collected before they are written. */
 const BATCH = 1048576;
-
-/** What a {@link StreamExtent} needs besides its file. */
-export interface StreamTools {
-  readonly services: Services;
-  /** Prints a line besides the error. */
-  complain(text: string): void;
-}
 
 /** A streamOptimized extent. */
 export class StreamExtent implements Extent {
@@ -52,7 +44,7 @@ export class StreamExtent implements Extent {
     this.#header = header;
     this.#tools = tools;
     this.#tables = new WritableTables(storage, layoutOfHeader(header), header.redundantOffset);
-    this.#reader = new GrainReader(storage, this.#tables, tools.services, header.markers);
+    this.#reader = new GrainReader(storage, this.#tables, tools, header.markers);
   }
 
   map(offset: number, length: number): MaybePromise<Mapping> {

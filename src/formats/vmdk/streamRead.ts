@@ -14,6 +14,13 @@ const GROUP = 4194304;
 /** Largest grain that is decoded; the specification's is 64 KiB. */
 const MAX_GRAIN = 67108864;
 
+/** What a streamOptimized extent needs besides its file. */
+export interface StreamTools {
+  readonly services: Services;
+  /** Prints a line besides the error. */
+  complain(text: string): void;
+}
+
 /** A compressed grain of a request. */
 interface Wanted {
   /** Place of its marker, in bytes. */
@@ -31,15 +38,19 @@ function damagedGrain(place: number): BlockError {
 export class GrainReader {
   readonly #storage: Storage;
   readonly #tables: GrainTables;
-  readonly #services: Services;
+  readonly #tools: StreamTools;
   readonly #markers: boolean;
   /** The last grain that a request wanted a part of only. */
   #last: { readonly place: number; readonly bytes: Uint8Array } | undefined;
 
-  constructor(storage: Storage, tables: GrainTables, services: Services, markers: boolean) {
+  /** The file ends inside a grain. */
+  #cut = false;
+  #complained = false;
+
+  constructor(storage: Storage, tables: GrainTables, tools: StreamTools, markers: boolean) {
     this.#storage = storage;
     this.#tables = tables;
-    this.#services = services;
+    this.#tools = tools;
     this.#markers = markers;
   }
 
@@ -66,9 +77,16 @@ export class GrainReader {
     const [only] = group;
     if (group.length === 1 && only && this.#last?.place === only.place)
       return copyPart(this.#last.bytes, only.at, into);
-    const scratch = new Scratch(this.#services.buffers);
+    const scratch = new Scratch(this.#tools.services.buffers);
+    this.#cut = false;
     try {
       await this.#decodeGroup(group, scratch, into);
+    } catch (error) {
+      // The place of an error is looked for with more reads.
+      if (this.#cut && !this.#complained)
+        this.#tools.complain(`'${this.#storage.name}' was cut off: it ends in its data`);
+      this.#complained ||= this.#cut;
+      throw error;
     } finally {
       scratch.release();
     }
@@ -94,8 +112,9 @@ export class GrainReader {
   async #decode(group: readonly Wanted[], pieces: readonly DecompressPiece[]): Promise<number[]> {
     try {
       const [first] = pieces;
-      if (pieces.length > 1 || !first) return await this.#services.codec.decompressBatch({ method: 'zlib' }, pieces);
-      return [await this.#services.codec.decompress({ method: 'zlib' }, first.input, first.output)];
+      if (pieces.length > 1 || !first)
+        return await this.#tools.services.codec.decompressBatch({ method: 'zlib' }, pieces);
+      return [await this.#tools.services.codec.decompress({ method: 'zlib' }, first.input, first.output)];
     } catch (cause) {
       if (cause instanceof BlockError && cause.kind !== 'io') throw cause;
       throw new BlockError('invalid-image', 'Invalid argument', { cause, context: { offset: group[0]?.place ?? 0 } });
@@ -107,7 +126,10 @@ export class GrainReader {
     const start = group[0]?.place ?? 0;
     const last = group.at(-1)?.place ?? 0;
     const bytes = scratch.take(last - start + SECTOR);
-    if (last + GRAIN_MARKER > this.#storage.size()) throw damagedGrain(last);
+    if (last + GRAIN_MARKER > this.#storage.size()) {
+      this.#cut = true;
+      throw damagedGrain(last);
+    }
     await this.#storage.readPadded(start, bytes);
     const inputs: Uint8Array[] = [];
     for (const { place } of group) {
@@ -130,6 +152,8 @@ export class GrainReader {
     const available = this.#storage.size() - place - (this.#markers ? GRAIN_MARKER : 0);
     if (!this.#markers) return Math.min(most, available);
     const length = littleEndian(bytes).u32(at + 8);
+    // A marker behind the end of the file has no length.
+    this.#cut ||= length > available || available <= 0;
     if (length === 0 || length > most || available <= 0) throw damagedGrain(place);
     return Math.min(length, available);
   }

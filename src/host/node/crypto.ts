@@ -3,6 +3,7 @@ import type * as Crypto from 'node:crypto';
 import { closeSync, openSync, readSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { BlockError } from '../../base/error.ts';
+import { mayUseThreads, soon } from './limits.ts';
 import type { BlockCipher, CryptoPort, HashName } from '../../crypto/crypto.ts';
 
 let loaded: typeof Crypto | undefined;
@@ -54,6 +55,7 @@ function derive(
   if (iterations > 0x7fffffff) {
     throw new BlockError('limit', `PBKDF2 iteration count ${iterations} is too large`);
   }
+  if (!mayUseThreads()) return soon(() => plain(crypto().pbkdf2Sync(password, salt, iterations, length, hash)));
   return new Promise((resolve, reject) => {
     crypto().pbkdf2(password, salt, iterations, length, hash, (error, key) =>
       error ? reject(error) : resolve(plain(key)),
@@ -65,7 +67,7 @@ function derive(
 const FEW = 256;
 
 /** Few bytes, as for names and identifiers, come from the kernel itself: `node:crypto` takes longer to load. */
-function fillRandom(into: Uint8Array): void {
+export function fillRandom(into: Uint8Array): void {
   if (!loaded && into.length <= FEW && readRandom(into)) return;
   crypto().randomFillSync(into);
 }

@@ -8,6 +8,7 @@ import { createRequire } from 'node:module';
 import { constants } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { bytesOf } from '../../base/text.ts';
 
 /** What we use of koffi's native module (its own types describe the JavaScript wrapper that we do not load). */
 interface NativeModule {
@@ -52,7 +53,23 @@ export interface Libc {
   write(fd: number, from: Uint8Array, offset: number): number;
   /** ftruncate(2), for sizes beyond what Node passes on. */
   truncate(fd: number, size: number): number;
+  /** signal(2) with `SIG_IGN`. */
+  ignore(signal: number): number;
+  /** linkat(2) of what the first name leads to. */
+  link(from: string, to: string): number;
+  /** getrlimit(2): the soft limit; infinite where there is none. */
+  limit(resource: number): number;
+  /** mallopt(3); ignored by C libraries without it. */
+  tune(parameter: number, value: number): void;
+  /** From now on the calls that others make on another thread are made on the calling one. */
+  useOneThread(): void;
 }
+
+/** Names are relative to the working directory. */
+const AT_FDCWD = -100;
+const AT_SYMLINK_FOLLOW = 0x400;
+/** `RLIM_INFINITY` */
+const NO_LIMIT = 2n ** 64n - 1n;
 
 /** A 64-bit argument: koffi takes numbers as far as they are exact. */
 function wide(value: number): number | bigint {
@@ -104,12 +121,16 @@ function bind(native: NativeModule): Libc {
     return found;
   };
   const result = (value: number | bigint): number => (value < 0 ? -native.errno() : Number(value));
+  let oneThread = false;
   const later = (call: NativeFunction, ...parameters: NativeArgument[]): Promise<number> =>
     new Promise((resolve, reject) => {
-      call.async(...parameters, (error, value) => {
-        if (error) reject(error);
-        else resolve(result(value));
-      });
+      // Not at once: signals and timers get their turn between two calls.
+      if (oneThread) setImmediate(() => resolve(result(call(...parameters))));
+      else
+        call.async(...parameters, (error, value) => {
+          if (error) reject(error);
+          else resolve(result(value));
+        });
     });
 
   const seek = library.func('int64 lseek(int fd, int64 offset, int whence)');
@@ -134,6 +155,33 @@ function bind(native: NativeModule): Libc {
         get('int64 pwrite(int fd, const void *from, uint64 count, int64 offset)')(fd, from, from.length, wide(offset)),
       ),
     truncate: (fd, size) => result(get('int ftruncate(int fd, int64 size)')(fd, wide(size))),
+    // Pointers as integers: SIG_IGN is 1, and an error is -1.
+    ignore: (signal) => Math.min(0, result(get('int64 signal(int number, int64 handler)')(signal, 1))),
+    link: (from, to) =>
+      result(
+        get('int linkat(int fromFolder, const void *from, int toFolder, const void *to, int flags)')(
+          AT_FDCWD,
+          bytesOf(`${from}\0`),
+          AT_FDCWD,
+          bytesOf(`${to}\0`),
+          AT_SYMLINK_FOLLOW,
+        ),
+      ),
+    limit(resource) {
+      const pair = new BigUint64Array(2);
+      const code = get('int getrlimit(int resource, void *limits)')(resource, new Uint8Array(pair.buffer));
+      return code < 0 || pair[0] === NO_LIMIT ? Number.POSITIVE_INFINITY : Number(pair[0]);
+    },
+    tune(parameter, value) {
+      try {
+        get('int mallopt(int parameter, int value)')(parameter, value);
+      } catch {
+        // A C library with an allocator of its own.
+      }
+    },
+    useOneThread() {
+      oneThread = true;
+    },
   };
 }
 
@@ -153,10 +201,10 @@ export function libc(): Libc | undefined {
 }
 
 /**
- * A library by its file name; undefined where none can be loaded.
+ * A library by its file name, or what the program is linked with (`null`); undefined where none can be loaded.
  * @throws Error if there is no such library.
  */
-export function nativeLibrary(name: string): NativeLibrary | undefined {
+export function nativeLibrary(name: string | null): NativeLibrary | undefined {
   return load().native?.load(name);
 }
 

@@ -5,7 +5,6 @@ import {
   closeSync,
   constants,
   fstatSync,
-  fsyncSync,
   openSync,
   readdirSync,
   readSync,
@@ -13,12 +12,12 @@ import {
   statSync,
   unlinkSync,
 } from 'node:fs';
-import { dirname } from 'node:path';
 import { BlockError, type ErrorContext } from '../../base/error.ts';
-import { sharedArray } from '../../base/kernels.ts';
+import { textOf } from '../../base/text.ts';
 import {
   type CacheMode,
   type FileCreateOptions,
+  type FileDraft,
   type FileHandle,
   type FileOpenOptions,
   type FilePort,
@@ -27,10 +26,13 @@ import {
 } from '../../storage/files.ts';
 import type { Limits } from '../../storage/storage.ts';
 import { deviceLimits, deviceSectorSize, deviceSize } from './device.ts';
+import { startDraft, syncFolder } from './draft.ts';
 import { type Libc, libc as loadLibc } from './ffi.ts';
+import { pageArray } from './fileBuffers.ts';
 import { nodeError } from './fileErrors.ts';
-import { type OpenedFile, ReadOnlyFile, WritableFile } from './fileHandle.ts';
+import { identityOf, type OpenedFile, ReadOnlyFile, WritableFile } from './fileHandle.ts';
 import { applyCreateFlags } from './fileFlags.ts';
+import { hostName } from './fileNames.ts';
 import { fileLocks, type LockRegistry } from './lock.ts';
 
 /** Flags that keep opening from waiting for the other end of a pipe or taking over a terminal. */
@@ -130,7 +132,7 @@ export class NodeFiles implements FilePort {
 
   async status(name: string): Promise<FileStatus> {
     const context = { filename: name, access: 'stat' };
-    const stats = attempt(() => statSync(name, { bigint: true }), `Could not open '${name}'`, context);
+    const stats = attempt(() => statSync(hostName(name), { bigint: true }), `Could not open '${name}'`, context);
     return {
       kind: kindOf(stats),
       size: stats.isFile() ? Number(stats.size) : 0,
@@ -144,24 +146,26 @@ export class NodeFiles implements FilePort {
   }
 
   async remove(name: string): Promise<void> {
-    attempt(() => unlinkSync(name), `Could not remove '${name}'`, { filename: name, access: 'remove' });
+    attempt(() => unlinkSync(hostName(name)), `Could not remove '${name}'`, { filename: name, access: 'remove' });
   }
 
   async rename(from: string, to: string): Promise<void> {
     const context = { filename: to, access: 'rename' };
     const move = (): void => {
-      renameSync(from, to);
-      syncDirectory(dirname(to));
+      renameSync(hostName(from), hostName(to));
+      syncFolder(to);
     };
     attempt(move, `Could not rename '${from}' to '${to}'`, context);
   }
 
+  async draft(name: string, replace: boolean): Promise<FileDraft> {
+    return startDraft(name, { replace, libc: this.#loadLibc() });
+  }
+
   async list(name: string): Promise<string[]> {
-    const names = attempt(() => readdirSync(name), `Could not read directory '${name}'`, {
-      filename: name,
-      access: 'list',
-    });
-    return names.sort();
+    const context = { filename: name, access: 'list' };
+    const read = (): Uint8Array[] => readdirSync(hostName(name), { encoding: 'buffer' });
+    return attempt(read, `Could not read directory '${name}'`, context).map(textOf).sort();
   }
 }
 
@@ -209,7 +213,7 @@ function openDescriptor(
 ): { fd: number; alignment: number | undefined } {
   if (direct && constants.O_DIRECT !== undefined) {
     try {
-      const fd = openSync(name, flags | constants.O_DIRECT, 0o644);
+      const fd = openSync(hostName(name), flags | constants.O_DIRECT, 0o644);
       const alignment = directAlignment(fd);
       if (alignment !== undefined) return { fd, alignment };
       closeSync(fd);
@@ -218,7 +222,7 @@ function openDescriptor(
     }
   }
   try {
-    return { fd: openSync(name, flags, 0o644), alignment: undefined };
+    return { fd: openSync(hostName(name), flags, 0o644), alignment: undefined };
   } catch (error) {
     throw nodeError(error, message, { filename: name, access: 'open' });
   }
@@ -226,7 +230,7 @@ function openDescriptor(
 
 /** The smallest alignment with which a file can be read directly, or undefined. */
 function directAlignment(fd: number): number | undefined {
-  const buffer = sharedArray(4096);
+  const buffer = pageArray(4096);
   return DIRECT_ALIGNMENTS.find((alignment) => {
     try {
       readSync(fd, buffer, 0, alignment, 0);
@@ -265,21 +269,4 @@ function kindOf(stats: BigIntStats): FileStatus['kind'] {
   if (stats.isFIFO()) return 'fifo';
   if (stats.isSocket()) return 'socket';
   return 'other';
-}
-
-function identityOf(stats: BigIntStats): string {
-  // A device node stands for its device, whatever the name and the file system of the node.
-  return stats.isBlockDevice() ? `device:${stats.rdev}` : `${stats.dev}:${stats.ino}`;
-}
-
-/** Makes the entries of a directory durable, where the file system has a way to. */
-function syncDirectory(name: string): void {
-  const fd = openSync(name, constants.O_RDONLY);
-  try {
-    fsyncSync(fd);
-  } catch {
-    // Some network file systems refuse; renaming has worked nevertheless.
-  } finally {
-    closeSync(fd);
-  }
 }

@@ -1,11 +1,12 @@
 /**
  * Page-aligned transfer buffers. The kernel's copies to a buffer that starts in the middle of a page cost twice as
- * much, and direct I/O refuses them; the memory of a WebAssembly module is the one kind that is always aligned. It is
- * shared, so that worker threads code and encrypt in place, and can be searched for zeroes quickly.
+ * much, and direct I/O refuses them; the memory of a WebAssembly module is always aligned, and so is memory that may grow.
+ * Both are shared, so that worker threads code and encrypt in place; the former can be searched for zeroes quickly.
  */
 import { isPageMemory, sharedArray } from '../../base/kernels.ts';
 import { MiB } from '../../base/offset.ts';
 import type { BufferPool } from '../../block/services.ts';
+import { heedLimits } from './limits.ts';
 
 /** Alignment that is good for every device. */
 const MEMORY_ALIGNMENT = 4096;
@@ -15,6 +16,12 @@ const SLAB_BUFFERS = 8;
 /** True if the array is known to start at a multiple of `alignment` (at most 4,096) in memory. */
 export function isMemoryAligned(view: Uint8Array, alignment: number): boolean {
   return isPageMemory(view) && view.byteOffset % alignment === 0 && alignment <= MEMORY_ALIGNMENT;
+}
+
+/** A new array of zeroes that starts at a page; see `sharedArray`. */
+export function pageArray(length: number): Uint8Array {
+  heedLimits();
+  return sharedArray(length);
 }
 
 /** Page-aligned buffers of one size. */
@@ -30,7 +37,7 @@ export class AlignedBufferPool implements BufferPool {
   acquire(): Uint8Array {
     const known = this.#free.pop();
     if (known) return known;
-    const slab = sharedArray(this.size * SLAB_BUFFERS);
+    const slab = pageArray(this.size * SLAB_BUFFERS);
     for (let index = SLAB_BUFFERS - 1; index > 0; index--) {
       this.#free.push(slab.subarray(index * this.size, (index + 1) * this.size));
     }

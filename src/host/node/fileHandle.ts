@@ -1,7 +1,9 @@
 /** An open file or device under Node. */
 import {
+  type BigIntStats,
   closeSync,
   fdatasync,
+  fdatasyncSync,
   fstatSync,
   ftruncateSync,
   openSync,
@@ -12,14 +14,16 @@ import {
 } from 'node:fs';
 import { isPromise, type MaybePromise, andThen } from '../../base/async.ts';
 import { BlockError, type ErrorContext } from '../../base/error.ts';
-import { sharedArray } from '../../base/kernels.ts';
 import { isAligned, MiB } from '../../base/offset.ts';
+import { systemError } from '../../base/posix.ts';
 import type { FileAccess, FileHandle, FileStatus } from '../../storage/files.ts';
 import type { Extent, Limits, Preallocation, StorageDriver, ZeroFlags } from '../../storage/storage.ts';
 import { deviceDiscard, deviceZero } from './device.ts';
 import type { Libc } from './ffi.ts';
-import { isMemoryAligned } from './fileBuffers.ts';
-import { libcError, nodeError, systemError } from './fileErrors.ts';
+import { isMemoryAligned, pageArray } from './fileBuffers.ts';
+import { libcError, nodeError } from './fileErrors.ts';
+import { hostName } from './fileNames.ts';
+import { mayUseThreads, soon } from './limits.ts';
 import type { FileLocks } from './lock.ts';
 import { FileSpace } from './sparse.ts';
 import { milliseconds, SMALL, WriteMode } from './writeMode.ts';
@@ -56,6 +60,34 @@ function hasCode(error: unknown, code: string): boolean {
   return error instanceof Error && (error as NodeJS.ErrnoException).code === code;
 }
 
+/**
+ * Opens a file once more, without `O_DIRECT`: whatever its name is by now; where `/proc` is missing, by the name that it
+ * was opened with.
+ */
+function openAgain({ fd, name, flags, identity }: OpenedFile): number {
+  const context = { file: name, operation: 'open' };
+  try {
+    return openSync(`/proc/self/fd/${fd}`, flags);
+  } catch (error) {
+    if (!hasCode(error, 'ENOENT')) throw nodeError(error, undefined, context);
+  }
+  let again: number;
+  try {
+    again = openSync(hostName(name), flags);
+  } catch (error) {
+    throw nodeError(error, undefined, context);
+  }
+  if (identityOf(fstatSync(again, { bigint: true })) === identity) return again;
+  closeSync(again);
+  throw systemError('ESTALE', undefined, context);
+}
+
+/** Equal for two openings of one file. */
+export function identityOf(stats: BigIntStats): string {
+  // A device node stands for its device, whatever the name and the file system of the node.
+  return stats.isBlockDevice() ? `device:${stats.rdev}` : `${stats.dev}:${stats.ino}`;
+}
+
 /** A file opened for reading. */
 export class ReadOnlyFile implements FileHandle {
   readonly limits: Limits;
@@ -83,7 +115,11 @@ export class ReadOnlyFile implements FileHandle {
   }
 
   read(offset: number, into: Uint8Array): MaybePromise<void> {
-    if (into.length > SMALL || this.kind !== 'file') return this.#readLater(offset, into);
+    if (into.length <= SMALL && this.kind === 'file') return this.#readAll(offset, into);
+    return mayUseThreads() ? this.#readLater(offset, into) : soon(() => this.#readAll(offset, into));
+  }
+
+  #readAll(offset: number, into: Uint8Array): void {
     for (let at = 0; at < into.length; ) {
       const count = this.#readNow(offset + at, into, at);
       // The file has become shorter: what is missing reads as zeroes, as it would after growing again.
@@ -173,14 +209,14 @@ export class ReadOnlyFile implements FileHandle {
     const unit = this.limits.requestAlignment;
     const aligned = isAligned(offset, unit) && isAligned(bytes.length - at, unit) && isAligned(at, unit);
     if (aligned && isMemoryAligned(bytes, unit)) return this.opened.fd;
-    this.#cached ??= openSync(`/proc/self/fd/${this.opened.fd}`, this.opened.flags);
+    this.#cached ??= openAgain(this.opened);
     return this.#cached;
   }
 
   /** True if `error` means that the file takes no direct I/O after all; it is then used through the page cache. */
   protected leaveDirect(fd: number, error: unknown): boolean {
     if (!this.#direct || fd !== this.opened.fd || !hasCode(error, 'EINVAL')) return false;
-    this.#cached ??= openSync(`/proc/self/fd/${this.opened.fd}`, this.opened.flags);
+    this.#cached ??= openAgain(this.opened);
     this.#direct = false;
     return true;
   }
@@ -196,7 +232,11 @@ export class WritableFile extends ReadOnlyFile {
   write(offset: number, from: Uint8Array): MaybePromise<void> {
     this.#changed = true;
     const quick = this.kind === 'file' && !this.opened.synchronous && this.#mode.atOnce(from.length);
-    if (!quick) return this.#writeLater(offset, from);
+    if (quick) return this.#writeAll(offset, from);
+    return mayUseThreads() ? this.#writeLater(offset, from) : soon(() => this.#writeAll(offset, from));
+  }
+
+  #writeAll(offset: number, from: Uint8Array): void {
     const started = milliseconds();
     for (let at = 0; at < from.length; ) at += this.#writeNow(offset + at, from, at);
     this.#mode.took(started);
@@ -391,7 +431,7 @@ export class WritableFile extends ReadOnlyFile {
   }
 
   async #fill(start: number, end: number): Promise<void> {
-    const zeroes = sharedArray(Math.min(FILL_CHUNK, end - start));
+    const zeroes = pageArray(Math.min(FILL_CHUNK, end - start));
     for (let at = start; at < end; at += zeroes.length) {
       await this.write(at, zeroes.subarray(0, Math.min(zeroes.length, end - at)));
     }
@@ -401,14 +441,20 @@ export class WritableFile extends ReadOnlyFile {
     if (this.#lost !== undefined) throw this.#lost;
     if (this.opened.unsafe || !this.#changed) return;
     this.#changed = false;
+    return this.#sync().catch((error: unknown) => {
+      // Pipes and the like have nothing to make durable.
+      if (hasCode(error, 'EINVAL')) return;
+      const lost = nodeError(error, undefined, this.context('flush'));
+      this.#lost = lost instanceof Error ? lost : new Error(String(lost));
+      throw this.#lost;
+    });
+  }
+
+  #sync(): Promise<void> {
+    const { fd } = this.opened;
+    if (!mayUseThreads()) return soon(() => fdatasyncSync(fd));
     return new Promise((resolve, reject) => {
-      fdatasync(this.opened.fd, (error) => {
-        // Pipes and the like have nothing to make durable.
-        if (!error || error.code === 'EINVAL') return resolve();
-        const lost = nodeError(error, undefined, this.context('flush'));
-        this.#lost = lost instanceof Error ? lost : error;
-        reject(this.#lost);
-      });
+      fdatasync(fd, (error) => (error ? reject(error) : resolve()));
     });
   }
 }

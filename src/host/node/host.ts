@@ -1,5 +1,6 @@
 /** The services of Node. What takes time to load is loaded when it is first used. */
 import type { MaybePromise } from '../../base/async.ts';
+import { utf8Bytes } from '../../base/bytes.ts';
 import { BlockError } from '../../base/error.ts';
 import type { BufferPool, SecretStore, Services } from '../../block/services.ts';
 import type { CodecPort } from '../../codec/codec.ts';
@@ -14,7 +15,7 @@ export class MapSecretStore implements SecretStore {
 
   /** Adds a secret; text is taken as UTF-8. */
   set(id: string, secret: Uint8Array | string): void {
-    this.#secrets.set(id, typeof secret === 'string' ? new TextEncoder().encode(secret) : secret);
+    this.#secrets.set(id, typeof secret === 'string' ? utf8Bytes(secret) : secret);
   }
 
   get(id: string): Uint8Array {

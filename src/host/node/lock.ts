@@ -87,6 +87,11 @@ function fcntlLock(libc: Libc, fd: number, command: number, type: number, start:
   return libc.lock(fd, command, flock);
 }
 
+/** True if somebody else holds a lock on any byte of the file. */
+export function isLockedByOthers(libc: Libc, fd: number): boolean {
+  return fcntlLock(libc, fd, F_OFD_GETLK, F_WRLCK, 0, 0) >= 0 && flockView.getInt16(0, true) !== F_UNLCK;
+}
+
 /** Locks kept by the kernel. */
 class KernelLocks implements FileLocks {
   readonly #libc: Libc;

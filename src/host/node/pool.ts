@@ -13,6 +13,7 @@ import type * as WorkerThreads from 'node:worker_threads';
 import type { Transferable, Worker } from 'node:worker_threads';
 import { isPromise } from '../../base/async.ts';
 import { asBlockError, BlockError, type ErrorKind } from '../../base/error.ts';
+import { isAddressSpaceLimited, roomForWorkers } from './limits.ts';
 import { type ArgumentOf, loadTask, type ResultOf, type TaskName } from './tasks.ts';
 
 /** A job on its way to a worker. */
@@ -64,6 +65,8 @@ interface Thread {
 }
 
 const MAX_THREADS = 8;
+/** MiB of address space for machine code, where that is limited; V8 reserves 512 otherwise. */
+const SMALL_CODE_RANGE = 32;
 /** Jobs given to a worker ahead of time, so that it need not wait for the answer to the last one. */
 const DEPTH = 2;
 /** About half of what it takes to start a worker: it starts on another core while this one goes on. */
@@ -157,14 +160,23 @@ export class WorkerPool {
       this.#looked = true;
       this.#worker = findWorker();
     }
-    while (this.#worker !== undefined && this.#threads.length < wanted) this.#start(this.#worker);
+    while (this.#worker !== undefined && this.#threads.length < wanted) {
+      // A worker for which there is no address space would end the program.
+      if (roomForWorkers() < 1) this.#worker = undefined;
+      else this.#start(this.#worker);
+    }
   }
 
   #start(path: string): void {
     let worker: Worker;
     try {
       const threads = workerThreads();
-      worker = new threads.Worker(path, { env: threads.SHARE_ENV, execArgv: [], trackUnmanagedFds: false });
+      worker = new threads.Worker(path, {
+        env: threads.SHARE_ENV,
+        execArgv: [],
+        trackUnmanagedFds: false,
+        ...(isAddressSpaceLimited() ? { resourceLimits: { codeRangeSizeMb: SMALL_CODE_RANGE } } : {}),
+      });
     } catch {
       this.#worker = undefined;
       return;

@@ -1,6 +1,7 @@
 /** Entry point of a worker thread: runs tasks by name, one after the other. */
 import { parentPort } from 'node:worker_threads';
 import { asBlockError } from '../../base/error.ts';
+import { heedLimits } from './limits.ts';
 import type { FromWorker, ToWorker } from './pool.ts';
 import { loadTask } from './tasks.ts';
 
@@ -22,5 +23,6 @@ async function handle({ id, name, argument }: ToWorker): Promise<void> {
   }
 }
 
+heedLimits();
 port.on('message', (message: ToWorker) => void handle(message));
 send({ ready: true });

@@ -1,5 +1,5 @@
 /** What is copied: one or more images, one behind the other, as runs of data, zeroes and "the backing image has it". */
-import { andThen, type MaybePromise } from '../../base/async.ts';
+import { andThen, type MaybePromise, orElse } from '../../base/async.ts';
 import { asBlockError, BlockError } from '../../base/error.ts';
 import { alignUp, SECTOR } from '../../base/offset.ts';
 import { type BlockStatus, ChainCursor } from '../../block/chain.ts';
@@ -85,12 +85,24 @@ export class CopySource implements RunSource {
     const limit = Math.min(length, this.size - offset);
     if (inside >= part.size) return { length: Math.min(limit, alignUp(part.size, SECTOR) - inside), kind: 'zero' };
     const available = Math.min(limit, part.size - inside);
-    try {
-      const status = andThen(part.cursor.at(inside, available), (found) => this.#runOf(found, inside, part));
-      return status instanceof Promise ? status.catch((error) => this.#failed(error, part, offset, available)) : status;
-    } catch (error) {
-      return this.#failed(error, part, offset, available);
-    }
+    const lookUp = (most: number) => andThen(part.cursor.at(inside, most), (found) => this.#runOf(found, inside, part));
+    return orElse(
+      () => lookUp(available),
+      (thrown) => {
+        const error = asBlockError(thrown);
+        if (!this.#options.onBadStatus)
+          throw error.reworded(`error while reading block status at offset ${offset}: ${error.strerror}`);
+        // What cannot be said of a long range can perhaps be said of its first sector.
+        const sector = Math.min(SECTOR, available);
+        return orElse(
+          () => lookUp(sector),
+          (again) => {
+            this.#options.onBadStatus?.(offset, asBlockError(again));
+            return { length: sector, kind: 'data', bad: true, storage: part.node, offset: inside };
+          },
+        );
+      },
+    );
   }
 
   #partAt(offset: number): Part {
@@ -122,16 +134,6 @@ export class CopySource implements RunSource {
       return { length, kind: 'data', status, storage: status.node, offset };
     }
     return { length, kind: 'data', status, storage: status.storage, offset: status.offset };
-  }
-
-  #failed(thrown: unknown, part: Part, offset: number, available: number): SourceRun {
-    const error = asBlockError(thrown);
-    const place = part.start + offset;
-    if (!this.#options.onBadStatus) {
-      throw error.reworded(`error while reading block status at offset ${place}: ${error.strerror}`);
-    }
-    this.#options.onBadStatus(place, error);
-    return { length: Math.min(SECTOR, available), kind: 'data', bad: true, storage: part.node, offset };
   }
 }
 

@@ -1,16 +1,17 @@
 /**
- * New images that are all or nothing: built under a temporary name and renamed when they are complete. Where the name
- * is taken already (also by a device, or a link that leads nowhere yet), and for images of several files, the target
- * is written in place, as the real tool does.
+ * New images that are all or nothing: they get their name when they are complete. Where the name is taken already (also by
+ * a device, or a link that leads nowhere yet), and for images of several files, the target is written in place, as the real
+ * tool does, unless it is to be replaced.
  */
 import { asBlockError, BlockError } from '../../base/error.ts';
 import { isListed } from '../../block/create.ts';
 import type { ImageNode } from '../../block/node.ts';
 import { openImage } from '../../block/open.ts';
+import { accessFor } from '../../block/permission.ts';
 import { treeOfName } from '../../block/reference.ts';
 import type { AnyOptionValues } from '../../options/table.ts';
 import type { OptionTree } from '../../options/tree.ts';
-import type { CacheMode } from '../../storage/files.ts';
+import type { CacheMode, FileDraft, FileHandle, FileStatus } from '../../storage/files.ts';
 import type { OperationContext } from '../context.ts';
 import { writeImage } from '../create.ts';
 import type { NewImage } from '../options.ts';
@@ -28,6 +29,8 @@ export interface TargetRequest {
   readonly withBacking: boolean;
   /** In front of errors of creating the image. */
   readonly prefix: string;
+  /** An image that is there already is replaced when the new one is complete, instead of being written over. */
+  readonly replace?: boolean;
 }
 
 /** A new image that is being written. */
@@ -44,10 +47,11 @@ export interface Target {
 /** Creates and opens a new image. */
 export async function createTarget(context: OperationContext, request: TargetRequest): Promise<Target> {
   const place = await placeOf(context, request);
-  const inner = place.at === undefined ? context : namingContext(context, place.at, request.filename);
-  const name = place.at ?? request.filename;
+  const at = place.draft?.at;
+  const inner = at === undefined ? context : namingContext(context, at, request.filename);
+  const name = at ?? request.filename;
   try {
-    await writeNew(inner, request, place.at);
+    await writeNew(inner, request, at);
     const node = await openImage(inner, {
       filename: name,
       ...(await descriptionOf(context, name, request)),
@@ -59,10 +63,10 @@ export async function createTarget(context: OperationContext, request: TargetReq
     // Zeroes in a file are no zeroes to whom they are encrypted sectors.
     const { encrypted } = await node.image.info();
     const zeroed = (place.regular && !encrypted) || (await readsAsNothing(node));
-    return new CreatedTarget(context, node, zeroed, place);
+    return new CreatedTarget(node, zeroed, place, request.filename);
   } catch (thrown) {
-    if (place.at !== undefined) await removeQuietly(context, place.at);
-    throw naming(asBlockError(thrown), place.at, request.filename);
+    await giveUp(place);
+    throw naming(asBlockError(thrown), at, request.filename);
   }
 }
 
@@ -101,57 +105,110 @@ async function writeNew(context: OperationContext, request: TargetRequest, at: s
 class CreatedTarget implements Target {
   readonly node: ImageNode;
   readonly zeroed: boolean;
-  readonly #context: OperationContext;
   readonly #place: Place;
+  readonly #filename: string;
 
-  constructor(context: OperationContext, node: ImageNode, zeroed: boolean, place: Place) {
-    this.#context = context;
+  constructor(node: ImageNode, zeroed: boolean, place: Place, filename: string) {
     this.node = node;
     this.zeroed = zeroed;
     this.#place = place;
+    this.#filename = filename;
   }
 
   async finish(): Promise<void> {
-    const { at, path } = this.#place;
+    const { draft, old } = this.#place;
     try {
       await this.node.flush();
       await this.node.close();
-      if (at !== undefined) await this.#context.services.files.rename(at, path);
+      await draft?.publish();
     } catch (thrown) {
       await this.abandon();
-      throw naming(asBlockError(thrown), at, path);
+      throw naming(asBlockError(thrown), draft?.at, this.#filename);
     }
+    await old?.close();
   }
 
   async abandon(): Promise<void> {
     await this.node.close().catch(() => undefined);
-    if (this.#place.at !== undefined) await removeQuietly(this.#context, this.#place.at);
+    await giveUp(this.#place);
   }
 }
 
 /** Where a target is built. */
 interface Place {
-  /** The host's name of the file. */
-  readonly path: string;
-  /** Temporary name; undefined: in place. */
-  readonly at?: string;
+  /** The file until it gets its name; undefined: in place. */
+  readonly draft?: FileDraft;
   /** The target is a regular file (and so empty at first), or becomes one. */
   readonly regular: boolean;
+  /** The file that is going to be replaced: nobody else may use it meanwhile. */
+  readonly old?: FileHandle;
+}
+
+async function giveUp({ draft, old }: Place): Promise<void> {
+  // The failure that led here is the one to report.
+  await draft?.discard().catch(() => undefined);
+  await old?.close();
 }
 
 async function placeOf(context: OperationContext, request: TargetRequest): Promise<Place> {
   const { protocol } = request.image;
   const { files } = context.services;
   const path = protocol?.name === 'file' ? protocol.parseFilename(request.filename)['filename'] : undefined;
-  if (typeof path !== 'string') return { path: request.filename, regular: false };
-  try {
-    return { path, regular: (await files.status(path)).kind === 'file' };
-  } catch (thrown) {
-    const single = request.image.format.driver !== undefined && isSingleFile(request);
-    const free = asBlockError(thrown).kind === 'not-found' && path !== '' && !path.endsWith('/');
-    if (!single || !free || (await isListed(context, path))) return { path, regular: true };
-    return { path, at: temporaryName(context, path), regular: true };
+  const whole = request.image.format.driver !== undefined && isSingleFile(request);
+  if (request.replace && !whole) throw cannotReplace(request, 'the image consists of several files');
+  if (typeof path !== 'string') {
+    if (request.replace) throw cannotReplace(request, 'it is not a regular file');
+    return { regular: false };
   }
+  let kind: FileStatus['kind'];
+  try {
+    ({ kind } = await files.status(path));
+  } catch (thrown) {
+    const free = asBlockError(thrown).kind === 'not-found' && path !== '' && !path.endsWith('/');
+    const taken = !free || (await isListed(context, path));
+    if (request.replace && taken) throw cannotReplace(request, asBlockError(thrown).strerror);
+    if (taken || !whole) return { regular: true };
+    return { draft: await draftOf(context, path, false), regular: true };
+  }
+  if (!request.replace) return { regular: kind === 'file' };
+  if (kind !== 'file') throw cannotReplace(request, 'it is not a regular file');
+  return replacing(context, path, request);
+}
+
+/** The place of an image that is replaced. The old file is locked as it would be to be written over. */
+async function replacing(context: OperationContext, path: string, request: TargetRequest): Promise<Place> {
+  const format = request.image.format.name;
+  const access = accessFor({
+    format,
+    writable: true,
+    describeOnly: false,
+    forceShare: false,
+    resize: true,
+    // What is written to it meanwhile would be lost, also to a raw image.
+    still: true,
+  });
+  let old: FileHandle | undefined;
+  try {
+    old = await context.services.files.open(path, { writable: true, access });
+    return { draft: await draftOf(context, path, true), regular: true, old };
+  } catch (thrown) {
+    await old?.close();
+    throw asBlockError(thrown).prepend(request.prefix);
+  }
+}
+
+function cannotReplace({ filename, prefix }: TargetRequest, why: string): BlockError {
+  return new BlockError('unsupported', `${prefix}Cannot replace '${filename}' as a whole: ${why}`, {
+    context: { filename: filename, access: 'create' },
+  });
+}
+
+/** A file of the host without a name, or with a temporary one where the host has nothing better. */
+async function draftOf(context: OperationContext, path: string, replace: boolean): Promise<FileDraft> {
+  const { files } = context.services;
+  if (files.draft) return files.draft(path, replace);
+  const at = temporaryName(context, path);
+  return { at, publish: () => files.rename(at, path), discard: () => files.remove(at) };
 }
 
 /** Formats that spread over several files name them after each other. */
@@ -176,14 +233,6 @@ async function readsAsNothing(node: ImageNode): Promise<boolean> {
     at += mapping.length;
   }
   return true;
-}
-
-async function removeQuietly(context: OperationContext, name: string): Promise<void> {
-  try {
-    await context.services.files.remove(name);
-  } catch {
-    // The failure that led here is the one to report.
-  }
 }
 
 /** The error with the final name in the place of the temporary one. */

@@ -1,6 +1,8 @@
 /** The `vvfat` protocol: a directory of the host as a disk with a FAT file system, read only. */
+import { utf8Bytes } from '../../base/bytes.ts';
 import { BlockError } from '../../base/error.ts';
 import type { ProtocolContext, ProtocolDriver, ProtocolStorage } from '../../block/driver.ts';
+import { printJsonName } from '../../options/jsonName.ts';
 import type { OptionTable, OptionValues } from '../../options/table.ts';
 import type { OptionTree } from '../../options/tree.ts';
 import { CheckedStorage } from '../../storage/checked.ts';
@@ -58,7 +60,7 @@ function settingsOf(options: OpenOptions, writable: boolean): Settings {
   if (bits !== 0 && bits !== 12 && bits !== 16 && bits !== 32) {
     throw invalid('Valid FAT types are only 12, 16 and 32');
   }
-  if (new TextEncoder().encode(label).length > 11) {
+  if (utf8Bytes(label).length > 11) {
     throw invalid('vvfat label cannot be longer than 11 bytes');
   }
   if (options.rw === true && !writable) throw invalid("Unable to set VVFAT to 'rw' when drive is read-only");
@@ -69,16 +71,6 @@ function settingsOf(options: OpenOptions, writable: boolean): Settings {
   // Names of volumes have one byte for each character.
   const plain = label.replace(/[^\x20-\x7e]/g, '_').padEnd(11);
   return { dir, fatType: bits === 0 ? undefined : bits, floppy: options.floppy === true, label: plain };
-}
-
-/** The name under which the disk can be opened again, with the options in the real tool's order. */
-function nameOf(options: OpenOptions): string {
-  const parts: string[] = [];
-  for (const key of ['fat-type', 'dir', 'driver', 'floppy', 'label', 'rw'] as const) {
-    const value = key === 'driver' ? 'vvfat' : options[key];
-    if (value !== undefined) parts.push(`${JSON.stringify(key)}: ${JSON.stringify(value)}`);
-  }
-  return `json:{${parts.join(', ')}}`;
 }
 
 async function open(context: ProtocolContext, options: OpenOptions): Promise<ProtocolStorage> {
@@ -98,7 +90,10 @@ async function open(context: ProtocolContext, options: OpenOptions): Promise<Pro
     settings.dir,
   );
   const disk = new FatDisk(geometry, encodeHead(geometry, label, runs), runs, services.files);
-  const storage = new CheckedStorage(disk, { name: nameOf(options), readOnly: true });
+  const storage = new CheckedStorage(disk, {
+    name: printJsonName({ ...context.given, driver: 'vvfat' }),
+    readOnly: true,
+  });
   return Object.assign(storage, { protocol: 'vvfat' });
 }
 

@@ -1,5 +1,6 @@
 /** Names in FAT directories: short ones (8.3), and long ones in entries of their own (VFAT). */
 import { littleEndian } from '../../base/bytes.ts';
+import { bytesOf, isEscaped } from '../../base/text.ts';
 import { ENTRY } from './geometry.ts';
 
 /** Characters of short names besides letters and digits. */
@@ -28,8 +29,9 @@ function part(text: string, longest: number): { readonly text: string; readonly 
  * @returns undefined if there are too many names of that kind.
  */
 export function shortName(name: string, taken: Set<string>): string | undefined {
-  const start = name.search(/[^.]/);
-  const rest = start < 0 ? '' : name.slice(start);
+  const text = isEscaped(name) ? asWalked(name) : name;
+  const start = text.search(/[^.]/);
+  const rest = start < 0 ? '' : text.slice(start);
   const lastDot = rest.lastIndexOf('.');
   const stem = lastDot < 0 ? rest : rest.slice(0, lastDot);
   const firstDot = stem.indexOf('.');
@@ -49,6 +51,21 @@ export function shortName(name: string, taken: Set<string>): string | undefined 
     return candidate;
   }
   return undefined;
+}
+
+/**
+ * A name that is not UTF-8 as the real tool walks through it: a byte that starts a sequence takes along as many bytes as
+ * it announces, whatever they are.
+ */
+function asWalked(name: string): string {
+  const bytes = bytesOf(name);
+  let text = '';
+  for (let at = 0; at < bytes.length; ) {
+    const byte = bytes[at] ?? 0;
+    text += byte < 0x80 ? String.fromCharCode(byte) : '\ufffd';
+    at += byte < 0xc0 || byte >= 0xfe ? 1 : Math.clz32(~(byte << 24));
+  }
+  return text;
 }
 
 /** Checksum that ties long names to the short one. */

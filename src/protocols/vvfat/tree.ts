@@ -2,6 +2,7 @@
 import { BlockError } from '../../base/error.ts';
 import { concatBytes } from '../../base/bytes.ts';
 import { SECTOR } from '../../base/offset.ts';
+import { isEscaped } from '../../base/text.ts';
 import type { FilePort, FileStatus } from '../../storage/files.ts';
 import { Attribute, entryOf, setCluster, type Zone } from './entries.ts';
 import { ENTRY, type Geometry } from './geometry.ts';
@@ -107,7 +108,8 @@ async function readDirectory(context: TreeContext, node: Node, cluster: number, 
     const short = shortName(name, taken);
     if (short === undefined) throw new BlockError('limit', `Too many similar names in ${node.path}`);
     if (status.size > MAX_FILE) return refuse(context, `File ${path} is larger than 2GB`);
-    add(longNameEntries(name, short));
+    if (isEscaped(name)) context.notice?.(`vvfat: invalid UTF-8 name: ${name}`);
+    else add(longNameEntries(name, short));
     children.push({ path, status, entryAt: length });
     const isDirectory = status.kind === 'directory';
     add(

@@ -94,6 +94,7 @@ describe('requests', () => {
       targetCache: 'none',
       sparseSize: 4096,
       noCreate: false,
+      atomic: false,
       targetIsZero: false,
       compress: true,
       copyBitmaps: false,

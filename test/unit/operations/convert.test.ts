@@ -122,6 +122,29 @@ describe('convert', () => {
     expect(await here.files.list('.')).toEqual(['a.raw']);
   });
 
+  it('replaces what is there as a whole with `atomic`, or leaves it', async () => {
+    const stop = new AbortController();
+    const here = world();
+    await image(here, 'a.raw', 'raw', AREAS);
+    const old = new Uint8Array(1024).fill(7);
+    here.files.put('old.qcow2', old);
+    const stopped = { ...here.context, signal: stop.signal, onProgress: (done: number) => done > 0 && stop.abort() };
+    const atomic = request('a.raw', 'old.qcow2', 'qcow2', { atomic: true });
+    await expect(convert(stopped, atomic)).rejects.toMatchObject({ kind: 'aborted' });
+    expect(here.files.bytes('old.qcow2')).toEqual(old);
+    // A reader goes on with the old content, but what a writer does would be lost.
+    const reader = await openImage(here.context, { filename: 'old.qcow2', format: 'raw', writable: false });
+    await convert(here.context, atomic);
+    expect(reader.size()).toBe(1024);
+    await reader.close();
+    expect((await contentOf(here, 'old.qcow2')).equals(await contentOf(here, 'a.raw', 'raw'))).toBe(true);
+    const writer = await openImage(here.context, { filename: 'old.qcow2', writable: true });
+    await expect(convert(here.context, atomic)).rejects.toMatchObject({ kind: 'locked' });
+    await writer.close();
+    await expect(convert(here.context, { ...atomic, noCreate: true })).rejects.toThrow('cannot be replaced');
+    expect(here.files.names()).toEqual(['a.raw', 'old.qcow2']);
+  });
+
   it('shows the new name in errors, not the temporary one', async () => {
     class FullDisk extends MemoryFiles {
       override async create(name: string, options: FileCreateOptions): Promise<void> {

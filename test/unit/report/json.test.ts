@@ -1,7 +1,7 @@
 import { array, assert, boolean, constant, dictionary, integer, letrec, oneof, property, string } from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { describeValues } from '../../../src/report/human.ts';
-import { formatJson, jsonString, type JsonValue } from '../../../src/report/json.ts';
+import { formatJson, type JsonValue } from '../../../src/report/json.ts';
 
 describe('JSON output', () => {
   it('has the layout of the real tool', () => {
@@ -23,7 +23,7 @@ describe('JSON output', () => {
   });
 
   it('writes text as ASCII', () => {
-    expect(jsonString('é😀"\\\t\u0001\u007f\ud800')).toBe('"\\u00E9\\uD83D\\uDE00\\"\\\\\\t\\u0001\\u007F\\uFFFD"');
+    expect(formatJson('é😀"\\\t\u0001\u007f\ud800')).toBe('"\\u00E9\\uD83D\\uDE00\\"\\\\\\t\\u0001\\u007F\\uFFFD"');
   });
 
   it('is JSON', () => {

@@ -176,7 +176,7 @@ describe('extents of ESX', () => {
 
   it('need at least one extent', async () => {
     const files: Files = new Map();
-    descriptor(files, 'RW 8 ZERO');
+    descriptor(files, 'RW 0 SPARSE "c.vmdk"');
     await expect(openIn(files)).rejects.toThrow('no extent that can be read');
   });
 });

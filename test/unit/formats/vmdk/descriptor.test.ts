@@ -36,7 +36,7 @@ describe('a descriptor', () => {
     expect(parentContentId(text)).toBe(0xfedcba98);
     expect(createType(text)).toBe('twoGbMaxExtentFlat');
     expect(parentName(text)).toBe('böse.vmdk');
-    expect(extentLines(text)).toEqual([{ sectors: 4096, type: 'FLAT', filename: 'ä b.vmdk', offset: 8 }]);
+    expect(extentLines(text)).toEqual([{ access: 'RW', sectors: 4096, type: 'FLAT', filename: 'ä b.vmdk', offset: 8 }]);
     expect(text).toContain('ddb.geometry.cylinders = "2"\nddb.geometry.heads = "255"\nddb.geometry.sectors = "63"\n');
   });
 
@@ -66,25 +66,67 @@ describe('a descriptor', () => {
   });
 
   it('leaves out lines that are no extents', () => {
-    expect(lines('RDONLY 1 FLAT "a" 0', 'RW 0 FLAT "a" 0', 'RW 8 ZERO', 'RW x FLAT "a" 0', 'RW 8 FLAT "" 0')).toEqual(
-      [],
-    );
-    expect(lines('RW 8 FLAT"a" 0')).toEqual([]);
-    expect(lines('RW 8 VMFSRDM "a"', 'rw 8 FLAT "a" 0', '#RW 8 FLAT "a" 0')).toEqual([]);
+    expect(lines('RW 0 FLAT "a" 0', 'RW 0 BENT', '#RW 8 FLAT "a" 0', 'RWX=1', 'ddb.x = "RW 8"', '')).toEqual([]);
+  });
+
+  it('has extents that are no data: nothing behind them moves', () => {
+    const place = { filename: '', offset: 0 };
+    expect(lines('RW 8 ZERO', 'RDONLY 9 ZERO "a"', ' NOACCESS\t7\tZERO \r')).toEqual([
+      { access: 'RW', sectors: 8, type: 'ZERO', ...place },
+      { access: 'RDONLY', sectors: 9, type: 'ZERO', ...place },
+      { access: 'NOACCESS', sectors: 7, type: 'ZERO', ...place },
+    ]);
+    expect(lines('NOACCESS 8', 'NOACCESS 8 FLAT', 'NOACCESS 8 FLAT "a" 5', 'NOACCESS 8 BENT "a"')).toEqual([
+      { access: 'NOACCESS', sectors: 8, type: undefined, ...place },
+      { access: 'NOACCESS', sectors: 8, type: 'FLAT', ...place },
+      { access: 'NOACCESS', sectors: 8, type: 'FLAT', ...place },
+      { access: 'NOACCESS', sectors: 8, type: undefined, ...place },
+    ]);
+  });
+
+  it('has extents of devices, and such that are not written to', () => {
+    expect(lines('RDONLY 8 FLAT "a" 3', 'RW 8 VMFSRAW "/vmfs/devices/disks/x"', 'RW 8 VMFSRDM "b" ')).toEqual([
+      { access: 'RDONLY', sectors: 8, type: 'FLAT', filename: 'a', offset: 3 },
+      { access: 'RW', sectors: 8, type: 'VMFSRAW', filename: '/vmfs/devices/disks/x', offset: 0 },
+      { access: 'RW', sectors: 8, type: 'VMFSRDM', filename: 'b', offset: 0 },
+    ]);
   });
 
   it('accepts what the real tool accepts', () => {
-    expect(lines('  RW\t+8\tVMFSSPARSE "a"')).toEqual([{ sectors: 8, type: 'VMFSSPARSE', filename: 'a', offset: 0 }]);
-    expect(lines('RW 010 FLAT "a" 010 more')).toEqual([{ sectors: 10, type: 'FLAT', filename: 'a', offset: 10 }]);
-    expect(lines('RW 8 SPARSE "a')).toEqual([{ sectors: 8, type: 'SPARSE', filename: 'a', offset: 0 }]);
+    expect(lines('  RW\t+8\tVMFSSPARSE "a"')).toEqual([
+      { access: 'RW', sectors: 8, type: 'VMFSSPARSE', filename: 'a', offset: 0 },
+    ]);
+    expect(lines('RW 010 FLAT "a" 010 more')).toEqual([
+      { access: 'RW', sectors: 10, type: 'FLAT', filename: 'a', offset: 10 },
+    ]);
+    expect(lines('RW 8 SPARSE "a')).toEqual([{ access: 'RW', sectors: 8, type: 'SPARSE', filename: 'a', offset: 0 }]);
   });
 
-  it.each(['RW 8 FLAT "a"', 'RW 8 FLAT "a" -1', 'RW 8 SPARSE "a" 0', 'RW 8 ZERO "a" 0', 'RW 8 FLAT "a'])(
-    'refuses %s',
-    (line) => {
-      expect(() => lines(`${line}\r`)).toThrow(`Invalid extent line: ${line}`);
-    },
-  );
+  it.each([
+    'RW 8 FLAT "a"',
+    'RW 8 FLAT "a" -1',
+    'RW 8 SPARSE "a" 0',
+    'RW 8 ZERO "a" 0',
+    'RW 8 FLAT "a',
+    'RW 8 FLAT a 0',
+    'RW 8 FLAT"a" 0',
+    'RW 8 FLAT "" 0',
+    'RW 8 SPARSE',
+    'RW 8 BENT "a"',
+    'RW x FLAT "a" 0',
+    'RW -8 FLAT "a" 0',
+    'RW 8',
+    'RW "a"',
+    'rw 8 FLAT "a" 0',
+    'RO 8 FLAT "a" 0',
+    'RDONLY 8 flat "a" 0',
+    'RDONLY 8 FLAT "a"',
+    'NOACCESS',
+    'NOACCESS -8 ZERO',
+    'NOACCESS x ZERO',
+  ])('refuses %s instead of leaving out its sectors', (line) => {
+    expect(() => lines(`${line}\r`)).toThrow(`Invalid extent line: ${line}`);
+  });
 });
 
 function found(start: string): number {

@@ -137,3 +137,83 @@ describe('a streamOptimized image', () => {
     await expect(contentOf(node)).rejects.toMatchObject({ code: 'EINVAL' });
   });
 });
+
+describe('a stream that is not as long as it was', () => {
+  async function stream(): Promise<Files> {
+    const files: Files = new Map();
+    await createIn(files, { size: 8 * GRAIN, subformat: 'streamOptimized' });
+    const node = await openIn(files);
+    for (let at = 0; at < 8 * GRAIN; at += GRAIN) {
+      await store(
+        node,
+        at,
+        Uint8Array.from({ length: GRAIN }, (_, i) => (i * i + (i >> 7) * at) % 251),
+      );
+    }
+    await node.close();
+    return files;
+  }
+
+  it.each([1, 511, 512, 2560, 65536, 3 << 20])('is read with %i zeroes behind its end', async (padding) => {
+    const files = await stream();
+    const content = await contentOf(await openIn(files, { readOnly: true }));
+    const file = files.get('disk.vmdk');
+    file?.truncate((file.size() ?? 0) + padding, 'off');
+    expect(Buffer.compare(await contentOf(await openIn(files, { readOnly: true })), content)).toBe(0);
+  });
+
+  it('is read without its end-of-stream marker, which holds nothing', async () => {
+    const files = await stream();
+    const file = files.get('disk.vmdk');
+    file?.truncate(file.size() - 512, 'off');
+    expect((await contentOf(await openIn(files, { readOnly: true })))[2]).toBe(4);
+  });
+
+  it('is refused with a line about its end when it was cut off, or goes on with something else', async () => {
+    for (const change of [-1024, -1536, -200000]) {
+      const files = await stream();
+      const file = files.get('disk.vmdk');
+      file?.truncate(file.size() + change, 'off');
+      await expect(openIn(files, { readOnly: true })).rejects.toMatchObject({
+        message: 'Invalid footer',
+        hint: expect.stringContaining('cut off'),
+      });
+    }
+    const files = await stream();
+    files.get('disk.vmdk')?.write(files.get('disk.vmdk')?.size() ?? 0, new Uint8Array(512).fill(1));
+    await expect(openIn(files, { readOnly: true })).rejects.toThrow('Invalid footer');
+  });
+
+  it('says once that it ends in its data, where its tables are in front', async () => {
+    const files: Files = new Map();
+    await createIn(files, { size: 8 * GRAIN, subformat: 'streamOptimized' });
+    const writing = await openIn(files);
+    for (let at = 0; at < 8 * GRAIN; at += GRAIN) {
+      await store(
+        writing,
+        at,
+        Uint8Array.from({ length: GRAIN }, (_, i) => (i * i + (i >> 7) * at) % 251),
+      );
+    }
+    await writing.flush();
+    const file = files.get('disk.vmdk');
+    for (const cut of [700, 100000]) {
+      file?.truncate(file.size() - cut, 'off');
+      const said: string[] = [];
+      const node = await openIn(files, { readOnly: true, say: (line) => said.push(line) });
+      for (let i = 0; i < 2; i++) await expect(contentOf(node)).rejects.toMatchObject({ kind: 'invalid-image' });
+      expect(said).toEqual(["'disk.vmdk' was cut off: it ends in its data"]);
+    }
+  });
+});
+
+describe('an extent of several', () => {
+  it('that is opened by itself refers to the descriptor', async () => {
+    const files: Files = new Map();
+    await createIn(files, { size: 8 * GRAIN, subformat: 'twoGbMaxExtentSparse' });
+    await expect(openIn(files, { name: 'disk-s001.vmdk', readOnly: true })).rejects.toMatchObject({
+      message: "Could not open 'disk-s001.vmdk': Invalid argument",
+      hint: "'disk-s001.vmdk' is one extent of a VMDK image: open the image by its descriptor, probably 'disk.vmdk'",
+    });
+  });
+});

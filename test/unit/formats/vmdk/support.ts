@@ -1,6 +1,7 @@
 /** VMDK images of one or more files in memory, for tests. */
 import { deflateSync, inflateSync } from 'node:zlib';
 import { BlockError } from '../../../../src/base/error.ts';
+import type { ChildOptions } from '../../../../src/block/child.ts';
 import type { ImageDriver, OpenContext } from '../../../../src/block/driver.ts';
 import { ImageNode } from '../../../../src/block/node.ts';
 import type { Services } from '../../../../src/block/services.ts';
@@ -83,7 +84,14 @@ export async function createIn(files: Files, options: AnyOptionValues, name = 'd
 /** Opens `disk.vmdk` (or `name`). */
 export async function openIn(
   files: Files,
-  how: { readonly name?: string; readonly readOnly?: boolean; readonly backing?: ImageNode } = {},
+  how: {
+    readonly name?: string;
+    readonly readOnly?: boolean;
+    readonly backing?: ImageNode;
+    readonly intent?: OpenContext['intent'];
+    /** Gets warnings and lines that stand beside errors. */
+    readonly say?: (line: string) => void;
+  } = {},
 ): Promise<ImageNode> {
   const name = how.name ?? 'disk.vmdk';
   const readOnly = how.readOnly ?? false;
@@ -91,11 +99,13 @@ export async function openIn(
     file: storageOf(files, name, readOnly),
     filename: name,
     readOnly,
-    intent: 'io',
+    intent: how.intent ?? 'io',
     options: {},
     services,
-    openChild: async (_role: string, reference: string | undefined) => storageOf(files, reference ?? '', readOnly),
-    warn: () => undefined,
+    openChild: async (_role: string, reference: string | undefined, { writable }: ChildOptions = {}) =>
+      storageOf(files, reference ?? '', writable === false || readOnly),
+    warn: (line: string) => how.say?.(line),
+    complain: (line: string) => how.say?.(line),
   } as unknown as OpenContext);
   const backing = how.backing ? { backing: how.backing } : {};
   return new ImageNode({ name, format: 'vmdk', driver, readOnly, ...backing });

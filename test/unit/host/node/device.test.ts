@@ -5,6 +5,8 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { deviceNumbers } from '../../../../src/host/node/device.ts';
 import { NodeFiles } from '../../../../src/host/node/file.ts';
+import { lackOfDevice } from '../../../support/needs.ts';
+import { because } from '../../../support/skip.ts';
 
 const MiB = 1 << 20;
 const dir = mkdtempSync(join(tmpdir(), 'qimg-device-'));
@@ -31,7 +33,8 @@ it('takes device numbers apart', () => {
   expect(deviceNumbers(0x1234500056789abcn)).toEqual({ major: 0x1234589an, minor: 0x567bcn });
 });
 
-describe.skipIf(!device)('a block device', () => {
+const lack = lackOfDevice(device);
+describe.skipIf(lack !== undefined)(`a block device${because(lack)}`, () => {
   const files = new NodeFiles();
   const name = device as string;
 

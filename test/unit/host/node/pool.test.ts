@@ -48,7 +48,7 @@ function job(seen: () => void = () => {}): JobRequest<'compress'> {
 /** Runs jobs until `count` of them went to a worker; returns the outcomes of those. */
 async function onWorkers(pool: WorkerPool, count: number): Promise<PromiseSettledResult<unknown>[]> {
   const outcomes: Promise<unknown>[] = [];
-  for (const end = Date.now() + 5000; outcomes.length < count; ) {
+  for (const end = Date.now() + 30_000; outcomes.length < count; ) {
     if (Date.now() > end) throw new Error('no worker took a job');
     const batch = Array.from({ length: 8 }, () => {
       let taken = false;

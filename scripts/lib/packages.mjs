@@ -1,0 +1,89 @@
+/** What package-lock.json asks for: all of it, or only what building and running the program needs. */
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+/** What builds the program (`scripts/lib/bundleEntries.mjs`). Everything else of `devDependencies` is for tests and checks. */
+const BUILDERS = ['rolldown'];
+
+function readJson(path) {
+  return JSON.parse(readFileSync(path, 'utf8'));
+}
+
+/** The entry that a package at `path` finds under `name`, looking where Node does: `[path, entry]` or undefined. */
+function resolve(packages, path, name) {
+  for (let folder = path; ; folder = folder.slice(0, Math.max(0, folder.lastIndexOf('node_modules/') - 1))) {
+    const candidate = folder === '' ? `node_modules/${name}` : `${folder}/node_modules/${name}`;
+    if (packages[candidate]) return candidate;
+    if (folder === '') return undefined;
+  }
+}
+
+/** The packages that the ones named by `root` reach, by path. They stay where the whole installation has them. */
+function reachable(packages, root) {
+  const found = { '': root };
+  const queue = [''];
+  for (let path = queue.shift(); path !== undefined; path = queue.shift()) {
+    const { dependencies, optionalDependencies } = found[path];
+    for (const name of Object.keys({ ...dependencies, ...optionalDependencies })) {
+      const at = resolve(packages, path, name);
+      if (at === undefined || found[at]) continue;
+      found[at] = { ...packages[at], dev: undefined };
+      queue.push(at);
+    }
+  }
+  return found;
+}
+
+/** The C library that Node uses here, in npm's words. */
+function libcHere() {
+  return process.report.getReport().header.glibcVersionRuntime === undefined ? 'musl' : 'glibc';
+}
+
+/**
+ * What npm leaves out it leaves out without a word. It is not to judge by `engines`, which ask for more than is needed
+ * here, nor by `libc`, which npm 9 cannot tell.
+ */
+function withoutDoubts(packages) {
+  const libc = process.platform === 'linux' ? libcHere() : 'none';
+  const cleared = {};
+  for (const [path, entry] of Object.entries(packages)) {
+    const fits = !entry.libc || entry.libc.includes(libc);
+    cleared[path] = { ...entry, engines: undefined, libc: undefined, os: fits ? entry.os : ['none'] };
+  }
+  return cleared;
+}
+
+/**
+ * `package.json` and `package-lock.json` for npm: as they are for `set` "all"; for "program" what is needed to build and
+ * run it, in the same versions, with the same hashes and at the same paths.
+ */
+export function manifests(root, set) {
+  const manifest = readJson(join(root, 'package.json'));
+  const lock = readJson(join(root, 'package-lock.json'));
+  const packages = withoutDoubts(lock.packages);
+  if (set === 'all') return { manifest, lock: { ...lock, packages } };
+  const { name, version, dependencies, optionalDependencies, devDependencies } = manifest;
+  const builders = Object.fromEntries(BUILDERS.map((builder) => [builder, devDependencies[builder]]));
+  const small = { name, version, dependencies: { ...dependencies, ...builders }, optionalDependencies };
+  return { manifest: small, lock: { ...lock, packages: reachable(packages, small) } };
+}
+
+/**
+ * True if `node_modules` holds `set`. npm writes `node_modules/.package-lock.json` at the end of an installation.
+ * Contents are compared, not times: a checkout that only touches the lock file must not throw away `node_modules` under
+ * programs that use it.
+ */
+export function isInstalled(root, set) {
+  let present;
+  try {
+    present = readJson(join(root, 'node_modules/.package-lock.json')).packages ?? {};
+  } catch {
+    return false;
+  }
+  return Object.entries(manifests(root, set).lock.packages).every(([path, entry]) => {
+    if (path === '') return true;
+    const found = present[path];
+    if (!found) return entry.optional === true;
+    return found.version === entry.version && existsSync(join(root, path, 'package.json'));
+  });
+}

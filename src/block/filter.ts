@@ -1,0 +1,58 @@
+/** Filters: drivers that stand between an image and what is below it, and change how it behaves, not what it holds. */
+import type { OptionTree } from '../options/tree.ts';
+import { CheckedStorage } from '../storage/checked.ts';
+import type { Storage, StorageDriver } from '../storage/storage.ts';
+import { describeFilter } from './describe.ts';
+import type { Services } from './services.ts';
+import { ImageNode, type Reopen } from './node.ts';
+import { passThroughDriver } from './passThrough.ts';
+
+/** What a filter gets when it is opened. */
+export interface FilterContext {
+  /** What it stands in front of. The caller closes it. */
+  readonly below: Storage;
+  /** The filter's own options as they were given, without its child and what every node has. */
+  readonly options: OptionTree;
+  readonly services: Services;
+}
+
+/** A driver of that kind. Registered in `drivers.ts`. */
+export interface FilterDriver {
+  /** Name for `driver=`, for instance `blkdebug`. */
+  readonly name: string;
+  /** Role of the node below, for instance `image`. */
+  readonly child: string;
+  /** The names of files that begin with the filter's prefix, where it has names; `child` is then the name of a file. */
+  readonly names?: {
+    parse(name: string): { readonly options: OptionTree; readonly child: string };
+    /** The name for these options and the name of what is below; undefined where options do not fit into one. */
+    print(options: OptionTree, child: string): string | undefined;
+  };
+  /**
+   * Wraps the storage below. Bytes keep their places.
+   * @throws BlockError for options that it does not know, or that do not fit together.
+   */
+  open(context: FilterContext): Promise<StorageDriver>;
+}
+
+/**
+ * A filter over `below`, as a node of a graph.
+ * @param tree the options that describe the node, its child included.
+ * @param how `unsafe`: nothing is flushed.
+ */
+export async function filterNode(
+  filter: FilterDriver,
+  tree: OptionTree,
+  context: FilterContext,
+  how: { readonly readOnly: boolean; readonly unsafe: boolean; readonly reopen: Reopen },
+): Promise<ImageNode> {
+  const { below, options } = context;
+  const plain = below.name.startsWith('json:') ? undefined : filter.names?.print(options, below.name);
+  const name = plain ?? describeFilter(tree, filter.child, options);
+  const { readOnly, reopen } = how;
+  // Whoever asks where bytes are wants to know about the file.
+  const storage = new CheckedStorage(await filter.open(context), { name: below.name, readOnly });
+  const driver = passThroughDriver(storage);
+  if (how.unsafe) driver.flush = () => {};
+  return new ImageNode({ name, format: filter.name, driver, readOnly, reopen, file: below, filters: filter.child });
+}

@@ -1,0 +1,198 @@
+/**
+ * Limits that services set on the process: address space (OpenStack's Nova and Glance give `info` 1 GiB, Ironic gives
+ * `convert` 2 GiB), the number of processes, what memory may be used for, no `/proc`. Too small a limit ends in one line.
+ */
+import { randomFillSync } from 'node:crypto';
+import { chmodSync, cpSync, existsSync, mkdtempSync, readdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { release, tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { must, ourProgram, ours, run, words } from '../support/program.ts';
+
+const MiB = 1048576;
+const GiB = 1024 * MiB;
+const SIZE = 96 * MiB;
+const SECRET = '--object secret,id=k,data=x';
+const LUKS = 'driver=luks,key-secret=k,file.filename=disk.luks';
+
+/** Node 24 alone needs more than 1 GiB. */
+const HEAVY = Number.parseInt(process.versions.node, 10) >= 24;
+const root = process.getuid?.() === 0;
+
+describe('limited to', () => {
+  let directory = '';
+  beforeAll(async () => {
+    directory = mkdtempSync(join(tmpdir(), 'qimg-limits-'));
+    const bytes = Buffer.alloc(SIZE);
+    for (let at = 0; at < SIZE; at += 8192) randomFillSync(bytes, at, 4096);
+    writeFileSync(join(directory, 'disk.raw'), bytes);
+    // The unit in which zeroes are looked for is larger: this one is data everywhere.
+    writeFileSync(join(directory, 'base.raw'), bytes.subarray(0, 32 * MiB));
+    for (const line of [
+      'convert -f raw -O qcow2 disk.raw disk.qcow2',
+      'convert -c -f raw -O qcow2 disk.raw zlib.qcow2',
+      'convert -c -f raw -O qcow2 -o compression_type=zstd,cluster_size=2M disk.raw zstd.qcow2',
+      'convert -f raw -O vmdk -o subformat=streamOptimized disk.raw stream.vmdk',
+      `convert ${SECRET} -f raw -O luks -o key-secret=k,iter-time=10 disk.raw disk.luks`,
+      'create -q -f qcow2 -b base.raw -F raw over.qcow2 96M',
+      'convert -n -f qcow2 -O qcow2 disk.qcow2 over.qcow2',
+      'create -q -f qcow2 -b over.qcow2 -F qcow2 top.qcow2',
+      'create -q -f qcow2 -o preallocation=metadata wide.qcow2 64G',
+    ]) {
+      await ours(line, directory);
+    }
+    for (const name of readdirSync(directory)) chmodSync(join(directory, name), 0o666);
+    chmodSync(directory, 0o777);
+  }, 120_000);
+  afterAll(() => rmSync(directory, { recursive: true, force: true }));
+
+  const limited = (bytes: number, line: string) =>
+    run('prlimit', [`--as=${bytes}`, '--', ourProgram(), ...words(line)], { cwd: directory });
+
+  it
+    .skipIf(HEAVY)
+    .each([
+      '--version',
+      'info zlib.qcow2',
+      'info --backing-chain --output=json top.qcow2',
+      `info ${SECRET} --image-opts ${LUKS}`,
+      'check zlib.qcow2',
+      'check wide.qcow2',
+      'check stream.vmdk',
+      'map top.qcow2',
+      'map --output=json wide.qcow2',
+      'measure -O qcow2 top.qcow2',
+      'snapshot -c one disk.qcow2',
+      'snapshot -l disk.qcow2',
+      'snapshot -d one disk.qcow2',
+      'create -f qcow2 new 10G',
+      'create -f qcow2 -o preallocation=falloc new 64M',
+      'create -f raw -o preallocation=full new 64M',
+      `create ${SECRET} -f luks -o key-secret=k,iter-time=10 new 64M`,
+      'resize wide.qcow2 +64M',
+      'bitmap --add disk.qcow2 b0',
+      'bitmap --remove disk.qcow2 b0',
+      'amend -f qcow2 -o lazy_refcounts=on disk.qcow2',
+      'bench -c 100 disk.qcow2',
+    ])('1 GiB of address space: %s', { timeout: 120_000 }, async (line) => {
+    const { code, stderr } = await limited(GiB, line);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+  });
+
+  it.each([
+    'convert -f raw -O raw disk.raw out',
+    'convert -f raw -O qcow2 disk.raw out',
+    'convert -t none -T none -f raw -O qcow2 disk.raw out',
+    'convert -W -m 16 -f raw -O raw -S 0 disk.raw out',
+    'convert -c -m 16 -f raw -O qcow2 disk.raw out',
+    'convert -c -m 16 -f raw -O qcow2 -o compression_type=zstd,cluster_size=2M disk.raw out',
+    'convert -f raw -O vmdk -o subformat=streamOptimized disk.raw out',
+    'convert -f raw -O vhdx disk.raw out',
+    `convert ${SECRET} -f raw -O luks -o key-secret=k,iter-time=10 disk.raw out`,
+    `convert ${SECRET} -O qcow2 --image-opts ${LUKS} out`,
+    'convert -m 16 -f qcow2 -O raw zlib.qcow2 out',
+    'convert -m 16 -f qcow2 -O raw zstd.qcow2 out',
+    'convert -f vmdk -O raw stream.vmdk out',
+    'compare -f raw -F qcow2 disk.raw zlib.qcow2',
+    `compare ${SECRET} --image-opts driver=raw,file.filename=disk.raw ${LUKS}`,
+    'dd if=zlib.qcow2 of=out bs=1M',
+    'rebase -b base.raw -F raw top.qcow2',
+    'commit -d over.qcow2',
+    'check -r all over.qcow2',
+  ])('2 GiB of address space: %s', { timeout: 120_000 }, async (line) => {
+    const { code, stderr } = await limited(2 * GiB, line);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    rmSync(join(directory, 'out'), { force: true });
+  });
+
+  it.skipIf(HEAVY)('less than a command needs says so in one line', { timeout: 120_000 }, async () => {
+    const { code, stderr } = await limited(800 * MiB, 'convert -m 16 -f qcow2 -O raw zstd.qcow2 out');
+    if (code !== 0) expect({ code, stderr }).toEqual({ code: 1, stderr: 'qemu-img: Cannot allocate memory\n' });
+    expect(readdirSync(directory)).not.toContain(code === 0 ? '' : 'out');
+    rmSync(join(directory, 'out'), { force: true });
+  });
+
+  it('very little address space, where it runs without compilers, or says so', { timeout: 120_000 }, async () => {
+    const { code, stderr } = await limited((HEAVY ? 900 : 500) * MiB, 'info zlib.qcow2');
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    const refused = await limited(150 * MiB, 'info zlib.qcow2');
+    expect(refused.code).toBe(1);
+    expect(refused.stderr).toMatch(/^qimg: Cannot allocate memory: .*\n$/);
+  });
+
+  /** A built checkout that any user may read, wherever this one is. */
+  function openCheckout(): string {
+    const copy = join(directory, 'checkout');
+    if (existsSync(copy)) return join(copy, 'qimg');
+    const packages = ['node_modules/.package-lock.json', 'node_modules/@koromix'];
+    for (const name of ['dist', 'src', 'scripts', 'package.json', 'package-lock.json', 'qimg', ...packages]) {
+      cpSync(join(dirname(ourProgram()), name), join(copy, name), { recursive: true, preserveTimestamps: true });
+    }
+    // The copied directories are newer than what was built from them.
+    utimesSync(join(copy, 'dist/.stamp'), new Date(), new Date());
+    return join(copy, 'qimg');
+  }
+
+  const crowded = (count: number, line: string) => {
+    // A user without other processes, which would count.
+    const user = 54321 + count;
+    const limits = [`--reuid=${user}`, `--regid=${user}`, '--clear-groups', 'prlimit', `--nproc=${count}`, '--'];
+    return run('setpriv', [...limits, openCheckout(), ...words(line)], { cwd: directory });
+  };
+
+  it.runIf(root).each([5, 12, 24])('%s processes of a user', { timeout: 120_000 }, async (count) => {
+    for (const line of [
+      'info zlib.qcow2',
+      `convert -c -m 16 -f raw -O qcow2 base.raw few-${count}`,
+      `compare -f raw -F qcow2 base.raw few-${count}`,
+      `convert ${SECRET} -f raw -O luks -o key-secret=k,iter-time=10 base.raw luks-${count}`,
+      `check few-${count}`,
+    ]) {
+      const { code, stderr } = await crowded(count, line);
+      expect({ line, code, stderr }).toEqual({ line, code: 0, stderr: '' });
+    }
+  });
+
+  it.runIf(root)('fewer processes than Node needs, which it says', { timeout: 120_000 }, async () => {
+    const { code, stderr } = await crowded(3, 'info zlib.qcow2');
+    expect({ code, stderr }).toEqual({
+      code: 1,
+      stderr: 'qimg: Node.js needs at least 4 processes, and the limit is 3\n',
+    });
+  });
+
+  it.runIf(Number.parseFloat(release()) >= 6.3)(
+    'memory that is never both written and run',
+    { timeout: 120_000 },
+    async () => {
+      // PR_SET_MDWE with PR_MDWE_REFUSE_EXEC_GAIN, as systemd's MemoryDenyWriteExecute sets it.
+      const script =
+        'import ctypes, os, sys; ctypes.CDLL(None).prctl(65, 1, 0, 0, 0); os.execvp(sys.argv[1], sys.argv[1:])';
+      for (const line of [
+        'info zlib.qcow2',
+        'convert -c -f raw -O qcow2 base.raw hard.qcow2',
+        'compare -f raw -F qcow2 base.raw hard.qcow2',
+        `convert ${SECRET} -f raw -O luks -o key-secret=k,iter-time=10 base.raw hard.luks`,
+      ]) {
+        await must('python3', ['-c', script, ourProgram(), ...words(line)], {
+          cwd: directory,
+          env: { QIMG_JITLESS: '1' },
+        });
+      }
+    },
+  );
+
+  it.runIf(root)('no /proc, also with direct I/O', { timeout: 120_000 }, async () => {
+    writeFileSync(join(directory, 'odd.raw'), Buffer.alloc(100_001, 'odd'));
+    const script = 'mount -t tmpfs none /proc && exec "$@"';
+    for (const line of [
+      'convert -t none -T none -f raw -O qcow2 odd.raw odd.qcow2',
+      'compare -T none -f raw -F qcow2 odd.raw odd.qcow2',
+      'convert -t directsync -f qcow2 -O vdi odd.qcow2 odd.vdi',
+      'convert -c -f qcow2 -O qcow2 odd.qcow2 small.qcow2',
+    ]) {
+      await must('unshare', ['-m', 'sh', '-c', script, 'sh', ourProgram(), ...words(line)], { cwd: directory });
+    }
+    expect(readdirSync(directory).filter((name) => name.endsWith('.part'))).toEqual([]);
+  });
+});
