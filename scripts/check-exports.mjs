@@ -98,11 +98,14 @@ function namesIn(declaration) {
   return [...names].filter((name) => !parameters.has(name));
 }
 
+function keyOf({ path, name }) {
+  return `${path}#${name}`;
+}
+
 /** What an entry point lets its users meet but not name, one line each. */
 function forgottenIn(read, entry) {
   const origins = [...new Set(exportedNames(read, entry))].map((name) => exportOf(read, entry, name));
   const known = origins.filter((origin) => origin !== undefined);
-  const keyOf = ({ path, name }) => `${path}#${name}`;
   const exported = new Set(known.map(keyOf));
   const complaints = new Map();
   for (const { path, name } of known) {

@@ -44,7 +44,8 @@ export {
   sameDirectoryGate,
 } from './block/gate.ts';
 export { ImageNode, type NodeParts, type Reopen } from './block/node.ts';
-export { DriverRegistry, type FormatEntry, type ProtocolEntry } from './block/registry.ts';
+export type { FilterContext, FilterDriver } from './block/filter.ts';
+export { DriverRegistry, type FilterEntry, type FormatEntry, type ProtocolEntry } from './block/registry.ts';
 export type { ReportDetail, ReportLine } from './block/report.ts';
 export type { BufferPool, SecretStore, Services } from './block/services.ts';
 export type { CodecPort, Compression, Decompression, DecompressPiece } from './codec/codec.ts';
@@ -92,6 +93,7 @@ export type {
   CacheMode,
   FileAccess,
   FileCreateOptions,
+  FileDraft,
   FileHandle,
   FileOpenOptions,
   FilePort,

@@ -55,8 +55,8 @@ async function lost(
     return undefined;
   } catch (thrown) {
     const error = asBlockError(thrown);
-    if (failure) context.onNotice?.(`qemu-img: ${failure.message}`);
-    if (error.cause instanceof BlockError) context.onNotice?.(`qemu-img: ${error.cause.message}`);
+    if (failure) context.onComplaint?.(failure.message);
+    if (error.cause instanceof BlockError) context.onComplaint?.(error.cause.message);
     return error;
   }
 }

@@ -275,12 +275,7 @@ async function withFlushFailure(error: BlockError, target: ImageNode): Promise<B
   } catch (thrown) {
     const { code, strerror } = asBlockError(thrown);
     if (code !== 'ENOMEDIUM') return error;
-    return new BlockError(error.kind, error.message, {
-      context: error.context,
-      cause: error,
-      hint: `qemu-img: Failed to flush target image: ${strerror}`,
-      posix: { code: error.code, text: error.strerror },
-    });
+    return error.reworded(error.message, [{ about: 'also', message: `Failed to flush target image: ${strerror}` }]);
   }
 }
 

@@ -277,7 +277,7 @@ export class Bitmaps implements BitmapStore {
       throw new BlockError(cause.kind, 'Error while closing the image: Invalid argument', {
         cause,
         // The real tool tries once more, unless the image was given up.
-        ...(this.#image.abandoned ? {} : { hint: `qemu-img: ${cause.message}` }),
+        ...(this.#image.abandoned ? {} : { hint: { about: 'also', message: cause.message } as const }),
         posix: { code: 'EINVAL', text: 'Invalid argument' },
       });
     }

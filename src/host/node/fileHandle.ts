@@ -65,7 +65,7 @@ function hasCode(error: unknown, code: string): boolean {
  * was opened with.
  */
 function openAgain({ fd, name, flags, identity }: OpenedFile): number {
-  const context = { file: name, operation: 'open' };
+  const context = { filename: name, access: 'open' };
   try {
     return openSync(`/proc/self/fd/${fd}`, flags);
   } catch (error) {
