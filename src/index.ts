@@ -4,6 +4,7 @@
  */
 export { BlockError, type ErrorContext, type ErrorKind } from './base/error.ts';
 export { humanSize, parseSize } from './base/size.ts';
+export { bytesOf as bytesOfName, textOf as nameOfBytes } from './base/text.ts';
 export { type BlockStatus, blockStatus, walkChain } from './block/chain.ts';
 export type {
   Allocation,
