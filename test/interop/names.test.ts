@@ -46,8 +46,10 @@ describeWithOracle('names that are no UTF-8', () => {
     // A place of its own for mounts needs root, or a kernel that lets users be root in a space of their own.
     const unshare = process.getuid?.() === 0 ? 'unshare -m' : 'unshare -rm';
     await shell(ourProgram(), '"$img" --version');
-    const inner = String.raw`mount -t tmpfs none /proc && "$img" create -q -f raw "$(printf 'x\351')" 512`;
-    expect(await shell(ourProgram(), `export img; ${unshare} sh -c '${inner}'`)).toBe('');
+    const line = String.raw`
+      name=$(printf 'x\351'); export img name
+      ${unshare} sh -c 'mount -t tmpfs none /proc && "$img" create -q -f raw "$name" 512'`;
+    expect(await shell(ourProgram(), line)).toBe('');
     expect(readdirSync(dir, 'latin1')).toEqual(['x\xe9']);
   });
 });
