@@ -6,6 +6,7 @@ export type { MaybePromise } from './base/async.ts';
 export { BlockError, type ErrorContext, type ErrorDetails, type ErrorKind } from './base/error.ts';
 export { type Advice, type Hint, hintText } from './base/hint.ts';
 export { humanSize, type ParsedNumber, parseSize } from './base/size.ts';
+export { bytesOf as bytesOfName, textOf as nameOfBytes } from './base/text.ts';
 export { type BlockStatus, blockStatus, type ChainCursor, walkChain } from './block/chain.ts';
 export type { ChildOptions } from './block/child.ts';
 export type { GraphContext } from './block/context.ts';

@@ -18,5 +18,5 @@ function bucketOf(name: string): number {
 /** Options by name in the real tool's order; of those in one bucket the last comes first. */
 export function inOrder<T>(options: readonly (readonly [string, T])[]): readonly (readonly [string, T])[] {
   if (options.length < 2) return options;
-  return [...options].reverse().sort(([a], [b]) => bucketOf(a) - bucketOf(b));
+  return options.toReversed().toSorted(([a], [b]) => bucketOf(a) - bucketOf(b));
 }

@@ -31,6 +31,8 @@ describeWithOracle('info, map and measure', () => {
       await image('create -q -f qcow2 -u -b json:{"driver":"raw","file":{"filename":"base.raw"}} -F raw json.qcow2 1M');
       await image('create -q -f qcow2 -u -b gone.qcow2 -F qcow2 orphan.qcow2 1M');
       await image('convert -c -O qcow2 base.raw packed.qcow2');
+      await image('create -q -f luks --object secret,id=k,data=x -o key-secret=k,iter-time=10 a.luks 1M');
+      writeFileSync(join(directory, 'json:odd'), 'abcde');
       writeFileSync(join(directory, 'odd'), 'abcde');
       writeFileSync(join(directory, 'é"\\\t\u0001.raw'), '');
       truncateSync(join(directory, 'odd'), 1000);
@@ -59,8 +61,21 @@ describeWithOracle('info, map and measure', () => {
       '.',
       '-f qcow2 base.raw',
     ];
-    const options = [CHAIN, 'driver=file,filename=odd', 'driver=raw,file.filename=odd,offset=512'];
-    const described = [...names, ...odd, ...options.map((text) => `--image-opts ${text}`)];
+    const options = [
+      CHAIN,
+      'driver=file,filename=odd',
+      'driver=raw,file.filename=odd,offset=512',
+      'driver=raw,file.filename=odd,size=512',
+      'size=512,offset=0,driver=raw,file.driver=qcow2,file.file.filename=sub.qcow2',
+      'driver=qcow2,file.filename=top.qcow2,backing.driver=raw,backing.size=1M,backing.file.filename=base.raw',
+      'driver=luks,key-secret=k,file.filename=a.luks',
+      'driver=raw,size=4096,file.driver=null-co,file.size=1M,file.latency-ns=1',
+      'driver=raw,zz=1,q=2,unknown=3,file.filename=odd',
+      'driver=raw,file.zz=1,file.q=2,file.filename=odd',
+      'driver=raw,file.filename=json:odd',
+    ];
+    const secret = '--object secret,id=k,data=x';
+    const described = [...names, ...odd, ...options.map((text) => `${secret} --image-opts ${text}`)];
     const lines = described.flatMap((what) => [`info ${what}`, `info --limits ${what}`]);
     expect(await both.differences(lines)).toEqual([]);
     for (const what of described) {

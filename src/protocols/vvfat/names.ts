@@ -29,9 +29,9 @@ function part(text: string, longest: number): { readonly text: string; readonly 
  * @returns undefined if there are too many names of that kind.
  */
 export function shortName(name: string, taken: Set<string>): string | undefined {
-  const text = isEscaped(name) ? asWalked(name) : name;
-  const start = text.search(/[^.]/);
-  const rest = start < 0 ? '' : text.slice(start);
+  const walked = isEscaped(name) ? asWalked(name) : name;
+  const start = walked.search(/[^.]/);
+  const rest = start < 0 ? '' : walked.slice(start);
   const lastDot = rest.lastIndexOf('.');
   const stem = lastDot < 0 ? rest : rest.slice(0, lastDot);
   const firstDot = stem.indexOf('.');

@@ -81,6 +81,8 @@ test.each([
   [['--nothing=x'], "unrecognized option '--nothing=x'"],
   [['--force=x'], "option '--force-share' doesn't allow an argument"],
   [['--who'], "unrecognized option '--who'"],
+  [['-é'], "invalid option -- '\udcc3'"],
+  [['-\udce9x'], "invalid option -- '\udce9'"],
 ])('%j is refused', (args, message) => expect(complaint(args)).toBe(message));
 
 describe('rules', () => {

@@ -26,6 +26,16 @@ test('secrets come from data, files and base64', async () => {
   expect(await secretOf('{"qom-type":"secret","id":"s","data":"x"}')).toBe('x');
 });
 
+test('a passphrase has to be text', async () => {
+  await expect(secretOf('secret,id=s,data=a\udce9')).rejects.toThrow('Data from secret s is not valid UTF-8');
+  await expect(secretOf('secret,id=s,data=YQBi,format=base64')).rejects.toThrow(
+    'Data from secret s is not valid UTF-8',
+  );
+  await expect(secretOf('secret,id=s,data=/w==,format=base64')).rejects.toThrow(
+    'Data from secret s is not valid UTF-8',
+  );
+});
+
 test('a secret may be encrypted with another one', async () => {
   const key = `secret,id=k,format=base64,data=${KEY}`;
   expect(await secretOf(key, `secret,id=s,keyid=k,iv=${IV},data=${CODED},format=base64`)).toBe('letmein');

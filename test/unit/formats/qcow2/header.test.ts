@@ -91,6 +91,8 @@ describe('the qcow2 header', () => {
     // The entry of bit 4 becomes one of bit 5.
     bytes[112 + 8 + 4 * 48 + 1] = 5;
     expect(() => parseHeader(bytes)).toThrow('Unsupported qcow2 feature(s): extended L2 entries');
+    bytes[112 + 8 + 4 * 48 + 2] = 0xe9;
+    expect(() => parseHeader(bytes)).toThrow('Unsupported qcow2 feature(s): \udce9xtended L2 entries');
   });
 
   it('is recognised by probing', () => {

@@ -148,3 +148,18 @@ describe('recognising', () => {
     expect(found(`#${'x'.repeat(501)}\nversion=1\n`)).toBe(0);
   });
 });
+
+it('names are bytes, whatever encoding the descriptor is in', () => {
+  const bytes = Buffer.from(
+    'createType="a\xe9"\nRW 8 FLAT "caf\xe9" 0\nRW 8 FLAT "caf\xe9"\nparentFileNameHint="\xc3\xa9"',
+    'latin1',
+  );
+  const descriptor = descriptorText(bytes);
+  expect(createType(descriptor)).toBe('a\udce9');
+  expect(parentName(descriptor)).toBe('é');
+  expect(() => extentLines(descriptor)).toThrow('Invalid extent line: RW 8 FLAT "caf\udce9"');
+  expect(extentLines(descriptor.replace('"caf\xe9"\n', '"caf\xe8" 0\n'))).toMatchObject([
+    { filename: 'caf\udce9' },
+    { filename: 'caf\udce8' },
+  ]);
+});

@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process';
 import {
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   rmSync,
   statSync,
@@ -14,6 +15,7 @@ import { join } from 'node:path';
 import * as fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { BlockError } from '../../../../src/base/error.ts';
+import { bytesOf } from '../../../../src/base/text.ts';
 import { NodeFiles } from '../../../../src/host/node/file.ts';
 import { AlignedBufferPool, isMemoryAligned } from '../../../../src/host/node/fileBuffers.ts';
 import type { CacheMode, FileHandle } from '../../../../src/storage/files.ts';
@@ -318,4 +320,25 @@ it('hands out buffers that start at a page, again and again', () => {
   for (const buffer of buffers) pool.release(buffer);
   expect(buffers).toContain(pool.acquire());
   expect(isMemoryAligned(new Uint8Array(4096), 4096)).toBe(false);
+});
+
+it('names that are no UTF-8 are the files with those bytes', async () => {
+  const files = new NodeFiles();
+  const folder = join(dir, 'f\udce9');
+  mkdirSync(Buffer.from(bytesOf(folder)));
+  const [one, two] = [join(folder, 'disk\udce9'), join(folder, 'disk\udce8')];
+  await files.create(one, { size: 1, preallocation: 'off' });
+  await files.create(two, { size: 2, preallocation: 'off' });
+  expect(await files.list(folder)).toEqual(['disk\udce8', 'disk\udce9']);
+  expect([(await files.status(one)).size, (await files.status(two)).size]).toEqual([1, 2]);
+  const handle = await files.open(two, { writable: true, access: { used: 2, shared: 0 } });
+  expect(handle.size()).toBe(2);
+  await handle.close();
+  await files.rename(two, one);
+  await files.rename(one, join(folder, 'x\udcff'));
+  const bytes = readdirSync(Buffer.from(bytesOf(folder)), { encoding: 'buffer' });
+  expect(bytes.map((name) => name.toString('latin1'))).toEqual(['x\xff']);
+  await files.remove(join(folder, 'x\udcff'));
+  expect(await files.list(folder)).toEqual([]);
+  expect((await failure(() => files.status(one))).message).toBe(`Could not open '${one}': No such file or directory`);
 });

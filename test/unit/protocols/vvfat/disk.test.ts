@@ -16,6 +16,7 @@ function openDisk(options: AnyOptionValues, writable = false): Promise<ProtocolS
   const context = {
     services: { files, zoneOffset: () => 0 },
     writable,
+    given: options,
     warn: (text: string) => lines.push(text),
     notice: (text: string) => lines.push(text),
   };
