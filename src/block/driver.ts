@@ -270,11 +270,7 @@ export interface ImageDriver {
   setBacking?(backing: BackingReference | undefined): Promise<void>;
   /** Drops every allocation, so that all content comes from the backing image (the end of `commit`). */
   makeEmpty?(): Promise<void>;
-  /**
-   * What it means, where guest data is only read, that stored data lies beyond the end of its storage. `lost`: the file
-   * was cut off, and reading is an error. `told`: it reads as zeroes, as in the real tool, but one warning says so; the
-   * last unit may be short. Absent: zeroes.
-   */
+  /** Where guest data is read, stored data beyond the end of a file is an error (`lost`), or zeroes and a warning (`told`). */
   readonly beyondEnd?: 'lost' | 'told' | undefined;
   /** Storages besides `file` that hold the image's bytes, by child name (`data-file`, `extents.0`). */
   readonly children?: readonly { readonly role: string; readonly node: Storage }[];

@@ -14,7 +14,6 @@ import type {
   OpenContext,
   SnapshotStore,
 } from '../../block/driver.ts';
-import { MissingTables } from '../../block/missing.ts';
 import type { Limits, Preallocation, Storage, ZeroFlags } from '../../storage/storage.ts';
 import { amenderOf } from './amend.ts';
 import { makeEmpty, setBacking } from './backing.ts';
@@ -168,7 +167,6 @@ async function open(context: OpenContext<typeof openOptions>): Promise<ImageDriv
   await openEncryption(image, context);
   if (context.intent === 'io') {
     image.sparse = await metadataOnly(image);
-    if (context.tellMissing) image.missing = new MissingTables(image.file, context.tellMissing);
   }
   if (!context.readOnly) {
     if ((image.header.incompatible & Incompatible.dirty) !== 0 && context.intent === 'io') await repairDirty(image);

@@ -3,7 +3,6 @@ import { andThen, isPromise, type MaybePromise } from '../../base/async.ts';
 import { BlockError } from '../../base/error.ts';
 import { MetadataCache } from '../../block/cache.ts';
 import type { OpenIntent } from '../../block/driver.ts';
-import type { MissingTables } from '../../block/missing.ts';
 import type { Services } from '../../block/services.ts';
 import type { LuksHeader } from '../../crypto/luks/header.ts';
 import type { LuksVolume } from '../../crypto/luks/volume.ts';
@@ -84,8 +83,6 @@ export class Qcow2Image {
   readonly changeListeners: ChangeListener[] = [];
   /** False while what is changed is not for them. */
   recording = true;
-  /** Tells of L2 tables that are not in the file, while guest data is read. */
-  missing: MissingTables | undefined;
   /** Guest data may have holes that the format does not know of (preallocated metadata). */
   sparse = false;
   /** Refcount updates may wait until the image is closed; the dirty bit says so. */

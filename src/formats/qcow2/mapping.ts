@@ -49,7 +49,6 @@ function follow(image: Qcow2Image, l1: DataView, start: number, length: number, 
       if (!run.add(Kind.unallocated, 0, l2Coverage - (offset % l2Coverage))) break;
       continue;
     }
-    image.missing?.look(l2Offset, image.geometry.clusterSize, offset);
     const more = andThen(l2Table(image, index, l2Offset), (table) => {
       const scanned = scan(image, table, offset, start + length, run);
       return typeof scanned === 'boolean' ? scanned : scanned.then(() => false);

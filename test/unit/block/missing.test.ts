@@ -91,21 +91,15 @@ describe('an image that was cut off', () => {
   });
 
   it('says so where a table is missing', async () => {
-    for (const [driver, at] of [
-      [qcow2, 40],
-      [qcow, 40],
-    ] as const) {
-      const file = await full(driver);
-      const start = new Uint8Array(8);
-      await file.read(at, start);
-      const l1 = Number(new DataView(start.buffer).getBigUint64(0));
-      await file.read(l1, start);
-      const table = Number(new DataView(start.buffer).getBigUint64(0) & 0x00ffffffffffffffn);
-      await file.truncate(table);
-      const { found, warnings } = await read(driver, file);
-      expect(found).toBe(0);
-      expect(warnings).toEqual([expect.stringContaining('it ends before the table for the disk at 0')]);
-    }
+    const file = await full(qcow);
+    const start = new Uint8Array(8);
+    await file.read(40, start);
+    await file.read(Number(new DataView(start.buffer).getBigUint64(0)), start);
+    await file.truncate(Number(new DataView(start.buffer).getBigUint64(0)));
+    expect(await read(qcow, file)).toEqual({
+      found: 0,
+      warnings: [expect.stringContaining('it ends before the table for the disk at 0')],
+    });
     const whole = bochsImage({
       extent: 4096,
       size: 8192,

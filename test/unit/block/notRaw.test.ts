@@ -52,10 +52,10 @@ describe('files that are no raw disks', () => {
     ['a 7z archive', head('377abcaf271c 0004')],
     ['a RAR archive', head('526172211a0700 cf')],
     ['a RAR archive', head('526172211a070100 33')],
-    ['a tar archive', tar('disk.img', 'ustar\0' + '00')],
+    ['a tar archive', tar('disk.img', 'ustar\x0000')],
     ['a tar archive', tar('disk.img', 'ustar  \0')],
     ['a tar archive', tar('disk.img', '')],
-    ['an OVA package', tar('Appliance.OVF', 'ustar\0' + '00')],
+    ['an OVA package', tar('Appliance.OVF', 'ustar\x0000')],
     ['a cabinet', text('MSCF\0\0\0\0')],
     ['a Debian package', text('!<arch>\ndebian-binary')],
     ['an RPM package', head('edabeedb 0300')],
@@ -89,14 +89,14 @@ describe('files that are no raw disks', () => {
     ['the first bytes of zip only', head('504b0304 ffff')],
     ['a frame to be passed over, and nothing behind it', head('502a4d18 04000000 11223344')],
     ['a frame that ends behind the head', head('502a4d18 ffffffff')],
-    ['a tar header with another sum', tar('disk.img', 'ustar\0' + '00').fill(1, 0, 1)],
+    ['a tar header with another sum', tar('disk.img', 'ustar\x0000').fill(1, 0, 1)],
     ['text', text('<xml/>')],
   ])('are not seen in %s', (_, bytes) => {
     expect(kindOfFile(bytes)).toBeUndefined();
   });
 
   it('are told from short files without reading behind their end', () => {
-    const whole = tar('disk.img', 'ustar\0' + '00');
+    const whole = tar('disk.img', 'ustar\x0000');
     for (let length = 0; length < 512; length++) expect(kindOfFile(whole.subarray(0, length))).toBeUndefined();
     const samples = ['1f8b08', '28b52ffd', '04224d18', '425a68', '504b0304', '502a4d18'];
     for (const sample of samples) expect(kindOfFile(Buffer.from(sample, 'hex'))).toBeUndefined();
@@ -152,7 +152,7 @@ async function warnings(name: string, content: Uint8Array, how: Partial<Paramete
 
 describe('an archive taken for a raw disk', () => {
   it('brings a warning, unless the format was given', async () => {
-    const ova = tar('x.ovf', 'ustar\0' + '00');
+    const ova = tar('x.ovf', 'ustar\x0000');
     expect(await warnings('x.ova', ova, {})).toEqual([
       "'x.ova' is an OVA package (a tar archive with disk images in it); it is taken for a raw disk as it is",
     ]);

@@ -1,6 +1,7 @@
 import { deflateSync } from 'node:zlib';
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { BlockError } from '../../../../src/base/error.ts';
 import type { OpenContext } from '../../../../src/block/driver.ts';
 import { ImageNode } from '../../../../src/block/node.ts';
 import { decodeBase64 } from '../../../../src/formats/dmg/base64.ts';
@@ -134,10 +135,13 @@ describe('Apple disk images', () => {
   });
 
   it('without a trailer say what they may be', async () => {
-    const raw = { kind: 'wrong-format', hint: expect.stringContaining('a raw disk can be opened with the format raw') };
-    await expect(openImage(filled(8, 1))).rejects.toMatchObject(raw);
+    const hint = async (bytes: Uint8Array): Promise<string | undefined> => {
+      const error: unknown = await openImage(bytes).catch((thrown: unknown) => thrown);
+      return error instanceof BlockError ? error.hint : undefined;
+    };
+    expect(await hint(filled(8, 1))).toContain('a raw disk can be opened with the format raw');
     const gzip = Buffer.concat([Buffer.from('1f8b08000000000000030000', 'hex'), filled(8, 1)]);
-    await expect(openImage(gzip)).rejects.toMatchObject({ hint: expect.stringContaining('compressed with gzip') });
+    expect(await hint(gzip)).toContain('compressed with gzip');
   });
 
   it('are found by their name, and by a trailer with up to a sector behind it', async () => {
