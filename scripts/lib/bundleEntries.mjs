@@ -3,8 +3,8 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { rolldown } from 'rolldown';
 
-/** Packages that stay outside: binaries of one platform, and a codec that only old versions of Node need. */
-const EXTERNAL = [/^@koromix\//, /^@bokuweb\/zstd-wasm/];
+/** Packages that stay outside: binaries of one platform, and codecs that few images or only old versions of Node need. */
+const EXTERNAL = [/^@koromix\//, /^@bokuweb\/zstd-wasm/, /^xz-decompress$/];
 
 /** Without white space and comments there is half as much to read at every start; names stay for those who debug. */
 const SMALLER = { compress: false, mangle: false, codegen: { removeWhitespace: true } };

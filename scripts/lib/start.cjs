@@ -29,8 +29,8 @@ const PROGRAM = 'PROGRAM_NAME';
 const COMMANDS = 'amend bench bitmap check commit compare convert create dd info map measure rebase resize snapshot';
 /** Caches are made by so many runs of a command, one after the other, and later by one that uses other modules. */
 const GENERATIONS = 3;
-/** Later V8 may have thrown away what only the start needed. */
-const SHORT_RUN_S = 1.5;
+/** After so much work V8 may have thrown away what only the start needed. In microseconds. */
+const SHORT_RUN = 1500000;
 const HOUR_MS = 3600000;
 const UNUSED_MS = 30 * 24 * HOUR_MS;
 const MOST_CACHES = 64;
@@ -182,11 +182,11 @@ const script = new vm.Script(wrap(source), { filename, cachedData: found && foun
 if (script.cachedDataRejected) found = undefined;
 
 // Optimizing compilers that start later leave the cores to these commands, which mostly wait for the kernel or loop over
-// tables briefly. Measured with V8 11 of Node 20, whose default is 66 KiB. V8 refuses a cache of other settings than it
-// has when it looks at it: so not before.
+// tables briefly. Measured with V8 11.3 of Node 20, whose default is 66 KiB; later versions know no such flag. V8 refuses a
+// cache of other settings than it has when it looks at it: so not before.
 let restoreSettings = () => true;
 const copies = ['convert', 'compare', 'commit', 'rebase', 'dd', 'check'].indexOf(command) >= 0;
-if ((copies || hasSecrets) && process.versions.v8.startsWith('11.')) {
+if ((copies || hasSecrets) && process.versions.v8.startsWith('11.3.')) {
   const v8 = require('node:v8');
   const settings = v8.cachedDataVersionTag();
   v8.setFlagsFromString('--interrupt-budget=1000000');
@@ -201,7 +201,8 @@ const own = { exports: {}, modules: 0, used: [] };
 
 // Called by src/cli/bin.ts when all is done and said: keeps what V8 has compiled until now for the next run.
 globalThis[Symbol.for('qimg.finished')] = (code) => {
-  if (process.uptime() > SHORT_RUN_S || (found && code !== 0)) return;
+  const used = process.cpuUsage();
+  if (used.user + used.system > SHORT_RUN || (found && code !== 0)) return;
   const isKnown = found && own.used.every((module) => found.modules.has(module));
   if (isKnown && found.generation >= GENERATIONS) return;
   const modules = new Set(own.used.concat(found ? Array.from(found.modules) : []));

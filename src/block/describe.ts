@@ -1,6 +1,6 @@
 /** The other way round: from the options of a node to the name under which it can be opened again. */
 import { flatten, isTree } from '../options/dotted.ts';
-import { printJsonName } from '../options/jsonName.ts';
+import { isJsonName, printJsonName } from '../options/jsonName.ts';
 import type { OptionTree } from '../options/tree.ts';
 
 /** Options that say how an image is used, not which image it is: they do not show in its name. */
@@ -15,6 +15,7 @@ const WEAK = new Set([
   'detect-zeroes',
   'cache',
   'force-share',
+  'latency-ns',
 ]);
 
 /** Options of formats that change what is read from the same file. */
@@ -33,9 +34,10 @@ export function describeNode(tree: OptionTree, format: string, fileName: string,
   const nested = isTree(tree['file']) && 'file' in tree['file'];
   const otherBacking = hasBacking && isTree(tree['backing']);
   if (strong.length === 0 && !nested && !otherBacking) {
-    // A protocol without plain names (vvfat) has to be described together with the image.
-    if (!fileName.startsWith('json:')) return fileName;
-    return `json:{"driver": ${JSON.stringify(format)}, "file": ${fileName.slice('json:'.length)}}`;
+    const file = tree['file'];
+    // A protocol without plain names (vvfat) has to be described together with the image. A file can be called so, too.
+    if (!isTree(file) || !isJsonName(fileName) || file['filename'] === fileName) return fileName;
+    return printJsonName({ driver: format, file: describeChild(file) });
   }
   const parts: Record<string, OptionTree[string]> = { ...Object.fromEntries(strong), driver: format };
   for (const role of CHILDREN) {

@@ -233,6 +233,8 @@ export interface ImageDriver {
    * under way at the same time. Absent: 1.
    */
   readonly allocationUnit?: number | undefined;
+  /** What the real tool sees as one run ends at multiples of this, if not before. */
+  readonly strideUnit?: number | undefined;
   /** Finds or makes room for the guest range; absent: the image is read-only. */
   allocate?(offset: number, length: number): MaybePromise<Allocation>;
   /**

@@ -123,6 +123,7 @@ const KINDS: readonly Kind[] = [
     name: 'an extent of a VMDK image (seSparse): the image is opened by its descriptor',
     magic: [0, [0xbe, 0xba, 0xfe, 0xca, 0, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0]],
   },
+  { name: 'a dynamic VHD image with a damaged first sector (the format vpc opens it)', magic: magic('cxsparse', 512) },
   { name: 'a Git LFS pointer, not the file that it stands for', magic: magic('version https://git-lfs') },
   {
     name: 'a web page, perhaps the error of a failed download',

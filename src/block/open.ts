@@ -17,7 +17,7 @@ import { ImageNode, type Reopen } from './node.ts';
 import { coerceTree, ownOptions, withCommonOptions } from './openOptions.ts';
 import { descriptorOfExtent, kindOfFile } from './notRaw.ts';
 import { passThrough } from './passThrough.ts';
-import { noAccess } from './permission.ts';
+import { noAccess, soleAccess } from './permission.ts';
 import { openProtocol } from './protocol.ts';
 import { treeOfName } from './reference.ts';
 import { PROBE_SIZE } from './registry.ts';
@@ -265,6 +265,14 @@ function startGuard({ context }: Scope, filename: string): { admitStart(head: Ui
       throw new BlockError('denied', 'Operation not permitted', { context: { filename } });
     },
   };
+}
+
+/**
+ * Keeps everybody else away from the file of an open image from here on.
+ * @throws BlockError `locked` if another program has it open.
+ */
+export async function claimFile(node: ImageNode): Promise<void> {
+  await setAccess(node.file, soleAccess);
 }
 
 /** Raw layers and filters hand their permissions down to the file; other formats below have taken their own. */

@@ -2,6 +2,7 @@
 import { BlockError } from '../base/error.ts';
 import { coerceLeaf, defaultsOf, parseBool } from '../options/coerce.ts';
 import { flatten, isTree } from '../options/dotted.ts';
+import { inOrder } from '../options/order.ts';
 import type { AnyOptionValues, OptionTable } from '../options/table.ts';
 import type { OptionTree } from '../options/tree.ts';
 import type { Scope } from './scope.ts';
@@ -34,14 +35,14 @@ export function ownOptions(tree: OptionTree, roles: Iterable<string>): OptionTre
   return own;
 }
 
-/** Values of a table's options that the tree holds, and the first option that the table does not know. */
+/** Values of a table's options that the tree holds, and the first in the real tool's order that the table does not know. */
 export function coerceTree(
   table: OptionTable,
   tree: OptionTree,
 ): { readonly values: AnyOptionValues; readonly unknown: string | undefined } {
   const values: Record<string, string | number | boolean | undefined> = { ...defaultsOf(table) };
   let unknown: string | undefined;
-  for (const [name, leaf] of flatten(tree)) {
+  for (const [name, leaf] of inOrder(flatten(tree))) {
     const spec = Object.hasOwn(table, name) ? table[name] : undefined;
     if (!spec) unknown ??= name;
     // JSON's null is as good as nothing.

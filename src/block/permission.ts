@@ -41,5 +41,8 @@ function sharedBy({ format, still, dataOnly, forceShare }: AccessPurpose): numbe
   return dataOnly ? ALL & ~resize : consistentRead | writeUnchanged;
 }
 
+/** While key slots change nobody else may rely on what the file holds, readers included. */
+export const soleAccess: FileAccess = { used: consistentRead | write, shared: ALL & ~consistentRead };
+
 /** Nothing used, everything shared: no locks. */
 export const noAccess: FileAccess = { used: 0, shared: ALL };

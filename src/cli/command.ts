@@ -101,9 +101,9 @@ export class Session {
     throw new EarlyExit(0);
   }
 
-  /** The progress line of this run. */
-  progress(enabled: boolean): Progress {
-    this.#progress = new Progress(this.io, enabled);
+  /** The progress line of this run, with so many percentage points between two lines. */
+  progress(enabled: boolean, step?: number): Progress {
+    this.#progress = new Progress(this.io, enabled, step);
     return this.#progress;
   }
 

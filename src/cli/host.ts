@@ -15,7 +15,9 @@ async function contextFor(view: View, err: (text: string) => void): Promise<Oper
     drivers,
     services: nodeServices({ secrets: view.secrets }),
     gate: permissiveGate,
-    onProgress: (done, total) => view.progress.update(done, total),
+    // The line begins with 0 when the command says so.
+    onProgress: (done, total) => (done === 0 && total > 0 ? undefined : view.progress.update(done, total)),
+    watched: () => view.progress.watched,
     onWarning: (text, hint) => view.warn(hint === undefined ? text : `${text}\n${programHint(hint)}`),
     onComplaint: (text) => err(`qemu-img: ${text}\n`),
     onNotice: (text) => err(`${text}\n`),

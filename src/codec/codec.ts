@@ -20,7 +20,7 @@ export interface Compression {
 
 /** How to decompress. */
 export interface Decompression {
-  readonly method: 'deflate-raw' | 'zlib' | 'zstd' | 'bzip2' | 'lzfse' | 'adc';
+  readonly method: 'deflate-raw' | 'zlib' | 'zstd' | 'bzip2' | 'lzfse' | 'adc' | 'xz';
   /** Deflate only: window of the decoder, 8 to 15 (default 15, which reads every stream). */
   readonly windowBits?: number;
 }

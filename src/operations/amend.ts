@@ -1,6 +1,7 @@
 /** `amend`: changes options of an existing image. */
 import { BlockError } from '../base/error.ts';
 import type { FormatDriver } from '../block/driver.ts';
+import { claimFile } from '../block/open.ts';
 import { coerceOptions } from '../options/coerce.ts';
 import type { OptionPair } from '../options/keyval.ts';
 import type { OperationContext } from './context.ts';
@@ -13,21 +14,32 @@ export interface AmendResult {
   readonly format: string;
 }
 
+/** What is told while options are changed. */
+export interface AmendObserver {
+  /** The image is open, and the options are such that it has. */
+  started?(): void;
+}
+
 /**
- * Changes options of an image.
+ * Changes options of an image. Progress is counted in units of what is done, and starts anew with each part of it.
  * @throws BlockError if the format cannot do that, or refuses a value.
  */
-export async function amend(context: OperationContext, request: AmendRequest): Promise<AmendResult> {
+export async function amend(
+  context: OperationContext,
+  request: AmendRequest,
+  observer: AmendObserver = {},
+): Promise<AmendResult> {
   const { cache, image, force } = request;
-  // Luks images let others write, but only one program at a time may change their key slots.
-  const how = { writable: true, resize: true, still: 'image' as const, ...(cache === undefined ? {} : { cache }) };
+  const how = { writable: true, resize: true, ...(cache === undefined ? {} : { cache }) };
   return withSource(context, image, how, async (node) => {
     const driver = await context.drivers.format(node.format);
     const options = amendValues(driver, request.options);
     const { amender } = node.image;
     if (!amender) throw unsupported(driver.name);
-    context.onProgress?.(0, 1);
+    observer.started?.();
     try {
+      // Luks images let others read and write, but not while their key slots change.
+      if (node.format === 'luks') await claimFile(node);
       await amender.amend(options, {
         force,
         onProgress: (done, total) => context.onProgress?.(done, total),

@@ -21,6 +21,12 @@ export interface CommitResult {
   readonly emptied: boolean;
 }
 
+/** What is told while an image is committed. */
+export interface CommitObserver {
+  /** The image is open. */
+  started?(): void;
+}
+
 /** Smallest unit in which data moves. */
 const SMALLEST_UNIT = 4 * KiB;
 /** The unit for images that have no clusters. */
@@ -33,18 +39,22 @@ const FIXED: ReadonlySet<string> = new Set(['bochs', 'cloop', 'dmg', 'parallels'
  * further down, empties the overlay. The base is on its medium before the overlay loses anything, so that the overlay reads the same at any time.
  * @throws BlockError with the real tool's message.
  */
-export async function commit(context: OperationContext, request: CommitRequest): Promise<CommitResult> {
+export async function commit(
+  context: OperationContext,
+  request: CommitRequest,
+  observer: CommitObserver = {},
+): Promise<CommitResult> {
   const how = { writable: true, cache: request.cache ?? 'writeback', discard: 'unmap' } as const;
   return withSource(context, request.image, how, async (top) => {
     const size = top.size();
-    context.onProgress?.(0, size);
+    observer.started?.();
     const place = await findBase(context, request, top);
     const grown = place.base.size() < size;
     const base = await openForWriting(place, grown);
-    await copyDown(context, request, top, base, place.depth);
+    const total = await copyDown(context, request, top, base, place.depth);
     // Layers between the overlay and the base would show again what they have.
     const emptied = !request.drop && place.depth === 1 && (await empty(request, top));
-    context.onProgress?.(size, size);
+    context.onProgress?.(total, total);
     return { size, grown, emptied };
   });
 }
@@ -114,19 +124,21 @@ async function copyDown(
   top: ImageNode,
   base: ImageNode,
   depth: number,
-): Promise<void> {
+): Promise<number> {
   try {
     if (base.size() < top.size()) await base.truncate(top.size());
     // Where the base has nothing but zeroes, those of the overlay change nothing.
     const blank = base.image.writeZeroes !== undefined && (await readsAsZero(base, 0, base.size()));
     const { clusterSize = PLAIN_UNIT } = await base.image.info();
-    const source = new CommitSource(top, base, depth, Math.max(SMALLEST_UNIT, clusterSize));
-    await copyInto(context, source, base, {
+    const source = (): CommitSource => new CommitSource(top, base, depth, Math.max(SMALLEST_UNIT, clusterSize));
+    const { total } = await copyInto(context, source(), base, {
+      counted: source,
       zeroedFrom: blank ? 0 : Number.POSITIVE_INFINITY,
       sparseSize: 0,
       ...(rateLimit === undefined || rateLimit === 0 ? {} : { rateLimit }),
     });
     await base.flush();
+    return total;
   } catch (thrown) {
     const error = asBlockError(thrown);
     throw error.kind === 'aborted' ? error : error.reworded(`Block job failed: ${error.strerror}`);

@@ -6,6 +6,7 @@ import { firstDifference, isZero } from '../base/zero.ts';
 import type { ImageNode } from '../block/node.ts';
 import type { BufferPool } from '../block/services.ts';
 import type { OperationContext } from './context.ts';
+import { CompareSteps } from './compareSteps.ts';
 import { throwIfStopped } from './copy/pipeline.ts';
 import { firstUnreadable } from './copy/reading.ts';
 import { CopySource, type SourceRun } from './copy/source.ts';
@@ -54,7 +55,8 @@ export async function compare(
         new Side(first, request.first, request.strict),
         new Side(second, request.second, request.strict),
       ] as const;
-      return new Comparison(context, sides, request.strict).run(observer);
+      const steps = new CompareSteps(context, [first, second]);
+      return new Comparison(context, sides, request.strict, steps).run(observer);
     }),
   );
 }
@@ -127,10 +129,12 @@ class Comparison {
   readonly #strict: boolean;
   readonly #buffers: BufferPool;
   readonly #total: number;
+  readonly #steps: CompareSteps;
   /** Areas that are being read, in order. */
   readonly #reading: { readonly start: number; readonly end: number; readonly finding: Promise<Finding> }[] = [];
 
-  constructor(context: OperationContext, sides: readonly [Side, Side], strict: boolean) {
+  constructor(context: OperationContext, sides: readonly [Side, Side], strict: boolean, steps: CompareSteps) {
+    this.#steps = steps;
     this.#context = context;
     this.#sides = sides;
     this.#strict = strict;
@@ -150,7 +154,6 @@ class Comparison {
     const longer = first.source.size > second.source.size ? first : second;
     const beyond = await this.#walk(common, this.#total, (at, length) => this.#single(longer, at, length));
     if (beyond) return { kind: 'different', ...beyond, sizesDiffer };
-    this.#context.onProgress?.(this.#total, this.#total);
     return { kind: 'identical', sizesDiffer };
   }
 
@@ -181,7 +184,11 @@ class Comparison {
       found = await this.#drain();
       if (!found) throw error;
     }
-    if (!found) return this.#drain();
+    if (!found) {
+      found = await this.#drain();
+      if (!found) await this.#steps.advance(end);
+      return found;
+    }
     await this.#settle();
     this.#reading.length = 0;
     return found;
@@ -191,9 +198,9 @@ class Comparison {
   async #oldest(): Promise<Finding> {
     const area = this.#reading.shift();
     if (!area) return undefined;
-    this.#context.onProgress?.(area.start, this.#total);
+    await this.#steps.advance(area.start);
     const found = await area.finding;
-    if (!found) this.#context.onProgress?.(area.end, this.#total);
+    if (!found) await this.#steps.advance(area.end);
     return found;
   }
 

@@ -3,11 +3,11 @@ import { asBlockError, BlockError } from '../base/error.ts';
 import { MiB } from '../base/offset.ts';
 import type { BitmapInfo } from '../block/driver.ts';
 import type { ImageNode } from '../block/node.ts';
-import { identityOf } from '../block/open.ts';
 import type { AnyOptionValues } from '../options/table.ts';
 import type { OperationContext } from './context.ts';
 import { bitmapsOfTarget, bitmapsToCopy, copyBitmaps } from './copy/bitmaps.ts';
 import { type CopyOutcome, copyInto } from './copy/copy.ts';
+import { depthBelow } from './copy/depth.ts';
 import { snapshotNode } from './copy/snapshot.ts';
 import { CopySource, type SourceOptions } from './copy/source.ts';
 import { createTarget, type Target } from './copy/target.ts';
@@ -16,9 +16,11 @@ import type { ConvertRequest } from './requests.ts';
 import { openSource } from './source.ts';
 
 /** Result of {@link convert}. */
-export interface ConvertResult extends CopyOutcome {
+export interface ConvertResult {
   /** Guest size in bytes that was copied. */
   readonly size: number;
+  /** Sectors that could not be read and are zeroes in the target. */
+  readonly badSectors: number;
 }
 
 /** `-S` when it is not given. */
@@ -84,7 +86,6 @@ class Conversion {
     const fresh = this.#request.noCreate ? undefined : await this.#checkNew();
     const [first] = this.#opened;
     const bitmaps = this.#request.copyBitmaps && first ? await bitmapsToCopy(first, this.#bitmapChoice()) : undefined;
-    this.#context.onProgress?.(0, size);
     const target = fresh ? await this.#create(fresh, size) : await this.#existing();
     let outcome: CopyOutcome;
     try {
@@ -96,8 +97,9 @@ class Conversion {
       throw error;
     }
     await target.finish();
-    this.#context.onProgress?.(size, size);
-    return { size, ...outcome };
+    const { badSectors, total } = outcome;
+    this.#context.onProgress?.(total, total);
+    return { size, badSectors };
   }
 
   /** What is copied: the images; of the first one a snapshot, if one is chosen. */
@@ -210,7 +212,15 @@ class Conversion {
     if (bitmaps) bitmapsOfTarget(node);
     if (this.#request.salvage) await this.#scan(sources, node);
     const sparse = sparseSize ?? DEFAULT_SPARSE_SIZE;
+    const walk = {
+      ...this.#layers(sources, node),
+      asShown: true,
+      strides: true,
+      // What is wrong is told by the copy.
+      ...(this.#request.salvage ? { onBadStatus: () => undefined } : {}),
+    };
     return copyInto(this.#context, source, node, {
+      counted: () => new CopySource(sources, walk),
       zeroedFrom: target.zeroed ? (backing?.size() ?? 0) : Number.POSITIVE_INFINITY,
       ...(backing ? { belowEnd: backing.size(), recordFound: true } : {}),
       sparseSize: copyRange ? 0 : sparse,
@@ -234,10 +244,17 @@ class Conversion {
     for (let at = 0; at < source.size; ) at += (await source.at(at, source.size - at)).length;
   }
 
+  /**
+   * Layers of a source that have to be copied when the target is an overlay: those above its backing image if that
+   * belongs to the source's own chain. Otherwise only the top one, as the user says that the rest is the same.
+   */
+  #layers([first]: readonly ImageNode[], { backing }: ImageNode): Pick<SourceOptions, 'layers'> {
+    return backing && first ? { layers: depthBelow(first, backing) ?? 1 } : {};
+  }
+
   #sourceOptions(sources: readonly ImageNode[], target: ImageNode): SourceOptions {
-    const [first] = sources;
     return {
-      ...(target.backing && first ? { layers: layersAbove(first, target.backing) } : {}),
+      ...this.#layers(sources, target),
       ...(this.#request.salvage ? { onBadStatus: this.#report('error while reading block status at offset') } : {}),
     };
   }
@@ -287,18 +304,4 @@ function text(value: AnyOptionValues[string]): string | undefined {
 function isPreallocated(options: AnyOptionValues): boolean {
   const mode = options['preallocation'];
   return mode !== undefined && mode !== 'off';
-}
-
-/**
- * Layers of a source that have to be copied when the target is an overlay of `backing`: those above that image if it
- * belongs to the source's own chain. Otherwise only the top one, as the user says that the rest is the same.
- */
-function layersAbove(source: ImageNode, backing: ImageNode): number {
-  const wanted = identityOf(backing);
-  if (wanted === undefined) return 1;
-  let depth = 1;
-  for (let node = source.backing; node; node = node.backing, depth++) {
-    if (identityOf(node) === wanted) return depth;
-  }
-  return 1;
 }

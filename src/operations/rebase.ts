@@ -17,13 +17,25 @@ export interface RebaseResult {
   readonly size: number;
 }
 
+/** What is told while an image is rebased. */
+export interface RebaseObserver {
+  /** One more area that comes from below was looked at. */
+  looked?(size: number): void;
+  /** Everything is in the image that has to be. */
+  copied?(): void;
+}
+
 /**
  * Records another backing image. Unless that is to be unsafe, everything that would read differently over the new one
  * is copied into the image first, and is on its medium before the image names the new one: the image reads the same
  * at any time.
  * @throws BlockError with the real tool's message.
  */
-export async function rebase(context: OperationContext, request: RebaseRequest): Promise<RebaseResult> {
+export async function rebase(
+  context: OperationContext,
+  request: RebaseRequest,
+  observer: RebaseObserver = {},
+): Promise<RebaseResult> {
   const { cache = 'writeback', backingUnsafe } = request;
   const how = { writable: true, noBacking: backingUnsafe, cache, discard: 'unmap' } as const;
   return withSource(context, request.image, how, async (node) => {
@@ -34,9 +46,13 @@ export async function rebase(context: OperationContext, request: RebaseRequest):
       const problem = problemOfNewName(request, node);
       if (!problem && !backingUnsafe) {
         const compressor = request.compress ? node.image.compressor : undefined;
-        await new UpCopy(context, node, replacement, compressor).run();
+        await new UpCopy(context, node, replacement, compressor).run((done) => {
+          context.onProgress?.(done, size);
+          observer.looked?.(size);
+        });
       }
       context.onProgress?.(size, size);
+      observer.copied?.();
       if (problem) throw problem;
       await rename(request, node);
     } finally {

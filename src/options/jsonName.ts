@@ -2,6 +2,7 @@
 import { BlockError } from '../base/error.ts';
 import { byteTextBytes, bytesOf, isCharacter, jsonCharacter, textOf } from '../base/text.ts';
 import { jsonString } from './jsonText.ts';
+import { inOrder } from './order.ts';
 import { JsonLexer, jsonError, type JsonToken } from './jsonLexer.ts';
 import type { OptionNode } from './dotted.ts';
 import type { OptionTree } from './tree.ts';
@@ -196,13 +197,13 @@ function printJson(value: JsonValue): string {
   if (typeof value === 'number') return Number.isInteger(value) ? BigInt(value).toString() : String(value);
   if (typeof value !== 'object' || value === null) return String(value);
   if (Array.isArray(value)) return `[${value.map((item) => printJson(item as JsonValue)).join(', ')}]`;
-  const members = Object.entries(value).map(
-    ([name, item]: [string, JsonValue]) => `${jsonString(name)}: ${printJson(item)}`,
+  const members = inOrder(Object.entries(value as OptionTree)).map(
+    ([name, item]) => `${jsonString(name)}: ${printJson(item)}`,
   );
   return `{${members.join(', ')}}`;
 }
 
-/** The `json:` name of a description. */
+/** The `json:` name of a description, with the real tool's order of options. */
 export function printJsonName(tree: OptionTree): string {
   return `json:${printJson(tree)}`;
 }

@@ -10,7 +10,7 @@ import { fetchNodes, install, pack } from '../support/package.ts';
 import { run, words } from '../support/program.ts';
 
 const TOO_OLD = '18.20.8';
-const VERSIONS = ['20.12.0', '20.18.0', '20.19.5', '20.20.1', '22.23.5', '24.22.3'];
+const VERSIONS = ['20.0.0', '20.18.0', '20.19.5', '20.20.1', '21.7.3', '22.23.5', '24.22.3'];
 const COMMANDS = [
   '--version',
   'convert -f raw -O qcow2 -o cluster_size=4k source out.qcow2',
@@ -39,7 +39,7 @@ try {
 }
 afterAll(() => rmSync(directory, { recursive: true, force: true }));
 
-describe.skipIf(unreachable !== '')('the installed package', () => {
+describe.skipIf(unreachable !== '')('the installed package', { timeout: 240_000 }, () => {
   const caches = (): string => join(dirname(command), '../qimg/dist/bin/cache');
   const cachesOf = (version: string): string[] =>
     readdirSync(caches()).filter((name) => name.includes(`.v${version}.`));

@@ -24,7 +24,7 @@ function images(): Readonly<Record<string, Uint8Array>> {
     { type: ChunkType.raw, start: 48, sectors: 16, stored: content.subarray(0, 8192) },
     { type: ChunkType.ignore, start: 64, sectors: 3 },
   ];
-  const unknown = { type: ChunkType.lzma, start: 67, sectors: 1 };
+  const unknown = { type: ChunkType.unknown, start: 67, sectors: 1 };
   return {
     'a.bochs': bochs,
     'a.cloop': cloopImage(content, 4096),

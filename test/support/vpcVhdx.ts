@@ -40,7 +40,7 @@ export interface OpenChoice {
   readonly readOnly?: boolean;
   readonly intent?: OpenContext['intent'];
   readonly options?: AnyOptionValues;
-  /** Gets the lines that are printed besides errors. */
+  /** Gets warnings and the lines that are printed besides errors. */
   readonly lines?: string[];
 }
 
@@ -54,6 +54,7 @@ export async function openOn(driver: FormatDriver, file: Storage, choice: OpenCh
     intent: choice.intent ?? 'io',
     options: choice.options ?? {},
     services,
+    warn: (text: string) => choice.lines?.push(text),
     complain: (text: string) => choice.lines?.push(text),
   } as unknown as OpenContext);
   return new ImageNode({ name: 'test', format: driver.name, driver: image, readOnly });

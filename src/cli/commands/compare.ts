@@ -37,6 +37,8 @@ const syntax: CommandSyntax = {
   operands: [{ name: 'FILE1, FILE2', help: ['the images: file names, or with --image-opts descriptions'] }],
 };
 
+/** Percentage points between two lines of progress. */
+const LINE_STEP = 2;
 /** Exit code of failures; 1 means that the images differ. */
 const FAILED = 2;
 
@@ -49,7 +51,7 @@ export const command: Command = defineCommand(syntax, async (session, args) => {
   }
   session.failureCode = FAILED;
   const quiet = given.has('quiet');
-  session.progress(given.has('progress') && !quiet).open();
+  session.progress(given.has('progress') && !quiet, LINE_STEP).open();
   const cache = cacheValue(given.text('cache'), 'source cache');
   const request = {
     first: imageSource(session, given, firstName, 'a-format'),

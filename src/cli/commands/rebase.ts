@@ -58,6 +58,9 @@ const syntax: CommandSyntax = {
   operands: [FILE_OPERAND],
 };
 
+/** Percentage points between two lines of progress. */
+const LINE_STEP = 2;
+
 /** Gives an image another backing file. */
 export const command: Command = defineCommand(syntax, async (session, args) => {
   const given = await session.read(args);
@@ -68,7 +71,7 @@ export const command: Command = defineCommand(syntax, async (session, args) => {
     throw new UsageError('Must specify backing file (-b) or use unsafe mode (-u)');
   }
   const quiet = given.has('quiet');
-  session.progress(given.has('progress') && !quiet).start();
+  session.progress(given.has('progress') && !quiet, LINE_STEP).start();
   const cache = cacheValue(given.text('cache'));
   const backingCache = cacheValue(given.text('backing-cache'), 'source cache');
   const request = {

@@ -7,14 +7,9 @@ import { stoppable } from './stoppable.ts';
 
 /** Moves an overlay's content down. */
 export const execute: Executor<CommitRequest> = async (context, request, view, { out }) => {
-  let started = false;
-  const onProgress = (done: number, total: number): void => {
-    // The line begins when the image is open, and not when that has failed.
-    if (!started) view.progress.start();
-    started = true;
-    view.progress.update(done, total);
-  };
-  await stoppable({ ...context, onProgress }, (inner) => commit(inner, request));
+  // The line begins when the image is open, and not when that has failed.
+  const observer = { started: () => view.progress.start() };
+  await stoppable(context, (inner) => commit(inner, request, observer));
   view.progress.finish();
   if (!view.quiet) out(formatCommit());
   return 0;

@@ -9,8 +9,15 @@ import type { Executor } from './executor.ts';
 /** Compares two images. */
 export const execute: Executor<CompareRequest> = async (context, request, view, { out, err }) => {
   let result: CompareResult;
+  let before = 0;
+  const onProgress = (done: number, total: number): void => {
+    if (done === 0) view.progress.start();
+    // The real tool adds up shares.
+    else view.progress.add(((done - before) / total) * 100);
+    before = done;
+  };
   try {
-    result = await compare(context, request, {
+    result = await compare({ ...context, onProgress }, request, {
       sizesDiffer() {
         if (!view.quiet) out(SIZES_DIFFER);
       },

@@ -28,6 +28,7 @@ const METHODS: ReadonlyMap<number, Decompression['method'] | 'raw' | 'zero'> = n
   [0x80000005, 'zlib'],
   [0x80000006, 'bzip2'],
   [0x80000007, 'lzfse'],
+  [0x80000008, 'xz'],
 ]);
 const COMMENT = 0x7ffffffe;
 const END = 0xffffffff;
@@ -38,6 +39,8 @@ export interface Chunk extends Unit {
   /** Where the stored bytes are in the file. */
   readonly offset: number;
   readonly stored: number;
+  /** The decoded bytes count in the checksum of the table. */
+  readonly summed: boolean;
 }
 
 /** True for block tables; what else lies beside them does not count. */
@@ -50,8 +53,6 @@ export class ChunkList {
   readonly chunks: Chunk[] = [];
   /** The first type that nothing is known about. */
   unknownType: number | undefined;
-  /** There are chunks whose content does not matter. */
-  ignores = false;
   /** What is wrong with a chunk, in the real tool's words. */
   problem: string | undefined;
 
@@ -79,7 +80,6 @@ export class ChunkList {
       if (type !== COMMENT && type !== END) this.unknownType ??= type;
       return true;
     }
-    if (type === IGNORED) this.ignores = true;
     const sectors = fields.u64lossy(at + 16);
     const stored = fields.u64lossy(at + 32);
     this.problem = problemOf(method, this.chunks.length, fields.big64(at + 16), fields.big64(at + 32));
@@ -93,6 +93,7 @@ export class ChunkList {
       length,
       offset: base + fields.u64lossy(at + 24),
       stored,
+      summed: type !== IGNORED,
     });
     return true;
   }

@@ -48,9 +48,12 @@ class Walk {
     const { offset, dataFork, dataLength, resourceFork, propertyList } = trailer;
     this.#check.claim('the trailer', offset, Math.min(TRAILER_SIZE, file.size() - offset));
     this.#check.claim('the resource fork', resourceFork.offset, resourceFork.length);
-    this.#check.claim('the property list', propertyList.offset, propertyList.length);
+    const found = await readTables(file, trailer);
+    if (found?.moved) this.#check.damage('the property list is not where the trailer says');
+    const list = found?.moved ?? propertyList;
+    this.#check.claim('the property list', list.offset, list.length);
     if (dataFork + dataLength > offset) this.#check.damage('the data fork reaches beyond the trailer');
-    const tables = ((await readTables(file, trailer)) ?? []).filter(isBlockTable);
+    const tables = (found?.tables ?? []).filter(isBlockTable);
     for (const [index, table] of tables.entries()) await this.#walkTable(table, `table ${index}`);
     this.#checkCover();
     await this.#checkSums();
@@ -67,7 +70,7 @@ class Walk {
       this.#check.damage(`${name} has chunks of the unknown type ${list.unknownType.toString(16)}`);
     }
     const sum = new DiskSum();
-    if (list.unknownType !== undefined || list.ignores) sum.spoil();
+    if (list.unknownType !== undefined) sum.spoil();
     const trial = new TrialDecoder({
       decode: (chunks: readonly Chunk[]) => this.#parts.decode(chunks),
       decoded: (pieces) => pieces.forEach((piece) => sum.add(piece)),
@@ -83,7 +86,7 @@ class Walk {
       else if (chunk.method !== 'zero' && chunk.method !== 'raw') await trial.add(chunk, chunk.length);
       else {
         await trial.finish();
-        if (chunk.method === 'zero') sum.addZeroes(chunk);
+        if (chunk.method === 'zero') sum.addZeroes(chunk.summed ? chunk.length : 0);
         else await sum.addFile(this.#parts.file, chunk);
       }
     }

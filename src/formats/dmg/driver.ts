@@ -2,6 +2,7 @@
 import { BlockError } from '../../base/error.ts';
 import { MAX_SIZE, SECTOR } from '../../base/offset.ts';
 import type { FormatDriver, ImageDriver, OpenContext } from '../../block/driver.ts';
+import { kindOfFile } from '../../block/notRaw.ts';
 import { ChunkList } from './chunks.ts';
 import { DmgImage } from './image.ts';
 import { probe } from './probe.ts';
@@ -12,15 +13,27 @@ function refused(context: OpenContext): BlockError {
   return new BlockError('invalid-image', `Could not open '${context.filename}': Invalid argument`);
 }
 
+/** The error for a file without a trailer: only its name makes it an image of this format. */
+async function noTrailer({ file }: OpenContext): Promise<BlockError> {
+  const head = new Uint8Array(2048);
+  await file.readPadded(0, head);
+  const kind = kindOfFile(head) ?? 'a raw disk, or was cut off: a raw disk can be opened with the format raw';
+  const hint = `'${file.name}' has the name of an Apple disk image, but not its trailer. It may be ${kind}.`;
+  return new BlockError('wrong-format', 'Could not locate UDIF trailer in dmg file', { hint });
+}
+
 async function open(context: OpenContext): Promise<ImageDriver> {
   const { file } = context;
   if (!context.readOnly) throw new BlockError('permission-denied', 'Image is read-only');
   const trailer = await findTrailer(file);
-  if (!trailer) throw new BlockError('wrong-format', 'Could not locate UDIF trailer in dmg file');
-  const tables = await readTables(file, trailer);
-  if (!tables) throw refused(context);
+  if (!trailer) throw await noTrailer(context);
+  const found = await readTables(file, trailer);
+  if (!found) throw refused(context);
+  if (found.moved) {
+    context.warn(`The property list of '${context.filename}' is at ${found.moved.offset}, not where the trailer says`);
+  }
   const list = new ChunkList();
-  const sound = tables.every((table) => list.add(table, trailer.dataFork));
+  const sound = found.tables.every((table) => list.add(table, trailer.dataFork));
   if (list.unknownType !== undefined) {
     const type = list.unknownType.toString(16).padStart(2, '0');
     context.warn(`Image contains chunks of unknown type ${type}, accessing them will result in I/O errors`);

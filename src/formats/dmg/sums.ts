@@ -44,7 +44,8 @@ export class DiskSum {
     if (this.#sum !== undefined) this.#sum = crc32(bytes, this.#sum);
   }
 
-  addZeroes({ length }: Chunk): void {
+  /** Adds that many zeroes. Chunks of the type whose content does not matter add none. */
+  addZeroes(length: number): void {
     this.#zeroes += length;
     if (this.#zeroes > MAX_ZEROES) this.spoil();
     const zeroes = new Uint8Array(Math.min(MiB, length));

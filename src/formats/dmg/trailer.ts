@@ -7,6 +7,7 @@ import { bigEndian } from '../../base/bytes.ts';
 import { alignUp, SECTOR } from '../../base/offset.ts';
 import type { Storage } from '../../storage/storage.ts';
 import { decodeBase64 } from './base64.ts';
+import { isBlockTable } from './chunks.ts';
 
 /** Bytes of the trailer. */
 export const TRAILER_SIZE = 512;
@@ -86,16 +87,48 @@ export function checksumAt(bytes: Uint8Array, at: number): number | undefined {
   return fields.u32(at) === CRC32 && fields.u32(at + 4) === 32 ? fields.u32(at + 8) : undefined;
 }
 
-/** The encoded block tables that a trailer leads to; undefined if it leads nowhere, or to something damaged. */
-export async function readTables(file: Storage, trailer: Trailer): Promise<readonly Uint8Array[] | undefined> {
+/** The encoded block tables of an image. */
+export interface FoundTables {
+  readonly tables: readonly Uint8Array[];
+  /** Where the property list is, if that is not where the trailer says. */
+  readonly moved?: Part;
+}
+
+/**
+ * The encoded block tables that a trailer leads to, and what stands beside them. Where it leads nowhere, or to something
+ * damaged, a property list is looked for in front of it, where `hdiutil` puts it and finds it too.
+ * @returns undefined if there are none.
+ */
+export async function readTables(file: Storage, trailer: Trailer): Promise<FoundTables | undefined> {
   if (trailer.dataFork > trailer.offset) return undefined;
   const { resourceFork, propertyList } = trailer;
   const inFork = resourceFork.length !== 0;
   const part = inFork ? resourceFork : propertyList;
+  const bytes = await readPart(file, trailer, part);
+  const tables = bytes && (inFork ? resourcesOf(bytes) : dataOfList(bytes));
+  if (tables?.some(isBlockTable)) return { tables };
+  return (await searchList(file, trailer)) ?? (tables && { tables });
+}
+
+async function readPart(file: Storage, trailer: Trailer, part: Part): Promise<Uint8Array | undefined> {
   if (part.length === 0 || part.length > MAX_TABLES || part.offset + part.length > trailer.offset) return undefined;
   const bytes = new Uint8Array(part.length);
   await file.readPadded(part.offset, bytes);
-  return inFork ? resourcesOf(bytes) : dataOfList(bytes);
+  return bytes;
+}
+
+/** The last property list in front of the trailer, if it has block tables. */
+async function searchList(file: Storage, trailer: Trailer): Promise<FoundTables | undefined> {
+  const start = Math.max(0, trailer.offset - MAX_TABLES);
+  const bytes = new Uint8Array(trailer.offset - start);
+  await file.readPadded(start, bytes);
+  const text = new TextDecoder('latin1').decode(bytes);
+  const close = text.lastIndexOf('</plist>');
+  const open = close < 0 ? -1 : text.lastIndexOf('<plist', close);
+  if (open < 0) return undefined;
+  const moved = { offset: start + open, length: close + '</plist>'.length - open };
+  const tables = dataOfList(bytes.subarray(open, open + moved.length));
+  return tables?.some(isBlockTable) ? { tables, moved } : undefined;
 }
 
 /** All resources of a fork, whatever their type; undefined if they do not fit into it. */

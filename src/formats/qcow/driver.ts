@@ -32,6 +32,7 @@ class QcowDriver implements ImageDriver {
   readonly #special: SpecialReader;
   readonly backing: BackingReference | undefined;
   readonly allocationUnit: number;
+  readonly strideUnit: number;
   readonly limits: Partial<Limits>;
   readonly compressor: Compressor;
   readonly deepChecker: DeepChecker;
@@ -41,6 +42,7 @@ class QcowDriver implements ImageDriver {
     this.#special = new SpecialReader(image);
     this.backing = backing;
     this.allocationUnit = image.clusterSize;
+    this.strideUnit = image.clusterSize;
     this.limits = { requestAlignment: image.encrypted ? 512 : 1 };
     this.compressor = compressorOf(image);
     this.deepChecker = deepCheckerOf(image);

@@ -191,6 +191,10 @@ export class Allocator {
         else freed.push({ cluster, count: 1 });
       });
     }
+    // What damaged tables called theirs may be in use for something else.
+    for (const { cluster, count } of freed) {
+      await image.guard.check(cluster * clusterSize, count * clusterSize, 'new structure');
+    }
     await image.refcounts.flush();
     if (!image.discardFreed) return;
     for (const { cluster, count } of freed) {

@@ -4,6 +4,7 @@ import type { Hint } from '../../base/hint.ts';
 import { isPowerOfTwo, log2 } from '../../base/offset.ts';
 import type { Amender } from '../../block/driver.ts';
 import { downgrade, upgrade } from './amendVersion.ts';
+import { AmendWork } from './amendWork.ts';
 import { changeRefcountWidth } from './amendRefcounts.ts';
 import { amendEncryption, amendsEncryption, checkEncryption } from './crypt.ts';
 import { flushImage } from './flush.ts';
@@ -49,16 +50,21 @@ export function amenderOf(image: Qcow2Image, changed: () => void): Amender {
 /** Everything is flushed between the steps, so that what is interrupted is the image as of some step. */
 async function carryOut(image: Qcow2Image, plan: Plan, options: AmendOptions, how: How): Promise<void> {
   const { header } = image;
+  const work = new AmendWork(how.onProgress, [
+    plan.version > header.version,
+    plan.refcountBits !== image.refcounts.bits,
+    plan.version < header.version,
+  ]);
   await flushImage(image);
-  if (plan.version > header.version) await upgrade(image);
+  if (plan.version > header.version) await work.do((told) => upgrade(image, told));
   if (plan.refcountBits !== image.refcounts.bits) {
-    await changeRefcountWidth(image, log2(plan.refcountBits), how.onProgress);
+    await work.do((told) => changeRefcountWidth(image, log2(plan.refcountBits), told));
   }
   await setDataFile(image, plan);
   if (amendsEncryption(options)) await amendEncryption(image, options, how.force);
   await setLazyRefcounts(image, plan.lazyRefcounts);
   if (plan.size !== undefined) await how.resize(plan.size);
-  if (plan.version < header.version) await downgrade(image, how.onProgress);
+  if (plan.version < header.version) await work.do((told) => downgrade(image, told));
 }
 
 function planOf(image: Qcow2Image, options: AmendOptions): Plan {

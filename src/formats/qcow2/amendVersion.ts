@@ -2,6 +2,7 @@
 import { isPromise } from '../../base/async.ts';
 import { asBlockError, BlockError, withStrerror } from '../../base/error.ts';
 import type { Table } from '../../block/cache.ts';
+import type { Told } from './amendWork.ts';
 import { flushImage } from './flush.ts';
 import { entryOffset, setEntry } from './geometry.ts';
 import { hasDataFile } from './header.ts';
@@ -13,18 +14,19 @@ import { raiseRun } from './refcountRuns.ts';
 import { checkL1, Snapshots } from './snapshot.ts';
 import { readSnapshotTable, type SnapshotEntry } from './snapshotTable.ts';
 
-type Progress = ((done: number, total: number) => void) | undefined;
-
 function refuse(message: string): BlockError {
   return new BlockError('unsupported', message);
 }
 
 /** Version 2 to 3. Snapshots have to record more there. */
-export async function upgrade(image: Qcow2Image): Promise<void> {
+export async function upgrade(image: Qcow2Image, told: Told): Promise<void> {
   const table = await readSnapshotTable(image.file, image.header);
+  told(0, 2);
   if (table.entries.some((entry) => entry.incomplete)) await new Snapshots(image, table).rewrite();
+  told(1, 2);
   image.header.version = 3;
   await switchVersion(image);
+  told(2, 2);
 }
 
 async function switchVersion(image: Qcow2Image): Promise<void> {
@@ -37,12 +39,12 @@ async function switchVersion(image: Qcow2Image): Promise<void> {
  * Version 3 to 2. What old versions cannot record, clusters that read as zeroes among them, is expanded.
  * @throws BlockError if the image has features that version 2 lacks.
  */
-export async function downgrade(image: Qcow2Image, onProgress?: Progress): Promise<void> {
+export async function downgrade(image: Qcow2Image, told: Told): Promise<void> {
   const { header } = image;
   const snapshots = (await readSnapshotTable(image.file, header)).entries;
   await checkDowngrade(image, snapshots);
   await dropBitmaps(image);
-  await withStrerror('Failed to turn zero into data clusters', () => expandZeroes(image, snapshots, onProgress));
+  await withStrerror('Failed to turn zero into data clusters', () => expandZeroes(image, snapshots, told));
   await flushImage(image);
   await image.setIncompatible(Incompatible.dirty, false);
   header.version = 2;
@@ -88,19 +90,25 @@ async function checkDowngrade(image: Qcow2Image, snapshots: readonly SnapshotEnt
 async function* l2Tables(
   image: Qcow2Image,
   snapshots: readonly SnapshotEntry[],
-): AsyncGenerator<{ offset: number; index: number; l1: number; of: number }> {
+  /** Called behind each entry of an L1 table, with the number of all of them. */
+  told: Told = () => undefined,
+): AsyncGenerator<{ offset: number; index: number }> {
   const seen = new Set<number>();
   const tables = [{ l1Offset: image.header.l1Offset, l1Entries: image.header.l1Entries }, ...snapshots];
-  for (const [number, { l1Offset, l1Entries }] of tables.entries()) {
+  const total = tables.reduce((sum, { l1Entries }) => sum + l1Entries, 0);
+  let done = 0;
+  for (const { l1Offset, l1Entries } of tables) {
     const stored = Math.max(0, Math.min(l1Entries * 8, image.file.size() - l1Offset));
     const bytes = new Uint8Array(Math.ceil(stored / 8) * 8);
     await image.file.readPadded(l1Offset, bytes);
     const view = new DataView(bytes.buffer);
     for (let index = 0; index * 8 < bytes.length; index++) {
       const offset = entryOffset(view, index * 8);
-      if (offset === 0 || seen.has(offset)) continue;
-      seen.add(offset);
-      yield { offset, index, l1: number + index / (bytes.length / 8), of: tables.length };
+      if (offset !== 0 && !seen.has(offset)) {
+        seen.add(offset);
+        yield { offset, index };
+      }
+      told(++done, total);
     }
   }
 }
@@ -117,17 +125,12 @@ async function hasCompressed(image: Qcow2Image, snapshots: readonly SnapshotEntr
 }
 
 /** Replaces clusters that read as zeroes: by nothing where nothing shows through, by zeroes that are stored elsewhere. */
-async function expandZeroes(
-  image: Qcow2Image,
-  snapshots: readonly SnapshotEntry[],
-  onProgress: Progress,
-): Promise<void> {
+async function expandZeroes(image: Qcow2Image, snapshots: readonly SnapshotEntry[], told: Told): Promise<void> {
   checkTables(image, snapshots);
   await flushImage(image);
-  for await (const { offset, index, l1, of } of l2Tables(image, snapshots)) {
+  for await (const { offset, index } of l2Tables(image, snapshots, told)) {
     if (image.allocator.shouldApply) await flushImage(image);
     await expandTable(image, offset, index);
-    onProgress?.(l1, of);
   }
   await flushImage(image);
 }

@@ -42,6 +42,7 @@ async function store(image: Qcow2Image, guest: number, coded: Uint8Array): Promi
   if (isPromise(noted)) await noted;
   await writableL2(image, guest);
   const offset = await image.allocator.allocateBytes(coded.length);
+  image.compressed = true;
   await image.file.write(offset, coded);
   const table = await writableL2(image, guest);
   const at = entryPosition(image, guest);

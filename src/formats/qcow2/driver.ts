@@ -49,6 +49,7 @@ export class Qcow2Driver implements ImageDriver {
   readonly #special: SpecialReader;
   readonly compressor: Compressor;
   readonly allocationUnit: number;
+  readonly strideUnit: number;
   readonly growsOverBacking: boolean = true;
   readonly limits: Partial<Limits>;
   readonly checker: Checker;
@@ -68,6 +69,7 @@ export class Qcow2Driver implements ImageDriver {
     this.amender = state.readOnly ? undefined : amenderOf(state, () => this.#offerZeroes());
     this.#offerZeroes();
     this.allocationUnit = state.geometry.clusterSize;
+    this.strideUnit = state.geometry.l2Coverage;
     this.limits = {
       requestAlignment: state.header.cryptMethod === 0 ? 1 : 512,
       writeZeroesAlignment: state.geometry.subclusterSize,

@@ -23,7 +23,8 @@ export async function flushImage(image: Qcow2Image): Promise<void> {
     await image.allocator.applyReleases();
   }
   const size = image.file.size();
-  if (size % 512 !== 0 && size !== image.initialSize) await image.file.truncate(alignUp(size, 512));
+  // As in the real tool, compressed clusters are followed by zeroes up to the next sector; tables are not.
+  if (size % 512 !== 0 && image.compressed) await image.file.truncate(alignUp(size, 512));
   await image.dataBarrier.flush();
 }
 

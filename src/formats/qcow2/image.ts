@@ -54,8 +54,6 @@ export interface ImageParts {
 /** One open qcow2 image. */
 export class Qcow2Image {
   readonly file: Storage;
-  /** Size of the file in bytes when the image was opened. */
-  readonly initialSize: number;
   readonly data: Storage;
   readonly header: Header;
   geometry: Geometry;
@@ -92,6 +90,8 @@ export class Qcow2Image {
   sparse = false;
   /** Refcount updates may wait until the image is closed; the dirty bit says so. */
   lazyRefcounts = false;
+  /** Compressed clusters were written. */
+  compressed = false;
   /** Freed clusters give their space back to the file. */
   discardFreed = true;
   /** Damage was found while the image was open for writing: nothing that is cached may reach the disk any more. */
@@ -106,7 +106,6 @@ export class Qcow2Image {
 
   constructor(parts: ImageParts) {
     this.file = parts.file;
-    this.initialSize = parts.file.size();
     this.data = parts.data;
     this.header = parts.header;
     this.filename = parts.filename;

@@ -9,9 +9,6 @@ import type { Qcow2Image } from './image.ts';
 import { MAX_REFTABLE_BYTES } from './layout.ts';
 import { setRefcount } from './refcount.ts';
 
-/** Blocks written between two looks at other work. */
-const RUN_BLOCKS = 16;
-
 /** The references that a new structure is to record. */
 export interface Counts {
   /** One more than the highest cluster with a count. */
@@ -97,27 +94,22 @@ function freeRun(isFree: (cluster: number) => boolean, count: number): number {
   }
 }
 
-/** Calls around the writing of a structure. */
-export interface WriteHooks {
-  onProgress?(done: number, total: number): void;
-}
-
 /**
  * Writes the structure, and then the header that names it. Until then the old one is in force; its clusters count as
  * used in the new one if `counts` has them.
+ * @param written is called behind each block, with its index.
  */
 export async function writeStructure(
   image: Qcow2Image,
   counts: Counts,
   placement: Placement,
-  hooks: WriteHooks = {},
+  written: (index: number) => void = () => undefined,
 ): Promise<void> {
   const { clusterSize } = image.geometry;
   const { order, blocks, tableCluster, tableClusters } = placement;
   const bits = 2 ** order;
   const perBlock = (clusterSize * 8) / bits;
   const table = new Uint8Array(tableClusters * clusterSize);
-  let done = 0;
   for (const [index, place] of blocks) {
     const block = new DataView(new ArrayBuffer(clusterSize));
     const first = index * perBlock;
@@ -128,7 +120,7 @@ export async function writeStructure(
     }
     await image.file.write(place * clusterSize, new Uint8Array(block.buffer));
     setEntry(new DataView(table.buffer), index * 8, place * clusterSize, false);
-    if (++done % RUN_BLOCKS === 0) hooks.onProgress?.(done, blocks.size);
+    written(index);
   }
   await image.file.write(tableCluster * clusterSize, table);
   await image.file.flush();

@@ -107,10 +107,16 @@ export class Lowering {
     else this.#freed.push({ first: cluster, count: 1 });
   }
 
-  /** Writes the refcounts, then gives the space back. */
+  /**
+   * Writes the refcounts, then gives the space back.
+   * @throws BlockError if what nothing refers to any more turns out to hold metadata.
+   */
   async finish(): Promise<void> {
     const image = this.#image;
     const { clusterSize } = image.geometry;
+    for (const { first, count } of this.#freed) {
+      await image.guard.check(first * clusterSize, count * clusterSize, 'new structure');
+    }
     await image.refcounts.flush();
     const freed = this.#freed.splice(0);
     if (!image.discardFreed) return;

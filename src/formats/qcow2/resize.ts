@@ -117,7 +117,10 @@ async function growL1(image: Qcow2Image, entries: number): Promise<void> {
   await image.writeHeader();
   await image.file.flush();
   image.l1.replace(offset, entries, bytes);
-  if (l1Offset !== 0) image.allocator.release(l1Offset / clusterSize, divideUp(l1Entries * 8, clusterSize));
+  if (l1Offset === 0) return;
+  image.allocator.release(l1Offset / clusterSize, divideUp(l1Entries * 8, clusterSize));
+  // The first new L2 table takes the old place, as in the real tool.
+  await flushImage(image);
 }
 
 /**

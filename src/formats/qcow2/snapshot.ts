@@ -224,8 +224,10 @@ export class Snapshots implements SnapshotStore {
     image.generation++;
     const lowering = new Lowering(image);
     await lowerTree(image, before.l1, lowering);
-    await lowering.lower(before.offset / clusterSize, divideUp(before.entries * 8, clusterSize));
     await lowering.finish();
+    if (before.offset !== 0) {
+      image.allocator.release(before.offset / clusterSize, divideUp(before.entries * 8, clusterSize));
+    }
     await flushImage(image);
   }
 
@@ -238,6 +240,8 @@ export class Snapshots implements SnapshotStore {
     await withStrerror('Failed to remove snapshot from snapshot list', () =>
       this.#replaceTable(this.#table.entries.filter((other) => other !== entry)),
     );
+    // Whatever refers to the place of the old table refers to nothing from here on.
+    await flushImage(image);
     await withStrerror('Failed to free the cluster and L1 table', () => this.#giveUp(entry));
     // Not only where a cluster is shared no longer: this is where damage of the active tables shows.
     await withStrerror('Failed to update snapshot status in disk', async () => {

@@ -46,6 +46,12 @@ async function reachable(image: Qcow2Image, offset: number): Promise<void> {
   if (block === 0) throw noRefcount(image, cluster);
 }
 
+/** The entry at `at` refers to where no cluster can be. */
+function failUnaligned(image: Qcow2Image, table: Table, at: number): Promise<never> {
+  const place = `(L2 offset: ${hex(table.offset)}, L2 index: ${hex(at / image.geometry.entrySize)})`;
+  return image.failDamaged(`Cluster allocation offset ${hex(entryOffset(table.view, at))} unaligned ${place}`);
+}
+
 async function forEachRun(image: Qcow2Image, table: Table, visit: RunVisitor): Promise<void> {
   const { geometry } = image;
   const { clusterSize, entrySize } = geometry;
@@ -64,10 +70,7 @@ async function forEachRun(image: Qcow2Image, table: Table, visit: RunVisitor): P
     }
     if (!ownsHost(geometry, view, at)) continue;
     const offset = entryOffset(view, at);
-    if (offset % clusterSize !== 0) {
-      const place = `(L2 offset: ${hex(table.offset)}, L2 index: ${hex(at / entrySize)})`;
-      await image.failDamaged(`Cluster allocation offset ${hex(offset)} unaligned ${place}`);
-    }
+    if (offset % clusterSize !== 0) await failUnaligned(image, table, at);
     if (offset >= limit) await reachable(image, offset);
     if (count > 0 && offset === (first + count) * clusterSize) {
       count++;
@@ -152,22 +155,23 @@ export async function flagActive(image: Qcow2Image): Promise<void> {
   await forEachTable(image, l1, async (table, index) => {
     const alone = (await image.refcounts.get(table.offset / clusterSize)) === 1;
     if (flagTable(l1, index, alone)) image.l1.markDirty(index);
-    // What shared tables refer to is shared as well.
-    if (alone) await flagEntries(image, table);
+    await flagEntries(image, table, alone);
   });
   image.l2.writeAfter(image.refcounts);
 }
 
-async function flagEntries(image: Qcow2Image, table: Table): Promise<void> {
+/** @param alone the table has a single reference: what shared tables refer to is shared as well. */
+async function flagEntries(image: Qcow2Image, table: Table, alone: boolean): Promise<void> {
   const { geometry, refcounts } = image;
   const { clusterSize, entrySize } = geometry;
   let changed = false;
   for (let at = 0; at < table.view.byteLength; at += entrySize) {
     if ((table.view.getUint32(at) & COMPRESSED_HIGH) !== 0 || !ownsHost(geometry, table.view, at)) continue;
-    const cluster = Math.floor(entryOffset(table.view, at) / clusterSize);
-    const known = refcounts.get(cluster);
-    const alone = (isPromise(known) ? await known : known) === 1;
-    if (flag(table.view, at, alone)) changed = true;
+    const offset = entryOffset(table.view, at);
+    if (offset % clusterSize !== 0) await failUnaligned(image, table, at);
+    if (!alone) continue;
+    const known = refcounts.get(offset / clusterSize);
+    if (flag(table.view, at, (isPromise(known) ? await known : known) === 1)) changed = true;
   }
   if (changed) image.l2.markDirty(table);
 }

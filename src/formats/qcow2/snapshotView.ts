@@ -14,6 +14,8 @@ import { map } from './mapping.ts';
  */
 export class SnapshotView implements ImageDriver {
   readonly virtualSize: number;
+  readonly allocationUnit: number;
+  readonly strideUnit: number;
   readonly limits: Partial<Limits>;
   readonly children: readonly { readonly role: string; readonly node: Storage }[];
   readonly #state: Qcow2Image;
@@ -41,6 +43,8 @@ export class SnapshotView implements ImageDriver {
     this.#state.sparse = image.sparse;
     this.#special = new SpecialReader(this.#state);
     this.virtualSize = image.header.virtualSize;
+    this.allocationUnit = image.geometry.clusterSize;
+    this.strideUnit = image.geometry.l2Coverage;
     this.limits = { requestAlignment: image.header.cryptMethod === 0 ? 1 : 512 };
     this.children = image.data === image.file ? [] : [{ role: 'data-file', node: image.data }];
   }

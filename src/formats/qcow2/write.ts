@@ -56,9 +56,24 @@ function wayOf(image: Qcow2Image, table: Table, guest: number): number {
   const at = entryPosition(image, guest);
   if (!ownsHost(geometry, table.view, at)) return Way.fresh;
   if (!geometry.external && !isCopied(table.view, at)) return Way.fresh;
-  if (entryOffset(table.view, at) % geometry.clusterSize !== 0) return Way.fresh;
   const sub = geometry.extended ? Math.floor((guest % geometry.clusterSize) / geometry.subclusterSize) : 0;
   return kindOf(geometry, table.view, at, sub) === Kind.data ? Way.inPlace : Way.reuse;
+}
+
+/** What keeps a guest byte from being written: its entry cannot be. */
+function damageOf(image: Qcow2Image, table: Table, guest: number): string | undefined {
+  const { geometry } = image;
+  const at = entryPosition(image, guest);
+  const host = entryOffset(table.view, at);
+  if (geometry.extended) {
+    const sub = Math.floor((guest % geometry.clusterSize) / geometry.subclusterSize);
+    if (kindOf(geometry, table.view, at, sub) === Kind.invalid) {
+      return `Invalid cluster entry found (L2 offset: ${hex(table.offset)}, L2 index: ${hex(at / geometry.entrySize)})`;
+    }
+  }
+  if (geometry.external || !isCopied(table.view, at) || !ownsHost(geometry, table.view, at)) return undefined;
+  if (host % geometry.clusterSize === 0) return undefined;
+  return `Data cluster offset ${hex(host)} unaligned (guest offset: ${hex(alignDown(guest, geometry.clusterSize))})`;
 }
 
 function hostOf(image: Qcow2Image, table: Table, guest: number): number {
@@ -74,13 +89,15 @@ export async function allocate(image: Qcow2Image, offset: number, length: number
   const noted = image.markDirty(offset, end - offset);
   if (isPromise(noted)) await noted;
   const table = await writableL2(image, offset);
+  const damage = damageOf(image, table, offset);
+  if (damage !== undefined) await image.failDamaged(damage);
   const way = wayOf(image, table, offset);
   // Fresh room is made of clusters, the rest of subclusters.
   const unit = way === Way.fresh ? geometry.clusterSize : geometry.subclusterSize;
   let stop = alignDown(offset, unit) + unit;
   const host = hostOf(image, table, offset);
   if (way === Way.fresh && areEmpty(image, table, offset, end)) stop = alignUp(end, unit);
-  while (stop < end && wayOf(image, table, stop) === way) {
+  while (stop < end && wayOf(image, table, stop) === way && damageOf(image, table, stop) === undefined) {
     if (way !== Way.fresh && hostOf(image, table, stop) !== host + (stop - offset)) break;
     stop += unit;
   }

@@ -21,6 +21,7 @@ import { probe } from './probe.ts';
 class VdiDriver implements ImageDriver {
   readonly #image: VdiImage;
   readonly allocationUnit: number = BLOCK;
+  readonly strideUnit: number = BLOCK;
   readonly checker: Checker;
   readonly beyondEnd = 'lost';
 

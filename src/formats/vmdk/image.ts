@@ -42,6 +42,7 @@ export interface ImageParts {
 export class VmdkImage implements ImageDriver {
   readonly virtualSize: number;
   readonly allocationUnit: number;
+  readonly strideUnit: number | undefined;
   readonly limits: ImageDriver['limits'] & object;
   readonly extents: readonly Extent[];
   readonly createType: string;
@@ -84,6 +85,7 @@ export class VmdkImage implements ImageDriver {
     this.virtualSize = size;
     this.allocationUnit = this.#commonUnit();
     const grain = Math.max(0, ...parts.extents.map((extent) => extent.grainBytes));
+    this.strideUnit = grain > 0 ? grain : undefined;
     this.limits = { requestAlignment: 1, ...(grain > 0 ? { writeZeroesAlignment: grain } : {}) };
     // What flat extents lack reads as zeroes without a word, as in the real tool.
     const flat = parts.extents.some(({ grainBytes, storage }) => grainBytes === 0 && storage);

@@ -45,26 +45,54 @@ function sizeRule(options: OptionValues<typeof openOptions>): SizeRule {
 /** The footer that counts. */
 interface FoundFooter {
   readonly bytes: Uint8Array;
-  /** It is the copy at the start, which only images with a dynamic disk header have. */
-  readonly atStart: boolean;
+  /** A dynamic disk header belongs to it. */
+  readonly dynamic: boolean;
   readonly footer: Footer;
 }
 
-async function findFooter(file: Storage): Promise<FoundFooter> {
+async function readSector(file: Storage, offset: number): Promise<Uint8Array> {
   const bytes = new Uint8Array(FOOTER_SIZE);
-  await file.readPadded(0, bytes);
-  const atStart = hasFooterCookie(bytes);
-  if (!atStart) {
-    if (file.size() === 0) throw new BlockError('wrong-format', 'File too small for a VHD header');
-    // Old versions of Virtual PC wrote footers of 511 bytes.
-    await file.readPadded(footerPlace(file), bytes);
-    if (!hasFooterCookie(bytes) || parseFooter(bytes).type !== DiskType.fixed) {
+  await file.readPadded(offset, bytes);
+  return bytes;
+}
+
+/** The footer in a sector; undefined if there is none, or a damaged one. */
+function intactFooter(bytes: Uint8Array): Footer | undefined {
+  const footer = hasFooterCookie(bytes) ? parseFooter(bytes) : undefined;
+  return footer?.intact ? footer : undefined;
+}
+
+/**
+ * The footer of an image. Dynamic ones have a copy at the start, which counts, because that is where the real tool looks;
+ * if it is damaged, the footer at the end counts, as the specification means it ("Virtual Hard Disk Image Format
+ * Specification", Dynamic Hard Disk Image: the copy is there in case of the footer's corruption).
+ */
+async function findFooter({ file, filename, intent, warn }: OpenContext): Promise<FoundFooter> {
+  const first = await readSector(file, 0);
+  const copy = intactFooter(first);
+  if (!hasFooterCookie(first) && file.size() === 0) {
+    throw new BlockError('wrong-format', 'File too small for a VHD header');
+  }
+  // Old versions of Virtual PC wrote footers of 511 bytes.
+  const last = await readSector(file, footerPlace(file));
+  const footer = intactFooter(last);
+  if (copy) {
+    if (!footer && copy.type !== DiskType.fixed && intent !== 'check') {
+      warn(`'${filename}' has no intact footer at its end; the copy at its start is used`);
+    }
+    return { bytes: first, dynamic: true, footer: copy };
+  }
+  if (footer && footer.type !== DiskType.fixed) {
+    warn(`The first sector of '${filename}' is damaged; the footer at its end is used`);
+    return { bytes: last, dynamic: true, footer };
+  }
+  if (!hasFooterCookie(first)) {
+    if (!hasFooterCookie(last) || parseFooter(last).type !== DiskType.fixed) {
       throw new BlockError('wrong-format', 'invalid VPC image');
     }
+    if (footer) return { bytes: last, dynamic: false, footer };
   }
-  const footer = parseFooter(bytes);
-  if (!footer.intact) throw new BlockError('invalid-image', 'Incorrect header checksum');
-  return { bytes, atStart, footer };
+  throw new BlockError('invalid-image', 'Incorrect header checksum');
 }
 
 function footerPlace(file: Storage): number {
@@ -109,9 +137,9 @@ function checkDynamicHeader(header: DynamicHeader, virtualSize: number): void {
 async function open(context: OpenContext<typeof openOptions>): Promise<ImageDriver> {
   const { file, filename } = context;
   const rule = sizeRule(context.options);
-  const { bytes, atStart, footer } = await findFooter(file);
+  const { bytes, dynamic, footer } = await findFooter(context);
   const virtualSize = sizeOf(footer, rule, filename);
-  if (!atStart) return openFixed(context, virtualSize);
+  if (!dynamic) return openFixed(context, virtualSize);
   const header = await readDynamicHeader(file, footer.dataOffset);
   checkDynamicHeader(header, virtualSize);
   const { blockSize, tableOffset: offset, maxTableEntries: entries } = header;
@@ -121,7 +149,8 @@ async function open(context: OpenContext<typeof openOptions>): Promise<ImageDriv
     throw new BlockError('unsupported', 'Differencing VHD images are not supported: their parent would be missing');
   }
   const layout = { headerOffset: footer.dataOffset, tableOffset: offset, entries };
-  const deepChecker = dynamicCheckerOf({ file, virtualSize, footer: bytes, blockSize, table, ...layout });
+  const copy = await readSector(file, 0);
+  const deepChecker = dynamicCheckerOf({ file, virtualSize, footer: copy, blockSize, table, ...layout });
   return new DynamicImage({ file, table, virtualSize, blockSize, footer: bytes, deepChecker });
 }
 

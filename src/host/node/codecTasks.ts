@@ -3,6 +3,7 @@ import type { MaybePromise } from '../../base/async.ts';
 import { isPromise } from '../../base/async.ts';
 import type { Compression, Decompression } from '../../codec/codec.ts';
 import type { Task } from './task.ts';
+import type { LateDecoder } from './xzCodec.ts';
 import { type Decoder, deflater, type Encoder, inflater } from './zlibCodec.ts';
 
 /** Units of one array to compress. */
@@ -40,7 +41,7 @@ export type CompressTask = Task<CompressArgument, CompressResult>;
 export type DecompressTask = Task<DecompressArgument, DecompressResult>;
 
 const encoders = new Map<string, MaybePromise<Encoder>>();
-const decoders = new Map<string, MaybePromise<Decoder>>();
+const decoders = new Map<string, MaybePromise<Decoder | LateDecoder>>();
 
 /** Keeps what `make` returns for later calls; a promise is replaced by its value. */
 function kept<T>(cache: Map<string, MaybePromise<T>>, key: string, make: () => MaybePromise<T>): MaybePromise<T> {
@@ -66,11 +67,11 @@ export function encoderFor(how: Compression): MaybePromise<Encoder> {
 }
 
 /** The decoder for `how`; the same one for the same settings. */
-export function decoderFor(how: Decompression): MaybePromise<Decoder> {
+export function decoderFor(how: Decompression): MaybePromise<Decoder | LateDecoder> {
   return kept(decoders, `${how.method},${how.windowBits}`, () => makeDecoder(how));
 }
 
-function makeDecoder(how: Decompression): MaybePromise<Decoder> {
+function makeDecoder(how: Decompression): MaybePromise<Decoder | LateDecoder> {
   switch (how.method) {
     case 'deflate-raw':
     case 'zlib':
@@ -83,6 +84,8 @@ function makeDecoder(how: Decompression): MaybePromise<Decoder> {
       return import('../../codec/lzfse.ts').then((module) => module.decodeLzfse);
     case 'adc':
       return import('../../codec/adc.ts').then((module) => module.decodeAdc);
+    case 'xz':
+      return import('./xzCodec.ts').then((module) => module.xzDecoder());
   }
 }
 
@@ -123,10 +126,10 @@ export const decompressTask: DecompressTask = {
     for (const [i, output] of outputs.entries()) {
       const input = inputs[i] as Uint8Array;
       if (typeof output === 'number') {
-        lengths.push(decode(input, bytes.subarray(used, used + output)));
+        lengths.push(await decode(input, bytes.subarray(used, used + output)));
         used += output;
       } else {
-        lengths.push(decode(input, output));
+        lengths.push(await decode(input, output));
       }
     }
     return { bytes, lengths };

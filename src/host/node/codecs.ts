@@ -17,6 +17,7 @@ function compressRate({ method, level }: Compression): number {
 
 function decompressRate({ method }: Decompression): number {
   if (method === 'bzip2') return 20_000;
+  if (method === 'xz') return 60_000;
   return method === 'lzfse' || method === 'adc' ? 150_000 : 400_000;
 }
 

@@ -35,21 +35,20 @@ export interface NodeServicesOptions {
   readonly buffers?: BufferPool;
 }
 
-/** Worker threads that codecs and encryption share; the module is loaded at the first call. */
-function lazyPool(): () => Promise<WorkerPool> {
-  let pool: Promise<WorkerPool> | undefined;
-  return () => {
-    pool ??= import('./pool.ts').then((module) => new module.WorkerPool());
-    return pool;
-  };
+let sharedPool: Promise<WorkerPool> | undefined;
+
+/** The worker threads of this process, for all codecs and encryption; the module is loaded at the first call. */
+function workers(): Promise<WorkerPool> {
+  sharedPool ??= import('./pool.ts').then((module) => new module.WorkerPool());
+  return sharedPool;
 }
 
 /** Loads the real codecs at the first call, and is only a function call away from them afterwards. */
-function lazyCodec(pool: () => Promise<WorkerPool>): CodecPort {
+function lazyCodec(): CodecPort {
   let loading: Promise<CodecPort> | undefined;
   let loaded: CodecPort | undefined;
   const codec = (): Promise<CodecPort> => {
-    loading ??= Promise.all([import('./codecs.ts'), pool()]).then(([module, threads]) => {
+    loading ??= Promise.all([import('./codecs.ts'), workers()]).then(([module, threads]) => {
       loaded = module.nodeCodecs(threads);
       return loaded;
     });
@@ -66,11 +65,11 @@ function lazyCodec(pool: () => Promise<WorkerPool>): CodecPort {
 }
 
 /** The crypto port, with long runs of sectors on all threads. */
-function threadedCrypto(pool: () => Promise<WorkerPool>): Services['crypto'] {
+function threadedCrypto(): Services['crypto'] {
   return {
     ...nodeCrypto(),
     async cryptSectors(work) {
-      const [module, threads] = await Promise.all([import('./cryptoPool.ts'), pool()]);
+      const [module, threads] = await Promise.all([import('./cryptoPool.ts'), workers()]);
       await module.cryptSectors(threads, work);
     },
   };
@@ -78,11 +77,10 @@ function threadedCrypto(pool: () => Promise<WorkerPool>): Services['crypto'] {
 
 /** The ports of this machine. */
 export function nodeServices(options: NodeServicesOptions = {}): Services {
-  const pool = lazyPool();
-  const crypto = options.crypto ?? threadedCrypto(pool);
+  const crypto = options.crypto ?? threadedCrypto();
   return {
     files: options.files ?? new NodeFiles(),
-    codec: options.codec ?? lazyCodec(pool),
+    codec: options.codec ?? lazyCodec(),
     crypto,
     secrets: options.secrets ?? new MapSecretStore(),
     random: (into) => crypto.fillRandom(into),

@@ -3,7 +3,7 @@
  *
  * Jobs wait in one queue. Workers take them as they become free, and so does the main thread: with its help one worker
  * less is needed, and nothing waits for workers to start. Workers start only once the work seen so far would have
- * paid for them. They keep the process alive only while they work.
+ * paid for them. They keep the process alive only while they work, and end when there was nothing to do for a while.
  */
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -48,6 +48,8 @@ export interface PoolOptions {
   readonly worker?: string | undefined;
   /** Milliseconds of work, seen in total, for which a worker is started. */
   readonly startAfter?: number;
+  /** Milliseconds without work after which the workers end. */
+  readonly restAfter?: number;
 }
 
 interface Job {
@@ -69,6 +71,8 @@ const SMALL_CODE_RANGE = 32;
 const DEPTH = 2;
 /** About half of what it takes to start a worker: it starts on another core while this one goes on. */
 const START_AFTER = 12;
+/** Long against the time that it takes to start a worker, short against the life of a service. */
+const REST_AFTER = 2000;
 
 /** Path of the built worker: beside the bundle or one folder above its chunks; undefined when running from sources. */
 function findWorker(): string | undefined {
@@ -91,16 +95,19 @@ export class WorkerPool {
   readonly #threads: Thread[] = [];
   readonly #maxWorkers: number;
   readonly #startAfter: number;
+  readonly #restAfter: number;
   #worker: string | undefined;
   #looked: boolean;
   #nextId = 0;
   #seen = 0;
   #mainBusy = false;
   #closed = false;
+  #rest: NodeJS.Timeout | undefined;
 
   constructor(options: PoolOptions = {}) {
     this.#maxWorkers = Math.max(0, (options.threads ?? Math.min(MAX_THREADS, availableParallelism())) - 1);
     this.#startAfter = options.startAfter ?? START_AFTER;
+    this.#restAfter = options.restAfter ?? REST_AFTER;
     this.#worker = options.worker;
     this.#looked = 'worker' in options;
   }
@@ -117,6 +124,8 @@ export class WorkerPool {
   run<N extends TaskName>(request: JobRequest<N>): Promise<ResultOf<N>> {
     if (this.#closed) return Promise.reject(closedError());
     this.#seen += request.cost;
+    clearTimeout(this.#rest);
+    this.#rest = undefined;
     return new Promise((resolve, reject) => {
       this.#queue.push({
         request,
@@ -131,6 +140,7 @@ export class WorkerPool {
   /** Stops the workers; jobs that are not done are rejected with kind `aborted`. */
   async close(): Promise<void> {
     this.#closed = true;
+    clearTimeout(this.#rest);
     for (const job of this.#queue.splice(0)) job.reject(closedError());
     await Promise.all(this.#threads.splice(0).map((thread) => this.#stop(thread)));
   }
@@ -206,6 +216,11 @@ export class WorkerPool {
   }
 
   #pump(): void {
+    this.#handOut();
+    if (this.#isIdle) this.#rest ??= setTimeout(() => this.#endWorkers(), this.#restAfter).unref();
+  }
+
+  #handOut(): void {
     for (let depth = 1; depth <= DEPTH; depth++) {
       for (const thread of this.#threads) {
         if (!thread.ready || thread.jobs.size >= depth) continue;
@@ -219,6 +234,18 @@ export class WorkerPool {
       // Between two jobs the main thread sees to its input and output.
       setImmediate(() => this.#help());
     }
+  }
+
+  get #isIdle(): boolean {
+    const { length } = this.#threads;
+    return length > 0 && this.#queue.length === 0 && this.#threads.every(({ ready, jobs }) => ready && jobs.size === 0);
+  }
+
+  /** Ends the workers; what comes later counts from the start again. */
+  #endWorkers(): void {
+    this.#rest = undefined;
+    this.#seen = 0;
+    for (const thread of this.#threads.splice(0)) void this.#stop(thread);
   }
 
   #post(thread: Thread, job: Job): void {

@@ -8,6 +8,7 @@ import { Pace } from './pace.ts';
 import { chunkFor, runPipeline } from './pipeline.ts';
 import { Planner } from './plan.ts';
 import type { RunSource } from './source.ts';
+import { CopySteps } from './steps.ts';
 import { CompressedStore, PlainStore, type StoreOptions } from './store.ts';
 import { zeroSearch } from './zeroRuns.ts';
 
@@ -29,6 +30,8 @@ export interface CopyOptions {
   readonly kernelChunk?: number;
   /** Bytes per second. */
   readonly rateLimit?: number;
+  /** A new walk through the source with the runs that the real tool sees, for its steps. Absent: the source itself. */
+  readonly counted?: () => RunSource;
   /** Called for each sector that cannot be read, which becomes zeroes; absent: the copy fails. */
   onBadSector?(offset: number, error: BlockError): void;
 }
@@ -37,6 +40,8 @@ export interface CopyOptions {
 export interface CopyOutcome {
   /** Sectors that could not be read and are zeroes in the target. */
   readonly badSectors: number;
+  /** Bytes that progress counted. */
+  readonly total: number;
 }
 
 /** Largest area to which data is widened with zeroes. */
@@ -59,7 +64,8 @@ async function widening(target: ImageNode, options: CopyOptions): Promise<number
 }
 
 /**
- * Copies `source` to the start of `target`, in order. Progress is reported with the source's size as total.
+ * Copies `source` to the start of `target`, in order. Progress is reported in bytes of data, to the end only where the
+ * source has data there: the caller tells when everything is done.
  * @throws BlockError `error while reading at byte N: ...` or `error while writing at byte N: ...`.
  */
 export async function copyInto(
@@ -83,21 +89,25 @@ export async function copyInto(
   const store = compressor
     ? new CompressedStore(target, compressor, storeOptions)
     : new PlainStore(target, storeOptions, unit);
-  const planner = new Planner(source, {
-    chunk,
-    unit,
+  const plan = {
     // What hides the backing image is stored piece by piece, as the real tool does; it shows in what is allocated.
     ...(compressor || options.belowEnd === undefined ? {} : { unitFrom: options.belowEnd }),
     zeroesAsData: options.zeroesAsData ?? false,
     ...(options.belowEnd === undefined ? {} : { belowEnd: options.belowEnd }),
+  };
+  const planner = new Planner(source, { ...plan, chunk, unit });
+  const steps = new CopySteps(context, {
+    source: options.counted ?? (() => source),
+    plan: { ...plan, unit: compressor?.unit ?? 1 },
   });
   let badSectors = 0;
   const { rateLimit } = options;
   const onBadSector = options.onBadSector?.bind(options);
+  await steps.begin();
   await runPipeline(planner, store, {
     chunk,
     buffers,
-    onProgress: (done) => context.onProgress?.(done, source.size),
+    onProgress: (done) => steps.advance(done),
     ...(context.signal ? { signal: context.signal } : {}),
     ...(rateLimit === undefined ? {} : { pace: new Pace(rateLimit, context.services) }),
     ...(onBadSector
@@ -111,5 +121,6 @@ export async function copyInto(
         }
       : {}),
   });
-  return { badSectors };
+  await steps.advance(source.size);
+  return { badSectors, total: steps.total ?? source.size };
 }

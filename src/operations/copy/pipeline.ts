@@ -29,8 +29,8 @@ export interface PipelineOptions {
   readonly depth?: number;
   readonly pace?: Pace;
   readonly signal?: AbortSignal;
-  /** Called with the offset up to which the target is complete. */
-  onProgress?(done: number): void;
+  /** Called with the offset up to which the target is complete; the copy waits for it. */
+  onProgress?(done: number): MaybePromise<void>;
   /** Called for each sector that cannot be read, which then becomes zeroes; absent: the copy fails. */
   onBadSector?(offset: number, error: BlockError): void;
 }
@@ -173,7 +173,7 @@ class Pipeline {
         const stored = this.#store.store(ready);
         own.begin();
         await stored;
-        this.#report(piece.offset + piece.length);
+        await this.#report(piece.offset + piece.length);
       } finally {
         this.#writers.release();
       }
@@ -189,10 +189,10 @@ class Pipeline {
   }
 
   /** Progress never goes back, although the last pieces may be completed in any order. */
-  #report(done: number): void {
+  #report(done: number): MaybePromise<void> {
     if (done <= this.#done) return;
     this.#done = done;
-    this.#options.onProgress?.(done);
+    return this.#options.onProgress?.(done);
   }
 
   #acquire(): Uint8Array {

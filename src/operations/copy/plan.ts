@@ -37,6 +37,8 @@ export interface PlanOptions {
   readonly unit: number;
   /** Offset from which on pieces consist of whole units. Default 0. */
   readonly unitFrom?: number;
+  /** Each run is cut on its own, from its start on, unless units are whole. */
+  readonly apart?: boolean;
   /** Zeroes are copied as if they were data. */
   readonly zeroesAsData?: boolean;
   /** From here on the target's backing image has nothing, so that `below` has to be copied. Default: no limit. */
@@ -68,8 +70,9 @@ export class Planner {
 
   /** Goes on with a data piece that began at `start` and has `segments` already. */
   #collect(start: number, segments: Segment[]): MaybePromise<Piece | undefined> {
-    const { chunk } = this.#options;
-    const end = Math.min(this.#source.size, alignDown(start, chunk) + chunk);
+    const { chunk, apart = false } = this.#options;
+    const single = apart && this.#options.unit === 1;
+    const end = Math.min(this.#source.size, (single ? start : alignDown(start, chunk)) + chunk);
     while (this.#at < end) {
       const run = this.#lookUp();
       if (isPromise(run)) {
@@ -93,6 +96,7 @@ export class Planner {
       // Up to the end of the unit only, if the next one may be left out.
       const reach = run.kind === 'data' ? end : Math.min(end, alignDown(this.#at, unit) + unit);
       this.#take(segments, run, Math.min(left, reach - this.#at));
+      if (single) break;
     }
     return this.#piece(start, segments);
   }

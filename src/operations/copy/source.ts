@@ -5,6 +5,7 @@ import { alignUp, SECTOR } from '../../base/offset.ts';
 import { type BlockStatus, ChainCursor } from '../../block/chain.ts';
 import type { ImageNode } from '../../block/node.ts';
 import type { Storage } from '../../storage/storage.ts';
+import { strideEnd } from './strides.ts';
 
 /** A run of the source. */
 export interface SourceRun {
@@ -40,6 +41,8 @@ export interface SourceOptions {
   readonly layers?: number;
   /** Images that the real tool cannot look into count as data all over. */
   readonly asShown?: boolean;
+  /** Runs end where the real tool's look at them ends. */
+  readonly strides?: boolean;
   /**
    * Called when the status of a sector cannot be found out; the sector then counts as data. Absent: such an error ends
    * the copy.
@@ -118,16 +121,16 @@ export class CopySource implements RunSource {
   }
 
   #runOf(status: BlockStatus, offset: number, part: Part): SourceRun {
-    const { length } = status;
+    const { layers } = part.cursor;
+    const length = this.#options.strides
+      ? Math.min(status.length, strideEnd(layers, status, offset) - offset)
+      : status.length;
     if (status.depth >= (this.#options.layers ?? Number.POSITIVE_INFINITY)) {
       return { length, kind: 'below', zero: status.zero, status, storage: status.node, offset };
     }
     if (status.zero) return { length, kind: 'zero', status };
     // A layer that looks at the image below it before it trusts that one's bytes has to be asked.
-    if (
-      status.depth > 0 &&
-      part.cursor.layers.slice(0, status.depth).some(({ image }) => image.admitBacking !== undefined)
-    ) {
+    if (status.depth > 0 && layers.slice(0, status.depth).some(({ image }) => image.admitBacking !== undefined)) {
       return { length, kind: 'data', status, storage: part.node, offset };
     }
     if (status.special || !status.storage || status.offset === undefined) {

@@ -12,14 +12,14 @@ import type { ImageNode } from '../../block/node.ts';
 import { identityOf } from '../../block/open.ts';
 import type { BufferPool } from '../../block/services.ts';
 import type { OperationContext } from '../context.ts';
+import { depthBelow } from './depth.ts';
 import { throwIfStopped } from './pipeline.ts';
+import { STRIDE, strideEnd } from './strides.ts';
 
 /** Most bytes in buffers. */
 const BUFFER_BUDGET = 32 * MiB;
 /** Areas that are compared at the same time. */
 const DEPTH = 6;
-/** Cells that the real tool looks at as one: what differs is taken apart where a cell begins. */
-const CELL = 2 * MiB;
 /** Steps after which other events get a chance. */
 const BREATHE = 512;
 
@@ -107,6 +107,8 @@ export class UpCopy {
   readonly #old: Side;
   readonly #new: Side;
   readonly #compressor: Compressor | undefined;
+  /** Number of layers between the image and the new backing image, if that stays below. */
+  readonly #between: number | undefined;
   /** Bytes that are compared and stored as one. */
   readonly #step: number;
   readonly #buffers: BufferPool;
@@ -119,6 +121,8 @@ export class UpCopy {
   readonly #spare: Uint8Array[] = [];
   #failure: BlockError | undefined;
   #count = 0;
+  /** Bytes from below that were looked at. */
+  #looked = 0;
 
   /**
    * @param node the image, with its old backing image if it has one.
@@ -136,6 +140,8 @@ export class UpCopy {
     this.#old = new Side(node.backing, 'old');
     this.#new = new Side(replacement, 'new');
     this.#compressor = compressor;
+    const depth = replacement && depthBelow(node, replacement);
+    this.#between = depth && depth - 1;
     // Subclusters are smaller than what is allocated, and show in what can be zeroed.
     const zeroable = node.limits.writeZeroesAlignment || Number.POSITIVE_INFINITY;
     this.#step = compressor?.unit ?? Math.max(SECTOR, Math.min(node.image.allocationUnit ?? 1, zeroable));
@@ -144,10 +150,13 @@ export class UpCopy {
     this.#slots = new Semaphore(Math.max(1, Math.min(DEPTH, Math.floor(BUFFER_BUDGET / (2 * this.#chunk)))));
   }
 
-  /** Copies. The image reads the same before, meanwhile and afterwards; afterwards also over the new backing image. */
-  async run(): Promise<void> {
+  /**
+   * Copies. The image reads the same before, meanwhile and afterwards; afterwards also over the new backing image.
+   * @param looked is called behind each area that the real tool looks at as one, with the bytes that were looked at.
+   */
+  async run(looked: (done: number) => void = () => undefined): Promise<void> {
     try {
-      await this.#walk();
+      await this.#walk(looked);
     } catch (error) {
       this.#failure ??= asBlockError(error);
     }
@@ -155,17 +164,36 @@ export class UpCopy {
     if (this.#failure) throw this.#failure;
   }
 
-  async #walk(): Promise<void> {
+  async #walk(looked: (done: number) => void): Promise<void> {
     const size = this.#node.size();
     let runStart = 0;
     for (let at = 0; at < size && !this.#failure; ) {
       await this.#breathe();
       const { kind, length } = await this.#mapping(at, size - at);
       const end = at + length;
-      if (kind === 'unallocated') await this.#inherited(runStart, at, end);
-      else runStart = end;
+      if (kind === 'unallocated') {
+        await this.#inherited(runStart, at, end);
+        await this.#tell(at, end, looked);
+      } else runStart = end;
       at = end;
-      this.#context.onProgress?.(at, size);
+    }
+  }
+
+  /** Counts the areas of a part of the image as the real tool cuts them. */
+  async #tell(start: number, end: number, looked: (done: number) => void): Promise<void> {
+    const { strideUnit: unit = Number.POSITIVE_INFINITY } = this.#node.image;
+    const { backing } = this.#node;
+    const between = backing && this.#between ? new ChainCursor(backing, this.#between) : undefined;
+    // What comes from an image that stays below is left out.
+    if (this.#between === 0) return;
+    for (let at = start; at < end; ) {
+      let length = Math.min(STRIDE, end - at, unit - (at % unit));
+      const found = backing && at < backing.size() ? await between?.at(at, length) : undefined;
+      if (found) length = Math.min(found.length, strideEnd(between?.layers ?? [], found, at) - at);
+      at += length;
+      if (found && !found.present) continue;
+      this.#looked += length;
+      looked(this.#looked);
     }
   }
 
@@ -186,7 +214,8 @@ export class UpCopy {
 
   /** A part of the image that comes from below; `runStart` is where this begins, perhaps before `start`. */
   async #inherited(runStart: number, start: number, end: number): Promise<void> {
-    const cell = Math.max(CELL, this.#step);
+    // What differs is taken apart where a cell begins.
+    const cell = Math.max(STRIDE, this.#step);
     for (let at = start; at < end && !this.#failure; ) {
       const position = await this.#suspect(at, end);
       if (position === undefined) return;

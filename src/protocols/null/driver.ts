@@ -102,7 +102,8 @@ function nullProtocol(name: string): ProtocolDriver {
     },
     open: async (context, options) => {
       const driver = new NullDriver(sizeOption(options), latencyOption(options));
-      const { filename: _, ...given } = context.given ?? {};
+      // How long requests take does not say which storage it is.
+      const { filename: _, 'latency-ns': __, ...given } = context.given ?? {};
       const plain = Object.keys(given).length === 0;
       const storage = new CheckedStorage(driver, {
         name: plain ? address : printJsonName({ driver: name, ...given }),

@@ -73,16 +73,6 @@ function settingsOf(options: OpenOptions, writable: boolean): Settings {
   return { dir, fatType: bits === 0 ? undefined : bits, floppy: options.floppy === true, label: plain };
 }
 
-/** The name under which the disk can be opened again, with the options in the real tool's order. */
-function nameOf(options: OpenOptions): string {
-  const tree: Record<string, string | number | boolean> = {};
-  for (const key of ['fat-type', 'dir', 'driver', 'floppy', 'label', 'rw'] as const) {
-    const value = key === 'driver' ? 'vvfat' : options[key];
-    if (value !== undefined) tree[key] = value;
-  }
-  return printJsonName(tree);
-}
-
 async function open(context: ProtocolContext, options: OpenOptions): Promise<ProtocolStorage> {
   const { services } = context;
   const settings = settingsOf(options, context.writable);
@@ -100,7 +90,10 @@ async function open(context: ProtocolContext, options: OpenOptions): Promise<Pro
     settings.dir,
   );
   const disk = new FatDisk(geometry, encodeHead(geometry, label, runs), runs, services.files);
-  const storage = new CheckedStorage(disk, { name: nameOf(options), readOnly: true });
+  const storage = new CheckedStorage(disk, {
+    name: printJsonName({ ...context.given, driver: 'vvfat' }),
+    readOnly: true,
+  });
   return Object.assign(storage, { protocol: 'vvfat' });
 }
 

@@ -66,6 +66,7 @@ describe('files that are no raw disks', () => {
     ['a Proxmox backup', text('VMA\0\0\0\0\x01')],
     ['an Apple sparse image', text('sprs\0\0\0\x03')],
     ['an extent of a VMDK image', head('bebafeca00000000 0100000002000000')],
+    ['a dynamic VHD image', text(`${'\0'.repeat(512)}cxsparse`)],
     ['a Git LFS pointer', text('version https://git-lfs.github.com/spec/v1\n')],
     ['a web page', text('\n<!DOCTYPE html>\n<html>')],
     ['a web page', text('<HTML lang="en">')],

@@ -49,8 +49,8 @@ it.each<[string, Uint8Array, object]>([
   ],
   [
     'has an unknown chunk',
-    image([...CHUNKS, { type: ChunkType.lzma, start: 14, sectors: 0 }]),
-    oneError('table 0 has chunks of the unknown type 80000008'),
+    image([...CHUNKS, { type: ChunkType.unknown, start: 14, sectors: 0 }]),
+    oneError('table 0 has chunks of the unknown type 80000009'),
   ],
   ['has a chunk that is too short', replaced(0, { sectors: 7 }), { corruptions: 2 }],
 ])('an Apple disk image that %s', async (_, bytes, found) => {
@@ -69,4 +69,17 @@ it('finds wrong checksums of an Apple disk image', async () => {
   ]);
   const master = changed((fields) => fields.setU32(fields.length - 512 + 0x168, 1));
   expect(await deepCheckOn(dmg, master)).toEqual(oneError('checksum of the checksums of all tables is wrong'));
+});
+
+it('sums up a table without the chunks whose content does not matter, as hdiutil does', async () => {
+  const chunks = [...CHUNKS.slice(0, 3), { type: ChunkType.ignore, start: 14, sectors: 8 }];
+  const table = (checksum: number): Uint8Array => dmgImage({ sectors: 22, tables: [{ chunks, checksum }] });
+  expect(await deepCheckOn(dmg, table(SUM))).toMatchObject(SOUND);
+  const withZeroes = crc32(new Uint8Array(4096), SUM);
+  expect(await deepCheckOn(dmg, table(withZeroes))).toMatchObject(oneError('checksum of table 0 is wrong'));
+});
+
+it('finds that the trailer is wrong about the property list', async () => {
+  const bytes = image(CHUNKS, { claim: { offset: 1 << 30 } });
+  expect(await deepCheckOn(dmg, bytes)).toMatchObject(oneError('the property list is not where the trailer says'));
 });

@@ -13,6 +13,8 @@ import { tolerate } from '../../../support/smallFormats.ts';
 import { readAll } from '../../../support/vpcVhdx.ts';
 
 const services = { codec: nodeCodecs() };
+/** An xz stream of 1,024 bytes of 0x63, as liblzma makes it. */
+const XZ = '/Td6WFoAAAFpIt42AgAhARYAAAB0L+Wj4AP/AAtdADHv+7/+o7De4HIAAADfgTpWAAEjgAgAAAA4Oz82PjANiwIAAAAAAVla';
 /** bzip2 of 1,024 bytes of 0x62, as the bzip2 program makes it. */
 const BZIP2 = 'QlpoOTFBWSZTWcFSjTsAAARBAMAAEAAACCAAMMwFU2piKDxdyRThQkMFSjTs';
 
@@ -94,6 +96,50 @@ describe('Apple disk images', () => {
     expect((await readAll(node)).every((byte) => byte === 0x62)).toBe(true);
   });
 
+  it('with LZMA are read, on this thread and on others', async () => {
+    const stored = Buffer.from(XZ, 'base64');
+    const chunks = Array.from({ length: 64 }, (_, i) => ({ type: ChunkType.lzma, start: i * 2, sectors: 2, stored }));
+    const { node, lines } = await openImage(dmgImage({ sectors: 128, tables: [{ chunks }] }));
+    expect(Buffer.compare(await readAll(node), filled(128, 0x63))).toBe(0);
+    expect(lines).toEqual([]);
+    await node.read(512, new Uint8Array(512));
+  });
+
+  it.each<[string, Partial<DmgChunk>]>([
+    ['yields more than its chunk has', { sectors: 1 }],
+    ['yields less than its chunk has', { sectors: 3 }],
+    ['is cut off', { stored: Buffer.from(XZ, 'base64').subarray(0, -20) }],
+    ['is none', { stored: filled(1, 7) }],
+    ['is empty', { stored: new Uint8Array(0) }],
+  ])('are not read where an LZMA stream %s', async (_, change) => {
+    const chunk = { type: ChunkType.lzma, start: 0, sectors: 2, stored: Buffer.from(XZ, 'base64'), ...change };
+    const { node } = await openImage(dmgImage({ sectors: chunk.sectors, tables: [{ chunks: [chunk] }] }));
+    await expect(readAll(node)).rejects.toMatchObject({ kind: 'io' });
+  });
+
+  it.each([
+    { offset: 0 },
+    { offset: 1 << 30 },
+    { offset: 3 },
+    { length: 0 },
+    { length: 1 << 30 },
+    { length: 10 },
+    { offset: 0, length: 0 },
+  ])('are read though the trailer is wrong about the property list: %o', async (claim) => {
+    const { node, lines } = await openImage(dmgImage({ sectors: 22, tables: [{ chunks: CHUNKS }], claim }));
+    expect(Buffer.compare(await readAll(node), EXPECTED)).toBe(0);
+    expect(lines).toEqual([
+      expect.stringMatching(/^The property list of 'x.dmg' is at \d+, not where the trailer says$/),
+    ]);
+  });
+
+  it('without a trailer say what they may be', async () => {
+    const raw = { kind: 'wrong-format', hint: expect.stringContaining('a raw disk can be opened with the format raw') };
+    await expect(openImage(filled(8, 1))).rejects.toMatchObject(raw);
+    const gzip = Buffer.concat([Buffer.from('1f8b08000000000000030000', 'hex'), filled(8, 1)]);
+    await expect(openImage(gzip)).rejects.toMatchObject({ hint: expect.stringContaining('compressed with gzip') });
+  });
+
   it('are found by their name, and by a trailer with up to a sector behind it', async () => {
     expect([probe(new Uint8Array(0), 'a.dmg'), probe(new Uint8Array(0), '.dmg')]).toEqual([2, 0]);
     const bytes = dmgImage({ sectors: 22, tables: [{ chunks: CHUNKS }] });
@@ -108,7 +154,7 @@ describe('Apple disk images', () => {
     ['is too short', { type: ChunkType.zlib, start: 1, sectors: 1, stored: deflateSync(new Uint8Array(511)) }],
     ['is damaged', { type: ChunkType.zlib, start: 1, sectors: 1, stored: filled(1, 7) }],
     ['is not in the file', { ...zlibChunk(1, filled(1, 7)), claim: { offset: 2 ** 40 } }],
-    ['is of another type', { type: ChunkType.lzma, start: 1, sectors: 1, stored: filled(1, 7) }],
+    ['is of another type', { type: ChunkType.unknown, start: 1, sectors: 1, stored: filled(1, 7) }],
     ['is missing', { type: ChunkType.zero, start: 5, sectors: 1 }],
   ])('cannot be read where a chunk %s', async (_, chunk) => {
     const chunks = [zlibChunk(0, filled(1, 1)), chunk, zlibChunk(2, filled(1, 3))];

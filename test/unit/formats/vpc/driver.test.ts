@@ -70,8 +70,6 @@ describe('opening VHD images', () => {
   });
 
   it.each<[string, (memory: MemoryDriver) => void, string]>([
-    ['no cookie', (memory) => memory.write(0, new Uint8Array(1)), 'invalid VPC image'],
-    ['a wrong checksum', (memory) => memory.write(100, new Uint8Array([1])), 'Incorrect header checksum'],
     ['a table too short', (memory) => patch(memory, 512 + 28, 5), 'Page table too small'],
     ['an endless table', (memory) => patch(memory, 512 + 28, 0xffffffff), 'Max Table Entries too large (-1)'],
     ['an odd block size', (memory) => patch(memory, 512 + 32, 3 * MiB), 'Invalid block size 3145728'],
@@ -216,5 +214,66 @@ describe('content of VHD images', () => {
       }
     }
     expect(strange).toEqual([]);
+  });
+});
+
+describe('a dynamic VHD image with one footer', () => {
+  async function written(): Promise<MemoryDriver> {
+    const memory = await image(4 * MiB, { force_size: true });
+    const node = await openOn(vpc, storageOf(memory));
+    await node.write(MiB, new Uint8Array(512).fill(7));
+    await node.close();
+    return memory;
+  }
+
+  it.each<[string, (memory: MemoryDriver) => void]>([
+    ['zeroes', (memory) => memory.write(0, new Uint8Array(512))],
+    ['something else', (memory) => memory.write(0, new Uint8Array(512).fill(0x55))],
+    ['one wrong bit', (memory) => memory.write(80, Uint8Array.of(0xff))],
+  ])('at its end is read, with a warning: %s at its start', async (_, damage) => {
+    const memory = await written();
+    damage(memory);
+    const lines: string[] = [];
+    const node = await openOn(vpc, storageOf(memory, true), { readOnly: true, lines });
+    const bytes = await readAll(node);
+    expect([bytes.length, bytes[MiB], bytes[MiB + 511], bytes[MiB + 512]]).toEqual([4 * MiB, 7, 7, 0]);
+    expect(lines).toEqual(["The first sector of 'test' is damaged; the footer at its end is used"]);
+    const found = await node.image.deepChecker?.check(() => {});
+    expect(found?.corruptions).toBeGreaterThan(0);
+    // It can be written, and ends with a footer then too.
+    const writing = await openOn(vpc, storageOf(memory));
+    await writing.write(3 * MiB, new Uint8Array(512).fill(8));
+    await writing.close();
+    const again = await readAll(await openOn(vpc, storageOf(memory, true), { readOnly: true }));
+    expect([again[MiB], again[3 * MiB]]).toEqual([7, 8]);
+  });
+
+  it.each<[string, (memory: MemoryDriver) => void]>([
+    ['cut off', (memory) => memory.truncate(memory.size() - 512, 'off')],
+    ['zeroed', (memory) => memory.write(memory.size() - 512, new Uint8Array(512))],
+    ['with one wrong bit', (memory) => memory.write(memory.size() - 400, Uint8Array.of(0xff))],
+  ])('at its start is read, with a warning: the other is %s', async (_, damage) => {
+    const memory = await written();
+    damage(memory);
+    const lines: string[] = [];
+    const node = await openOn(vpc, storageOf(memory, true), { readOnly: true, lines });
+    expect((await readAll(node))[MiB]).toBe(7);
+    expect(lines).toEqual(["'test' has no intact footer at its end; the copy at its start is used"]);
+  });
+
+  it('less is refused as before', async () => {
+    for (const [at, message] of [
+      [0, 'invalid VPC image'],
+      [80, 'Incorrect header checksum'],
+    ] as const) {
+      const memory = await written();
+      memory.write(at, Uint8Array.of(0xff));
+      memory.write(memory.size() - 400, Uint8Array.of(0xff));
+      await expect(openOn(vpc, storageOf(memory, true), { readOnly: true })).rejects.toThrow(message);
+    }
+    const sound = await written();
+    const lines: string[] = [];
+    await openOn(vpc, storageOf(sound, true), { readOnly: true, lines });
+    expect(lines).toEqual([]);
   });
 });

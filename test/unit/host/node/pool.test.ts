@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { rolldown } from 'rolldown';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { nodeCodecs } from '../../../../src/host/node/codecs.ts';
 import type { JobRequest, PoolOptions } from '../../../../src/host/node/pool.ts';
 import { forOtherThread, WorkerPool } from '../../../../src/host/node/pool.ts';
@@ -78,6 +78,15 @@ describe('WorkerPool', () => {
     const alone = newPool({ worker, threads: 1 });
     await Promise.all(Array.from({ length: 20 }, () => alone.run(job())));
     expect(alone.workers).toBe(0);
+  });
+
+  it('lets workers go that have nothing to do, and starts others when there is work again', async () => {
+    const pool = newPool({ worker, restAfter: 50 });
+    await onWorkers(pool, 1);
+    expect(pool.workers).toBe(1);
+    await vi.waitFor(() => expect(pool.workers).toBe(0), 5000);
+    await onWorkers(pool, 1);
+    expect(pool.workers).toBe(1);
   });
 
   it('yields the same from a worker as from the main thread', async () => {

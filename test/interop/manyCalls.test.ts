@@ -1,0 +1,65 @@
+/** A service that calls the library again and again: no call leaves threads or open files behind. */
+import { execFile } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+
+const run = promisify(execFile);
+const root = join(dirname(fileURLToPath(import.meta.url)), '../..');
+
+/** Prints `[threads, descriptors]` after the first calls, after all of them, and after a rest. */
+const SERVICE = `
+import { readdirSync } from 'node:fs';
+import { setTimeout } from 'node:timers/promises';
+const { compare, convert, createImage, info, openImage } = await import(process.argv[1]);
+const count = () => ['task', 'fd'].map((kind) => readdirSync('/proc/self/' + kind).length);
+await createImage({ filename: 'a.raw', size: '1M' });
+const node = await openImage({ filename: 'a.raw', format: 'raw' }, { writable: true });
+await node.write(0, Uint8Array.from({ length: 1 << 20 }, (_, at) => (at * at) >> 9));
+await node.close();
+const source = { filename: 'a.raw', format: 'raw' };
+const key = { secrets: { key: 'secret' } };
+const locked = { 'encrypt.format': 'luks', 'encrypt.key-secret': 'key', 'encrypt.iter-time': 10 };
+const image = { options: { driver: 'qcow2', 'encrypt.key-secret': 'key', file: { driver: 'file', filename: 'c.qcow2' } } };
+async function round() {
+  await convert({ source, target: { filename: 'b.qcow2', format: 'qcow2' }, compress: true });
+  await compare({ first: source, second: 'b.qcow2' });
+  await convert({ source, target: { filename: 'c.qcow2', format: 'qcow2' }, options: locked }, key);
+  await compare({ first: source, second: image }, key);
+  await info({ image: 'missing' }).catch(() => undefined);
+}
+await round();
+const counts = [count()];
+for (let done = 0; done < 40; done++) await round();
+counts.push(count());
+await setTimeout(3000);
+counts.push(count());
+console.log(JSON.stringify(counts));
+`;
+
+describe('200 calls', () => {
+  let directory = '';
+
+  beforeAll(async () => {
+    await run(process.execPath, [join(root, 'scripts/build.mjs')]);
+    directory = mkdtempSync(join(tmpdir(), 'qimg-calls-'));
+  }, 180_000);
+
+  afterAll(() => {
+    if (directory !== '') rmSync(directory, { recursive: true, force: true });
+  });
+
+  it('leave no thread and no open file behind', async () => {
+    const library = pathToFileURL(join(root, 'dist/lib/node.js')).href;
+    const { stdout } = await run(process.execPath, ['--input-type=module', '-e', SERVICE, library], { cwd: directory });
+    const [early = [], late = [], rested = []] = JSON.parse(stdout) as number[][];
+    // Node's own threads come as they are needed; what a call leaves would count 200 times.
+    expect(late[0]).toBeLessThanOrEqual((early[0] ?? 0) + 8);
+    expect(rested[0]).toBeLessThanOrEqual(early[0] ?? 0);
+    expect(late[1]).toBe(early[1]);
+    expect(rested[1]).toBeLessThanOrEqual(early[1] ?? 0);
+  }, 300_000);
+});
