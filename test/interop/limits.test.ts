@@ -7,7 +7,9 @@ import { chmodSync, cpSync, existsSync, mkdtempSync, readdirSync, rmSync, utimes
 import { release, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { lackOfMounts, lackOfRoot } from '../support/needs.ts';
 import { must, ourProgram, ours, run, words } from '../support/program.ts';
+import { because } from '../support/skip.ts';
 
 const MiB = 1048576;
 const GiB = 1024 * MiB;
@@ -17,7 +19,9 @@ const LUKS = 'driver=luks,key-secret=k,file.filename=disk.luks';
 
 /** Node 24 alone needs more than 1 GiB. */
 const HEAVY = Number.parseInt(process.versions.node, 10) >= 24;
-const root = process.getuid?.() === 0;
+const heavy = HEAVY ? 'this Node needs more address space than these limits (Node 20 or 22 runs them)' : undefined;
+const noRoot = lackOfRoot();
+const noMounts = lackOfMounts();
 
 describe('limited to', () => {
   let directory = '';
@@ -50,7 +54,7 @@ describe('limited to', () => {
     run('prlimit', [`--as=${bytes}`, '--', ourProgram(), ...words(line)], { cwd: directory });
 
   it
-    .skipIf(HEAVY)
+    .skipIf(heavy !== undefined)
     .each([
       '--version',
       'info zlib.qcow2',
@@ -74,7 +78,7 @@ describe('limited to', () => {
       'bitmap --remove disk.qcow2 b0',
       'amend -f qcow2 -o lazy_refcounts=on disk.qcow2',
       'bench -c 100 disk.qcow2',
-    ])('1 GiB of address space: %s', { timeout: 120_000 }, async (line) => {
+    ])(`1 GiB of address space: %s${because(heavy)}`, { timeout: 300_000 }, async (line) => {
     const { code, stderr } = await limited(GiB, line);
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
   });
@@ -99,20 +103,24 @@ describe('limited to', () => {
     'rebase -b base.raw -F raw top.qcow2',
     'commit -d over.qcow2',
     'check -r all over.qcow2',
-  ])('2 GiB of address space: %s', { timeout: 120_000 }, async (line) => {
+  ])('2 GiB of address space: %s', { timeout: 300_000 }, async (line) => {
     const { code, stderr } = await limited(2 * GiB, line);
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     rmSync(join(directory, 'out'), { force: true });
   });
 
-  it.skipIf(HEAVY)('less than a command needs says so in one line', { timeout: 120_000 }, async () => {
-    const { code, stderr } = await limited(800 * MiB, 'convert -m 16 -f qcow2 -O raw zstd.qcow2 out');
-    if (code !== 0) expect({ code, stderr }).toEqual({ code: 1, stderr: 'qemu-img: Cannot allocate memory\n' });
-    expect(readdirSync(directory)).not.toContain(code === 0 ? '' : 'out');
-    rmSync(join(directory, 'out'), { force: true });
-  });
+  it.skipIf(heavy !== undefined)(
+    `less than a command needs says so in one line${because(heavy)}`,
+    { timeout: 300_000 },
+    async () => {
+      const { code, stderr } = await limited(800 * MiB, 'convert -m 16 -f qcow2 -O raw zstd.qcow2 out');
+      if (code !== 0) expect({ code, stderr }).toEqual({ code: 1, stderr: 'qemu-img: Cannot allocate memory\n' });
+      expect(readdirSync(directory)).not.toContain(code === 0 ? '' : 'out');
+      rmSync(join(directory, 'out'), { force: true });
+    },
+  );
 
-  it('very little address space, where it runs without compilers, or says so', { timeout: 120_000 }, async () => {
+  it('very little address space, where it runs without compilers, or says so', { timeout: 300_000 }, async () => {
     const { code, stderr } = await limited((HEAVY ? 900 : 500) * MiB, 'info zlib.qcow2');
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     const refused = await limited(150 * MiB, 'info zlib.qcow2');
@@ -140,30 +148,39 @@ describe('limited to', () => {
     return run('setpriv', [...limits, openCheckout(), ...words(line)], { cwd: directory });
   };
 
-  it.runIf(root).each([5, 12, 24])('%s processes of a user', { timeout: 120_000 }, async (count) => {
-    for (const line of [
-      'info zlib.qcow2',
-      `convert -c -m 16 -f raw -O qcow2 base.raw few-${count}`,
-      `compare -f raw -F qcow2 base.raw few-${count}`,
-      `convert ${SECRET} -f raw -O luks -o key-secret=k,iter-time=10 base.raw luks-${count}`,
-      `check few-${count}`,
-    ]) {
-      const { code, stderr } = await crowded(count, line);
-      expect({ line, code, stderr }).toEqual({ line, code: 0, stderr: '' });
-    }
-  });
+  it.skipIf(noRoot !== undefined).each([5, 12, 24])(
+    `%s processes of a user${because(noRoot)}`,
+    { timeout: 300_000 },
+    async (count) => {
+      for (const line of [
+        'info zlib.qcow2',
+        `convert -c -m 16 -f raw -O qcow2 base.raw few-${count}`,
+        `compare -f raw -F qcow2 base.raw few-${count}`,
+        `convert ${SECRET} -f raw -O luks -o key-secret=k,iter-time=10 base.raw luks-${count}`,
+        `check few-${count}`,
+      ]) {
+        const { code, stderr } = await crowded(count, line);
+        expect({ line, code, stderr }).toEqual({ line, code: 0, stderr: '' });
+      }
+    },
+  );
 
-  it.runIf(root)('fewer processes than Node needs, which it says', { timeout: 120_000 }, async () => {
-    const { code, stderr } = await crowded(3, 'info zlib.qcow2');
-    expect({ code, stderr }).toEqual({
-      code: 1,
-      stderr: 'qimg: Node.js needs at least 4 processes, and the limit is 3\n',
-    });
-  });
+  it.skipIf(noRoot !== undefined)(
+    `fewer processes than Node needs, which it says${because(noRoot)}`,
+    { timeout: 300_000 },
+    async () => {
+      const { code, stderr } = await crowded(3, 'info zlib.qcow2');
+      expect({ code, stderr }).toEqual({
+        code: 1,
+        stderr: 'qimg: Node.js needs at least 4 processes, and the limit is 3\n',
+      });
+    },
+  );
 
-  it.runIf(Number.parseFloat(release()) >= 6.3)(
-    'memory that is never both written and run',
-    { timeout: 120_000 },
+  const oldKernel = Number.parseFloat(release()) >= 6.3 ? undefined : 'this kernel is too old (Linux 6.3 is needed)';
+  it.skipIf(oldKernel !== undefined)(
+    `memory that is never both written and run${because(oldKernel)}`,
+    { timeout: 300_000 },
     async () => {
       // PR_SET_MDWE with PR_MDWE_REFUSE_EXEC_GAIN, as systemd's MemoryDenyWriteExecute sets it.
       const script =
@@ -182,17 +199,21 @@ describe('limited to', () => {
     },
   );
 
-  it.runIf(root)('no /proc, also with direct I/O', { timeout: 120_000 }, async () => {
-    writeFileSync(join(directory, 'odd.raw'), Buffer.alloc(100_001, 'odd'));
-    const script = 'mount -t tmpfs none /proc && exec "$@"';
-    for (const line of [
-      'convert -t none -T none -f raw -O qcow2 odd.raw odd.qcow2',
-      'compare -T none -f raw -F qcow2 odd.raw odd.qcow2',
-      'convert -t directsync -f qcow2 -O vdi odd.qcow2 odd.vdi',
-      'convert -c -f qcow2 -O qcow2 odd.qcow2 small.qcow2',
-    ]) {
-      await must('unshare', ['-m', 'sh', '-c', script, 'sh', ourProgram(), ...words(line)], { cwd: directory });
-    }
-    expect(readdirSync(directory).filter((name) => name.endsWith('.part'))).toEqual([]);
-  });
+  it.skipIf(noMounts !== undefined)(
+    `no /proc, also with direct I/O${because(noMounts)}`,
+    { timeout: 300_000 },
+    async () => {
+      writeFileSync(join(directory, 'odd.raw'), Buffer.alloc(100_001, 'odd'));
+      const script = 'mount -t tmpfs none /proc && exec "$@"';
+      for (const line of [
+        'convert -t none -T none -f raw -O qcow2 odd.raw odd.qcow2',
+        'compare -T none -f raw -F qcow2 odd.raw odd.qcow2',
+        'convert -t directsync -f qcow2 -O vdi odd.qcow2 odd.vdi',
+        'convert -c -f qcow2 -O qcow2 odd.qcow2 small.qcow2',
+      ]) {
+        await must('unshare', ['-m', 'sh', '-c', script, 'sh', ourProgram(), ...words(line)], { cwd: directory });
+      }
+      expect(readdirSync(directory).filter((name) => name.endsWith('.part'))).toEqual([]);
+    },
+  );
 });
