@@ -29,7 +29,7 @@ describeWithOracle('huge images', () => {
     { format: 'raw', size: '8T', options: '', copies: true },
   ])(
     '$format of $size with $options are as the real ones',
-    { timeout: 120_000 },
+    { timeout: 300_000 },
     async ({ format, size, options, copies }) => {
       const name = `${format}-${size}${options.length}`;
       const found = await both.differences([
@@ -64,7 +64,7 @@ describeWithOracle('huge images', () => {
   it.each([
     ['2P', ''],
     ['2E', '-o cluster_size=2M'],
-  ])('qcow2 of %s are mapped at once', { timeout: 60_000 }, async (size, options) => {
+  ])('qcow2 of %s are mapped at once', { timeout: 300_000 }, async (size, options) => {
     expect(await both.differences([`create -f qcow2 ${options} wide.qcow2 ${size}`, 'info wide.qcow2'])).toEqual([]);
     const length = size === '2P' ? '2251799813685248' : '2305843009213693952';
     const start = performance.now();
@@ -87,7 +87,7 @@ describeWithOracle('huge images', () => {
     expect(await both.differences(lines)).toEqual([]);
   });
 
-  it('are measured and refused alike', { timeout: 120_000 }, async () => {
+  it('are measured and refused alike', { timeout: 300_000 }, async () => {
     const lines: string[] = [];
     for (const size of ['1P', '2P', '3P', '2E', '7E', '8E', '9223372036854774784', '16E', '99999999999999999999']) {
       for (const format of ['qcow2', 'qcow2 -o cluster_size=2M', 'qcow2 -o cluster_size=2M,extended_l2=on', 'raw']) {

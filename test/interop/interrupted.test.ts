@@ -78,7 +78,7 @@ describeWithOracle('a program that is killed', () => {
     { line: 'convert -f raw -O vhdx source.raw new', format: 'vhdx' },
     { line: 'convert -f raw -O raw -S 0 source.raw new', format: 'raw' },
     { line: 'create -q -f qcow2 -o preallocation=full new 64M', format: 'qcow2' },
-  ])('leaves a new image whole or absent: $line', { timeout: 120_000 }, async ({ line, format }) => {
+  ])('leaves a new image whole or absent: $line', { timeout: 300_000 }, async ({ line, format }) => {
     const whole = await timeOf(line);
     rmSync(join(directory, 'new'));
     for (const part of moments()) {
@@ -95,7 +95,7 @@ describeWithOracle('a program that is killed', () => {
     expect(await digest(join(directory, 'source.raw'))).toBe(source);
   });
 
-  it('leaves what the next run removes where files need a name', { timeout: 120_000 }, async () => {
+  it('leaves what the next run removes where files need a name', { timeout: 300_000 }, async () => {
     const args = [loneProgram(), ...words('convert -c -f raw -O qcow2 source.raw new')];
     let started = Promise.resolve();
     const { code } = await run(process.execPath, args, {
@@ -122,7 +122,7 @@ describeWithOracle('a program that is killed', () => {
 
   it.each(['SIGKILL', 'SIGTERM'] as const)(
     'by %s keeps what --atomic was to replace',
-    { timeout: 120_000 },
+    { timeout: 300_000 },
     async (signal) => {
       const line = 'convert --atomic -c -f raw -O qcow2 source.raw old';
       await real('create -q -f qcow2 old 3M', directory);
@@ -159,7 +159,7 @@ describeWithOracle('a program that is killed', () => {
     'check -q -r all used',
     'commit -q over',
     'rebase --backing= over',
-  ])('leaves an existing image sound but for leaks: %s', { timeout: 120_000 }, async (line) => {
+  ])('leaves an existing image sound but for leaks: %s', { timeout: 300_000 }, async (line) => {
     /** Takes a part of the refcounts away, which a repair has to find again. */
     const loseRefcounts = (): void => {
       const file = openSync(join(directory, 'used'), 'r+');
@@ -203,7 +203,7 @@ describeWithOracle('a program that is killed', () => {
     }
   });
 
-  it.each(['SIGINT', 'SIGTERM'] as const)('by %s removes what it began', { timeout: 120_000 }, async (signal) => {
+  it.each(['SIGINT', 'SIGTERM'] as const)('by %s removes what it began', { timeout: 300_000 }, async (signal) => {
     for (const line of ['convert -c -f raw -O qcow2 source.raw new', 'convert -f raw -O vdi source.raw new']) {
       const whole = await timeOf(line);
       rmSync(join(directory, 'new'));

@@ -56,7 +56,7 @@ describe('peak memory', () => {
     'map --output=json -f qcow2 wide.qcow2',
     'compare -f raw -F qcow2 scattered.raw scattered.qcow2',
     'compare -f raw -F qcow2 solid.raw packed2m.qcow2',
-  ])('of %s stays small', { timeout: 120_000 }, async (line) => {
+  ])('of %s stays small', { timeout: 300_000 }, async (line) => {
     const peak = await peakMemory(line, directory);
     if (process.env['QIMG_TEST_REPORT']) process.stderr.write(`${Math.round(peak / MiB)} MiB: ${line}\n`);
     expect(peak).toBeLessThan(MOST);

@@ -8,6 +8,7 @@ import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { fetchNodes, install, pack } from '../support/package.ts';
 import { run, words } from '../support/program.ts';
+import { because } from '../support/skip.ts';
 
 const TOO_OLD = '18.20.8';
 const VERSIONS = ['20.0.0', '20.18.0', '20.19.5', '20.20.1', '21.7.3', '22.23.5', '24.22.3'];
@@ -39,7 +40,8 @@ try {
 }
 afterAll(() => rmSync(directory, { recursive: true, force: true }));
 
-describe.skipIf(unreachable !== '')('the installed package', { timeout: 240_000 }, () => {
+const lack = unreachable === '' ? undefined : 'the npm registry cannot be reached (a network is needed)';
+describe.skipIf(lack !== undefined)(`the installed package${because(lack)}`, { timeout: 240_000 }, () => {
   const caches = (): string => join(dirname(command), '../qimg/dist/bin/cache');
   const cachesOf = (version: string): string[] =>
     readdirSync(caches()).filter((name) => name.includes(`.v${version}.`));

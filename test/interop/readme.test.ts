@@ -108,7 +108,7 @@ describe('README examples', () => {
       const directory = join(scratch, `line${line}`);
       mkdirSync(directory);
       await furnish(directory);
-      const problem = await run(process.execPath, [program], { cwd: directory, timeout: 60_000 }).then(
+      const problem = await run(process.execPath, [program], { cwd: directory, timeout: 300_000 }).then(
         () => '',
         (error: { readonly stderr?: string }) => `README.md:${line}: ${error.stderr ?? 'killed'}`,
       );

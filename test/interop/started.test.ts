@@ -19,8 +19,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { lackOfRoot } from '../support/needs.ts';
 import { pack, unpack } from '../support/package.ts';
 import { ourProgram, type RunChoice, run, words } from '../support/program.ts';
+import { because } from '../support/skip.ts';
 
 const root = process.getuid?.() === 0;
 /** A user who owns nothing here. */
@@ -282,7 +284,8 @@ describe('code caches', () => {
     }
   });
 
-  it.skipIf(!root)('of root are not left with other users', async () => {
+  const lack = lackOfRoot();
+  it.skipIf(lack !== undefined)(`of root are not left with other users${because(lack)}`, async () => {
     rmSync(caches(), { recursive: true });
     const home = mkdtempSync(join(directory, 'home-'));
     chownSync(home, OTHER, OTHER);

@@ -26,7 +26,9 @@ const tests = manifest.devEngines.runtime.version.match(/[\d.]+/g) ?? [];
 
 /** The versions of Node that a text names. */
 function named(text: string): string[] {
-  return [...text.matchAll(/(?:Node(?:\.js)?|lines) \(?v?(\d+(?:\.\d+)*)/g)].map((match) => match[1] ?? '');
+  return [...text.matchAll(/(?:Node(?:\.js)?|lines) \(?v?(\d+(?:\.\d+)*)(?=,| or newer|\))/g)].map(
+    (match) => match[1] ?? '',
+  );
 }
 
 describe('the least Node', () => {
