@@ -169,10 +169,7 @@ export interface BitmapStore {
       | Iterable<{ readonly offset: number; readonly length: number }>
       | AsyncIterable<{ readonly offset: number; readonly length: number }>,
   ): Promise<void>;
-  /**
-   * Stores what changed, as closing the image does.
-   * @throws BlockError if that cannot be done; its cause says why.
-   */
+  /** Stores what changed, as closing does. The cause of its error says what kept it from that. */
   save(): Promise<void>;
 }
 

@@ -83,7 +83,7 @@ async function runPasses(image: Qcow2Image, repair: RepairMode, report: Report):
     result.corruptions += snapshotFindings;
   }
   // Corrected refcounts come last: they are given up with the image where tables turn out to lie over each other.
-  if (repair !== 'none') await walk.lowering.finish();
+  if (repair !== 'none') await walk.lowering.finish(true);
   if (repair !== 'none') await settle(image, result);
   return result;
 }

@@ -43,6 +43,8 @@ export function checkIncompatible(bits: bigint, table: () => Uint8Array | undefi
   const names: string[] = [];
   const entries = table() ?? new Uint8Array();
   for (let at = 0; at + ENTRY <= entries.length; at += ENTRY) {
+    // As in the real tool, an entry without a name ends the table.
+    if (entries[at + 2] === 0) break;
     const bit = entries[at + 1] ?? 0;
     if (entries[at] !== KINDS.incompatible || bit > 63 || !((unknown >> BigInt(bit)) & 1n)) continue;
     const text = entries.subarray(at + 2, at + ENTRY);

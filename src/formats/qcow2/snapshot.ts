@@ -5,7 +5,7 @@
 import type { MaybePromise } from '../../base/async.ts';
 import { equalBytes, utf8Bytes } from '../../base/bytes.ts';
 import { BlockError, withStrerror } from '../../base/error.ts';
-import { divideUp, MAX_DISK, MAX_SIZE, SECTOR } from '../../base/offset.ts';
+import { alignUp, divideUp, MAX_DISK, MAX_SIZE, SECTOR } from '../../base/offset.ts';
 import type { ImageDriver, SnapshotInfo, SnapshotStore } from '../../block/driver.ts';
 import { flushImage } from './flush.ts';
 import { l1EntriesFor } from './header.ts';
@@ -126,12 +126,12 @@ export class Snapshots implements SnapshotStore {
     const image = this.#image;
     const { header, geometry } = image;
     const pieces = entries.map((entry) => encodeSnapshot(entry, header.virtualSize));
-    const size = pieces.reduce((sum, piece) => sum + piece.length, 0);
+    const size = pieces.reduce((sum, piece) => alignUp(sum, 8) + piece.length, 0);
     const bytes = new Uint8Array(size);
     let at = 0;
     for (const piece of pieces) {
       bytes.set(piece, at);
-      at += piece.length;
+      at = alignUp(at + piece.length, 8);
     }
     // What is no longer in the table does not stand in the way of its new place.
     image.guard.setSnapshots({ entries, size: this.#table.size });

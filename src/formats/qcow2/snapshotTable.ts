@@ -93,14 +93,14 @@ function parseSnapshot(bytes: Uint8Array, at: number): SnapshotEntry {
 }
 
 /**
- * An entry as it is stored, padded to eight, with all extra data that is understood.
+ * An entry as it is stored, with all extra data that is understood.
  * @param virtualSize guest size in bytes where the entry does not record one.
  */
 export function encodeSnapshot(entry: SnapshotEntry, virtualSize: number): Uint8Array {
   const { idBytes, nameBytes, unknownExtra } = entry;
   const extraSize = KNOWN_EXTRA + unknownExtra.length;
   const names = SNAPSHOT_FIXED + extraSize;
-  const bytes = new Uint8Array(alignUp(names + idBytes.length + nameBytes.length, 8));
+  const bytes = new Uint8Array(names + idBytes.length + nameBytes.length);
   const fields = bigEndian(bytes);
   fields.setBig64(0, entry.l1OffsetBits);
   fields.setU32(8, entry.l1Entries);

@@ -7,3 +7,7 @@ qemu-img map --object secret,id=s,data=x --output=json --image-opts driver=luks,
 qemu-img resize --object secret,id=s,data=x --image-opts driver=luks,key-secret=s,file.filename=a.luks 2M
 qemu-img amend --object secret,id=s,data=x --image-opts -o state=active,new-secret=s,iter-time=10 driver=luks,key-secret=s,file.filename=a.luks 2>&1 | tail -1
 release
+# Not even a reader may have it open while key slots change.
+hold -r --object secret,id=s,data=x --image-opts driver=luks,key-secret=s,file.filename=a.luks
+qemu-img amend --object secret,id=s,data=x --image-opts -o state=active,new-secret=s,iter-time=10 driver=luks,key-secret=s,file.filename=a.luks
+release

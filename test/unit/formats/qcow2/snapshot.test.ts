@@ -155,11 +155,11 @@ describe('snapshots', () => {
     await file.write(snapshotsOffset + 64, new TextEncoder().encode('UNKNOWN!'));
     await file.write(snapshotsOffset + 72, Uint8Array.of(0x37, 0xff, 0, 0x61));
     node = await open(file);
-    const entry = new Uint8Array(80);
+    const entry = new Uint8Array(76);
     await file.read(snapshotsOffset, entry);
     expect((await storeOf(node).create('two')).id).toBe('8');
     await node.close();
-    const copy = new Uint8Array(80);
+    const copy = new Uint8Array(76);
     await file.read(driverOf(node).state.header.snapshotsOffset, copy);
     expect(copy).toEqual(entry);
     await expectSound(file);
