@@ -139,9 +139,10 @@ function describe(
     const offset = mapping.offset + shift;
     if (storage instanceof ImageNode && !storage.backing) return describeInner(storage, status, offset, length);
     if (!mapping.sparse) return { ...status, storage, offset };
-    return andThen(storage.status(offset, length), (extent) => {
+    return andThen(storage.status(offset, length), (extent): BlockStatus => {
       const hole = extent.kind === 'hole';
       const data = !hole || !isTransparent(node);
+      if (extent.absent && isTransparent(node)) return { ...status, ...NOTHING, zero: false, length: extent.length };
       return { ...status, length: Math.min(extent.length, length), zero: hole, data, storage, offset };
     });
   }

@@ -8,6 +8,8 @@ export interface GraphContext {
   readonly drivers: DriverRegistry;
   readonly services: Services;
   readonly gate: Gate;
+  /** Names of nodes that are taken, where several images are open at the same time. Absent: each has names of its own. */
+  readonly nodeNames?: Set<string>;
   /** Receives warnings for the user, without `warning: ` in front. */
   onWarning?(text: string): void;
   /** Receives text that is shown to the user as it is, several lines without the final newline. */

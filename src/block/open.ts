@@ -13,7 +13,7 @@ import type { GraphContext } from './context.ts';
 import { describeNode } from './describe.ts';
 import type { BackingReference, FormatDriver, ImageDriver, OpenIntent, ProtocolStorage } from './driver.ts';
 import { ImageNode, type Reopen } from './node.ts';
-import { coerceTree, ownOptions, withCommonOptions } from './openOptions.ts';
+import { coerceTree, isShared, ownOptions, withCommonOptions } from './openOptions.ts';
 import { passThrough } from './passThrough.ts';
 import { noAccess } from './permission.ts';
 import { openProtocol } from './protocol.ts';
@@ -87,6 +87,7 @@ export async function openRequest(context: GraphContext, request: OpenRequest): 
     still: request.still,
     cache: request.cache,
     discard: request.discard,
+    nodeNames: context.nodeNames ?? new Set(),
     above: [],
   });
 }
@@ -124,7 +125,7 @@ async function openNode(tree: OptionTree, above: Scope): Promise<ImageNode> {
 
 /** How a node is opened again: as before, except for what changes. A format that was probed stays. */
 function reopener(tree: OptionTree, scope: Scope, probed: string | undefined): Reopen {
-  return (how) => openNode(tree, { ...scope, resize: false, probed, ...how });
+  return (how) => openNode(tree, { ...scope, resize: false, nodeNames: undefined, probed, ...how });
 }
 
 /** Opens the `file` child, without locks yet: which ones are needed is known when the format is. */
@@ -154,7 +155,9 @@ async function openLayer(tree: OptionTree, file: FileNode | undefined, scope: Sc
   const format = named ?? scope.probed ?? (file ? await probeFormat(file, scope) : 'raw');
   const guessedRaw = format === 'raw' && named === undefined && scope.writable;
   const driver = await scope.context.drivers.format(format);
-  const access = format === 'raw' && scope.inherited ? scope.inherited : accessOf(format, scope);
+  const child = tree['file'];
+  const shared = isTree(child) ? { ...scope, forceShare: isShared(child, scope) } : scope;
+  const access = format === 'raw' && scope.inherited ? scope.inherited : accessOf(format, shared);
   await setAccess(file, access);
   const backingIsOwn = scope.noBacking && tree['backing'] !== null;
   const roles = new Set(backingIsOwn ? ['file'] : ['file', 'backing']);
