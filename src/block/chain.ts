@@ -139,9 +139,10 @@ function describe(
       return andThen(inner, (found) => (found.special || !found.present ? found : { ...found, storage, offset }));
     }
     if (!mapping.sparse) return { ...status, storage, offset };
-    return andThen(storage.status(offset, length), (extent) => {
+    return andThen(storage.status(offset, length), (extent): BlockStatus => {
       const hole = extent.kind === 'hole';
       const data = !hole || !node.transparent;
+      if (extent.absent && node.transparent) return { ...status, ...NOTHING, zero: false, length: extent.length };
       return { ...status, length: Math.min(extent.length, length), zero: hole, data, storage, offset };
     });
   }

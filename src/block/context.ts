@@ -9,6 +9,8 @@ export interface GraphContext {
   readonly drivers: DriverRegistry;
   readonly services: Services;
   readonly gate: Gate;
+  /** Names of nodes that are taken, where several images are open at the same time. Absent: each has names of its own. */
+  readonly nodeNames?: Set<string>;
   /** Receives warnings for the user, without `warning: ` in front, and what can be done about it. */
   onWarning?(text: string, hint?: Hint): void;
   /** Receives what goes wrong besides the error that is going to be thrown, or without being one. */

@@ -14,7 +14,7 @@ import { describeNode } from './describe.ts';
 import type { BackingReference, FormatDriver, ImageDriver, OpenIntent, ProtocolStorage } from './driver.ts';
 import { filterNode } from './filter.ts';
 import { ImageNode, type Reopen } from './node.ts';
-import { coerceTree, ownOptions, withCommonOptions } from './openOptions.ts';
+import { coerceTree, isShared, ownOptions, withCommonOptions } from './openOptions.ts';
 import { descriptorOfExtent, kindOfFile } from './notRaw.ts';
 import { passThrough } from './passThrough.ts';
 import { noAccess, soleAccess } from './permission.ts';
@@ -98,6 +98,7 @@ export async function openRequest(context: GraphContext, request: OpenRequest): 
     still: request.still,
     cache: request.cache,
     discard: request.discard,
+    nodeNames: context.nodeNames ?? new Set(),
     above: [],
   });
 }
@@ -158,7 +159,7 @@ async function openFilter(name: string, tree: OptionTree, scope: Scope): Promise
 
 /** How a node is opened again: as before, except for what changes. A format that was probed stays. */
 function reopener(tree: OptionTree, scope: Scope, probed: string | undefined): Reopen {
-  return (how) => openNode(tree, { ...scope, resize: false, probed, ...how });
+  return (how) => openNode(tree, { ...scope, resize: false, nodeNames: undefined, probed, ...how });
 }
 
 /** Opens the `file` child, without locks yet: which ones are needed is known when the format is. */
@@ -206,7 +207,9 @@ async function openLayer(tree: OptionTree, file: FileNode | undefined, scope: Sc
   const format = named ?? scope.probed ?? (file ? await probeFormat(file, scope) : 'raw');
   const guessedRaw = format === 'raw' && named === undefined && scope.writable;
   const driver = await scope.context.drivers.format(format);
-  const access = format === 'raw' && scope.inherited ? scope.inherited : accessOf(format, scope);
+  const child = tree['file'];
+  const shared = isTree(child) ? { ...scope, forceShare: isShared(child, scope) } : scope;
+  const access = format === 'raw' && scope.inherited ? scope.inherited : accessOf(format, shared);
   await setAccess(file, access);
   const backingIsOwn = scope.noBacking && tree['backing'] !== null;
   const roles = new Set(backingIsOwn ? ['file'] : ['file', 'backing']);

@@ -56,23 +56,30 @@ export function withCommonOptions(tree: OptionTree, scope: Scope): Scope {
   const cache = isTree(tree['cache']) ? tree['cache'] : {};
   const direct = flag('cache.direct', cache['direct']);
   const noFlush = flag('cache.no-flush', cache['no-flush']);
-  const forceShare = flag('force-share', tree['force-share']);
+  const forceShare = isShared(tree, scope);
   flag('auto-read-only', tree['auto-read-only']);
   if (flag('read-only', tree['read-only']) && scope.writable) {
     throw new BlockError('read-only', 'Block node is read-only');
   }
-  if (scope.writable && (scope.forceShare || forceShare)) {
+  const readOnly = tree['read-only'];
+  const opensToWrite = readOnly === undefined ? scope.writable : !flag('read-only', readOnly);
+  if (opensToWrite && forceShare) {
     throw new BlockError('invalid-argument', 'force-share=on can only be used with read-only images');
   }
   const discard = discardMode(tree['discard']) ?? scope.discard;
   checkDetectZeroes(tree['detect-zeroes'], discard === 'unmap');
-  checkNodeName(tree['node-name']);
+  claimNodeName(tree['node-name'], scope.nodeNames);
   return {
     ...scope,
-    forceShare: scope.forceShare || forceShare,
+    forceShare,
     cache: direct ? 'none' : noFlush ? 'unsafe' : scope.cache,
     discard,
   };
+}
+
+/** Whether a node is opened whatever others do to it: as it says itself, else as the node above. */
+export function isShared(tree: OptionTree, above: Scope): boolean {
+  return tree['force-share'] === undefined ? above.forceShare : flag('force-share', tree['force-share']);
 }
 
 function flag(name: string, value: OptionTree[string] | undefined): boolean {
@@ -106,12 +113,14 @@ function checkDetectZeroes(value: OptionTree[string] | undefined, discards: bool
 /** Longest name of a node in bytes. */
 const MAX_NODE_NAME = 31;
 
-function checkNodeName(value: OptionTree[string] | undefined): void {
+/** Checks the name of a node, which no other node may have. */
+function claimNodeName(value: OptionTree[string] | undefined, taken: Set<string> | undefined): void {
   if (value === undefined) return;
   const name = textOf(value);
-  if (/^[A-Za-z][A-Za-z0-9._-]*$/.test(name)) {
-    if (name.length <= MAX_NODE_NAME) return;
-    throw new BlockError('invalid-argument', 'Node name too long');
+  if (!/^[A-Za-z][A-Za-z0-9._-]*$/.test(name)) {
+    throw new BlockError('invalid-argument', `Invalid node-name: '${name}'`);
   }
-  throw new BlockError('invalid-argument', `Invalid node-name: '${name}'`);
+  if (taken?.has(name)) throw new BlockError('invalid-argument', `Duplicate nodes with node-name='${name}'`);
+  if (name.length > MAX_NODE_NAME) throw new BlockError('invalid-argument', 'Node name too long');
+  taken?.add(name);
 }

@@ -16,12 +16,14 @@ export async function treeOfName(drivers: DriverRegistry, name: string, format?:
     const tree = parseJsonName(name);
     return format === undefined ? tree : { ...tree, driver: format };
   }
+  if (format !== undefined && drivers.isProtocol(format)) {
+    return { driver: format, ...(await drivers.protocol(format)).parseFilename(name) };
+  }
   const prefix = protocolPrefix(name);
   if (prefix !== undefined && drivers.isFilter(prefix)) return filterTree(drivers, prefix, name, format);
   const protocol = prefix === undefined ? await drivers.protocol('file') : await drivers.protocolOfPrefix(prefix);
   const own = { driver: protocol.name, ...protocol.parseFilename(name) };
   if (format === undefined) return { file: own };
-  if (drivers.isProtocol(format)) return { ...own, driver: format };
   return { driver: format, file: own };
 }
 

@@ -23,6 +23,8 @@ export interface Scope {
   readonly still: StillImages;
   readonly cache: CacheMode | undefined;
   readonly discard: 'ignore' | 'unmap' | undefined;
+  /** Names of nodes that are taken; undefined where nodes are opened again. */
+  readonly nodeNames: Set<string> | undefined;
   /** Identities of the files of the images above; a repetition is a loop. */
   readonly above: readonly string[];
   /** The format that was found when the image was opened for the first time: it is not looked for again. */

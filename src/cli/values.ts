@@ -89,7 +89,12 @@ export function imageSource(session: Session, given: Given, filename: string, fo
   const format = given.text(formatId);
   if (given.has('image-opts')) {
     if (format !== undefined) throw mistake('--image-opts and --format are mutually exclusive');
-    return { filename, imageOptions: parseImageOptions(filename, session.warn) };
+    const imageOptions = parseImageOptions(filename, session.warn);
+    const shared = imageOptions['force-share'];
+    if (given.has('force-share') && shared !== undefined && shared !== 'on') {
+      throw mistake('--force-share/-U conflicts with image options');
+    }
+    return { filename, imageOptions };
   }
   return format === undefined ? { filename } : { filename, format };
 }

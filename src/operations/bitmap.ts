@@ -4,11 +4,14 @@ import type { BitmapStore } from '../block/driver.ts';
 import type { ImageNode } from '../block/node.ts';
 import type { OperationContext } from './context.ts';
 import { differentSizes } from './copy/bitmaps.ts';
-import type { BitmapAction, BitmapRequest } from './requests.ts';
+import type { BitmapAction, BitmapRequest, ImageSource } from './requests.ts';
 import { withSource } from './source.ts';
 
-/** Name of the image's node in messages; the real tool numbers its nodes. */
-const NODE = '#block1';
+/** Name of the image's node in messages; the real tool numbers those that the user gives none. */
+function nodeName({ imageOptions }: ImageSource): string {
+  const name = imageOptions?.['node-name'];
+  return typeof name === 'string' ? name : '#block1';
+}
 
 /** Result of {@link bitmap}. */
 export interface BitmapResult {
@@ -69,7 +72,7 @@ async function step(request: BitmapRequest, action: BitmapAction, node: ImageNod
   }
   const { bitmap: name = '' } = request;
   try {
-    if (action.kind === 'add' && !store) throw cannotStore(node, name);
+    if (action.kind === 'add' && !store) throw cannotStore(node, name, nodeName(request.image));
     if (!store) throw notFound(name);
     if (action.kind === 'merge') await merge(store, name, node, source, action.source);
     else await change(store, action.kind, name, request.granularity);
@@ -117,11 +120,11 @@ function notFound(name: string): BlockError {
 }
 
 /** Why a format has no bitmaps; of qcow2 it is the old version. */
-function cannotStore(node: ImageNode, name: string): BlockError {
+function cannotStore(node: ImageNode, name: string, own: string): BlockError {
   return node.format === 'qcow2'
     ? new BlockError(
         'unsupported',
-        `Can't make bitmap '${name}' persistent in '${NODE}': Cannot store dirty bitmaps in qcow2 v2 files`,
+        `Can't make bitmap '${name}' persistent in '${own}': Cannot store dirty bitmaps in qcow2 v2 files`,
       )
-    : new BlockError('unsupported', `Can't store persistent bitmaps to ${NODE}: Operation not supported`);
+    : new BlockError('unsupported', `Can't store persistent bitmaps to ${own}: Operation not supported`);
 }

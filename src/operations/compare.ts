@@ -49,8 +49,9 @@ export async function compare(
   observer: CompareObserver = {},
 ): Promise<CompareResult> {
   const how = { cache: request.cache ?? 'writeback', forceShare: request.forceShare } as const;
-  return withSource(context, request.first, how, (first) =>
-    withSource(context, request.second, how, (second) => {
+  const both = { ...context, nodeNames: new Set<string>() };
+  return withSource(both, request.first, how, (first) =>
+    withSource(both, request.second, how, (second) => {
       const sides = [
         new Side(first, request.first, request.strict),
         new Side(second, request.second, request.strict),

@@ -40,7 +40,8 @@ export class CompareSteps {
       runs.push(run);
       end = Math.min(end, offset + run.length);
     }
-    const zero = runs.every(({ kind }) => kind === 'zero');
+    // What neither image has is not looked at.
+    const zero = runs.every(({ kind }) => kind === 'zero') || runs.every(({ status }) => status?.present === false);
     // The last sector counts as a whole one.
     return alignUp(zero ? end : Math.min(end, offset + STRIDE), SECTOR);
   }

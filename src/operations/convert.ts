@@ -38,10 +38,11 @@ export async function convert(context: OperationContext, request: ConvertRequest
     throw refused('Copying bitmaps only possible with single source');
   if (request.atomic && request.noCreate) throw refused('An existing image that is written into cannot be replaced');
   const opened: ImageNode[] = [];
+  const shared = { ...context, nodeNames: new Set<string>() };
   try {
     for (const source of request.sources) {
       opened.push(
-        await openSource(context, source, {
+        await openSource(shared, source, {
           cache: request.sourceCache ?? 'writeback',
           forceShare: request.forceShare,
           // It is copied as it is at one moment.
@@ -49,7 +50,7 @@ export async function convert(context: OperationContext, request: ConvertRequest
         }),
       );
     }
-    return await new Conversion(context, request, opened).run();
+    return await new Conversion(shared, request, opened).run();
   } finally {
     for (const node of opened) await node.close().catch(() => undefined);
   }

@@ -132,7 +132,8 @@ export class CheckedStorage implements Storage {
 
   truncate(size: number, preallocation: Preallocation = 'off'): MaybePromise<void> {
     this.#checkRange('truncate', 0, size);
-    if (this.readOnly || !this.driver.truncate) throw this.#refused('truncate');
+    if (this.readOnly) throw this.#refused('truncate');
+    if (!this.driver.truncate) throw new BlockError('unsupported', 'Image format driver does not support resize');
     return this.driver.truncate(size, preallocation);
   }
 

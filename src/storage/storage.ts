@@ -43,6 +43,8 @@ export interface Extent {
   readonly length: number;
   /** `hole` reads as zeroes and takes no space; `data` is everything else. */
   readonly kind: 'data' | 'hole';
+  /** Nothing is stored there, but nobody promises zeroes either. Only with `data`. */
+  readonly absent?: boolean;
 }
 
 /** How the space of a new or grown area is reserved. */

@@ -56,7 +56,7 @@ describe('limited to', () => {
     run('prlimit', [`--as=${bytes}`, '--', ourProgram(), ...words(line)], { cwd: directory });
 
   it
-    .skipIf(heavy !== undefined)
+    .skipIf(noGiB !== undefined)
     .each([
       '--version',
       'info zlib.qcow2',

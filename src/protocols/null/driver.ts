@@ -1,15 +1,16 @@
 /** The null protocols: storages that take everything and hold nothing, for measurements and tests. */
 import type { MaybePromise } from '../../base/async.ts';
 import { BlockError } from '../../base/error.ts';
+import { parseSize } from '../../base/size.ts';
 import { alignUp, GiB, MAX_DISK, SECTOR } from '../../base/offset.ts';
 import type { ProtocolDriver } from '../../block/driver.ts';
 import type { OptionTable, OptionValues } from '../../options/table.ts';
+import type { OptionTree } from '../../options/tree.ts';
 import { printJsonName } from '../../options/jsonName.ts';
 import { CheckedStorage } from '../../storage/checked.ts';
 import type { Extent, Limits, StorageDriver } from '../../storage/storage.ts';
 
 const openOptions = {
-  filename: { kind: 'string', help: 'Nothing but the name of the protocol' },
   size: { kind: 'size', help: 'Size of the storage (default: 1 GiB)' },
   'latency-ns': { kind: 'number', help: 'Time that every request takes, in nanoseconds' },
   'read-zeroes': { kind: 'bool', help: 'Whether reading is promised to yield zeroes' },
@@ -30,11 +31,16 @@ class NullDriver implements StorageDriver {
   };
   readonly #size: number;
   readonly #latency: number;
+  readonly #zeroes: boolean;
 
-  /** @param latency milliseconds per request. */
-  constructor(size: number, latency: number) {
+  /**
+   * @param latency milliseconds per request.
+   * @param zeroes reading is promised to yield zeroes.
+   */
+  constructor(size: number, latency: number, zeroes: boolean) {
     this.#size = size;
     this.#latency = latency;
+    this.#zeroes = zeroes;
   }
 
   size(): number {
@@ -60,7 +66,7 @@ class NullDriver implements StorageDriver {
   }
 
   status(_offset: number, length: number): Extent {
-    return { length, kind: 'hole' };
+    return this.#zeroes ? { length, kind: 'hole' } : { length, kind: 'data', absent: true };
   }
 
   flush(): MaybePromise<void> {
@@ -78,8 +84,12 @@ class NullDriver implements StorageDriver {
   }
 }
 
-function sizeOption(options: OpenOptions): number {
+function sizeOption(options: OpenOptions, text: unknown): number {
+  const parsed = typeof text === 'string' ? parseSize(text) : undefined;
+  const exact = parsed && 'exact' in parsed ? parsed.exact : undefined;
   const size = options.size ?? GiB;
+  // To the real tool these are negative, and nothing when they are rounded up to sectors.
+  if (exact !== undefined && exact >= 2n ** 63n && exact < 2n ** 64n - 512n) return 0;
   if (size >= 0 && size <= MAX_DISK) return alignUp(size, SECTOR);
   throw new BlockError('too-large', 'Could not refresh total sector count: File too large');
 }
@@ -88,6 +98,16 @@ function latencyOption(options: OpenOptions): number {
   const nanoseconds = options['latency-ns'] ?? 0;
   if (nanoseconds >= 0 && nanoseconds < 2 ** 63) return nanoseconds / 1e6;
   throw new BlockError('invalid-argument', 'latency-ns is invalid');
+}
+
+/** The name that makes the same again, as far as the content goes; undefined if that is the plain one. */
+function nameOf(driver: string, { size, 'read-zeroes': zeroes }: OptionTree): string | undefined {
+  if (size === undefined && zeroes === undefined) return undefined;
+  return printJsonName({
+    ...(zeroes === undefined ? {} : { 'read-zeroes': zeroes }),
+    driver,
+    ...(size === undefined ? {} : { size }),
+  });
 }
 
 function nullProtocol(name: string): ProtocolDriver {
@@ -101,12 +121,13 @@ function nullProtocol(name: string): ProtocolDriver {
       throw new BlockError('invalid-argument', `The only allowed filename for this driver is '${address}'`);
     },
     open: async (context, options) => {
-      const driver = new NullDriver(sizeOption(options), latencyOption(options));
-      // How long requests take does not say which storage it is.
-      const { filename: _, 'latency-ns': __, ...given } = context.given ?? {};
-      const plain = Object.keys(given).length === 0;
+      const driver = new NullDriver(
+        sizeOption(options, context.given?.['size']),
+        latencyOption(options),
+        options['read-zeroes'] === true,
+      );
       const storage = new CheckedStorage(driver, {
-        name: plain ? address : printJsonName({ driver: name, ...given }),
+        name: nameOf(name, context.given ?? {}) ?? address,
         readOnly: !context.writable,
       });
       return Object.assign(storage, { protocol: name });
