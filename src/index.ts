@@ -25,7 +25,6 @@ export type {
   FormatInfo,
   ImageDriver,
   InfoValue,
-  Mapping,
   MeasureContext,
   Measurement,
   OpenContext,
@@ -44,6 +43,7 @@ export {
   permissiveGate,
   sameDirectoryGate,
 } from './block/gate.ts';
+export type { Mapping } from './block/mapping.ts';
 export { ImageNode, type NodeParts, type Reopen } from './block/node.ts';
 export type { FilterContext, FilterDriver } from './block/filter.ts';
 export { DriverRegistry, type FilterEntry, type FormatEntry, type ProtocolEntry } from './block/registry.ts';
@@ -53,11 +53,11 @@ export type { CodecPort, Compression, Decompression, DecompressPiece } from './c
 export type { BlockCipher, CryptoPort, HashName, SectorWork } from './crypto/crypto.ts';
 export type { CipherMode, CipherName, CipherSpec, IvGenName } from './crypto/spec.ts';
 export { drivers } from './drivers.ts';
-export { type AmendResult, amend } from './operations/amend.ts';
+export { type AmendObserver, type AmendResult, amend } from './operations/amend.ts';
 export { type BenchObserver, type BenchPlan, type BenchResult, bench } from './operations/bench.ts';
 export { type BitmapResult, bitmap } from './operations/bitmap.ts';
 export { type CheckObserver, type CheckResult, check, type Repairs } from './operations/check.ts';
-export { type CommitResult, commit } from './operations/commit.ts';
+export { type CommitObserver, type CommitResult, commit } from './operations/commit.ts';
 export { type CompareObserver, type CompareResult, compare } from './operations/compare.ts';
 export type { OperationContext } from './operations/context.ts';
 export { type ConvertResult, convert } from './operations/convert.ts';
@@ -76,7 +76,7 @@ export { ImageLibrary } from './operations/library.ts';
 export { type MapExtent, type MapResult, map, mapExtents } from './operations/map.ts';
 export { type MeasureResult, measure } from './operations/measure.ts';
 export type * from './operations/requests.ts';
-export { type RebaseResult, rebase } from './operations/rebase.ts';
+export { type RebaseObserver, type RebaseResult, rebase } from './operations/rebase.ts';
 export { type ResizeResult, resize } from './operations/resize.ts';
 export { type SnapshotResult, snapshot } from './operations/snapshot.ts';
 export type { OptionPair } from './options/keyval.ts';

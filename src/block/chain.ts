@@ -5,7 +5,7 @@
 import { andThen, isPromise, type MaybePromise } from '../base/async.ts';
 import { BlockError } from '../base/error.ts';
 import type { Storage } from '../storage/storage.ts';
-import type { Mapping } from './driver.ts';
+import type { Mapping } from './mapping.ts';
 import { ImageNode } from './node.ts';
 
 /** A run of guest bytes of one nature, with the meaning of the fields of `map --output=json`. */

@@ -2,15 +2,8 @@
 import type { MaybePromise } from '../../base/async.ts';
 import { BlockError } from '../../base/error.ts';
 import { alignUp, SECTOR } from '../../base/offset.ts';
-import type {
-  Allocation,
-  Amender,
-  DeepChecker,
-  FormatInfo,
-  ImageDriver,
-  Mapping,
-  OpenContext,
-} from '../../block/driver.ts';
+import type { Allocation, Amender, DeepChecker, FormatInfo, ImageDriver, OpenContext } from '../../block/driver.ts';
+import type { Mapping } from '../../block/mapping.ts';
 import { encryptedRoom } from '../../block/encryptedRoom.ts';
 import type { Services } from '../../block/services.ts';
 import { type BulkCipher, bulkCipher } from '../../crypto/bulk.ts';

@@ -2,15 +2,8 @@
 import type { MaybePromise } from '../../base/async.ts';
 import { BlockError } from '../../base/error.ts';
 import { alignUp, SECTOR } from '../../base/offset.ts';
-import type {
-  Allocation,
-  Checker,
-  FormatDriver,
-  FormatInfo,
-  ImageDriver,
-  Mapping,
-  OpenContext,
-} from '../../block/driver.ts';
+import type { Allocation, Checker, FormatDriver, FormatInfo, ImageDriver, OpenContext } from '../../block/driver.ts';
+import type { Mapping } from '../../block/mapping.ts';
 import type { OptionTable, OptionValues } from '../../options/table.ts';
 import { check, checkerOf, needsRepair } from './check.ts';
 import { create, createOptions } from './create.ts';

@@ -10,9 +10,9 @@ import type {
   FormatDriver,
   FormatInfo,
   ImageDriver,
-  Mapping,
   OpenContext,
 } from '../../block/driver.ts';
+import type { Mapping } from '../../block/mapping.ts';
 import { MissingTables } from '../../block/missing.ts';
 import type { Limits, Storage } from '../../storage/storage.ts';
 import { create, createOptions } from './create.ts';

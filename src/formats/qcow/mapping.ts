@@ -1,7 +1,7 @@
 /** Where guest bytes of a qcow image are. */
 import { andThen, isPromise, type MaybePromise } from '../../base/async.ts';
 import { SECTOR } from '../../base/offset.ts';
-import type { Mapping } from '../../block/driver.ts';
+import type { Mapping } from '../../block/mapping.ts';
 import { isCompressed, type QcowImage, readEntry } from './image.ts';
 
 /** A run of guest clusters of one nature, within one L2 table. */

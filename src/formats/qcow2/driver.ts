@@ -10,10 +10,10 @@ import type {
   FormatDriver,
   FormatInfo,
   ImageDriver,
-  Mapping,
   OpenContext,
   SnapshotStore,
 } from '../../block/driver.ts';
+import type { Mapping } from '../../block/mapping.ts';
 import type { Limits, Preallocation, Storage, ZeroFlags } from '../../storage/storage.ts';
 import { amenderOf } from './amend.ts';
 import { makeEmpty, setBacking } from './backing.ts';

@@ -1,7 +1,7 @@
 /** Where guest bytes are: L1 and L2 tables to mappings. */
 import { type MaybePromise, andThen } from '../../base/async.ts';
 import type { Table } from '../../block/cache.ts';
-import type { Mapping } from '../../block/driver.ts';
+import type { Mapping } from '../../block/mapping.ts';
 import { entryOffset, Kind, kindOf } from './geometry.ts';
 import { hex } from './hex.ts';
 import type { Qcow2Image } from './image.ts';

@@ -10,9 +10,9 @@ import type {
   FormatDriver,
   FormatInfo,
   ImageDriver,
-  Mapping,
   OpenContext,
 } from '../../block/driver.ts';
+import type { Mapping } from '../../block/mapping.ts';
 import type { OptionTable } from '../../options/table.ts';
 import type { Preallocation, Storage, ZeroFlags } from '../../storage/storage.ts';
 import { checkerOf, repairUnclean } from './check.ts';

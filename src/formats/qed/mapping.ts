@@ -1,6 +1,6 @@
 /** Where guest bytes of a QED image are (specification, section "Read requests"). */
 import { andThen, isPromise, type MaybePromise } from '../../base/async.ts';
-import type { Mapping } from '../../block/driver.ts';
+import type { Mapping } from '../../block/mapping.ts';
 import { isClusterOffset } from './header.ts';
 import { entryOf, invalidOffset, type QedImage, type Slot } from './image.ts';
 

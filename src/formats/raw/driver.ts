@@ -6,12 +6,12 @@ import type {
   FormatDriver,
   FormatInfo,
   ImageDriver,
-  Mapping,
   Measurement,
   MeasureContext,
   OpenContext,
   ProtocolStorage,
 } from '../../block/driver.ts';
+import type { Mapping } from '../../block/mapping.ts';
 import type { MaybePromise } from '../../base/async.ts';
 import { alignUp, MAX_SIZE } from '../../base/offset.ts';
 import type { OptionTable, OptionValues } from '../../options/table.ts';

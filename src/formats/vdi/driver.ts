@@ -1,14 +1,7 @@
 /** The VDI driver: registration, options, and the image's face to the block layer. */
 import type { MaybePromise } from '../../base/async.ts';
-import type {
-  Allocation,
-  Checker,
-  FormatDriver,
-  FormatInfo,
-  ImageDriver,
-  Mapping,
-  OpenContext,
-} from '../../block/driver.ts';
+import type { Allocation, Checker, FormatDriver, FormatInfo, ImageDriver, OpenContext } from '../../block/driver.ts';
+import type { Mapping } from '../../block/mapping.ts';
 import type { OptionTable } from '../../options/table.ts';
 import { checkerOf } from './check.ts';
 import { create, createOptions } from './create.ts';

@@ -2,7 +2,7 @@
 import { andThen, isPromise, type MaybePromise } from '../../base/async.ts';
 import { BlockError } from '../../base/error.ts';
 import { MetadataCache, type Table } from '../../block/cache.ts';
-import type { Mapping } from '../../block/driver.ts';
+import type { Mapping } from '../../block/mapping.ts';
 import type { Storage } from '../../storage/storage.ts';
 
 /** Bytes of grain tables that are kept. */

@@ -11,8 +11,8 @@ import type {
   DeepChecker,
   FormatInfo,
   ImageDriver,
-  Mapping,
 } from '../../block/driver.ts';
+import type { Mapping } from '../../block/mapping.ts';
 import type { Services } from '../../block/services.ts';
 import { storedCheckerOf } from '../../block/storedCheck.ts';
 import type { Storage } from '../../storage/storage.ts';

@@ -10,7 +10,7 @@
 import { littleEndian } from '../../base/bytes.ts';
 import { BlockError } from '../../base/error.ts';
 import { MAX_SIZE, SECTOR } from '../../base/offset.ts';
-import type { Mapping } from '../../block/driver.ts';
+import type { Mapping } from '../../block/mapping.ts';
 import type { MaybePromise } from '../../base/async.ts';
 import type { Storage } from '../../storage/storage.ts';
 import type { Extent } from './extent.ts';

@@ -1,6 +1,7 @@
 /** Fixed VHD images: the guest's bytes as they are, and a footer behind them. */
 import type { MaybePromise } from '../../base/async.ts';
-import type { Allocation, DeepChecker, FormatInfo, ImageDriver, Mapping } from '../../block/driver.ts';
+import type { Allocation, DeepChecker, FormatInfo, ImageDriver } from '../../block/driver.ts';
+import type { Mapping } from '../../block/mapping.ts';
 import type { Limits, Storage, ZeroFlags } from '../../storage/storage.ts';
 import { fixedCheckerOf } from './deepCheck.ts';
 
