@@ -232,6 +232,8 @@ export interface ImageDriver {
   makeEmpty?(): Promise<void>;
   /** Where guest data is read, stored data beyond the end of a file is an error (`lost`), or zeroes and a warning (`told`). */
   readonly beyondEnd?: 'lost' | 'told' | undefined;
+  /** False if a place behind the end of the file was never data of this image: its entry is wild. Absent: all were. */
+  vouches?(storage: Storage, offset: number): MaybePromise<boolean>;
   /** Storages besides `file` that hold the image's bytes, by child name (`data-file`, `extents.0`). */
   readonly children?: readonly { readonly role: string; readonly node: Storage }[];
   /** The real tool does not tell where this format's data is: `map` and `measure` show all of it as data. */

@@ -2,6 +2,7 @@
  * Stored data that its file does not have: the file was cut off. What that means differs: some formats leave zeroes out at
  * the end of the file, others never do.
  */
+import { andThen, type MaybePromise } from '../base/async.ts';
 import { BlockError } from '../base/error.ts';
 import { alignDown, MAX_SIZE, SECTOR } from '../base/offset.ts';
 import { CheckedStorage } from '../storage/checked.ts';
@@ -12,11 +13,15 @@ import type { Mapping } from './mapping.ts';
 /** Runs of stored guest bytes. */
 type Stored = Extract<Mapping, { kind: 'data' }>;
 
+/** Places behind the end that are asked about: an image full of wild entries would have them all. */
+const MOST_QUESTIONS = 16;
+
 /** Looks at what one image maps, for {@link ImageDriver.beyondEnd}. */
 export class MissingData {
   readonly #image: ImageDriver;
   readonly #warn: (text: string) => void;
   #warned = false;
+  #questions = 0;
 
   constructor(image: ImageDriver, warn: (text: string) => void) {
     this.#image = image;
@@ -24,14 +29,16 @@ export class MissingData {
   }
 
   /** The run at guest offset `offset`, up to where the file ends; one that is missing cannot be read or is told of. */
-  look(run: Stored, offset: number): Mapping {
+  look(run: Stored, offset: number): MaybePromise<Mapping> {
     const size = run.storage.size();
     if (run.offset + run.length <= size) return run;
     if (this.#image.beyondEnd === 'told') {
-      if (this.#startOfLastUnit(run, offset) >= size) {
-        this.#tell(run.storage, offset + Math.max(0, size - run.offset), 'it reads as zeroes');
-      }
-      return run;
+      const place = this.#startOfLastUnit(run, offset);
+      if (place < size || this.#warned || this.#questions++ >= MOST_QUESTIONS) return run;
+      return andThen(this.#image.vouches?.(run.storage, place) ?? true, (isKnown) => {
+        if (isKnown) this.#tell(run.storage, offset + Math.max(0, size - run.offset), 'it reads as zeroes');
+        return run;
+      });
     }
     const there = alignDown(Math.max(0, size - run.offset), SECTOR);
     if (there > 0) return { ...run, length: there };

@@ -104,7 +104,7 @@ export class ImageNode implements Storage {
     return andThen(this.image.map(offset, limit), (mapping) => this.#assertMapping(mapping, offset, limit));
   }
 
-  #assertMapping(mapping: Mapping, offset: number, limit: number): Mapping {
+  #assertMapping(mapping: Mapping, offset: number, limit: number): MaybePromise<Mapping> {
     if (mapping.length >= 1 && mapping.length <= limit) {
       return mapping.kind === 'data' && this.#missing ? this.#missing.look(mapping, offset) : mapping;
     }

@@ -76,6 +76,11 @@ export class Qcow2Driver implements ImageDriver {
     };
   }
 
+  /** Refcounts say what was cut off; where they do not, an entry is wild, and the real tool reads zeroes in silence. */
+  vouches(storage: Storage, offset: number): MaybePromise<boolean> {
+    return storage !== this.state.file || this.state.refcounts.mayUse(Math.floor(offset / this.allocationUnit));
+  }
+
   get bitmaps(): BitmapStore | undefined {
     return this.state.bitmaps;
   }

@@ -1,5 +1,5 @@
 /** Refcount table and blocks: how often each host cluster is referenced. */
-import { isPromise, type MaybePromise, andThen } from '../../base/async.ts';
+import { isPromise, type MaybePromise, andThen, orElse } from '../../base/async.ts';
 import { BlockError } from '../../base/error.ts';
 import { divideUp } from '../../base/offset.ts';
 import { isZero } from '../../base/zero.ts';
@@ -133,6 +133,20 @@ export class Refcounts implements Flushable {
       if (high >= 0x80000000) throw new BlockError('io', 'Input/output error');
       return this.cache.get(high * TWO32 + low);
     });
+  }
+
+  /** True if a cluster is in use as far as that can be read; damage that is met on the way is not reported. */
+  mayUse(cluster: number): MaybePromise<boolean> {
+    return orElse(
+      () =>
+        andThen(this.blockOffset(Math.floor(cluster / this.perBlock)), (offset) => {
+          if (offset === 0) return false;
+          const bytes = new Uint8Array(this.#image.geometry.clusterSize);
+          const isUsed = () => getRefcount(new DataView(bytes.buffer), this.bits, cluster % this.perBlock) > 0;
+          return andThen(this.#image.file.readPadded(offset, bytes), isUsed);
+        }),
+      () => false,
+    );
   }
 
   /** Refcount of a cluster. */
