@@ -45,6 +45,8 @@ export interface OpenRequest {
   /** Driver of the image; absent: probed. */
   readonly format?: string;
   readonly writable?: boolean;
+  /** The name that the image is going to have: relative names inside of it count from there. */
+  readonly calledAs?: string;
   /** Default `io`. */
   readonly intent?: OpenIntent;
   /** An encrypted image can do without its key, as with the intent `info`. */
@@ -100,6 +102,7 @@ export async function openRequest(context: GraphContext, request: OpenRequest): 
     discard: request.discard,
     nodeNames: context.nodeNames ?? new Set(),
     above: [],
+    ...(request.calledAs === undefined ? {} : { calledAs: request.calledAs }),
   });
 }
 
@@ -375,7 +378,7 @@ async function openBacking(
   const given = tree['backing'];
   if (scope.noBacking || given === null || given === '' || (!image.backing && given === undefined)) return undefined;
   if (given !== undefined && !isTree(given)) throw notAChild('backing', given).prepend('Could not open backing file: ');
-  const parent = file?.name ?? '';
+  const parent = scope.calledAs ?? file?.name ?? '';
   const identity = identityOf(file);
   if (identity !== undefined && scope.above.includes(identity)) {
     throw new BlockError('invalid-image', `Backing file '${parent}' creates an infinite loop.`);
@@ -383,7 +386,7 @@ async function openBacking(
   if (scope.above.length >= MAX_DEPTH) {
     throw new BlockError('limit', `The backing chain is deeper than ${MAX_DEPTH} images`);
   }
-  const { inherited: _, ...own } = scope;
+  const { inherited: _, calledAs: __, ...own } = scope;
   return withPrefix('Could not open backing file: ', async () => {
     const target = await backingTree(image.backing, given, parent, scope);
     return openNode(target, {

@@ -25,6 +25,8 @@ export interface Scope {
   readonly discard: 'ignore' | 'unmap' | undefined;
   /** Names of nodes that are taken; undefined where nodes are opened again. */
   readonly nodeNames: Set<string> | undefined;
+  /** As in `OpenRequest`; of the opened image only, not of those below it. */
+  readonly calledAs?: string;
   /** Identities of the files of the images above; a repetition is a loop. */
   readonly above: readonly string[];
   /** The format that was found when the image was opened for the first time: it is not looked for again. */

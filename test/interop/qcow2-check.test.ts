@@ -4,6 +4,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { programHint } from '../../src/cli/hints.ts';
 import { memoryStorage } from '../../src/storage/memory.ts';
 import { describeWithOracle, oracleProgram } from '../support/oracle.ts';
 import { driverOf, openOn } from '../unit/formats/qcow2/support.ts';
@@ -123,7 +124,9 @@ async function ours(bytes: Uint8Array): Promise<Answer> {
   const warnings: string[] = [];
   const node = await openOn(memoryStorage(bytes), { intent: 'check', readOnly: true, warnings });
   const lines = warnings.flatMap((text) => text.split('\n').slice(1));
-  const result = await driverOf(node).checker.check('none', (line) => lines.push(line));
+  const result = await driverOf(node).checker.check('none', (line, _, { hint } = {}) => {
+    lines.push(...(hint ? [line, programHint(hint)] : [line]));
+  });
   return {
     lines,
     corruptions: result.corruptions,

@@ -5,6 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { RepairMode } from '../../src/block/driver.ts';
+import type { ReportLine } from '../../src/block/report.ts';
+import { programHint } from '../../src/cli/hints.ts';
 import { memoryStorage } from '../../src/storage/memory.ts';
 import { describeWithOracle, oracleProgram } from '../support/oracle.ts';
 import { driverOf, openOn, services } from '../unit/formats/qcow2/support.ts';
@@ -89,8 +91,9 @@ async function ours(
     intent: 'check',
     services: { ...services, now: () => ({ seconds: 0, nanoseconds: 0 }) },
   });
-  const report = (text: string): void => {
-    lines.push(...text.split('\n'));
+  const report: ReportLine = (text, _, { isError, hint } = {}) => {
+    const whole = `${isError ? 'qemu-img: ' : ''}${text}${hint ? `\n${programHint(hint)}` : ''}`;
+    lines.push(...whole.split('\n'));
   };
   try {
     const { checker } = driverOf(node);

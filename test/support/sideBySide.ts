@@ -44,8 +44,9 @@ function steady(text: string): string {
     .replace(/\b[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}\b/g, '#');
 }
 
-/** What only this program says: data is not in the file, and reads as zeroes. */
-const MISSING = /^qemu-img: warning: '.*' (?:was cut off: it ends before|does not have the data of the disk).*\n/gm;
+/** What only this program says: data is not in the file, and reads as zeroes; a VHD is opened by the footer that is left. */
+const MISSING =
+  /^qemu-img: warning: '.*' (?:was cut off: it ends before|does not have the data of the disk|has no intact footer at its end).*\n/gm;
 
 const SIDES = ['theirs', 'ours'] as const;
 

@@ -55,6 +55,7 @@ export async function createTarget(context: OperationContext, request: TargetReq
     const node = await openImage(inner, {
       filename: name,
       ...(await descriptionOf(context, name, request)),
+      ...(at === undefined ? {} : { calledAs: request.filename }),
       writable: true,
       noBacking: !request.withBacking,
       cache: request.cache,
@@ -95,11 +96,7 @@ async function descriptionOf(
 
 async function writeNew(context: OperationContext, request: TargetRequest, at: string | undefined): Promise<void> {
   const where = { filename: request.filename, ...(at === undefined ? {} : { at }) };
-  try {
-    await writeImage(context, where, request.image, request.options, request.protocolOptions);
-  } catch (thrown) {
-    throw asBlockError(thrown).prepend(request.prefix);
-  }
+  await prefixed(request, () => writeImage(context, where, request.image, request.options, request.protocolOptions));
 }
 
 class CreatedTarget implements Target {
@@ -168,11 +165,19 @@ async function placeOf(context: OperationContext, request: TargetRequest): Promi
     const taken = !free || (await isListed(context, path));
     if (request.replace && taken) throw cannotReplace(request, asBlockError(thrown).strerror);
     if (taken || !whole) return { regular: true };
-    return { draft: await draftOf(context, path, false), regular: true };
+    return { draft: await prefixed(request, () => draftOf(context, path, false)), regular: true };
   }
   if (!request.replace) return { regular: kind === 'file' };
   if (kind !== 'file') throw cannotReplace(request, 'it is not a regular file');
   return replacing(context, path, request);
+}
+
+async function prefixed<T>({ prefix }: TargetRequest, body: () => Promise<T>): Promise<T> {
+  try {
+    return await body();
+  } catch (thrown) {
+    throw asBlockError(thrown).prepend(prefix);
+  }
 }
 
 /** The place of an image that is replaced. The old file is locked as it would be to be written over. */

@@ -1,4 +1,5 @@
 /** Opening and creating qcow2 images over any storage, for tests. */
+import { programHint } from '../../../../src/cli/hints.ts';
 import type { OpenContext } from '../../../../src/block/driver.ts';
 import { ImageNode } from '../../../../src/block/node.ts';
 import type { BufferPool, Services } from '../../../../src/block/services.ts';
@@ -66,7 +67,7 @@ export async function openOn(file: Storage, choice: OpenChoice = {}): Promise<Im
     services: choice.services ?? services,
     openChild: async () => choice.data,
     leaveChild: () => undefined,
-    warn: (text) => choice.warnings?.push(text),
+    warn: (text, hint) => choice.warnings?.push(hint === undefined ? text : `${text}\n${programHint(hint)}`),
     notice: (text: string) => choice.warnings?.push(text),
   });
   return new ImageNode({
