@@ -5,16 +5,21 @@ import { nullAioDriver, nullCoDriver } from '../../../src/protocols/null/driver.
 const context = { writable: true } as ProtocolContext;
 
 describe('null-co', () => {
-  it('is 1 GiB of zeroes that forgets what is written', async () => {
+  it('is 1 GiB that forgets what is written', async () => {
     const storage = await nullCoDriver.open(context, {});
     expect([storage.size(), storage.name]).toEqual([1 << 30, 'null-co://']);
     await storage.write(5, new Uint8Array([1, 2, 3]));
     const bytes = new Uint8Array(3).fill(9);
     await storage.read(5, bytes);
     expect([...bytes]).toEqual([0, 0, 0]);
-    expect(await storage.status(0, 1 << 30)).toEqual({ kind: 'hole', length: 1 << 30 });
+    expect(await storage.status(0, 1 << 30)).toEqual({ kind: 'data', absent: true, length: 1 << 30 });
     expect(await storage.allocatedSize()).toBe(0);
     await storage.close();
+  });
+
+  it('promises zeroes only when it is told to', async () => {
+    const storage = await nullCoDriver.open(context, { 'read-zeroes': true });
+    expect(await storage.status(0, 1 << 30)).toEqual({ kind: 'hole', length: 1 << 30 });
   });
 
   it('rounds its size up to whole sectors', async () => {
