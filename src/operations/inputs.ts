@@ -32,7 +32,7 @@ export type ImplicitOpen = 'deny' | 'allow' | 'same-directory' | Gate;
 export interface RunSettings {
   /** Stops the operation: it then fails with kind `aborted`. */
   readonly signal?: AbortSignal;
-  /** Work done and in all. */
+  /** Work done and in all, mostly in bytes; a copy counts data only, not zeroes. */
   onProgress?(done: number, total: number): void;
   onWarning?(text: string): void;
   /** Default: `deny`. */

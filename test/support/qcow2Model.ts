@@ -185,7 +185,12 @@ export class Subject {
     this.context = contextOn(files);
     const open = this.#node !== undefined;
     this.#node = undefined;
-    if (open) await this.#recoverBitmaps();
+    if (!open) return;
+    await this.#recoverBitmaps();
+    await this.close();
+    // Clusters of a bitmap that was removed may leak, and nothing else may be wrong.
+    const request = { image: this.source, repair: 'leaks', forceShare: false } as const;
+    expect(await check(this.context, request)).toMatchObject({ kind: 'clean', findings: { corruptionsFixed: 0 } });
   }
 
   /** Bitmaps in use are lost; the others are as they were stored, and have not missed anything. */

@@ -13,13 +13,14 @@ function refused(context: OpenContext): BlockError {
   return new BlockError('invalid-image', `Could not open '${context.filename}': Invalid argument`);
 }
 
-/** The error for a file without a trailer: only its name makes it an image of this format. */
-async function noTrailer({ file }: OpenContext): Promise<BlockError> {
+/** The error for a file without a trailer; where only its name makes it an image of this format, that is said. */
+async function noTrailer({ file, filename }: OpenContext): Promise<BlockError> {
   const head = new Uint8Array(2048);
   await file.readPadded(0, head);
   const kind = kindOfFile(head) ?? 'a raw disk, or was cut off: a raw disk can be opened with the format raw';
-  const hint = `'${file.name}' has the name of an Apple disk image, but not its trailer. It may be ${kind}.`;
-  return new BlockError('wrong-format', 'Could not locate UDIF trailer in dmg file', { hint });
+  const hint = `'${filename}' has the name of an Apple disk image, but not its trailer. It may be ${kind}.`;
+  const named = /\.dmg$/i.test(filename);
+  return new BlockError('wrong-format', 'Could not locate UDIF trailer in dmg file', named ? { hint } : {});
 }
 
 async function open(context: OpenContext): Promise<ImageDriver> {
