@@ -111,7 +111,7 @@ export class CompressedClusters {
 
   #damaged(offset?: number): BlockError {
     const context = {
-      file: this.#image.filename,
+      filename: this.#image.filename,
       access: 'decompress',
       ...(offset === undefined ? {} : { offset }),
     };

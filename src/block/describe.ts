@@ -51,9 +51,8 @@ export function describeNode(tree: OptionTree, format: string, fileName: string,
 /** The name of a filter that has no plain one: its child under `role`, and its own options by their dotted names. */
 export function describeFilter(tree: OptionTree, role: string, options: OptionTree): string {
   const child = tree[role];
-  const own = flatten(options).map(([name, value]) => [name, value] as const);
   return printJsonName({
-    ...Object.fromEntries(own),
+    ...Object.fromEntries(flatten(options)),
     driver: tree['driver'] ?? '',
     ...(isTree(child) ? { [role]: describeChild(child) } : {}),
   });
