@@ -69,27 +69,59 @@ export class Semaphore {
   }
 }
 
-/** Mutual exclusion over ranges of offsets: two holders never overlap; waiters keep their order. */
-export class RangeLock {
-  readonly #held: { start: number; end: number; queue: (() => void)[] }[] = [];
+/** Whether others may hold the same offsets at the same time: only those who share them, too. */
+export type Sharing = 'alone' | 'shared';
 
-  /** Resolves with a release function once no holder overlaps `[start, end)`. */
-  acquire(start: number, end: number): MaybePromise<() => void> {
-    const blocker = this.#held.find((range) => range.start < end && start < range.end);
-    if (blocker) {
-      return new Promise<void>((resolve) => blocker.queue.push(resolve)).then(() => this.acquire(start, end));
+/** One who holds a range or waits for it. */
+interface Claim {
+  readonly start: number;
+  readonly end: number;
+  readonly shared: boolean;
+  /** Claims that came earlier and stand in the way. */
+  blockers: number;
+  /** Claims that came later and for which this one stands in the way. */
+  readonly blocked: Claim[];
+  /** Lets the one who waits in. */
+  enter: (() => void) | undefined;
+}
+
+/**
+ * Locks over ranges of offsets: two holders never overlap, unless both share. Everybody waits for all that came earlier and
+ * stand in the way, also for those who wait themselves: nobody is overtaken, and nobody waits for ever.
+ */
+export class RangeLock {
+  /** In the order of their coming. */
+  readonly #claims = new Set<Claim>();
+
+  /** Resolves with a release function once `[start, end)` is free. */
+  acquire(start: number, end: number, sharing: Sharing = 'alone'): MaybePromise<() => void> {
+    const claim = this.#claim(start, end, sharing === 'shared');
+    const release = (): void => this.#release(claim);
+    if (claim.blockers === 0) return release;
+    return new Promise((resolve) => {
+      claim.enter = () => resolve(release);
+    });
+  }
+
+  #claim(start: number, end: number, shared: boolean): Claim {
+    const claim: Claim = { start, end, shared, blockers: 0, blocked: [], enter: undefined };
+    for (const other of this.#claims) {
+      if (other.start >= end || start >= other.end || (shared && other.shared)) continue;
+      other.blocked.push(claim);
+      claim.blockers++;
     }
-    const range = { start, end, queue: [] as (() => void)[] };
-    this.#held.push(range);
-    return () => {
-      this.#held.splice(this.#held.indexOf(range), 1);
-      for (const wake of range.queue) wake();
-    };
+    this.#claims.add(claim);
+    return claim;
+  }
+
+  #release(claim: Claim): void {
+    this.#claims.delete(claim);
+    for (const waiter of claim.blocked) if (--waiter.blockers === 0) waiter.enter?.();
   }
 
   /** Runs `body` while holding `[start, end)`. Stays synchronous if it can. */
-  run<T>(start: number, end: number, body: () => MaybePromise<T>): MaybePromise<T> {
-    return andThen(this.acquire(start, end), (release) => {
+  run<T>(start: number, end: number, body: () => MaybePromise<T>, sharing: Sharing = 'alone'): MaybePromise<T> {
+    return andThen(this.acquire(start, end, sharing), (release) => {
       let result: MaybePromise<T>;
       try {
         result = body();

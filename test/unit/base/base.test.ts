@@ -81,6 +81,63 @@ describe('locks', () => {
     expect(log.indexOf('-a')).toBeLessThan(log.indexOf('+b'));
   });
 
+  it('a waiter of a range that meets a second holder keeps its place before those who came later', async () => {
+    const lock = new RangeLock();
+    const log: string[] = [];
+    const first = await lock.acquire(0, 10);
+    const second = await lock.acquire(20, 30);
+    const both = lock.run(0, 30, () => void log.push('both'));
+    const late = lock.run(20, 30, () => void log.push('late'));
+    const beside = lock.run(0, 10, () => void log.push('beside'));
+    first();
+    await new Promise((resolve) => setTimeout(resolve));
+    expect(log).toEqual([]);
+    second();
+    await Promise.all([both, late, beside]);
+    expect(log).toEqual(['both', 'late', 'beside']);
+  });
+
+  it('let those in at once who share a range, but nobody past one who waits to have it alone', async () => {
+    const lock = new RangeLock();
+    const log: string[] = [];
+    const reader = await lock.acquire(0, 10, 'shared');
+    expect(lock.run(5, 15, () => 'at once', 'shared')).toBe('at once');
+    const writer = lock.run(8, 9, () => void log.push('writer'));
+    const late = lock.run(0, 10, () => void log.push('late reader'), 'shared');
+    expect(lock.run(10, 20, () => 'elsewhere')).toBe('elsewhere');
+    expect(log).toEqual([]);
+    reader();
+    await Promise.all([writer, late]);
+    expect(log).toEqual(['writer', 'late reader']);
+  });
+
+  it('of ranges exclude whoever overlaps, whatever the order of requests', async () => {
+    const request = fc.record({ start: fc.nat(12), length: fc.nat(6), shared: fc.boolean(), steps: fc.nat(3) });
+    await fc.assert(
+      fc.asyncProperty(fc.array(request, { maxLength: 25 }), async (requests) => {
+        const lock = new RangeLock();
+        const inside = new Set<(typeof requests)[number]>();
+        const run = (own: (typeof requests)[number]) =>
+          lock.run(
+            own.start,
+            own.start + own.length,
+            async () => {
+              for (const other of inside) {
+                const apart = other.start + other.length <= own.start || own.start + own.length <= other.start;
+                expect(apart || (own.shared && other.shared)).toBe(true);
+              }
+              inside.add(own);
+              for (let step = 0; step < own.steps; step++) await undefined;
+              inside.delete(own);
+            },
+            own.shared ? 'shared' : 'alone',
+          );
+        await Promise.all(requests.map(run));
+        expect(lock.run(0, 20, () => 'free')).toBe('free');
+      }),
+    );
+  });
+
   it('release after a failure', async () => {
     const semaphore = new Semaphore(1);
     expect(() =>
