@@ -17,10 +17,10 @@ export type {
   BitmapInfo,
   BitmapStore,
   Checker,
-  CheckResult as Findings,
+  CheckFindings,
+  Coder,
   Compressor,
   CreateContext,
-  DeepChecker,
   FormatDriver,
   FormatInfo,
   ImageDriver,
@@ -44,6 +44,7 @@ export {
   sameDirectoryGate,
 } from './block/gate.ts';
 export type { Mapping } from './block/mapping.ts';
+export type { NodeSnapshots } from './block/stores.ts';
 export { ImageNode, type NodeParts, type Reopen } from './block/node.ts';
 export type { FilterContext, FilterDriver } from './block/filter.ts';
 export { DriverRegistry, type FilterEntry, type FormatEntry, type ProtocolEntry } from './block/registry.ts';

@@ -37,8 +37,8 @@ export interface Allocation {
   abort?(): MaybePromise<void>;
 }
 
-/** Compressed writing: coding is separate from storing, so that coding can run on all cores. */
-export interface Compressor {
+/** Coding of compressed units, apart from storing them, so that it can run on all cores. */
+export interface Coder {
   /** Guest bytes in one compressed unit; units start at multiples of it. */
   readonly unit: number;
   /**
@@ -46,10 +46,14 @@ export interface Compressor {
    * coding does not pay; such units are written as plain data.
    */
   encode(guestOffset: number, bytes: Uint8Array): Promise<(Uint8Array | undefined)[]>;
-  /** Stores one coded unit. Calls come one at a time. */
-  store(guestOffset: number, coded: Uint8Array): MaybePromise<void>;
   /** Formats whose units all have to come through the compressor, in order, zeroes included (streamOptimized). */
   readonly sequential?: boolean;
+}
+
+/** Compressed writing. */
+export interface Compressor extends Coder {
+  /** Stores one coded unit. Calls come one at a time. */
+  store(guestOffset: number, coded: Uint8Array): MaybePromise<void>;
 }
 
 /** A backing image as an image names it. */
@@ -139,8 +143,8 @@ export interface BitmapStore {
 /** What a check is to repair. */
 export type RepairMode = 'none' | 'leaks' | 'all';
 
-/** Result of a check; counts have the meaning of `qemu-img check --output=json`. */
-export interface CheckResult {
+/** What a check found; counts have the meaning of `qemu-img check --output=json`. */
+export interface CheckFindings {
   /** Damage found (and not repaired). */
   corruptions: number;
   leaks: number;
@@ -156,12 +160,15 @@ export interface CheckResult {
 
 /** Structure checks and repair. */
 export interface Checker {
-  check(repair: RepairMode, report: ReportLine): Promise<CheckResult>;
-}
-
-/** Structure checks without repair. */
-export interface DeepChecker {
-  check(report: ReportLine): Promise<CheckResult>;
+  /** The real tool has no checks for the format: this one runs only where a deep check is asked for. */
+  readonly deepOnly: boolean;
+  /** Damage can be repaired; without it `repair` is always `none`. */
+  readonly repairs: boolean;
+  /**
+   * Looks at the structure.
+   * @param deep also at what the real tool does not look at.
+   */
+  check(repair: RepairMode, report: ReportLine, deep: boolean): Promise<CheckFindings>;
 }
 
 /** Changing options of an existing image; `A` is the driver's table of such options. */
@@ -243,8 +250,6 @@ export interface ImageDriver {
   /** The format can hold bitmaps, but they are not read: copies of the image have none. */
   readonly bitmapsUnread?: boolean;
   readonly checker?: Checker | undefined;
-  /** Checks that the real tool does not have, only used where they are asked for (`check --deep`): after the others. */
-  readonly deepChecker?: DeepChecker | undefined;
   readonly amender?: Amender | undefined;
   /** Bytes on the medium if the driver knows better than the sum of its storages. */
   allocatedSize?(): MaybePromise<number | undefined>;
@@ -311,8 +316,11 @@ export interface CreateContext {
     size: number,
     how?: { readonly existing?: boolean; readonly asGiven?: boolean; readonly preallocation?: Preallocation },
   ): Promise<Storage>;
-  /** Opens the backing image's storage graph read-only, to look at its size or identity (VMDK content id). */
-  openBacking(file: string, format: string | undefined): Promise<Storage & { readonly image?: ImageDriver }>;
+  /** Opens the backing image read-only, to look at what it is (its size, VMDK's content id). */
+  openBacking(
+    file: string,
+    format: string | undefined,
+  ): Promise<Storage & { readonly format: string; info(): MaybePromise<FormatInfo> }>;
   readonly warn: (text: string, hint?: Hint) => void;
 }
 
@@ -332,7 +340,7 @@ export interface MeasureContext {
   readonly virtualSize: number;
   readonly services: Services;
   /** The image that would be converted, or that has the snapshot; undefined when only a size was given. */
-  readonly source?: ImageDriver;
+  readonly source?: { readonly bitmaps: BitmapStore | undefined; readonly bitmapsUnread: boolean };
   /**
    * Runs of guest data that would have to be stored, merged, in order; everything of `virtualSize` counts as not
    * allocated when there is no source.

@@ -1,6 +1,6 @@
 /** What is left to do when an image has grown: the new area reads as zeroes, whatever the backing image holds there. */
 import { alignDown, alignUp, MiB } from '../base/offset.ts';
-import type { Preallocation } from '../storage/storage.ts';
+import type { Preallocation, Storage } from '../storage/storage.ts';
 import type { ImageNode } from './node.ts';
 
 /** A growth that the driver has made. */
@@ -20,7 +20,7 @@ export async function finishGrowth(node: ImageNode, { before, preallocation, cov
   if (covered && !reserved) {
     return node.writeZeroes(before, node.size() - before, { unmap: preallocation === 'off' });
   }
-  const unit = node.image.allocationUnit ?? 1;
+  const unit = node.allocationUnit ?? 1;
   // The old last unit may hold bytes from before the image was shrunk.
   const tail = before % unit === 0 ? before : Math.min(node.size(), alignUp(before, unit));
   if (covered) return overwrite(node, before, tail);
@@ -30,7 +30,7 @@ export async function finishGrowth(node: ImageNode, { before, preallocation, cov
 
 /** Stores a unit that ends at `end` and comes from the backing image, unless its parts can be stored on their own. */
 async function completeUnit(node: ImageNode, end: number): Promise<void> {
-  const { allocationUnit: unit = 1, limits } = node.image;
+  const { allocationUnit: unit = 1, limits } = node;
   const start = alignDown(end, unit);
   if (!node.backing || start === end || (limits?.writeZeroesAlignment ?? unit) < unit) return;
   if ((await node.map(start, end - start)).kind !== 'unallocated') return;
@@ -50,9 +50,9 @@ async function overwrite(node: ImageNode, start: number, tail: number): Promise<
 }
 
 /** True if a range is known to read as zeroes without reading it. */
-export async function isHole(node: ImageNode, start: number, end: number): Promise<boolean> {
+export async function isHole(image: Pick<Storage, 'status'>, start: number, end: number): Promise<boolean> {
   for (let at = start; at < end; ) {
-    const extent = await node.status(at, end - at);
+    const extent = await image.status(at, end - at);
     if (extent.kind !== 'hole') return false;
     at += extent.length;
   }

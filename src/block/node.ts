@@ -1,17 +1,29 @@
 /**
- * The complete side of the block layer: an opened image as a {@link Storage} of its guest bytes. The node owns what
- * every format needs and no driver should write again: bounds, alignment, and reading through to the backing image;
- * `writer.ts` owns the other half.
+ * The complete side of the block layer: an opened image as a {@link Storage} of its guest bytes, and everything else that can
+ * be asked of one. The driver is the node's own: nobody else calls it. Bounds and locks are seen to here; `reader.ts` and
+ * `writer.ts` do what every format needs and no driver should write again.
  */
-import { isPromise, type MaybePromise, andThen } from '../base/async.ts';
+import type { MaybePromise } from '../base/async.ts';
 import { BlockError } from '../base/error.ts';
 import { alignDown, alignUp } from '../base/offset.ts';
 import type { Extent, Limits, Preallocation, Storage, ZeroFlags } from '../storage/storage.ts';
-import type { ImageDriver, OpenContext } from './driver.ts';
+import type {
+  Amender,
+  BackingReference,
+  BitmapStore,
+  CheckFindings,
+  Checker,
+  Coder,
+  FormatInfo,
+  ImageDriver,
+  OpenContext,
+  RepairMode,
+} from './driver.ts';
 import type { Mapping } from './mapping.ts';
 import { finishGrowth } from './growth.ts';
-import { MissingData } from './missing.ts';
-import { rounded } from './rounding.ts';
+import { ImageReader, outOfRange } from './reader.ts';
+import type { ReportLine } from './report.ts';
+import { LockedBitmaps, LockedSnapshots, type NodeSnapshots } from './stores.ts';
 import { ImageWriter, type PlainRun, readOnlyError } from './writer.ts';
 
 /** What a node is made of. */
@@ -36,12 +48,14 @@ export interface NodeParts {
 /** Opens an image anew. `resize`: the size of a raw image is going to change. */
 export type Reopen = (how: { readonly writable: boolean; readonly resize?: boolean }) => Promise<ImageNode>;
 
-/** Guest bytes of one image and its backing chain. */
+/**
+ * Guest bytes of one image and its backing chain. Requests may run beside each other: a read sees each allocation unit as it
+ * is before or after a write, never something between. Images that are open for reading only take no locks.
+ */
 export class ImageNode implements Storage {
   readonly name: string;
   readonly format: string;
   readonly readOnly: boolean;
-  readonly image: ImageDriver;
   readonly file: Storage | undefined;
   /**
    * Opens the same image for another purpose. The locks of this node stand against that, so close it first. Absent
@@ -52,8 +66,9 @@ export class ImageNode implements Storage {
   readonly fileRole: string;
   /** The node has no bytes of its own and no tables: what it says is what its file says. */
   readonly transparent: boolean;
+  readonly #image: ImageDriver;
   #backing: ImageNode | undefined;
-  readonly #missing: MissingData | undefined;
+  readonly #reader: ImageReader;
   readonly #writer: ImageWriter;
   #closed = false;
 
@@ -61,15 +76,16 @@ export class ImageNode implements Storage {
     this.name = parts.name;
     this.format = parts.format;
     this.readOnly = parts.readOnly;
-    this.image = parts.driver;
     this.file = parts.file;
     this.reopen = parts.reopen;
     this.fileRole = parts.filters ?? 'file';
     this.transparent = parts.format === 'raw' || parts.filters !== undefined || parts.file === undefined;
     this.#backing = parts.backing;
-    this.#writer = new ImageWriter(this);
-    const { driver, tellMissing } = parts;
-    if (tellMissing && driver.beyondEnd) this.#missing = new MissingData(driver, tellMissing);
+    this.#image = parts.driver;
+    const { name, format, driver, tellMissing } = parts;
+    const below = (): ImageNode | undefined => this.#backing;
+    this.#reader = new ImageReader({ name, format, driver, tellMissing, below, admitBelow: () => this.admitBacking() });
+    this.#writer = new ImageWriter(this.#reader, driver);
   }
 
   /** The backing image, if it was opened. */
@@ -85,86 +101,27 @@ export class ImageNode implements Storage {
   }
 
   get limits(): Limits {
-    return { requestAlignment: 1, ...this.image.limits };
-  }
-
-  /** `limits.requestAlignment`, which every request asks for. */
-  get #alignment(): number {
-    return this.image.limits?.requestAlignment ?? 1;
+    return { requestAlignment: 1, ...this.#image.limits };
   }
 
   size(): number {
-    return this.image.virtualSize;
+    return this.#image.virtualSize;
   }
 
-  /** Where the run at `offset` is in this image's own layer; never beyond its end. */
+  /** Where the run at `offset` is in this image's own layer; never beyond its end. Takes no lock. */
   map(offset: number, length: number): MaybePromise<Mapping> {
-    const limit = Math.min(length, this.size() - offset);
-    if (limit <= 0) throw this.#outOfRange('map', offset, length);
-    return andThen(this.image.map(offset, limit), (mapping) => this.#assertMapping(mapping, offset, limit));
-  }
-
-  #assertMapping(mapping: Mapping, offset: number, limit: number): MaybePromise<Mapping> {
-    if (mapping.length >= 1 && mapping.length <= limit) {
-      return mapping.kind === 'data' && this.#missing ? this.#missing.look(mapping, offset) : mapping;
-    }
-    throw new BlockError('internal', `${this.format}: mapping of ${mapping.length} bytes for ${limit} at ${offset}`);
+    return this.#reader.map(offset, length);
   }
 
   read(offset: number, into: Uint8Array): MaybePromise<void> {
-    if (offset < 0 || offset + into.length > this.size()) throw this.#outOfRange('read', offset, into.length);
-    const unit = this.#alignment;
-    if (unit > 1) return rounded(offset, into, unit, this.size(), (at, bytes) => this.#readFrom(at, bytes, 0));
-    return this.#readFrom(offset, into, 0);
+    if (this.readOnly) return this.#reader.read(offset, into);
+    return this.#writer.reading(offset, into.length, () => this.#reader.read(offset, into));
   }
 
   readPadded(offset: number, into: Uint8Array): MaybePromise<void> {
     const available = Math.max(0, Math.min(into.length, this.size() - offset));
     if (available < into.length) into.fill(0, available);
     if (available > 0) return this.read(offset, available === into.length ? into : into.subarray(0, available));
-  }
-
-  /** Reads `into` from its byte `start` on; stays synchronous while nothing below has to wait. */
-  #readFrom(offset: number, into: Uint8Array, start: number): MaybePromise<void> {
-    let at = start;
-    while (at < into.length) {
-      const here = at;
-      const mapping = this.map(offset + at, into.length - at);
-      if (isPromise(mapping)) {
-        return mapping
-          .then((known) => andThen(this.#readMapping(known, offset, into, here), () => known.length))
-          .then((length) => this.#readFrom(offset, into, here + length));
-      }
-      const done = this.#readMapping(mapping, offset, into, at);
-      at += mapping.length;
-      if (isPromise(done)) return at < into.length ? this.#continue(done, offset, into, at) : done;
-    }
-  }
-
-  async #continue(done: Promise<void>, offset: number, into: Uint8Array, at: number): Promise<void> {
-    await done;
-    await this.#readFrom(offset, into, at);
-  }
-
-  #readMapping(mapping: Mapping, base: number, into: Uint8Array, at: number): MaybePromise<void> {
-    const target = mapping.length === into.length ? into : into.subarray(at, at + mapping.length);
-    switch (mapping.kind) {
-      case 'data':
-        return mapping.storage.readPadded(mapping.offset, target);
-      case 'zero':
-        target.fill(0);
-        return;
-      case 'unallocated':
-        if (this.#backing) {
-          this.image.admitBacking?.(this.#backing.image);
-          return this.#backing.readPadded(base + at, target);
-        }
-        target.fill(0);
-        return;
-      case 'special':
-        if (!this.image.readSpecial) throw new BlockError('internal', `${this.format}: no way to read special data`);
-        return this.image.readSpecial(base + at, target);
-    }
   }
 
   write(offset: number, from: Uint8Array): MaybePromise<void> {
@@ -181,29 +138,22 @@ export class ImageNode implements Storage {
 
   discard(offset: number, length: number): MaybePromise<void> {
     this.#checkWritable('discard', offset, length);
-    const unit = this.image.allocationUnit ?? 1;
+    const unit = this.#image.allocationUnit ?? 1;
     const start = alignUp(offset, unit);
     const end = offset + length === this.size() ? this.size() : alignDown(offset + length, unit);
-    if (!this.image.discard || end <= start) return;
+    if (!this.#image.discard || end <= start) return;
     return this.#writer.discard(start, end - start);
   }
 
-  /** Holes are what surely reads as zeroes; backing images are looked through. */
+  /** Holes are what surely reads as zeroes; backing images are looked through. Takes no lock. */
   status(offset: number, length: number): MaybePromise<Extent> {
-    if (offset >= this.size()) return { length: Math.max(1, length), kind: 'hole' };
-    return andThen(this.map(offset, length), (mapping) => this.#extentOf(mapping, offset));
+    return this.#reader.status(offset, length);
   }
 
-  #extentOf(mapping: Mapping, offset: number): MaybePromise<Extent> {
-    if (mapping.kind === 'zero') return { length: mapping.length, kind: 'hole' };
-    if (mapping.kind === 'unallocated') {
-      return this.#backing ? this.#backing.status(offset, mapping.length) : { length: mapping.length, kind: 'hole' };
-    }
-    if (mapping.kind === 'data' && mapping.sparse) return mapping.storage.status(mapping.offset, mapping.length);
-    return { length: mapping.length, kind: 'data' };
-  }
-
-  /** Copies from another image or storage inside the kernel, where both sides store the bytes as they are. */
+  /**
+   * Copies from another image or storage inside the kernel, where both sides store the bytes as they are. The source must not
+   * be changed meanwhile.
+   */
   async copyFrom(source: Storage, from: number, to: number, length: number): Promise<number> {
     this.#checkWritable('copy', to, length);
     const origin = await plainRun(source, from, length);
@@ -211,17 +161,147 @@ export class ImageNode implements Storage {
     return this.#writer.copyFrom(origin, to);
   }
 
-  /** Stores one unit coded by `image.compressor.encode`. */
+  /** Compressed writing, where the image has it; what was coded goes to {@link ImageNode.storeCompressed}. */
+  get compressor(): Coder | undefined {
+    return this.#image.compressor;
+  }
+
+  /** Stores one unit that the {@link ImageNode.compressor} coded. */
   storeCompressed(offset: number, coded: Uint8Array): MaybePromise<void> {
-    const compressor = this.image.compressor;
+    const compressor = this.#image.compressor;
     if (!compressor) throw new BlockError('unsupported', 'Compression not supported for this file format');
     this.#checkWritable('write compressed', offset, 0);
     return this.#writer.store(compressor, offset, coded);
   }
 
-  /** Runs a driver call that changes the image (snapshots, bitmaps, amend) apart from all others. */
-  change<T>(body: () => MaybePromise<T>): MaybePromise<T> {
-    return this.#writer.change(body);
+  /** Guest bytes that are allocated as one, a power of two; absent where each byte is on its own. */
+  get allocationUnit(): number | undefined {
+    return this.#image.allocationUnit;
+  }
+
+  /** What the real tool sees as one run ends at multiples of this, if not before. */
+  get strideUnit(): number | undefined {
+    return this.#image.strideUnit;
+  }
+
+  /** The real tool cannot look into the image: to it, everything is data. */
+  get opaque(): boolean {
+    return this.#image.opaque ?? false;
+  }
+
+  /** Zeroes can be recorded without being written. */
+  get recordsZeroes(): boolean {
+    return this.#image.writeZeroes !== undefined;
+  }
+
+  /** The guest-visible size can be changed, though perhaps not to every size. */
+  get resizable(): boolean {
+    return this.#image.resize !== undefined;
+  }
+
+  /** Storages besides `file` that hold the image's bytes. */
+  get children(): NonNullable<ImageDriver['children']> {
+    return this.#image.children ?? [];
+  }
+
+  /** What `info` shows about the image beyond what every image has. */
+  info(): MaybePromise<FormatInfo> {
+    return this.#writer.change(() => this.#image.info());
+  }
+
+  /** The backing image as the image names it, open or not. */
+  get backingReference(): BackingReference | undefined {
+    return this.#image.backing;
+  }
+
+  /** The image can be told to name another backing image. */
+  get recordsBacking(): boolean {
+    return this.#image.setBacking !== undefined;
+  }
+
+  /** Records another backing image; undefined removes it. Content does not change. */
+  async setBacking(backing: BackingReference | undefined): Promise<void> {
+    if (!this.#image.setBacking) throw new BlockError('unsupported', 'Operation not supported');
+    await this.#writer.change(() => this.#image.setBacking?.(backing));
+  }
+
+  /** The image looks at its backing image before that one's bytes are taken for its own. */
+  get admitsBacking(): boolean {
+    return this.#image.admitBacking !== undefined;
+  }
+
+  /** Throws if the open backing image is not the one that this image was made for. */
+  admitBacking(): void {
+    if (this.#backing) this.#image.admitBacking?.(this.#backing.#image);
+  }
+
+  /** Drops everything that is stored, so that all content comes from the backing image; false if the format cannot. */
+  async makeEmpty(): Promise<boolean> {
+    if (!this.#image.makeEmpty) return false;
+    await this.#writer.alone(() => this.#image.makeEmpty?.());
+    return true;
+  }
+
+  /** Internal snapshots, where the image can have some. */
+  get snapshots(): NodeSnapshots<ImageNode> | undefined {
+    const { snapshots } = this.#image;
+    return snapshots && new LockedSnapshots(snapshots, this.#writer, (driver) => this.#viewOf(driver));
+  }
+
+  #viewOf(driver: ImageDriver): ImageNode {
+    const { name, format } = this;
+    return new ImageNode({
+      name,
+      format,
+      driver,
+      readOnly: true,
+      ...(this.#backing ? { backing: this.#backing } : {}),
+    });
+  }
+
+  /** Persistent bitmaps, where the image can have some. */
+  get bitmaps(): BitmapStore | undefined {
+    const { bitmaps } = this.#image;
+    return bitmaps && new LockedBitmaps(bitmaps, this.#writer);
+  }
+
+  /** The format can hold bitmaps, but they are not read: copies of the image have none. */
+  get bitmapsUnread(): boolean {
+    return this.#image.bitmapsUnread ?? false;
+  }
+
+  /** What the checks of the format can do; absent where there are none. */
+  get checks(): Pick<Checker, 'deepOnly' | 'repairs'> | undefined {
+    return this.#image.checker;
+  }
+
+  /**
+   * Checks the structure, and repairs it if asked to; {@link ImageNode.checks} says what can be asked for.
+   * @param deep also what the real tool does not look at.
+   */
+  async check(repair: RepairMode, report: ReportLine, deep = false): Promise<CheckFindings> {
+    const { checker } = this.#image;
+    if (!checker || (repair !== 'none' && !checker.repairs)) {
+      throw new BlockError('unsupported', `Checks of format '${this.format}' cannot do that`);
+    }
+    return this.#writer.alone(() => checker.check(repair, report, deep));
+  }
+
+  /** Options of the image can be changed. */
+  get amendable(): boolean {
+    return this.#image.amender !== undefined;
+  }
+
+  /** Changes options of the image. */
+  async amend(
+    options: Parameters<Amender['amend']>[0],
+    how: Omit<Parameters<Amender['amend']>[1], 'resize'>,
+  ): Promise<void> {
+    const { amender } = this.#image;
+    if (!amender)
+      throw new BlockError('unsupported', `Format driver '${this.format}' does not support option amendment`);
+    const resize = (size: number): Promise<void> => this.#writer.inBetween(() => this.truncate(size));
+    await this.#writer.change(() => amender.amend(options, { ...how, resize }));
   }
 
   /** Changes the guest-visible size; a grown area reads as zeroes whatever the backing image holds there. */
@@ -230,22 +310,22 @@ export class ImageNode implements Storage {
     if (size >= 2 ** 63) throw new BlockError('invalid-argument', 'Image size cannot be negative');
     const before = this.size();
     const covered = size > before && (this.#backing?.size() ?? 0) > before;
-    const resize = this.image.resize?.bind(this.image);
+    const resize = this.#image.resize?.bind(this.#image);
     if (!resize) {
       throw new BlockError('unsupported', 'Image format driver does not support resize');
     }
-    if (covered && !this.image.growsOverBacking) {
+    if (covered && !this.#image.growsOverBacking) {
       throw new BlockError('unsupported', 'Block driver does not support requested flags');
     }
     const change = async (): Promise<void> => {
-      await this.#writer.change(() => resize(size, preallocation, covered));
+      await this.#writer.alone(() => resize(size, preallocation, covered));
       if (size > before) await finishGrowth(this, { before, preallocation, covered });
     };
-    await (this.image.unrecorded ? this.image.unrecorded(change) : change());
+    await (this.#image.unrecorded ? this.#image.unrecorded(change) : change());
   }
 
   flush(): MaybePromise<void> {
-    if (!this.readOnly) return this.#writer.change(() => this.image.flush());
+    if (!this.readOnly) return this.#writer.change(() => this.#image.flush());
   }
 
   async close(): Promise<void> {
@@ -259,7 +339,7 @@ export class ImageNode implements Storage {
         failures.push(error);
       }
     };
-    await attempt(() => this.#writer.change(() => this.image.close()));
+    await attempt(() => this.#writer.change(() => this.#image.close()));
     await attempt(() => this.file?.close());
     await attempt(() => this.#backing?.close());
     if (failures.length > 0) throw failures[0];
@@ -267,9 +347,9 @@ export class ImageNode implements Storage {
 
   /** Bytes on the medium: this layer only. */
   async allocatedSize(): Promise<number | undefined> {
-    if (this.image.allocatedSize) return this.image.allocatedSize();
+    if (this.#image.allocatedSize) return this.#image.allocatedSize();
     let total = await this.file?.allocatedSize();
-    for (const child of this.image.children ?? []) {
+    for (const child of this.#image.children ?? []) {
       const size = await child.node.allocatedSize();
       if (size !== undefined) total = (total ?? 0) + size;
     }
@@ -279,14 +359,8 @@ export class ImageNode implements Storage {
   #checkWritable(access: string, offset: number, length: number): void {
     if (this.readOnly) throw readOnlyError(this.name, access);
     if (!(offset >= 0 && length >= 0 && offset + length <= this.size())) {
-      throw this.#outOfRange(access, offset, length);
+      throw outOfRange(this.name, access, offset, length);
     }
-  }
-
-  #outOfRange(access: string, offset: number, length: number): BlockError {
-    return new BlockError('out-of-range', `${access} of ${length} bytes at ${offset} is beyond the end of the image`, {
-      context: { filename: this.name, offset, length, access },
-    });
   }
 }
 

@@ -22,19 +22,19 @@ export function rounded(
   return andThen(read(start, bounce), () => into.set(bounce.subarray(offset - start, offset - start + into.length)));
 }
 
-/** Writes through `store` in multiples of `unit`, reading what surrounds the bytes from `node` first. */
+/** Writes through `store` in multiples of `unit`, reading what surrounds the bytes from `image` first. */
 export async function writeRounded(
-  node: Storage,
+  image: Pick<Storage, 'size' | 'read'>,
   offset: number,
   from: Uint8Array,
   unit: number,
   store: (offset: number, from: Uint8Array) => Promise<void>,
 ): Promise<void> {
   const start = alignDown(offset, unit);
-  const end = Math.min(node.size(), alignUp(offset + from.length, unit));
+  const end = Math.min(image.size(), alignUp(offset + from.length, unit));
   if (start === offset && end === offset + from.length) return store(offset, from);
   const bounce = new Uint8Array(end - start);
-  await node.read(start, bounce);
+  await image.read(start, bounce);
   bounce.set(from, offset - start);
   await store(start, bounce);
 }

@@ -1,19 +1,15 @@
-/** A deep check for formats whose own checks, like the real tool's, do not look whether all stored bytes are there. */
+/** What a deep check adds for formats whose own checks, like the real tool's, do not look whether all stored bytes are there. */
 import { BlockError } from '../base/error.ts';
 import { alignDown, MiB } from '../base/offset.ts';
-import type { DeepChecker, ImageDriver } from './driver.ts';
+import type { CheckFindings, ImageDriver } from './driver.ts';
 import type { ReportLine } from './report.ts';
 import { hex, StructureCheck } from './structureCheck.ts';
 
-/** The checker of an image: its files reach to the end of all stored runs, and what is coded can be decoded. */
-export function storedCheckerOf(image: ImageDriver): DeepChecker {
-  return {
-    async check(report: ReportLine) {
-      const check = new StructureCheck(report, 0);
-      for (let at = 0; at < image.virtualSize; ) at += await checkRun(image, at, check);
-      return check.finish(undefined);
-    },
-  };
+/** Checks that the files reach to the end of all stored runs, and that what is coded can be decoded. */
+export async function checkStored(image: ImageDriver, report: ReportLine): Promise<CheckFindings> {
+  const check = new StructureCheck(report, 0);
+  for (let at = 0; at < image.virtualSize; ) at += await checkRun(image, at, check);
+  return check.finish(undefined);
 }
 
 /** Looks at the run at a guest offset; returns its length. */

@@ -3,14 +3,14 @@
  * structures claim; overlaps, missing and unused bytes follow from that.
  */
 import { BlockError } from '../base/error.ts';
-import type { CheckResult } from './driver.ts';
+import type { CheckFindings } from './driver.ts';
 import type { ReportLine } from './report.ts';
 
 /** Findings that are described one by one; more are only counted, so that a hostile image cannot fill a disk with text. */
 const MAX_LINES = 10000;
 
 /** Statistics over guest clusters. */
-export type ClusterCounts = NonNullable<CheckResult['clusters']>;
+export type ClusterCounts = NonNullable<CheckFindings['clusters']>;
 
 /** Collects what a deep check finds. Offsets and lengths are in bytes. */
 export class StructureCheck {
@@ -54,7 +54,7 @@ export class StructureCheck {
    * Compares all claims with each other, and ends the report.
    * @param unit bytes from which on unused space counts as leaked; undefined: space is not counted.
    */
-  finish(unit: number | undefined, clusters?: ClusterCounts): CheckResult {
+  finish(unit: number | undefined, clusters?: ClusterCounts): CheckFindings {
     const end = this.#claims.sweep({
       overlap: (start, stop, a, b) => this.damage(`bytes ${hex(start)} to ${hex(stop)} are used twice: ${a}, ${b}`),
       gap: (start, stop) => this.#leak(start, stop, unit),

@@ -8,7 +8,7 @@ import { alignDown, alignUp } from '../base/offset.ts';
 import type { Storage, ZeroFlags } from '../storage/storage.ts';
 import type { Allocation, Compressor, ImageDriver } from './driver.ts';
 import { isHole } from './growth.ts';
-import type { ImageNode } from './node.ts';
+import type { ImageReader } from './reader.ts';
 import { writeRounded } from './rounding.ts';
 
 /** Bytes of zeroes written at a time where a driver cannot record them. */
@@ -28,15 +28,21 @@ export function readOnlyError(name: string, access: string): BlockError {
 
 /** The writing half of a node. Offsets and lengths are guest bytes inside the image. */
 export class ImageWriter {
-  readonly #node: ImageNode;
+  readonly #reader: ImageReader;
   readonly #image: ImageDriver;
   /** Serialises all calls that change the image's metadata. */
   readonly #changes = new Semaphore(1);
   readonly #ranges = new RangeLock();
 
-  constructor(node: ImageNode) {
-    this.#node = node;
-    this.#image = node.image;
+  constructor(reader: ImageReader, image: ImageDriver) {
+    this.#reader = reader;
+    this.#image = image;
+  }
+
+  /** Runs `body`, which reads a range, while nothing in its allocation units is written. */
+  reading(offset: number, length: number, body: () => MaybePromise<void>): MaybePromise<void> {
+    const unit = this.#unit;
+    return this.#ranges.run(alignDown(offset, unit), alignUp(offset + length, unit), body, 'shared');
   }
 
   /** Runs a driver call that changes metadata apart from all others. */
@@ -44,12 +50,27 @@ export class ImageWriter {
     return this.#changes.run(body);
   }
 
+  /** Runs a driver call that changes the content or the place of any guest byte: nothing is read or written meanwhile. */
+  alone<T>(body: () => MaybePromise<T>): MaybePromise<T> {
+    return this.#ranges.run(0, Number.POSITIVE_INFINITY, () => this.change(body));
+  }
+
+  /** Runs `body`, which makes requests of its own, in the middle of a {@link change}. */
+  async inBetween<T>(body: () => Promise<T>): Promise<T> {
+    this.#changes.release();
+    try {
+      return await body();
+    } finally {
+      await this.#changes.acquire();
+    }
+  }
+
   /** Stores bytes wherever the driver makes room for them. */
   write(offset: number, from: Uint8Array): MaybePromise<void> {
-    const unit = this.#alignment;
+    const unit = this.#reader.alignment;
     return this.#exclusive(offset, from.length, () =>
       unit > 1
-        ? writeRounded(this.#node, offset, from, unit, (at, bytes) => this.#store(at, bytes))
+        ? writeRounded(this.#reader, offset, from, unit, (at, bytes) => this.#store(at, bytes))
         : this.#store(offset, from),
     );
   }
@@ -74,14 +95,14 @@ export class ImageWriter {
     return this.#exclusive(offset, compressor.unit, () => this.change(() => compressor.store(offset, coded)));
   }
 
-  /** `limits.requestAlignment`, which every request asks for. */
-  get #alignment(): number {
-    return this.#image.limits?.requestAlignment ?? 1;
+  /** What two requests of which one writes never share. */
+  get #unit(): number {
+    return Math.max(this.#image.allocationUnit ?? 1, this.#reader.alignment);
   }
 
-  /** Runs `body` while no other write is inside the allocation units of the range. */
+  /** Runs `body` while nobody else reads or writes inside the allocation units of the range. */
   #exclusive<T>(offset: number, length: number, body: () => MaybePromise<T>): MaybePromise<T> {
-    const unit = Math.max(this.#image.allocationUnit ?? 1, this.#alignment);
+    const unit = this.#unit;
     return this.#ranges.run(alignDown(offset, unit), alignUp(offset + length, unit), body);
   }
 
@@ -91,7 +112,7 @@ export class ImageWriter {
       const room = await this.#allocate(position, from.length - at);
       const length = Math.min(from.length - at, room.start + room.length - position);
       if (room.start > position || length <= 0)
-        throw new BlockError('internal', `${this.#node.format}: bad allocation`);
+        throw new BlockError('internal', `${this.#reader.format}: bad allocation`);
       try {
         await this.#fill(room, position, from.subarray(at, at + length));
       } catch (error) {
@@ -105,7 +126,7 @@ export class ImageWriter {
 
   #allocate(offset: number, length: number): MaybePromise<Allocation> {
     return this.change(() => {
-      if (!this.#image.allocate) throw readOnlyError(this.#node.name, 'write');
+      if (!this.#image.allocate) throw readOnlyError(this.#reader.name, 'write');
       return this.#image.allocate(offset, length);
     });
   }
@@ -130,9 +151,16 @@ export class ImageWriter {
       const count = Math.min(ZERO_CHUNK, length - at);
       if (room.zeroed && !room.encode && (await this.#readsAsZero(start + at, count))) continue;
       const old = new Uint8Array(count);
-      await this.#node.readPadded(start + at, old);
+      await this.#readOld(start + at, old);
       await this.#put(room, start + at, old);
     }
+  }
+
+  /** Bytes beyond the end of the image are zeroes. */
+  async #readOld(offset: number, into: Uint8Array): Promise<void> {
+    const available = Math.max(0, Math.min(into.length, this.#reader.size() - offset));
+    into.fill(0, available);
+    if (available > 0) await this.#reader.read(offset, into.subarray(0, available));
   }
 
   async #put(room: Allocation, position: number, bytes: Uint8Array): Promise<void> {
@@ -142,11 +170,11 @@ export class ImageWriter {
 
   /** True if the range is known to read as zeroes, without reading it, also where the backing image is not open. */
   async #readsAsZero(offset: number, length: number): Promise<boolean> {
-    const end = Math.min(offset + length, this.#node.size());
-    if (!(await isHole(this.#node, offset, end))) return false;
-    if (!this.#image.backing || this.#node.backing) return true;
+    const end = Math.min(offset + length, this.#reader.size());
+    if (!(await isHole(this.#reader, offset, end))) return false;
+    if (!this.#image.backing || this.#reader.below()) return true;
     for (let at = offset; at < end; ) {
-      const mapping = await this.#node.map(at, end - at);
+      const mapping = await this.#reader.map(at, end - at);
       if (mapping.kind === 'unallocated') return false;
       at += mapping.length;
     }
@@ -157,7 +185,7 @@ export class ImageWriter {
     const unit = this.#image.allocationUnit ?? 1;
     const end = offset + length;
     const middle = alignUp(offset, unit);
-    const middleEnd = end === this.#node.size() ? end : alignDown(end, unit);
+    const middleEnd = end === this.#reader.size() ? end : alignDown(end, unit);
     if (middleEnd <= middle) {
       const border = Math.min(middle, end);
       await this.#zeroUnit(offset, border, flags);
@@ -173,12 +201,12 @@ export class ImageWriter {
   async #zeroUnit(start: number, end: number, flags: ZeroFlags): Promise<void> {
     const unit = this.#image.allocationUnit ?? 1;
     const first = alignDown(start, unit);
-    const last = Math.min(this.#node.size(), alignUp(end, unit));
+    const last = Math.min(this.#reader.size(), alignUp(end, unit));
     const whole =
       this.#image.completesZeroes === true &&
       this.#image.limits?.writeZeroesAlignment === unit &&
       start < end &&
-      (await this.#node.map(first, 1)).kind === 'unallocated' &&
+      (await this.#reader.map(first, 1)).kind === 'unallocated' &&
       (await this.#readsAsZero(first, last - first));
     if (whole) await this.change(() => this.#image.writeZeroes?.(first, last - first, flags));
     else await this.#zeroPart(start, end, flags);
@@ -188,7 +216,7 @@ export class ImageWriter {
   async #zeroPart(start: number, end: number, flags: ZeroFlags): Promise<void> {
     const part = this.#image.limits?.writeZeroesAlignment ?? 0;
     const first = part && alignUp(start, part);
-    const last = part && (end === this.#node.size() ? end : alignDown(end, part));
+    const last = part && (end === this.#reader.size() ? end : alignDown(end, part));
     if (
       !this.#image.writeZeroes ||
       first >= last ||
@@ -203,18 +231,18 @@ export class ImageWriter {
   }
 
   async #isCoded(offset: number): Promise<boolean> {
-    const mapping = await this.#node.map(offset, 1);
+    const mapping = await this.#reader.map(offset, 1);
     return mapping.kind === 'special' && mapping.compressed;
   }
 
   async #zeroAsData(start: number, end: number, flags: ZeroFlags): Promise<void> {
     if (start >= end || (await this.#readsAsZero(start, end - start))) return;
-    if (flags.noFallback) throw new BlockError('unsupported', `${this.#node.format} cannot record zeroes here`);
-    const align = this.#alignment;
+    if (flags.noFallback) throw new BlockError('unsupported', `${this.#reader.format} cannot record zeroes here`);
+    const align = this.#reader.alignment;
     const zeroes = new Uint8Array(Math.min(ZERO_CHUNK, end - start));
     for (let at = start; at < end; at += zeroes.length) {
       const piece = zeroes.subarray(0, Math.min(zeroes.length, end - at));
-      if (align > 1) await writeRounded(this.#node, at, piece, align, (to, bytes) => this.#store(to, bytes));
+      if (align > 1) await writeRounded(this.#reader, at, piece, align, (to, bytes) => this.#store(to, bytes));
       else await this.#store(at, piece);
     }
   }

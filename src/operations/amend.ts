@@ -34,17 +34,12 @@ export async function amend(
   return withSource(context, image, how, async (node) => {
     const driver = await context.drivers.format(node.format);
     const options = amendValues(driver, request.options);
-    const { amender } = node.image;
-    if (!amender) throw unsupported(driver.name);
+    if (!node.amendable) throw unsupported(driver.name);
     observer.started?.();
     try {
       // Luks images let others read and write, but not while their key slots change.
       if (node.format === 'luks') await claimFile(node);
-      await amender.amend(options, {
-        force,
-        onProgress: (done, total) => context.onProgress?.(done, total),
-        resize: (size) => node.truncate(size),
-      });
+      await node.amend(options, { force, onProgress: (done, total) => context.onProgress?.(done, total) });
       await node.flush();
     } finally {
       // Also where it failed: the real tool's line ends so.

@@ -29,7 +29,7 @@ export async function bitmap(context: OperationContext, request: BitmapRequest):
   const format = await withSource(context, image, { writable: true, noBacking: true }, async (node) => {
     const steps = async (source: ImageNode): Promise<void> => {
       try {
-        for (const action of request.actions) await node.change(() => step(request, action, node, source));
+        for (const action of request.actions) await step(request, action, node, source);
       } catch (thrown) {
         // The image is closed as after a success, so that earlier steps are stored.
         failure = asBlockError(thrown);
@@ -54,7 +54,7 @@ async function lost(
   failure: BlockError | undefined,
 ): Promise<BlockError | undefined> {
   try {
-    await node.change(async () => node.image.bitmaps?.save());
+    await node.bitmaps?.save();
     return undefined;
   } catch (thrown) {
     const error = asBlockError(thrown);
@@ -65,7 +65,7 @@ async function lost(
 }
 
 async function step(request: BitmapRequest, action: BitmapAction, node: ImageNode, source: ImageNode): Promise<void> {
-  const store = node.image.bitmaps;
+  const store = node.bitmaps;
   if (action.kind === 'remove-all') {
     for (const { name } of (await store?.list()) ?? []) await store?.remove(name);
     return;
@@ -109,8 +109,8 @@ async function merge(
 ): Promise<void> {
   // An empty change finds out whether the bitmap is there and can be used, before the source is looked at.
   await store.mark(name, []);
-  if (!source.image.bitmaps) throw notFound(sourceName);
-  const ranges = source.image.bitmaps.ranges(sourceName);
+  if (!source.bitmaps) throw notFound(sourceName);
+  const ranges = source.bitmaps.ranges(sourceName);
   if (node.size() !== source.size()) throw differentSizes(node, source);
   if (source !== node || sourceName !== name) await store.mark(name, ranges);
 }

@@ -1,13 +1,13 @@
 /** `check`: looks for structural damage and repairs it. */
 import { asBlockError, BlockError } from '../base/error.ts';
-import type { Checker, CheckResult as Findings } from '../block/driver.ts';
+import type { CheckFindings } from '../block/driver.ts';
 import type { ImageNode } from '../block/node.ts';
 import type { ReportDetail } from '../block/report.ts';
 import type { OperationContext } from './context.ts';
 import type { CheckRequest } from './requests.ts';
 import { withSource } from './source.ts';
 
-export type { Findings };
+export type { CheckFindings };
 
 /** Repairs that were made. */
 export interface Repairs {
@@ -26,7 +26,7 @@ export type CheckResult =
       readonly filename: string;
       readonly format: string;
       /** State after repairs, and the numbers of repairs. */
-      readonly findings: Findings;
+      readonly findings: CheckFindings;
     }
   | {
       /** The format has no checks, or cannot do those repairs. */
@@ -64,10 +64,15 @@ export async function check(
 
 async function checkNode(node: ImageNode, request: CheckRequest, observer: CheckObserver): Promise<CheckResult> {
   const subject = { filename: request.image.filename, format: node.format };
-  const checker = checkerOf(node, request);
-  if (!checker) return { kind: 'unsupported', ...subject };
-  const run = (repair: CheckRequest['repair']): Promise<Findings | undefined> =>
-    Promise.resolve(node.change(() => runChecker(checker, repair, observer)));
+  const deep = request.deep === true;
+  const { checks } = node;
+  if (!checks || (checks.deepOnly && !deep)) return { kind: 'unsupported', ...subject };
+  if (request.repair !== 'none' && !checks.repairs) {
+    if (!checks.deepOnly) return { kind: 'unsupported', ...subject };
+    throw new BlockError('unsupported', `A deep check of format '${node.format}' cannot repair anything`);
+  }
+  const run = (repair: CheckRequest['repair']): Promise<CheckFindings | undefined> =>
+    runCheck(node, repair, deep, observer);
   let findings = await run(request.repair);
   if (!findings) return { kind: 'unsupported', ...subject };
   const { leaksFixed, corruptionsFixed } = findings;
@@ -80,30 +85,15 @@ async function checkNode(node: ImageNode, request: CheckRequest, observer: Check
   return { kind: verdict(findings), ...subject, findings };
 }
 
-/** The checks of the format, and the deep ones where they are wanted. */
-function checkerOf(node: ImageNode, request: CheckRequest): Checker | undefined {
-  const { checker, deepChecker } = node.image;
-  if (!deepChecker || !request.deep || (checker && request.repair !== 'none')) return checker;
-  if (request.repair !== 'none') {
-    throw new BlockError('unsupported', `A deep check of format '${node.format}' cannot repair anything`);
-  }
-  return {
-    async check(repair, report) {
-      const findings = await checker?.check(repair, report);
-      const deep = await deepChecker.check(report);
-      return findings ? { ...findings, corruptions: findings.corruptions + deep.corruptions } : deep;
-    },
-  };
-}
-
 /** Undefined if the format cannot do that. */
-async function runChecker(
-  checker: Checker,
+async function runCheck(
+  node: ImageNode,
   repair: CheckRequest['repair'],
+  deep: boolean,
   observer: CheckObserver,
-): Promise<Findings | undefined> {
+): Promise<CheckFindings | undefined> {
   try {
-    return await checker.check(repair, (line, stream, detail) => observer.line?.(line, stream, detail));
+    return await node.check(repair, (line, stream, detail) => observer.line?.(line, stream, detail), deep);
   } catch (thrown) {
     const error = asBlockError(thrown);
     if (error.kind === 'unsupported') return undefined;
@@ -115,7 +105,7 @@ async function runChecker(
   }
 }
 
-function verdict(findings: Findings): 'clean' | 'leaks' | 'corrupt' | 'incomplete' {
+function verdict(findings: CheckFindings): 'clean' | 'leaks' | 'corrupt' | 'incomplete' {
   if (findings.checkErrors > 0) return 'incomplete';
   if (findings.corruptions > 0) return 'corrupt';
   return findings.leaks > 0 ? 'leaks' : 'clean';

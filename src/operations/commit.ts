@@ -83,9 +83,9 @@ async function findBase(context: OperationContext, request: CommitRequest, top: 
 
 /** True if the user calls the backing image of `overlay` so: as it is stored, or by a name of the same file. */
 async function isBackingOf(context: OperationContext, overlay: ImageNode, name: string): Promise<boolean> {
-  const { backing, image } = overlay;
+  const { backing, backingReference } = overlay;
   if (!backing || name === '') return false;
-  if (image.backing?.file === name) return true;
+  if (backingReference?.file === name) return true;
   // A part of a file is not the file.
   const whole = backing.file === undefined || backing.name === backing.file.name;
   const identity = identityOf(backing);
@@ -128,8 +128,8 @@ async function copyDown(
   try {
     if (base.size() < top.size()) await base.truncate(top.size());
     // Where the base has nothing but zeroes, those of the overlay change nothing.
-    const blank = base.image.writeZeroes !== undefined && (await readsAsZero(base, 0, base.size()));
-    const { clusterSize = PLAIN_UNIT } = await base.image.info();
+    const blank = base.recordsZeroes && (await readsAsZero(base, 0, base.size()));
+    const { clusterSize = PLAIN_UNIT } = await base.info();
     const source = (): CommitSource => new CommitSource(top, base, depth, Math.max(SMALLEST_UNIT, clusterSize));
     const { total } = await copyInto(context, source(), base, {
       counted: source,
@@ -177,10 +177,8 @@ async function holdsZeroes(node: ImageNode, offset: number, length: number): Pro
 
 /** Empties the overlay if its format can do that; the others keep their copy of what is in the base now. */
 async function empty({ image }: CommitRequest, top: ImageNode): Promise<boolean> {
-  const { image: driver } = top;
-  if (!driver.makeEmpty) return false;
   try {
-    await top.change(() => driver.makeEmpty?.());
+    if (!(await top.makeEmpty())) return false;
     await top.flush();
   } catch (thrown) {
     const error = asBlockError(thrown);

@@ -199,9 +199,9 @@ class Conversion {
   ): Promise<CopyOutcome> {
     const { node } = target;
     const { compress, backingFile, targetIsZero, sparseSize, copyRange, rateLimit } = this.#request;
-    const compressor = node.image.compressor;
+    const compressor = node.compressor;
     if (compress && !compressor) throw await this.#cannotCompress(node);
-    if (compress && (await node.image.info()).encrypted) throw compressedAndEncrypted();
+    if (compress && (await node.info()).encrypted) throw compressedAndEncrypted();
     const source = new CopySource(sources, this.#sourceOptions(sources, node));
     if (node.size() < source.size) throw refused('output file is smaller than input file');
     const backing = backingFile === undefined && !fresh?.backingFile ? undefined : node.backing;

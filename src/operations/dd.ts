@@ -55,7 +55,7 @@ async function copyBlocks(context: OperationContext, request: DdRequest, node: I
     prefix,
   });
   try {
-    const compressor = target.node.image.compressor?.sequential ? target.node.image.compressor : undefined;
+    const compressor = target.node.compressor?.sequential ? target.node.compressor : undefined;
     await copyInto(context, new WindowSource(node, start, length), target.node, {
       zeroedFrom: target.zeroed ? 0 : Number.POSITIVE_INFINITY,
       sparseSize: 0,

@@ -128,10 +128,10 @@ async function describeImage(
 /** @param probed the format was found out from the content: raw images are then written in whole sectors only. */
 async function describe(how: Collection, node: ImageNode, probed: boolean): Promise<ImageInfo> {
   const protocol = how.context.drivers.isProtocol(node.format);
-  const own: FormatInfo = protocol ? protocolInfo(node.format) : await node.image.info();
+  const own: FormatInfo = protocol ? protocolInfo(node.format) : await node.info();
   const children = await describeChildren(how, node);
   const inherited = node.transparent ? children.find((child) => child.name === node.fileRole)?.info : undefined;
-  const { backing } = node.image;
+  const { backingReference: backing } = node;
   const full = backing && relativeTo(node.file?.name ?? node.name, backing.file);
   return dropUndefined({
     filename: node.name,
@@ -154,13 +154,13 @@ async function describe(how: Collection, node: ImageNode, probed: boolean): Prom
 }
 
 async function listSnapshots(context: OperationContext, node: ImageNode): Promise<SnapshotEntry[]> {
-  const list = (await node.image.snapshots?.list()) ?? [];
+  const list = (await node.snapshots?.list()) ?? [];
   return list.map((entry) => ({ ...entry, zoneOffset: context.services.zoneOffset(entry.dateSeconds) }));
 }
 
 /** The storages below a node, in the order in which the real tool lists them: the latest first. */
 async function describeChildren(how: Collection, node: ImageNode): Promise<ImageInfo['children'][number][]> {
-  const list = [...(node.image.children ?? [])].map(({ role, node: storage }) => ({ name: role, storage }));
+  const list = node.children.map(({ role, node: storage }) => ({ name: role, storage }));
   if (node.file) list.unshift({ name: node.fileRole, storage: node.file });
   const children: ImageInfo['children'][number][] = [];
   for (const { name, storage } of list.toReversed()) {

@@ -2,7 +2,7 @@
 import { asBlockError, BlockError } from '../base/error.ts';
 import { alignUp, SECTOR } from '../base/offset.ts';
 import { walkChain } from '../block/chain.ts';
-import type { ImageDriver, MeasureContext, Measurement } from '../block/driver.ts';
+import type { MeasureContext, Measurement } from '../block/driver.ts';
 import type { ImageNode } from '../block/node.ts';
 import { type OperationContext, throwIfAborted } from './context.ts';
 import { coerceNewImage, type CreatableFormat, newImage } from './options.ts';
@@ -23,14 +23,14 @@ export async function measure(context: OperationContext, request: MeasureRequest
   if (!image) return measureTarget(context, request);
   return withSource(context, image, { forceShare: request.forceShare, mapOnly: true }, async (node) => {
     const content = snapshot === undefined ? node : await snapshotNode(node, snapshot);
-    return measureTarget(context, request, { image: node.image, content });
+    return measureTarget(context, request, { image: node, content });
   });
 }
 
 async function measureTarget(
   context: OperationContext,
   request: MeasureRequest,
-  source?: { readonly image: ImageDriver; readonly content: ImageNode },
+  source?: { readonly image: ImageNode; readonly content: ImageNode },
 ): Promise<MeasureResult> {
   // The target has no name yet; files are what it will most likely be written to.
   const image = await newImage(context, request.targetFormat, 'file:');

@@ -46,7 +46,7 @@ export async function rebase(
     try {
       const problem = problemOfNewName(request, node);
       if (!problem && !backingUnsafe) {
-        const compressor = request.compress ? node.image.compressor : undefined;
+        const compressor = request.compress ? node.compressor : undefined;
         await new UpCopy(context, node, replacement, compressor).run((done) => {
           context.onProgress?.(done, size);
           observer.looked?.(size);
@@ -111,21 +111,23 @@ function isPlain(name: string): boolean {
 }
 
 /** What the real tool finds only when everything is copied; there is no reason to wait for it. */
-function problemOfNewName({ backingFile, backingFormat }: RebaseRequest, { image }: ImageNode): BlockError | undefined {
+function problemOfNewName(
+  { backingFile, backingFormat }: RebaseRequest,
+  { recordsBacking }: ImageNode,
+): BlockError | undefined {
   const prefix = `Could not change the backing file to '${backingFile}': `;
   if (backingFile !== '' && backingFormat === undefined) {
     return new BlockError('invalid-argument', `${prefix}backing format must be specified`);
   }
-  return image.setBacking ? undefined : new BlockError('unsupported', `${prefix}Operation not supported`);
+  return recordsBacking ? undefined : new BlockError('unsupported', `${prefix}Operation not supported`);
 }
 
 async function rename({ backingFile, backingFormat }: RebaseRequest, node: ImageNode): Promise<void> {
-  const { image } = node;
   // Data, and everything that refers to it, comes before the new name.
   await flushed(node);
   try {
     const reference = backingFile === '' ? undefined : { file: backingFile, format: backingFormat as string };
-    await node.change(() => image.setBacking?.(reference));
+    await node.setBacking(reference);
   } catch (thrown) {
     const error = asBlockError(thrown);
     if (error.kind === 'aborted') throw error;

@@ -1,6 +1,5 @@
 /** `snapshot`: lists, makes, applies and removes internal snapshots. */
 import { asBlockError, BlockError } from '../base/error.ts';
-import type { SnapshotStore } from '../block/driver.ts';
 import { ImageNode } from '../block/node.ts';
 import type { OperationContext } from './context.ts';
 import type { SnapshotEntry } from './info.ts';
@@ -21,12 +20,10 @@ export async function snapshot(context: OperationContext, request: SnapshotReque
   const { action, name = '', forceShare } = request;
   return withSource(context, request.image, { forceShare, writable: action !== 'list' }, async (node) => {
     const owner = ownerOf(node);
-    const store = owner.image.snapshots;
-    await owner.change(async () => {
-      if (action === 'create') await create(store, name);
-      else if (action === 'apply') await apply(node, store, name);
-      else if (action === 'delete') await remove(store, name);
-    });
+    const store = owner.snapshots;
+    if (action === 'create') await create(store, name);
+    else if (action === 'apply') await apply(node, store, name);
+    else if (action === 'delete') await remove(store, name);
     const list = (await store?.list()) ?? [];
     return {
       snapshots: list.map((entry) => ({ ...entry, zoneOffset: context.services.zoneOffset(entry.dateSeconds) })),
@@ -41,7 +38,7 @@ function ownerOf(node: ImageNode): ImageNode {
   return owner;
 }
 
-async function create(store: SnapshotStore | undefined, name: string): Promise<void> {
+async function create(store: ImageNode['snapshots'], name: string): Promise<void> {
   const what = `Could not create snapshot '${name}'`;
   if (!store) throw new BlockError('unsupported', `${what}: Operation not supported`);
   try {
@@ -52,9 +49,9 @@ async function create(store: SnapshotStore | undefined, name: string): Promise<v
   }
 }
 
-async function apply(node: ImageNode, store: SnapshotStore | undefined, name: string): Promise<void> {
+async function apply(node: ImageNode, store: ImageNode['snapshots'], name: string): Promise<void> {
   const what = `Could not apply snapshot '${name}'`;
-  const bitmaps = (await node.image.bitmaps?.list()) ?? [];
+  const bitmaps = (await node.bitmaps?.list()) ?? [];
   // They would not know what has changed.
   if (bitmaps.length > 0) throw new BlockError('busy', `${what}: Device has active dirty bitmaps`);
   if (!store) throw new BlockError('unsupported', `${what}: Block driver does not support snapshots`);
@@ -66,7 +63,7 @@ async function apply(node: ImageNode, store: SnapshotStore | undefined, name: st
   }
 }
 
-async function remove(store: SnapshotStore | undefined, name: string): Promise<void> {
+async function remove(store: ImageNode['snapshots'], name: string): Promise<void> {
   const what = `Could not delete snapshot '${name}'`;
   if (!store) throw new BlockError('not-found', `${what}: snapshot not found`);
   try {

@@ -1,6 +1,6 @@
 /** What `check` prints, and the exit codes that scripts know. */
 import { exactDecimal } from '../base/size.ts';
-import type { CheckResult, Findings, Repairs } from '../operations/check.ts';
+import type { CheckResult, CheckFindings, Repairs } from '../operations/check.ts';
 import { formatJson } from './json.ts';
 
 /** Exit code of each outcome. */
@@ -41,7 +41,7 @@ export function formatCheck(result: CheckResult): string {
   return summary + statistics(findings);
 }
 
-function problems(findings: Findings): string {
+function problems(findings: CheckFindings): string {
   let text = '';
   if (findings.corruptions > 0) {
     text +=
@@ -57,7 +57,7 @@ function problems(findings: Findings): string {
   return text;
 }
 
-function statistics(findings: Findings): string {
+function statistics(findings: CheckFindings): string {
   let text = '';
   const { clusters, imageEndOffset } = findings;
   if (clusters && clusters.total > 0 && clusters.allocated > 0) {

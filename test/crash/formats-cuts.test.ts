@@ -39,7 +39,7 @@ const CHANGES: Record<string, (node: ImageNode) => Promise<void>> = {
     await node.discard(0, node.size() / 2);
   },
   'compressed units': async (node) => {
-    const { compressor } = node.image;
+    const { compressor } = node;
     if (!compressor || node.format === 'raw') return;
     const { unit } = compressor;
     for (const at of [Math.ceil(6144 / unit) * unit, Math.ceil(node.size() / 2 / unit) * unit]) {
@@ -48,7 +48,7 @@ const CHANGES: Record<string, (node: ImageNode) => Promise<void>> = {
     }
   },
   'a larger size': async (node) => {
-    if (node.image.resize) await node.truncate(node.size() + 65536);
+    if (node.resizable) await node.truncate(node.size() + 65536);
   },
 };
 

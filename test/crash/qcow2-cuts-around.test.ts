@@ -58,7 +58,7 @@ async function run(item: CrashCase): Promise<void> {
 /** Bitmaps that can be trusted know of every byte that is not as it was when they were clear. */
 async function expectBitmaps(context: OperationContext, filename: string): Promise<void> {
   const node = await openSource(context, { filename, format: 'qcow2' });
-  const store = node.image.bitmaps;
+  const store = node.bitmaps;
   for (const { name, inUse } of (await store?.list()) ?? []) {
     if (inUse || !store || !name.startsWith('all')) continue;
     const content = await contentOf(node);
@@ -83,11 +83,11 @@ describe('bitmaps', () => {
   /** `all` knows of everything, `some` of a part, `off` of nothing. */
   async function prepare(context: OperationContext): Promise<void> {
     await make(context, 'a', SMALL);
-    await edit(context, 'a', async (node) => node.image.bitmaps?.add('all', 512, true));
+    await edit(context, 'a', async (node) => node.bitmaps?.add('all', 512, true));
     await edit(context, 'a', async (node) => node.write(0, pattern(0, 5000, 1)));
     await edit(context, 'a', async (node) => {
-      await node.image.bitmaps?.add('some', 4096, true);
-      await node.image.bitmaps?.add('off', 512, false);
+      await node.bitmaps?.add('some', 4096, true);
+      await node.bitmaps?.add('off', 512, false);
       await node.write(20000, pattern(20000, 3000, 2));
     });
   }
@@ -114,8 +114,8 @@ describe('bitmaps', () => {
           await node.write(30208, pattern(30208, 1024, 3));
           await node.truncate(SIZE * 2);
           note(await contentOf(node));
-          await node.image.bitmaps?.setEnabled('all', false);
-          await node.image.bitmaps?.remove('some');
+          await node.bitmaps?.setEnabled('all', false);
+          await node.bitmaps?.remove('some');
           await node.write(40448, pattern(40448, 1024, 3));
         }),
       // `all` missed the last write because it was told to.

@@ -28,7 +28,7 @@ async function edit(context: OperationContext, body: (node: ImageNode) => Promis
 }
 
 async function compress(node: ImageNode, start: number, length: number, seed: number): Promise<void> {
-  const { compressor } = node.image;
+  const { compressor } = node;
   if (!compressor) throw new Error('no compressor');
   for (let at = start; at < start + length; at += compressor.unit) {
     const [coded] = await compressor.encode(at, pattern(at, compressor.unit, seed).fill(seed, 100));
@@ -56,7 +56,7 @@ const WRITES: Record<string, (node: ImageNode, note: () => Promise<void>) => Pro
   'zeroes that keep their space': async (node) => node.writeZeroes(0, 16384),
   'zeroes that give it up': async (node) => node.writeZeroes(0, 16384, { unmap: true }),
   'a discard': async (node) => node.discard(0, 16384),
-  'a compressed write': async (node) => compress(node, 0, 2 * (node.image.compressor?.unit ?? 0), 5),
+  'a compressed write': async (node) => compress(node, 0, 2 * (node.compressor?.unit ?? 0), 5),
   'many changes': async (node, note) => {
     await node.writeZeroes(0, 4096, { unmap: true });
     await note();
@@ -75,9 +75,9 @@ async function prepared(context: OperationContext, options: Options, snapshots: 
     await node.write(0, pattern(0, 6000, 1));
     // Space that is kept here holds something else than the guest sees.
     await node.writeZeroes(2048, 2048);
-    if (options['data_file'] === undefined) await compress(node, 32768, node.image.compressor?.unit ?? 0, 2);
+    if (options['data_file'] === undefined) await compress(node, 32768, node.compressor?.unit ?? 0, 2);
     for (let i = 0; i < snapshots; i++) {
-      await node.image.snapshots?.create(`s${i}`);
+      await node.snapshots?.create(`s${i}`);
       await node.write(2000 * i, pattern(2000 * i, 3000, 5 + i));
     }
   });

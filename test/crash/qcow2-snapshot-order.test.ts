@@ -4,11 +4,11 @@
  */
 import { describe, expect, it } from 'vitest';
 import { equalBytes } from '../../src/base/bytes.ts';
-import { ImageNode } from '../../src/block/node.ts';
+import type { ImageNode } from '../../src/block/node.ts';
 import { CheckedStorage } from '../../src/storage/checked.ts';
 import { MemoryDriver, memoryStorage } from '../../src/storage/memory.ts';
 import type { Storage } from '../../src/storage/storage.ts';
-import { createOn, driverOf, openOn, services } from '../unit/formats/qcow2/support.ts';
+import { createOn, openOn, services } from '../unit/formats/qcow2/support.ts';
 
 const SIZE = 262144;
 const clock = { ...services, now: () => ({ seconds: 1700000000, nanoseconds: 5 }) };
@@ -62,10 +62,10 @@ async function contentOf(node: ImageNode): Promise<Uint8Array> {
 /** Content of the image and of its snapshots, by name. */
 async function contents(node: ImageNode): Promise<Map<string, Uint8Array>> {
   const found = new Map([['', await contentOf(node)]]);
-  const store = node.image.snapshots;
+  const store = node.snapshots;
   for (const { name, id } of (await store?.list()) ?? []) {
-    const driver = await store?.view({ id });
-    if (driver) found.set(name, await contentOf(new ImageNode({ name, format: 'qcow2', driver, readOnly: true })));
+    const view = await store?.view({ id });
+    if (view) found.set(name, await contentOf(view));
   }
   return found;
 }
@@ -74,7 +74,7 @@ async function contents(node: ImageNode): Promise<Map<string, Uint8Array>> {
 async function damage(storage: Storage): Promise<string[]> {
   const node = await openOn(storage, { intent: 'check', readOnly: true });
   const lines: string[] = [];
-  await driverOf(node).checker.check('none', (line) => lines.push(line));
+  await node.check('none', (line) => lines.push(line));
   return lines.filter((line) => !line.startsWith('Leaked') && !/OFLAG_COPIED.*refcount=1$/.test(line));
 }
 
@@ -88,7 +88,7 @@ describe.each([
     const file = new CheckedStorage(driver, { name: 'recorded', readOnly: false });
     await createOn(file, { size: SIZE, ...options });
     const node = await openOn(file, { services: clock });
-    const store = node.image.snapshots;
+    const store = node.snapshots;
     await node.write(0, new Uint8Array(100000).fill(1));
     await store?.create('one');
     await node.write(50000, new Uint8Array(100000).fill(2));
@@ -127,19 +127,19 @@ describe('a qcow2 image with bitmaps, killed in the middle', () => {
     const file = new CheckedStorage(driver, { name: 'recorded', readOnly: false });
     await createOn(file, { size: SIZE, cluster_size: 512 });
     let node = await openOn(file);
-    await node.image.bitmaps?.add('b', 512, true);
+    await node.bitmaps?.add('b', 512, true);
     await node.close();
     const start = driver.changes.length;
     node = await openOn(file);
     await node.write(1000, new Uint8Array(5000).fill(1));
     await node.truncate(SIZE * 2);
     await node.write(SIZE, new Uint8Array(100).fill(2));
-    await node.image.bitmaps?.add('c', 512, true);
+    await node.bitmaps?.add('c', 512, true);
     await node.close();
     for await (const state of steps(driver, start)) {
       expect(await damage(state)).toEqual([]);
       const reader = await openOn(state, { readOnly: true });
-      const store = reader.image.bitmaps;
+      const store = reader.bitmaps;
       const bitmap = (await store?.list())?.find(({ name }) => name === 'b');
       if (!store || !bitmap || bitmap.inUse) continue;
       const content = await contentOf(reader);

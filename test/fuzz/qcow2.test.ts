@@ -36,7 +36,7 @@ async function use(bytes: Uint8Array): Promise<void> {
   const file = memoryStorage(bytes);
   await tolerate(async () => {
     const node = await openOn(file, { intent: 'check', readOnly: true });
-    const result = await driverOf(node).checker.check('none', () => undefined);
+    const result = await node.check('none', () => undefined);
     expect(Number.isFinite(result.corruptions + result.leaks + result.checkErrors)).toBe(true);
   });
   await tolerate(async () => {

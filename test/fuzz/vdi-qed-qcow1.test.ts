@@ -21,7 +21,7 @@ async function sample(driver: FormatDriver, options: AnyOptionValues): Promise<U
   const node = await openOn(driver, storageOf(memory));
   await node.write(1000, new Uint8Array(30000).fill(1));
   await node.writeZeroes(200000, 70000);
-  const { compressor } = node.image;
+  const { compressor } = node;
   const [coded] = compressor ? await compressor.encode(0, new Uint8Array(compressor.unit).fill(5)) : [];
   if (coded) await node.storeCompressed(524288, coded);
   await node.close();
@@ -34,7 +34,7 @@ async function look(driver: FormatDriver, memory: Recording): Promise<void> {
   await tolerate(async () => openOn(driver, file, { intent: 'info', readOnly: true }));
   await tolerate(async () => {
     const node = await openOn(driver, file, { intent: 'check', readOnly: true });
-    await node.image.checker?.check('none', () => undefined);
+    await node.check('none', () => undefined);
   });
   await tolerate(async () => {
     const node = await openOn(driver, file, { readOnly: true });
@@ -60,7 +60,7 @@ async function change(driver: FormatDriver, memory: MemoryDriver): Promise<void>
   });
   await tolerate(async () => {
     const node = await openOn(driver, file, { intent: 'check' });
-    await node.image.checker?.check('all', () => undefined);
+    await node.check('all', () => undefined);
     await node.close();
   });
 }

@@ -7,7 +7,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { programHint } from '../../src/cli/hints.ts';
 import { memoryStorage } from '../../src/storage/memory.ts';
 import { describeWithOracle, oracleProgram } from '../support/oracle.ts';
-import { driverOf, openOn } from '../unit/formats/qcow2/support.ts';
+import { openOn } from '../unit/formats/qcow2/support.ts';
 
 /** Base image and what is put over it: offset, hexadecimal digits. */
 const CASES: readonly (readonly [image: string, change: readonly [at: number, hex: string]])[] = [
@@ -124,7 +124,7 @@ async function ours(bytes: Uint8Array): Promise<Answer> {
   const warnings: string[] = [];
   const node = await openOn(memoryStorage(bytes), { intent: 'check', readOnly: true, warnings });
   const lines = warnings.flatMap((text) => text.split('\n').slice(1));
-  const result = await driverOf(node).checker.check('none', (line, _, { hint } = {}) => {
+  const result = await node.check('none', (line, _, { hint } = {}) => {
     lines.push(...(hint ? [line, programHint(hint)] : [line]));
   });
   return {

@@ -9,7 +9,7 @@ import type { ReportLine } from '../../src/block/report.ts';
 import { programHint } from '../../src/cli/hints.ts';
 import { memoryStorage } from '../../src/storage/memory.ts';
 import { describeWithOracle, oracleProgram } from '../support/oracle.ts';
-import { driverOf, openOn, services } from '../unit/formats/qcow2/support.ts';
+import { openOn, services } from '../unit/formats/qcow2/support.ts';
 
 /** Base image and what is put over it: offset, hexadecimal digits. */
 const CASES: readonly (readonly [image: string, ...changes: readonly (readonly [at: number, hex: string])[]])[] = [
@@ -96,10 +96,9 @@ async function ours(
     lines.push(...whole.split('\n'));
   };
   try {
-    const { checker } = driverOf(node);
-    const first = await checker.check(repair, report);
+    const first = await node.check(repair, report);
     fixed.splice(0, 2, first.leaksFixed, first.corruptionsFixed);
-    if (fixed.some((count) => count > 0)) await checker.check('none', report);
+    if (fixed.some((count) => count > 0)) await node.check('none', report);
   } catch {
     // The lines say why.
   }

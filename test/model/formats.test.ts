@@ -157,9 +157,9 @@ class Model {
       await this.#node.read(0, found);
       expect(Buffer.compare(found, this.#bytes)).toBe(0);
     }
-    const checks = this.#node.image.checker !== undefined;
     await this.#node.close();
-    if (checks) expect(await this.#library.check({ image: image(this.#kind) })).toMatchObject({ kind: 'clean' });
+    const { kind } = await this.#library.check({ image: image(this.#kind) });
+    expect(['clean', 'unsupported']).toContain(kind);
   }
 }
 

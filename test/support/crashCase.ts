@@ -2,7 +2,7 @@
 import { expect } from 'vitest';
 import { equalBytes } from '../../src/base/bytes.ts';
 import { BlockError } from '../../src/base/error.ts';
-import { ImageNode } from '../../src/block/node.ts';
+import type { ImageNode } from '../../src/block/node.ts';
 import { check } from '../../src/operations/check.ts';
 import type { OperationContext } from '../../src/operations/context.ts';
 import type { ImageSource } from '../../src/operations/requests.ts';
@@ -60,17 +60,13 @@ function sourceOf({ filename, format, imageOptions }: Watched): ImageSource {
 
 /** Content of an image and its snapshots. */
 async function contentsOf(context: OperationContext, image: Watched): Promise<Contents> {
-  const { format } = image;
   const node = await openSource(context, sourceOf(image));
   try {
     const found: Contents = new Map([['', await contentOf(node)]]);
-    const store = node.image.snapshots;
+    const store = node.snapshots;
     for (const { name, id } of (await store?.list()) ?? []) {
-      const driver = await store?.view({ id });
-      if (!driver) continue;
-      const { backing } = node;
-      const parts = { name, format, driver, readOnly: true };
-      found.set(name, await contentOf(new ImageNode(backing ? { ...parts, backing } : parts)));
+      const view = await store?.view({ id });
+      if (view) found.set(name, await contentOf(view));
     }
     return found;
   } finally {

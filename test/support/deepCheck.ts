@@ -1,5 +1,5 @@
 /** Deep checks of images in memory. */
-import type { CheckResult, FormatDriver, OpenContext } from '../../src/block/driver.ts';
+import type { CheckFindings, FormatDriver, OpenContext } from '../../src/block/driver.ts';
 import { nodeCodecs } from '../../src/host/node/codecs.ts';
 import { qcow } from '../../src/formats/qcow/driver.ts';
 import { MemoryDriver, memoryStorage } from '../../src/storage/memory.ts';
@@ -8,7 +8,7 @@ import { storageOf } from './vpcVhdx.ts';
 import { fresh } from '../unit/formats/qcow2/support.ts';
 
 /** What a check found, with the lines of its report. */
-export type Found = Pick<CheckResult, 'corruptions' | 'leaks'> & { readonly lines: readonly string[] };
+export type Found = Pick<CheckFindings, 'corruptions' | 'leaks'> & { readonly lines: readonly string[] };
 
 /** A sound image. */
 export const SOUND: Found = { corruptions: 0, leaks: 0, lines: [] };
@@ -27,7 +27,7 @@ export async function deepCheckOn(driver: FormatDriver, bytes: Uint8Array): Prom
     warn: () => undefined,
   } as unknown as OpenContext);
   const lines: string[] = [];
-  const found = await image.deepChecker?.check((line) => lines.push(line));
+  const found = await image.checker?.check('none', (line) => lines.push(line), true);
   await image.close();
   if (!found) throw new Error(`${driver.name} has no deep check`);
   return { corruptions: found.corruptions, leaks: found.leaks, lines };

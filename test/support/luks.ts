@@ -1,6 +1,7 @@
 /** Encrypted images over any storage, for tests: quick key derivation, secrets in memory. */
 import type { CreateContext, FormatDriver, OpenContext } from '../../src/block/driver.ts';
-import { ImageNode } from '../../src/block/node.ts';
+import type { ImageNode } from '../../src/block/node.ts';
+import { nodeOf } from './drivers.ts';
 import type { Services } from '../../src/block/services.ts';
 import { MapSecretStore, nodeServices } from '../../src/host/node/host.ts';
 import type { AnyOptionValues } from '../../src/options/table.ts';
@@ -47,7 +48,7 @@ export async function openEncrypted(
     warn: () => undefined,
     notice: () => undefined,
   });
-  return new ImageNode({ name: 'secret', format: format.name, driver, readOnly });
+  return nodeOf({ name: 'secret', format: format.name, driver, readOnly });
 }
 
 /** Creates an image in `file`. */

@@ -6,10 +6,9 @@ import { expect } from 'vitest';
 import { equalBytes } from '../../src/base/bytes.ts';
 import { BlockError, type ErrorKind } from '../../src/base/error.ts';
 import { permissiveGate } from '../../src/block/gate.ts';
-import { ImageNode } from '../../src/block/node.ts';
+import type { ImageNode } from '../../src/block/node.ts';
 import type { Services } from '../../src/block/services.ts';
 import { drivers } from '../../src/drivers.ts';
-import type { Qcow2Driver } from '../../src/formats/qcow2/driver.ts';
 import { nodeCrypto } from '../../src/host/node/crypto.ts';
 import { MapSecretStore, nodeServices } from '../../src/host/node/host.ts';
 import type { OperationContext } from '../../src/operations/context.ts';
@@ -158,8 +157,15 @@ export class Subject {
     return this.#node;
   }
 
-  async driver(): Promise<Qcow2Driver> {
-    return (await this.node()).image as Qcow2Driver;
+  /** What the open image says about itself. */
+  async details(): Promise<{
+    readonly version: 2 | 3;
+    readonly refcountBits: number;
+    readonly lazyRefcounts: boolean;
+  }> {
+    const { specific } = await (await this.node()).info();
+    const { compat, 'refcount-bits': bits, 'lazy-refcounts': lazy } = specific?.data ?? {};
+    return { version: compat === '0.10' ? 2 : 3, refcountBits: Number(bits), lazyRefcounts: lazy === true };
   }
 
   async close(): Promise<void> {
@@ -195,7 +201,7 @@ export class Subject {
 
   /** Bitmaps in use are lost; the others are as they were stored, and have not missed anything. */
   async #recoverBitmaps(): Promise<void> {
-    const store = (await this.node()).image.bitmaps;
+    const store = (await this.node()).bitmaps;
     const missed = new Map(this.bitmaps);
     this.bitmaps.clear();
     for (const { name, inUse, enabled } of (await store?.list()) ?? []) {
@@ -222,7 +228,7 @@ export class Subject {
   /** The bytes from `start` on are going to be `after`, by a request that touches whole units around them. */
   async replace(start: number, after: Uint8Array, run: (node: ImageNode) => Promise<void> | void): Promise<void> {
     const node = await this.node();
-    const unit = node.image.allocationUnit ?? 1;
+    const unit = node.allocationUnit ?? 1;
     const end = start + after.length;
     const before = this.bytes.slice(start, end);
     await run(node);
@@ -267,8 +273,8 @@ export class Subject {
     const node = await this.node();
     const result = [await ownedBy(node)];
     for (const { name } of this.snapshots) {
-      const driver = await node.image.snapshots?.view({ name });
-      if (driver) result.push(await ownedBy(new ImageNode({ name, format: 'qcow2', driver, readOnly: true })));
+      const view = await node.snapshots?.view({ name });
+      if (view) result.push(await ownedBy(view));
     }
     return result;
   }
@@ -278,7 +284,7 @@ export class Subject {
     const node = await this.node();
     await expectContent('image', node, this.bytes);
     for (const { name, bytes } of this.snapshots) await this.#verifySnapshot(node, name, bytes);
-    const store = node.image.bitmaps;
+    const store = node.bitmaps;
     const known = ((await store?.list()) ?? []).map(({ name, enabled, inUse }) => ({ name, enabled, inUse }));
     const wanted = [...this.bitmaps].map(([name, { enabled }]) => ({ name, enabled, inUse: false }));
     expect(known.filter(({ inUse }) => !inUse).sort(byName)).toEqual(wanted.sort(byName));
@@ -286,13 +292,11 @@ export class Subject {
   }
 
   async #verifySnapshot(node: ImageNode, name: string, bytes: Uint8Array): Promise<void> {
-    const driver = await node.image.snapshots?.view({ name });
-    if (!driver) throw new Error(`no snapshot ${name}`);
-    const { backing } = node;
-    const parts = { name, format: 'qcow2', driver, readOnly: true };
+    const view = await node.snapshots?.view({ name });
+    if (!view) throw new Error(`no snapshot ${name}`);
     // A view is as large as the image is now, and may show more than was there then.
     const size = Math.min(bytes.length, node.size());
-    await expectContent(name, new ImageNode(backing ? { ...parts, backing } : parts), bytes.subarray(0, size), size);
+    await expectContent(name, view, bytes.subarray(0, size), size);
   }
 
   /** Closes the image, and holds it and everything around it against the model. */

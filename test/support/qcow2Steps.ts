@@ -62,7 +62,7 @@ function rangeOf(subject: Subject, { offset, length }: Step): [start: number, en
 }
 
 async function version(subject: Subject): Promise<number> {
-  return (await subject.driver()).state.header.version;
+  return (await subject.details()).version;
 }
 
 function chosen<T>(items: Iterable<T>, seed: number): T | undefined {
@@ -90,24 +90,23 @@ const amendBy =
       amend(subject.context, request),
     );
     if (error?.kind === 'invalid-image') expect(subject.broken.size).toBeGreaterThan(0);
-    const { state } = await subject.driver();
+    const details = await subject.details();
     const size = Number(wanted['size'] ?? subject.bytes.length);
     if (error) {
-      if (state.header.virtualSize === size) subject.resized(size);
+      if ((await subject.node()).size() === size) subject.resized(size);
       subject.settle();
       return;
     }
     subject.resized(size);
-    if (state.header.version < 3) {
+    if (details.version < 3) {
       subject.bitmaps.clear();
       subject.broken.clear();
     }
     subject.settle();
-    if (wanted['compat'] !== undefined) expect(state.header.version).toBe(wanted['compat'] === '0.10' ? 2 : 3);
-    if (wanted['refcount_bits'] !== undefined)
-      expect(2 ** state.header.refcountOrder).toBe(Number(wanted['refcount_bits']));
-    if (wanted['lazy_refcounts'] !== undefined && state.header.version > 2) {
-      expect(state.lazyRefcounts).toBe(wanted['lazy_refcounts'] === 'on');
+    if (wanted['compat'] !== undefined) expect(details.version).toBe(wanted['compat'] === '0.10' ? 2 : 3);
+    if (wanted['refcount_bits'] !== undefined) expect(details.refcountBits).toBe(Number(wanted['refcount_bits']));
+    if (wanted['lazy_refcounts'] !== undefined && details.version > 2) {
+      expect(details.lazyRefcounts).toBe(wanted['lazy_refcounts'] === 'on');
     }
   };
 
@@ -188,7 +187,7 @@ const STEPS: Record<StepKind, Run> = {
   unmap: zero(true),
   async discard(subject, step) {
     const [start, end] = rangeOf(subject, step);
-    const unit = (await subject.node()).image.allocationUnit ?? 1;
+    const unit = (await subject.node()).allocationUnit ?? 1;
     const first = Math.ceil(start / unit) * unit;
     const last = end === subject.bytes.length ? end : end - (end % unit);
     const offered = subject.base === undefined || (await version(subject)) > 2;
@@ -197,7 +196,8 @@ const STEPS: Record<StepKind, Run> = {
   },
   async compress(subject, step) {
     if (subject.shape.data !== 'none' || subject.shape.crypt !== 'none') return;
-    const { compressor } = await subject.driver();
+    const { compressor } = await subject.node();
+    if (!compressor) throw new Error('qcow2 compresses');
     const [offset] = rangeOf(subject, step);
     const start = offset - (offset % compressor.unit);
     const bytes = pattern(start, Math.min(compressor.unit, subject.bytes.length - start), step.seed);
@@ -231,17 +231,17 @@ const STEPS: Record<StepKind, Run> = {
   reserve: resizeWith('falloc'),
   async snapshot(subject, { offset }) {
     const name = `s${subject.snapshots.length}-${offset}`;
-    const store = (await subject.node()).image.snapshots;
+    const store = (await subject.node()).snapshots;
     if (subject.snapshots.some((snapshot) => snapshot.name === name)) return;
     const error = await subject.attempt(['invalid-argument', 'unsupported'], async () => store?.create(name));
     if (!error) subject.snapshots.push({ name, bytes: subject.bytes.slice() });
     else if (error.kind === 'unsupported') expect(subject.shape.data).not.toBe('none');
-    else expect((await subject.driver()).state.header.refcountOrder).toBeLessThan(4);
+    else expect((await subject.details()).refcountBits).toBeLessThan(16);
   },
   async apply(subject, { seed }) {
     const snapshot = chosen(subject.snapshots, seed);
     if (!snapshot || subject.bitmaps.size + subject.broken.size > 0) return;
-    const store = (await subject.node()).image.snapshots;
+    const store = (await subject.node()).snapshots;
     const kinds = ['invalid-argument', 'unsupported'] as const;
     const error = await subject.attempt(kinds, async () => store?.apply(snapshot.name));
     if (!error) subject.bytes = snapshot.bytes.slice();
@@ -249,12 +249,12 @@ const STEPS: Record<StepKind, Run> = {
   async forget(subject, { seed }) {
     const snapshot = chosen(subject.snapshots, seed);
     if (!snapshot) return;
-    await (await subject.node()).image.snapshots?.remove({ name: snapshot.name });
+    await (await subject.node()).snapshots?.remove({ name: snapshot.name });
     subject.snapshots.splice(subject.snapshots.indexOf(snapshot), 1);
   },
   async addBitmap(subject, { seed }) {
     const name = `b${seed % 4}`;
-    const store = (await subject.node()).image.bitmaps;
+    const store = (await subject.node()).bitmaps;
     if (!store || subject.bitmaps.has(name) || subject.broken.has(name)) return;
     const granularity = [512, 4096, 65536][seed % 3] ?? 512;
     const enabled = seed % 5 > 0;
@@ -264,26 +264,26 @@ const STEPS: Record<StepKind, Run> = {
   async removeBitmap(subject, { seed }) {
     const name = chosen([...subject.bitmaps.keys(), ...subject.broken], seed);
     if (name === undefined) return;
-    await (await subject.node()).image.bitmaps?.remove(name);
+    await (await subject.node()).bitmaps?.remove(name);
     subject.bitmaps.delete(name);
     subject.broken.delete(name);
   },
   async clearBitmap(subject, { seed }) {
     const name = chosen(subject.bitmaps.keys(), seed);
     if (name === undefined) return;
-    await (await subject.node()).image.bitmaps?.clear(name);
+    await (await subject.node()).bitmaps?.clear(name);
     subject.bitmaps.get(name)?.clear();
   },
   async toggleBitmap(subject, { seed }) {
     const [name, bitmap] = chosen(subject.bitmaps, seed) ?? [];
     if (name === undefined || !bitmap) return;
     bitmap.enabled = !bitmap.enabled;
-    await (await subject.node()).image.bitmaps?.setEnabled(name, bitmap.enabled);
+    await (await subject.node()).bitmaps?.setEnabled(name, bitmap.enabled);
   },
   async mergeBitmap(subject, { seed, offset }) {
     const [to, target] = chosen(subject.bitmaps, seed) ?? [];
     const [from, source] = chosen(subject.bitmaps, offset) ?? [];
-    const store = (await subject.node()).image.bitmaps;
+    const store = (await subject.node()).bitmaps;
     if (!target || !source || to === undefined || from === undefined || target === source || !store) return;
     await store.mark(to, store.ranges(from));
     target.merge(source);

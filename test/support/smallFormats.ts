@@ -1,7 +1,7 @@
 /** What the tests of VDI, QED and qcow images share: images over memory, and random changes held against a byte array. */
 import * as fc from 'fast-check';
 import { BlockError } from '../../src/base/error.ts';
-import type { CheckResult, CreateContext, FormatDriver, OpenContext } from '../../src/block/driver.ts';
+import type { CheckFindings, CreateContext, FormatDriver, OpenContext } from '../../src/block/driver.ts';
 import { ImageNode } from '../../src/block/node.ts';
 import type { Services } from '../../src/block/services.ts';
 import { nodeCrypto } from '../../src/host/node/crypto.ts';
@@ -76,10 +76,10 @@ export async function checkOn(
   driver: FormatDriver,
   file: Storage,
   repair: 'none' | 'all' = 'none',
-): Promise<Partial<CheckResult> & { lines: string[] }> {
+): Promise<Partial<CheckFindings> & { lines: string[] }> {
   const node = await openOn(driver, file, { intent: 'check', readOnly: repair === 'none' });
   const lines: string[] = [];
-  const found = await node.image.checker?.check(repair, (line) => lines.push(line));
+  const found = await node.check(repair, (line) => lines.push(line));
   await node.close();
   return { ...found, lines };
 }
@@ -171,8 +171,8 @@ export class Mirror {
   }
 
   async #compress(offset: number, value: number): Promise<void> {
-    const { compressor } = this.node.image;
-    if (!compressor || (await this.node.image.info()).encrypted) return;
+    const { compressor } = this.node;
+    if (!compressor || (await this.node.info()).encrypted) return;
     const start = offset - (offset % compressor.unit);
     const bytes = this.expected.subarray(start, Math.min(start + compressor.unit, this.expected.length));
     bytes.fill(value);

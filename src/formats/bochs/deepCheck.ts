@@ -1,6 +1,6 @@
 /** Structure check of growing Bochs disks. */
 import { divideUp, SECTOR } from '../../base/offset.ts';
-import type { DeepChecker } from '../../block/driver.ts';
+import type { Checker } from '../../block/driver.ts';
 import { type ClusterCounts, StructureCheck } from '../../block/structureCheck.ts';
 import type { Storage } from '../../storage/storage.ts';
 import { type Header, UNALLOCATED } from './header.ts';
@@ -9,9 +9,11 @@ import { type Header, UNALLOCATED } from './header.ts';
  * The checker of a disk: extents lie in the file, one guest extent each, and all that the file has are used.
  * @param catalog numbers of extents by guest extent.
  */
-export function deepCheckerOf(file: Storage, header: Header, catalog: DataView): DeepChecker {
+export function deepCheckerOf(file: Storage, header: Header, catalog: DataView): Checker {
   return {
-    async check(report) {
+    deepOnly: true,
+    repairs: false,
+    async check(_, report) {
       const { extent, entries, bitmapBytes, catalogOffset, dataOffset, virtualSize } = header;
       const check = new StructureCheck(report, file.size());
       check.claim('the header', 0, SECTOR);

@@ -3,7 +3,7 @@ import { isPromise, type MaybePromise } from '../../base/async.ts';
 import { BlockError } from '../../base/error.ts';
 import { SECTOR } from '../../base/offset.ts';
 import { MetadataCache } from '../../block/cache.ts';
-import type { DeepChecker, FormatDriver, FormatInfo, ImageDriver, OpenContext } from '../../block/driver.ts';
+import type { Checker, FormatDriver, FormatInfo, ImageDriver, OpenContext } from '../../block/driver.ts';
 import type { Mapping } from '../../block/mapping.ts';
 import { MissingTables } from '../../block/missing.ts';
 import type { Storage } from '../../storage/storage.ts';
@@ -24,14 +24,14 @@ class BochsDriver implements ImageDriver {
   readonly #bitmaps: MetadataCache;
   readonly #missing: MissingTables | undefined;
   readonly opaque = true;
-  readonly deepChecker: DeepChecker;
+  readonly checker: Checker;
 
   constructor(file: Storage, header: Header, catalog: Uint8Array, missing?: MissingTables) {
     this.#missing = missing;
     this.#file = file;
     this.#header = header;
     this.#catalog = new DataView(catalog.buffer, catalog.byteOffset, catalog.byteLength);
-    this.deepChecker = deepCheckerOf(file, header, this.#catalog);
+    this.checker = deepCheckerOf(file, header, this.#catalog);
     const tableSize = Math.ceil(header.extent / SECTOR / 8);
     this.#bitmaps = new MetadataCache({ storage: file, tableSize, budget: BUDGET });
   }

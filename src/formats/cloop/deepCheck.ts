@@ -1,5 +1,5 @@
 /** Structure check of compressed loop images. */
-import type { DeepChecker } from '../../block/driver.ts';
+import type { Checker } from '../../block/driver.ts';
 import { type ClusterCounts, StructureCheck, TrialDecoder } from '../../block/structureCheck.ts';
 import type { Storage } from '../../storage/storage.ts';
 import { type Header, TABLE_AT } from './header.ts';
@@ -15,9 +15,11 @@ export interface CloopParts {
 }
 
 /** The checker of an image: blocks lie in the file, one behind the other, and hold what they should. */
-export function deepCheckerOf({ file, header, offset, decode }: CloopParts): DeepChecker {
+export function deepCheckerOf({ file, header, offset, decode }: CloopParts): Checker {
   return {
-    async check(report) {
+    deepOnly: true,
+    repairs: false,
+    async check(_, report) {
       const { block, blocks } = header;
       const check = new StructureCheck(report, file.size());
       check.claim('the header', 0, TABLE_AT);

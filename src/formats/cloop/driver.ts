@@ -4,7 +4,7 @@ import { BlockError } from '../../base/error.ts';
 import { alignDown, MiB } from '../../base/offset.ts';
 import { MetadataCache } from '../../block/cache.ts';
 import { DecodedUnits, type Unit } from '../../block/decodedUnits.ts';
-import type { DeepChecker, FormatDriver, FormatInfo, ImageDriver, OpenContext } from '../../block/driver.ts';
+import type { Checker, FormatDriver, FormatInfo, ImageDriver, OpenContext } from '../../block/driver.ts';
 import type { Mapping } from '../../block/mapping.ts';
 import { tableWindow } from '../../block/tableWindow.ts';
 import type { CodecPort } from '../../codec/codec.ts';
@@ -28,7 +28,7 @@ class CloopDriver implements ImageDriver {
   readonly #offsets: MetadataCache;
   readonly #blocks: DecodedUnits<Unit>;
   readonly opaque = true;
-  readonly deepChecker: DeepChecker;
+  readonly checker: Checker;
 
   constructor(file: Storage, header: Header, codec: CodecPort) {
     this.#file = file;
@@ -37,7 +37,7 @@ class CloopDriver implements ImageDriver {
     const storage = tableWindow(file, TABLE_AT, (header.blocks + 1) * 8);
     this.#offsets = new MetadataCache({ storage, tableSize: PAGE, budget: TABLE_BUDGET });
     this.#blocks = new DecodedUnits(BLOCK_BUDGET, (units) => this.#decode(units));
-    this.deepChecker = deepCheckerOf({
+    this.checker = deepCheckerOf({
       file,
       header,
       offset: (index) => this.#offset(index),

@@ -1,7 +1,7 @@
 /** Structure check of Apple disk images. */
 import { bigEndian } from '../../base/bytes.ts';
 import { SECTOR } from '../../base/offset.ts';
-import type { CheckResult, DeepChecker } from '../../block/driver.ts';
+import type { CheckFindings, Checker } from '../../block/driver.ts';
 import type { ReportLine } from '../../block/report.ts';
 import { type ClusterCounts, hex, StructureCheck, TrialDecoder } from '../../block/structureCheck.ts';
 import { crc32 } from '../../codec/checksums.ts';
@@ -25,8 +25,8 @@ export interface DmgParts {
 }
 
 /** The checker of an image: chunks cover the disk once, lie in the data fork, and have the right checksums. */
-export function deepCheckerOf(parts: DmgParts): DeepChecker {
-  return { check: (report) => new Walk(parts, report).run() };
+export function deepCheckerOf(parts: DmgParts): Checker {
+  return { deepOnly: true, repairs: false, check: (_, report) => new Walk(parts, report).run() };
 }
 
 /** One walk over all tables. */
@@ -43,7 +43,7 @@ class Walk {
     this.#check = new StructureCheck(report, parts.file.size());
   }
 
-  async run(): Promise<CheckResult> {
+  async run(): Promise<CheckFindings> {
     const { file, trailer } = this.#parts;
     const { offset, dataFork, dataLength, resourceFork, propertyList } = trailer;
     this.#check.claim('the trailer', offset, Math.min(TRAILER_SIZE, file.size() - offset));

@@ -2,7 +2,7 @@
 import { BlockError } from '../../base/error.ts';
 import { MiB } from '../../base/offset.ts';
 import { DecodedUnits } from '../../block/decodedUnits.ts';
-import type { DeepChecker, FormatInfo, ImageDriver } from '../../block/driver.ts';
+import type { Checker, FormatInfo, ImageDriver } from '../../block/driver.ts';
 import type { Mapping } from '../../block/mapping.ts';
 import type { CodecPort, DecompressPiece, Decompression } from '../../codec/codec.ts';
 import type { Storage } from '../../storage/storage.ts';
@@ -29,7 +29,7 @@ export class DmgImage implements ImageDriver {
   readonly virtualSize: number;
   readonly opaque = true;
   readonly beyondEnd = 'told';
-  readonly deepChecker: DeepChecker;
+  readonly checker: Checker;
   readonly #file: Storage;
   readonly #chunks: readonly Chunk[];
   readonly #codec: CodecPort;
@@ -42,7 +42,7 @@ export class DmgImage implements ImageDriver {
     this.#codec = codec;
     const decode = (wanted: readonly Chunk[]): Promise<readonly Uint8Array[]> => this.#decode(wanted);
     this.#decoded = new DecodedUnits(BUDGET, decode);
-    this.deepChecker = deepCheckerOf({ file, trailer, virtualSize, decode });
+    this.checker = deepCheckerOf({ file, trailer, virtualSize, decode });
   }
 
   map(offset: number, length: number): Mapping {

@@ -1,6 +1,6 @@
 /** Structure check of LUKS volumes: what opening does not look at, because a volume can be opened all the same. */
 import { isZero } from '../../base/zero.ts';
-import type { DeepChecker } from '../../block/driver.ts';
+import type { Checker } from '../../block/driver.ts';
 import { StructureCheck } from '../../block/structureCheck.ts';
 import { keyMaterialLength, LUKS_HEADER_LENGTH, type LuksHeader } from '../../crypto/luks/header.ts';
 import { volumeKeyLength } from '../../crypto/spec.ts';
@@ -14,9 +14,11 @@ const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
  * @param header the header now; `amend` changes it.
  * @param detached the encrypted sectors are elsewhere.
  */
-export function deepCheckerOf(storage: Storage, header: () => LuksHeader, detached: boolean): DeepChecker {
+export function deepCheckerOf(storage: Storage, header: () => LuksHeader, detached: boolean): Checker {
   return {
-    async check(report) {
+    deepOnly: true,
+    repairs: false,
+    async check(_, report) {
       const { slots, spec, payloadOffset, uuid } = header();
       const check = new StructureCheck(report, storage.size());
       check.claim('the header', 0, LUKS_HEADER_LENGTH);

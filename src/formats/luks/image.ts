@@ -2,7 +2,7 @@
 import type { MaybePromise } from '../../base/async.ts';
 import { BlockError } from '../../base/error.ts';
 import { alignUp, SECTOR } from '../../base/offset.ts';
-import type { Allocation, Amender, DeepChecker, FormatInfo, ImageDriver, OpenContext } from '../../block/driver.ts';
+import type { Allocation, Amender, Checker, FormatInfo, ImageDriver, OpenContext } from '../../block/driver.ts';
 import type { Mapping } from '../../block/mapping.ts';
 import { encryptedRoom } from '../../block/encryptedRoom.ts';
 import type { Services } from '../../block/services.ts';
@@ -33,7 +33,7 @@ interface LuksParts {
 class LuksImage implements ImageDriver {
   readonly limits: { readonly requestAlignment: number } = { requestAlignment: SECTOR };
   readonly amender: Amender | undefined;
-  readonly deepChecker: DeepChecker;
+  readonly checker: Checker;
   readonly #parts: LuksParts;
   readonly #cipher: BulkCipher | undefined;
   #volume: LuksVolume | undefined;
@@ -43,7 +43,7 @@ class LuksImage implements ImageDriver {
     this.#parts = parts;
     this.#volume = volume;
     const { file, headerFile } = parts;
-    this.deepChecker = deepCheckerOf(headerFile ?? file, () => this.#header, headerFile !== undefined);
+    this.checker = deepCheckerOf(headerFile ?? file, () => this.#header, headerFile !== undefined);
     if (volume) {
       this.#cipher = bulkCipher(services.crypto, volume.header.spec, volume.masterKey);
       this.amender = { amend: (options, { force }) => this.#amend(options, force) };

@@ -1,5 +1,5 @@
 /** Structure check and repair of Parallels images. */
-import type { Checker, CheckResult, RepairMode } from '../../block/driver.ts';
+import type { Checker, CheckFindings, RepairMode } from '../../block/driver.ts';
 import type { ParallelsImage } from './image.ts';
 import { UnitSet } from './units.ts';
 
@@ -12,7 +12,11 @@ type Report = (line: string) => void;
 
 /** The checker of an image. */
 export function checkerOf(image: ParallelsImage): Checker {
-  return { check: (repair, report) => check(image, repair, (line) => report(line, 'err')) };
+  return {
+    deepOnly: false,
+    repairs: true,
+    check: (repair, report) => check(image, repair, (line) => report(line, 'err')),
+  };
 }
 
 /** True if an image that is opened for writing has to be repaired first. */
@@ -27,7 +31,7 @@ export async function needsRepair(image: ParallelsImage): Promise<boolean> {
 }
 
 /** Checks an image, and repairs what `repair` asks for. */
-export async function check(image: ParallelsImage, repair: RepairMode, report: Report): Promise<CheckResult> {
+export async function check(image: ParallelsImage, repair: RepairMode, report: Report): Promise<CheckFindings> {
   const findings = new Findings(repair === 'all', report);
   if (image.inUse && findings.damage('image was not closed correctly')) {
     await image.begin();
@@ -95,7 +99,7 @@ async function checkEnd(
   end: number,
   fix: boolean,
   findings: Findings,
-): Promise<Pick<CheckResult, 'leaks' | 'leaksFixed'>> {
+): Promise<Pick<CheckFindings, 'leaks' | 'leaksFixed'>> {
   const leaked = image.fileSize - end;
   if (leaked <= 0) return { leaks: 0, leaksFixed: 0 };
   const count = Math.ceil(leaked / image.header.cluster);
@@ -131,7 +135,7 @@ async function separate(image: ParallelsImage, cluster: number, place: number, s
   await image.link(cluster, start, 1);
 }
 
-async function statistics(image: ParallelsImage): Promise<NonNullable<CheckResult['clusters']>> {
+async function statistics(image: ParallelsImage): Promise<NonNullable<CheckFindings['clusters']>> {
   const found = { total: image.header.entries, allocated: 0, fragmented: 0, compressed: 0 };
   let expected: { readonly cluster: number; readonly place: number } | undefined;
   await image.walk((cluster, entry) => {

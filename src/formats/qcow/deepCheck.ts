@@ -2,15 +2,15 @@
 import { alignUp, divideUp, SECTOR } from '../../base/offset.ts';
 import { isZero } from '../../base/zero.ts';
 import { CompressedClusters } from '../../block/compressedClusters.ts';
-import type { CheckResult, DeepChecker } from '../../block/driver.ts';
+import type { CheckFindings, Checker } from '../../block/driver.ts';
 import type { ReportLine } from '../../block/report.ts';
 import { type ClusterCounts, hex, StructureCheck, TrialDecoder } from '../../block/structureCheck.ts';
 import { HEADER_SIZE } from './header.ts';
 import { type CompressedPlace, compressedPlace, isCompressed, type QcowImage, readEntry } from './image.ts';
 
 /** The checker of an image: tables and clusters lie in the file, belong to one place each, and can be decompressed. */
-export function deepCheckerOf(image: QcowImage): DeepChecker {
-  return { check: (report) => new Walk(image, report).run() };
+export function deepCheckerOf(image: QcowImage): Checker {
+  return { deepOnly: true, repairs: false, check: (_, report) => new Walk(image, report).run() };
 }
 
 /** An L2 table that the L1 table names. */
@@ -45,7 +45,7 @@ class Walk {
     this.#budget = file.size();
   }
 
-  async run(): Promise<CheckResult> {
+  async run(): Promise<CheckFindings> {
     const { header, clusterSize } = this.#image;
     this.#check.claim('the header', 0, HEADER_SIZE);
     if (header.backingOffset !== 0 && header.backingLength !== 0) {

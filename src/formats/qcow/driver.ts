@@ -6,7 +6,7 @@ import type {
   Allocation,
   BackingReference,
   Compressor,
-  DeepChecker,
+  Checker,
   FormatDriver,
   FormatInfo,
   ImageDriver,
@@ -35,7 +35,7 @@ class QcowDriver implements ImageDriver {
   readonly strideUnit: number;
   readonly limits: Partial<Limits>;
   readonly compressor: Compressor;
-  readonly deepChecker: DeepChecker;
+  readonly checker: Checker;
 
   constructor(image: QcowImage, backing: BackingReference | undefined) {
     this.#image = image;
@@ -45,7 +45,7 @@ class QcowDriver implements ImageDriver {
     this.strideUnit = image.clusterSize;
     this.limits = { requestAlignment: image.encrypted ? 512 : 1 };
     this.compressor = compressorOf(image);
-    this.deepChecker = deepCheckerOf(image);
+    this.checker = deepCheckerOf(image);
   }
 
   get virtualSize(): number {

@@ -1,7 +1,7 @@
 /** Checks and repairs as a whole: which passes are made, in which order, and what counts as repaired. */
 import { BlockError } from '../../base/error.ts';
 import { divideUp } from '../../base/offset.ts';
-import type { Checker, CheckResult, RepairMode } from '../../block/driver.ts';
+import type { Checker, CheckFindings, RepairMode } from '../../block/driver.ts';
 import { checkCopied, compareCounts, walkRefblocks } from './check.ts';
 import type { Qcow2Image } from './image.ts';
 import type { Report } from './l2Walk.ts';
@@ -15,7 +15,7 @@ import type { SnapshotTable } from './snapshotTable.ts';
 const MAX_LINES = 100000;
 
 /** A result without findings. */
-function emptyResult(image: Qcow2Image): CheckResult {
+function emptyResult(image: Qcow2Image): CheckFindings {
   return {
     corruptions: 0,
     leaks: 0,
@@ -33,14 +33,18 @@ function emptyResult(image: Qcow2Image): CheckResult {
 
 /** The checker of an image. */
 export function checkerOf(image: Qcow2Image): Checker {
-  return { check: (repair, report) => checkImage(image, repair, (line, detail) => report(line, 'err', detail)) };
+  return {
+    deepOnly: false,
+    repairs: true,
+    check: (repair, report) => checkImage(image, repair, (line, detail) => report(line, 'err', detail)),
+  };
 }
 
 /**
  * Checks an image. Every repair leaves it no worse if it is interrupted: what is right already stays so.
  * @throws BlockError if the check broke off: a repair is not possible.
  */
-export async function checkImage(image: Qcow2Image, repair: RepairMode, report: Report): Promise<CheckResult> {
+export async function checkImage(image: Qcow2Image, repair: RepairMode, report: Report): Promise<CheckFindings> {
   const before = image.reportDamage;
   let lines = 0;
   const line: Report = (text, detail) => {
@@ -54,7 +58,7 @@ export async function checkImage(image: Qcow2Image, repair: RepairMode, report: 
   }
 }
 
-async function runPasses(image: Qcow2Image, repair: RepairMode, report: Report): Promise<CheckResult> {
+async function runPasses(image: Qcow2Image, repair: RepairMode, report: Report): Promise<CheckFindings> {
   const result = emptyResult(image);
   const snapshots = await readForCheck(image, repair, report);
   let walk = await countReferences(image, snapshots.table, result, report, repair);
@@ -91,7 +95,7 @@ async function runPasses(image: Qcow2Image, repair: RepairMode, report: Report):
 async function countReferences(
   image: Qcow2Image,
   snapshots: SnapshotTable,
-  result: CheckResult,
+  result: CheckFindings,
   report: Report,
   repair: RepairMode,
 ): Promise<ReferenceWalk> {
@@ -101,11 +105,11 @@ async function countReferences(
   return walk;
 }
 
-function hasFindings(result: CheckResult): boolean {
+function hasFindings(result: CheckFindings): boolean {
   return result.leaks > 0 || isCorrupt(result);
 }
 
-function isCorrupt(result: CheckResult): boolean {
+function isCorrupt(result: CheckFindings): boolean {
   return result.corruptions > 0 || result.checkErrors > 0;
 }
 
@@ -129,7 +133,7 @@ async function rebuild(old: ReferenceWalk, snapshots: SnapshotTable): Promise<Re
 }
 
 /** The refcounts are as they should be; an image without damage needs no marks at all. */
-async function settle(image: Qcow2Image, result: CheckResult): Promise<void> {
+async function settle(image: Qcow2Image, result: CheckFindings): Promise<void> {
   await image.refcounts.flush();
   image.l2.clear();
   await image.setIncompatible(Incompatible.dirty, false);

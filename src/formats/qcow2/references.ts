@@ -5,7 +5,7 @@
 import { BlockError } from '../../base/error.ts';
 import type { Advice } from '../../base/hint.ts';
 import { alignUp, MAX_DISK, SECTOR } from '../../base/offset.ts';
-import type { CheckResult, RepairMode } from '../../block/driver.ts';
+import type { CheckFindings, RepairMode } from '../../block/driver.ts';
 import { parseBitmapDirectory } from './bitmapDirectory.ts';
 import { CountTable } from './countTable.ts';
 import type { Qcow2Image } from './image.ts';
@@ -27,7 +27,7 @@ const PIECE = 1048576;
 export class ReferenceWalk {
   readonly image: Qcow2Image;
   readonly counts: CountTable = new CountTable();
-  readonly result: CheckResult;
+  readonly result: CheckFindings;
   readonly report: Report;
   /** What is put right on the way: `all` repairs entries that can be repaired by themselves. */
   readonly repair: RepairMode;
@@ -44,7 +44,7 @@ export class ReferenceWalk {
   readonly #snapshots = new Map<string, { offset: number; entries: number; repeats: number }>();
   #snapshotBytes = 0;
 
-  constructor(image: Qcow2Image, result: CheckResult, report: Report, repair: RepairMode = 'none') {
+  constructor(image: Qcow2Image, result: CheckFindings, report: Report, repair: RepairMode = 'none') {
     this.image = image;
     this.result = result;
     this.report = report;

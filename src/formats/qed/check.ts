@@ -1,13 +1,13 @@
 /** Structure check and repair of QED images (specification, section "Consistency checking"). */
 import { divideUp } from '../../base/offset.ts';
-import type { Checker, CheckResult, RepairMode } from '../../block/driver.ts';
+import type { Checker, CheckFindings, RepairMode } from '../../block/driver.ts';
 import { Feature, isClusterOffset, isTableOffset } from './header.ts';
 import { entryOf, type QedImage, setEntry, type Slot } from './image.ts';
 import { ZERO_CLUSTER } from './mapping.ts';
 
 /** The checker of an image. */
 export function checkerOf(image: QedImage): Checker {
-  return { check: (repair) => check(image, repair) };
+  return { deepOnly: false, repairs: true, check: (repair) => check(image, repair) };
 }
 
 /** What one walk over all tables collects. */
@@ -18,14 +18,14 @@ interface Walk {
   readonly used: Uint8Array;
   /** Clusters that are there as a whole. */
   readonly clusters: number;
-  readonly result: CheckResult & { clusters: NonNullable<CheckResult['clusters']> };
+  readonly result: CheckFindings & { clusters: NonNullable<CheckFindings['clusters']> };
 }
 
 /**
  * Walks all tables. With `repair` entries that lead nowhere are cleared; clusters that are used twice stay, as nobody
  * can know whose they are, and leaks stay, as in the real tool.
  */
-async function check(image: QedImage, repair: RepairMode): Promise<CheckResult> {
+async function check(image: QedImage, repair: RepairMode): Promise<CheckFindings> {
   const { header, fileSize } = image;
   const { clusterSize } = header;
   const clusters = Math.floor(fileSize / clusterSize);

@@ -1,7 +1,6 @@
 /** Structure check of VDI images: every block of the file belongs to at most one guest block. */
 import { isPromise } from '../../base/async.ts';
-import { BlockError } from '../../base/error.ts';
-import type { Checker, CheckResult, RepairMode } from '../../block/driver.ts';
+import type { Checker, CheckFindings } from '../../block/driver.ts';
 import type { ReportLine } from '../../block/report.ts';
 import { FIRST_UNALLOCATED } from './header.ts';
 import type { VdiImage } from './image.ts';
@@ -11,7 +10,7 @@ const MAX_LINES = 10000;
 
 /** The checker of an image; like the real tool it cannot repair anything. */
 export function checkerOf(image: VdiImage): Checker {
-  return { check: (repair, report) => check(image, repair, report) };
+  return { deepOnly: false, repairs: false, check: (_, report) => check(image, report) };
 }
 
 /** State of one check. */
@@ -51,8 +50,7 @@ class Findings {
   }
 }
 
-async function check(image: VdiImage, repair: RepairMode, report: ReportLine): Promise<CheckResult> {
-  if (repair !== 'none') throw new BlockError('unsupported', 'This image format does not support repairs');
+async function check(image: VdiImage, report: ReportLine): Promise<CheckFindings> {
   const { blocks } = image.header;
   const found = new Findings(blocks, report);
   const storedBlocks = Math.ceil(image.storedMapBytes / 4);

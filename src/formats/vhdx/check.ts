@@ -1,5 +1,5 @@
 /** `check` of VHDX images: the real tool looks at the places of blocks, and replays the log when it may repair. */
-import type { Checker, CheckResult, RepairMode } from '../../block/driver.ts';
+import type { Checker, CheckFindings, RepairMode } from '../../block/driver.ts';
 import type { ReportLine } from '../../block/report.ts';
 import type { Metadata } from './metadata.ts';
 import type { RegionMap } from './regions.ts';
@@ -7,6 +7,8 @@ import type { BlockTable } from './tables.ts';
 
 /** Checks an open image. */
 export class VhdxChecker implements Checker {
+  readonly deepOnly = false;
+  readonly repairs = true;
   readonly #table: BlockTable;
   readonly #metadata: Metadata;
   readonly #regions: RegionMap;
@@ -20,7 +22,7 @@ export class VhdxChecker implements Checker {
     this.#replayed = replayed;
   }
 
-  async check(_repair: RepairMode, report: ReportLine): Promise<CheckResult> {
+  async check(_repair: RepairMode, report: ReportLine): Promise<CheckFindings> {
     let corruptions = 0;
     await this.#table.check(this.#metadata, this.#regions, (line) => {
       corruptions++;

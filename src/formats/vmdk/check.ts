@@ -1,25 +1,25 @@
 /** Checking: every grain that a table names, and every flat extent, has to begin inside its file. There are no repairs. */
 import { BlockError } from '../../base/error.ts';
 import { SECTOR } from '../../base/offset.ts';
-import type { CheckResult, RepairMode } from '../../block/driver.ts';
+import type { CheckFindings } from '../../block/driver.ts';
 import type { ReportLine } from '../../block/report.ts';
+import { checkStored } from '../../block/storedCheck.ts';
 import type { Extent } from './extent.ts';
 import type { VmdkImage } from './image.ts';
 
-/** Where a line of the report goes. */
-
 /**
  * Looks through all extents, and stops at the first damage.
- * @throws BlockError at damage, after `report` was called with a line about it; kind `unsupported` for repairs.
+ * @param deep also whether all stored bytes are there, and can be decoded.
+ * @throws BlockError at damage, after `report` was called with a line about it.
  */
-export async function checkGrains(image: VmdkImage, repair: RepairMode, report: ReportLine): Promise<CheckResult> {
-  if (repair !== 'none') throw new BlockError('unsupported', 'This image format does not support checks');
+export async function checkImage(image: VmdkImage, report: ReportLine, deep: boolean): Promise<CheckFindings> {
   let start = 0;
   for (const extent of image.extents) {
     await (extent.grainBytes > 0 ? checkExtent(extent, start, report) : checkFlat(extent, start, report));
     start += extent.bytes;
   }
-  return { corruptions: 0, leaks: 0, checkErrors: 0, corruptionsFixed: 0, leaksFixed: 0 };
+  const { corruptions } = deep ? await checkStored(image, report) : { corruptions: 0 };
+  return { corruptions, leaks: 0, checkErrors: 0, corruptionsFixed: 0, leaksFixed: 0 };
 }
 
 async function checkExtent(extent: Extent, start: number, report: ReportLine): Promise<void> {

@@ -14,7 +14,6 @@ import {
   type SparseLayout,
   TABLE_ENTRIES,
 } from './header.ts';
-import { VmdkImage } from './image.ts';
 
 const ADAPTERS = ['ide', 'buslogic', 'lsilogic', 'legacyESX'];
 const SUBFORMATS = [
@@ -112,15 +111,16 @@ function randomId(context: CreateContext): number {
 }
 
 async function parentId(context: CreateContext, name: string): Promise<number> {
-  let backing: Awaited<ReturnType<CreateContext['openBacking']>> & { readonly format?: string };
+  let backing: Awaited<ReturnType<CreateContext['openBacking']>>;
   try {
     backing = await context.openBacking(name, undefined);
   } catch (thrown) {
     const error = asBlockError(thrown);
     throw error.reworded(error.message.replace(/^(Could not open '.*': )\1/s, '$1'));
   }
-  if (backing.image instanceof VmdkImage) return backing.image.contentId;
-  throw refuse(`Invalid backing file format: ${backing.format ?? 'unknown'}. Must be vmdk`);
+  const { specific } = await backing.info();
+  if (specific?.type === 'vmdk') return Number(specific.data['cid']);
+  throw refuse(`Invalid backing file format: ${backing.format}. Must be vmdk`);
 }
 
 /** The last part of a file name. */

@@ -3,20 +3,11 @@ import { andThen, type MaybePromise } from '../../base/async.ts';
 import { asBlockError, BlockError } from '../../base/error.ts';
 import { isPowerOfTwo, SECTOR } from '../../base/offset.ts';
 import { byteTextBytes } from '../../base/text.ts';
-import type {
-  Allocation,
-  BackingReference,
-  Checker,
-  Compressor,
-  DeepChecker,
-  FormatInfo,
-  ImageDriver,
-} from '../../block/driver.ts';
+import type { Allocation, BackingReference, Checker, Compressor, FormatInfo, ImageDriver } from '../../block/driver.ts';
 import type { Mapping } from '../../block/mapping.ts';
 import type { Services } from '../../block/services.ts';
-import { storedCheckerOf } from '../../block/storedCheck.ts';
 import type { Storage } from '../../storage/storage.ts';
-import { checkGrains } from './check.ts';
+import { checkImage } from './check.ts';
 import { contentId, type DescriptorText, NO_CID, parentContentId, parentName, withContentId } from './descriptor.ts';
 import type { Extent } from './extent.ts';
 import { infoOf } from './info.ts';
@@ -50,7 +41,6 @@ export class VmdkImage implements ImageDriver {
   readonly parentContentId: number;
   readonly compressor?: Compressor;
   readonly checker: Checker;
-  readonly deepChecker: DeepChecker;
   readonly beyondEnd: ImageDriver['beyondEnd'];
   readonly writeZeroes?: (offset: number, length: number) => Promise<void>;
   readonly #file: Storage;
@@ -90,8 +80,7 @@ export class VmdkImage implements ImageDriver {
     // What flat extents lack reads as zeroes without a word, as in the real tool.
     const flat = parts.extents.some(({ grainBytes, storage }) => grainBytes === 0 && storage);
     this.beyondEnd = flat ? undefined : 'told';
-    this.deepChecker = storedCheckerOf(this);
-    this.checker = { check: (repair, report) => checkGrains(this, repair, report) };
+    this.checker = { deepOnly: false, repairs: false, check: (_, report, deep) => checkImage(this, report, deep) };
     const compressor = this.#compressorOf();
     if (compressor) this.compressor = compressor;
     if (this.extents.length > 0 && this.extents.every((extent) => extent.writeZeroes && extent.zeroedGrains)) {

@@ -2,7 +2,7 @@
 import { bigEndian, equalBytes } from '../../base/bytes.ts';
 import { alignUp, divideUp, SECTOR } from '../../base/offset.ts';
 import { isZero } from '../../base/zero.ts';
-import type { CheckResult, DeepChecker } from '../../block/driver.ts';
+import type { CheckFindings, Checker } from '../../block/driver.ts';
 import type { ReportLine } from '../../block/report.ts';
 import { type ClusterCounts, hex, StructureCheck } from '../../block/structureCheck.ts';
 import type { Storage } from '../../storage/storage.ts';
@@ -39,14 +39,16 @@ export interface FixedLayout {
 }
 
 /** The checker of a dynamic image: both footers, the header, and blocks that lie apart and in the file. */
-export function dynamicCheckerOf(layout: DynamicLayout): DeepChecker {
-  return { check: (report) => checkDynamic(layout, report) };
+export function dynamicCheckerOf(layout: DynamicLayout): Checker {
+  return { deepOnly: true, repairs: false, check: (_, report) => checkDynamic(layout, report) };
 }
 
 /** The checker of a fixed image: the footer behind the disk. */
-export function fixedCheckerOf({ file, virtualSize }: FixedLayout): DeepChecker {
+export function fixedCheckerOf({ file, virtualSize }: FixedLayout): Checker {
   return {
-    async check(report) {
+    deepOnly: true,
+    repairs: false,
+    async check(_, report) {
       const check = new StructureCheck(report, alignUp(file.size(), SECTOR));
       check.claim('the disk', 0, virtualSize);
       const footer = await checkLastFooter(check, file);
@@ -57,7 +59,7 @@ export function fixedCheckerOf({ file, virtualSize }: FixedLayout): DeepChecker 
   };
 }
 
-async function checkDynamic(layout: DynamicLayout, report: ReportLine): Promise<CheckResult> {
+async function checkDynamic(layout: DynamicLayout, report: ReportLine): Promise<CheckFindings> {
   const { file, footer, headerOffset, tableOffset, entries, blockSize } = layout;
   const check = new StructureCheck(report, alignUp(file.size(), SECTOR));
   check.claim('the copy of the footer', 0, FOOTER_SIZE);

@@ -150,8 +150,8 @@ async function open(context: OpenContext<typeof openOptions>): Promise<ImageDriv
   }
   const layout = { headerOffset: footer.dataOffset, tableOffset: offset, entries };
   const copy = await readSector(file, 0);
-  const deepChecker = dynamicCheckerOf({ file, virtualSize, footer: copy, blockSize, table, ...layout });
-  return new DynamicImage({ file, table, virtualSize, blockSize, footer: bytes, deepChecker });
+  const checker = dynamicCheckerOf({ file, virtualSize, footer: copy, blockSize, table, ...layout });
+  return new DynamicImage({ file, table, virtualSize, blockSize, footer: bytes, checker });
 }
 
 function openFixed(context: OpenContext, virtualSize: number): ImageDriver {

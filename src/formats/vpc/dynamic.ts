@@ -2,7 +2,7 @@
 import type { MaybePromise } from '../../base/async.ts';
 import { BlockError } from '../../base/error.ts';
 import { SECTOR } from '../../base/offset.ts';
-import type { Allocation, DeepChecker, FormatInfo, ImageDriver } from '../../block/driver.ts';
+import type { Allocation, Checker, FormatInfo, ImageDriver } from '../../block/driver.ts';
 import type { Mapping } from '../../block/mapping.ts';
 import type { Storage, ZeroFlags } from '../../storage/storage.ts';
 import { bitmapSize, FOOTER_SIZE } from './header.ts';
@@ -16,14 +16,14 @@ export interface DynamicParts {
   readonly blockSize: number;
   /** The 512 bytes that end the file. */
   readonly footer: Uint8Array;
-  readonly deepChecker: DeepChecker;
+  readonly checker: Checker;
 }
 
 /** An open dynamic image. */
 export class DynamicImage implements ImageDriver {
   readonly virtualSize: number;
   readonly allocationUnit: number;
-  readonly deepChecker: DeepChecker;
+  readonly checker: Checker;
   readonly #file: Storage;
   readonly #table: BlockTable;
   readonly #blockSize: number;
@@ -35,7 +35,7 @@ export class DynamicImage implements ImageDriver {
   constructor(parts: DynamicParts) {
     this.virtualSize = parts.virtualSize;
     this.allocationUnit = parts.blockSize;
-    this.deepChecker = parts.deepChecker;
+    this.checker = parts.checker;
     this.#file = parts.file;
     this.#table = parts.table;
     this.#blockSize = parts.blockSize;

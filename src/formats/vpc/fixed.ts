@@ -1,6 +1,6 @@
 /** Fixed VHD images: the guest's bytes as they are, and a footer behind them. */
 import type { MaybePromise } from '../../base/async.ts';
-import type { Allocation, DeepChecker, FormatInfo, ImageDriver } from '../../block/driver.ts';
+import type { Allocation, Checker, FormatInfo, ImageDriver } from '../../block/driver.ts';
 import type { Mapping } from '../../block/mapping.ts';
 import type { Limits, Storage, ZeroFlags } from '../../storage/storage.ts';
 import { fixedCheckerOf } from './deepCheck.ts';
@@ -8,13 +8,13 @@ import { fixedCheckerOf } from './deepCheck.ts';
 /** An open fixed image. */
 export class FixedImage implements ImageDriver {
   readonly virtualSize: number;
-  readonly deepChecker: DeepChecker;
+  readonly checker: Checker;
   readonly #file: Storage;
 
   constructor(file: Storage, virtualSize: number) {
     this.#file = file;
     this.virtualSize = virtualSize;
-    this.deepChecker = fixedCheckerOf({ file, virtualSize });
+    this.checker = fixedCheckerOf({ file, virtualSize });
   }
 
   get limits(): Limits {

@@ -16,8 +16,8 @@ export interface BitmapChoice {
  * @throws BlockError if the source has none to offer, or one that cannot be copied.
  */
 export async function bitmapsToCopy(source: ImageNode, choice: BitmapChoice): Promise<readonly BitmapInfo[]> {
-  const { bitmaps: store, bitmapsUnread } = source.image;
-  if (!store && bitmapsUnread === true) return [];
+  const { bitmaps: store } = source;
+  if (!store && source.bitmapsUnread) return [];
   if (!store) throw new BlockError('unsupported', 'Source lacks bitmap support');
   const list = (await store.list()).toReversed();
   const broken = list.find((bitmap) => bitmap.inUse);
@@ -39,7 +39,7 @@ export function differentSizes(target: ImageNode, source: ImageNode): BlockError
 
 /** The bitmaps of a target; throws if it cannot have any. */
 export function bitmapsOfTarget(target: ImageNode): BitmapStore {
-  if (target.image.bitmaps) return target.image.bitmaps;
+  if (target.bitmaps) return target.bitmaps;
   throw new BlockError('unsupported', `Format driver '${target.format}' does not support bitmaps`);
 }
 
@@ -56,14 +56,14 @@ export async function copyBitmaps(
       choice.warn(`Skipping inconsistent bitmap '${name}'`);
       continue;
     }
-    const ranges = source.image.bitmaps?.ranges(name) ?? [];
-    await target.change(async () => {
-      await store.add(name, granularity, enabled).catch((thrown: unknown) => {
-        throw asBlockError(thrown).prepend(`Failed to create bitmap ${name}: `);
-      });
-      if (source.size() === target.size()) return store.mark(name, ranges);
+    const ranges = source.bitmaps?.ranges(name) ?? [];
+    await store.add(name, granularity, enabled).catch((thrown: unknown) => {
+      throw asBlockError(thrown).prepend(`Failed to create bitmap ${name}: `);
+    });
+    if (source.size() !== target.size()) {
       await store.remove(name);
       throw differentSizes(target, source).prepend(`Failed to populate bitmap ${name}: `);
-    });
+    }
+    await store.mark(name, ranges);
   }
 }

@@ -79,10 +79,7 @@ export class CommitSource implements RunSource {
     // Where space is taken it is taken in the base, too.
     if (status.zero && !status.data) return { start, length, kind: 'zero', node };
     // The base is not asked: it changes while it is written.
-    for (let index = 0; index < depth; index++) {
-      const inner = layers[index + 1];
-      if (inner) layers[index]?.image.admitBacking?.(inner.image);
-    }
+    for (let index = 0; index < depth; index++) layers[index]?.admitBacking();
     return { start, length, kind: 'data', node };
   }
 

@@ -1,7 +1,7 @@
 /** A whole copy from a source into an open target; shared by `convert` and `dd`. */
 import type { BlockError } from '../../base/error.ts';
 import { KiB } from '../../base/offset.ts';
-import type { Compressor } from '../../block/driver.ts';
+import type { Coder } from '../../block/driver.ts';
 import type { ImageNode } from '../../block/node.ts';
 import type { OperationContext } from '../context.ts';
 import { Pace } from './pace.ts';
@@ -25,7 +25,7 @@ export interface CopyOptions {
   /** Store zeroes as if they were data. */
   readonly zeroesAsData?: boolean;
   /** Store everything through it. */
-  readonly compressor?: Compressor;
+  readonly compressor?: Coder;
   /** Copy inside the kernel, so many bytes at a time. */
   readonly kernelChunk?: number;
   /** Bytes per second. */
@@ -53,10 +53,7 @@ const WIDEST = 64 * KiB;
  */
 async function widening(target: ImageNode, options: CopyOptions): Promise<number> {
   // Subclusters are smaller than what is allocated, and show in what can be zeroed.
-  const unit = Math.min(
-    target.image.allocationUnit ?? 1,
-    target.limits.writeZeroesAlignment || Number.POSITIVE_INFINITY,
-  );
+  const unit = Math.min(target.allocationUnit ?? 1, target.limits.writeZeroesAlignment || Number.POSITIVE_INFINITY);
   const fresh = Number.isFinite(options.zeroedFrom) && options.kernelChunk === undefined && !options.onBadSector;
   if (!fresh || unit <= 1 || target.size() === 0) return 1;
   const { kind } = await target.map(0, target.size());

@@ -56,7 +56,7 @@ function* partsOf(segments: readonly Segment[]): Generator<Segment & { readonly 
   let at = 0;
   for (const segment of segments) {
     const { storage, offset: start = 0, length } = segment;
-    const unit = storage instanceof ImageNode ? (storage.image.allocationUnit ?? length) : length;
+    const unit = storage instanceof ImageNode ? (storage.allocationUnit ?? length) : length;
     for (let done = 0; done < length; ) {
       const part = Math.min(length - done, unit - (unit < length ? (start + done) % unit : 0));
       yield { ...segment, length: part, offset: start + done, at };
@@ -87,7 +87,7 @@ export async function firstUnreadable(
       await readSegment(part, into.subarray(at, at + length));
       if (found.length > 0) break;
     } catch (error) {
-      const opaque = storage instanceof ImageNode && storage.image.opaque;
+      const opaque = storage instanceof ImageNode && storage.opaque;
       found.push({ offset: opaque ? alignDown(offset + at, OPAQUE_PIECE) : offset + at, error });
       if (opaque || found.length > 1) break;
     }

@@ -1,7 +1,6 @@
 /** An internal snapshot as the source of a copy. */
 import { asBlockError, BlockError } from '../../base/error.ts';
-import type { SnapshotStore } from '../../block/driver.ts';
-import { ImageNode } from '../../block/node.ts';
+import type { ImageNode } from '../../block/node.ts';
 import type { SnapshotSelector } from '../requests.ts';
 
 /**
@@ -10,27 +9,23 @@ import type { SnapshotSelector } from '../requests.ts';
  */
 export async function snapshotNode(node: ImageNode, select: SnapshotSelector): Promise<ImageNode> {
   try {
-    const store = node.image.snapshots;
+    const store = node.snapshots;
     if (!store) {
       throw new BlockError(
         'unsupported',
         `Block format '${node.format}' used by device '' does not support temporarily loading internal snapshots`,
       );
     }
-    const driver = await store.view(await chosen(store, select));
-    return new ImageNode({
-      name: node.name,
-      format: node.format,
-      driver,
-      readOnly: true,
-      ...(node.backing ? { backing: node.backing } : {}),
-    });
+    return await store.view(await chosen(store, select));
   } catch (thrown) {
     throw asBlockError(thrown).prepend('Failed to load snapshot: ');
   }
 }
 
-async function chosen(store: SnapshotStore, select: SnapshotSelector): Promise<{ id?: string; name?: string }> {
+async function chosen(
+  store: NonNullable<ImageNode['snapshots']>,
+  select: SnapshotSelector,
+): Promise<{ id?: string; name?: string }> {
   const list = await store.list();
   const found =
     'either' in select

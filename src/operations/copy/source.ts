@@ -130,7 +130,7 @@ export class CopySource implements RunSource {
     }
     if (status.zero) return { length, kind: 'zero', status };
     // A layer that looks at the image below it before it trusts that one's bytes has to be asked.
-    if (status.depth > 0 && layers.slice(0, status.depth).some(({ image }) => image.admitBacking !== undefined)) {
+    if (status.depth > 0 && layers.slice(0, status.depth).some((layer) => layer.admitsBacking)) {
       return { length, kind: 'data', status, storage: part.node, offset };
     }
     if (status.special || !status.storage || status.offset === undefined) {

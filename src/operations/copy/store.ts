@@ -2,7 +2,7 @@
 import { andThen, isPromise, type MaybePromise } from '../../base/async.ts';
 import { BlockError } from '../../base/error.ts';
 import { isZero } from '../../base/zero.ts';
-import type { Compressor } from '../../block/driver.ts';
+import type { Coder } from '../../block/driver.ts';
 import type { ImageNode } from '../../block/node.ts';
 import type { BufferPool } from '../../block/services.ts';
 import type { Piece } from './plan.ts';
@@ -148,10 +148,10 @@ export class CompressedStore implements PieceStore {
   readonly writers: number = 1;
   readonly codes: boolean = true;
   readonly #node: ImageNode;
-  readonly #compressor: Compressor;
+  readonly #compressor: Coder;
   readonly #options: StoreOptions;
 
-  constructor(node: ImageNode, compressor: Compressor, options: StoreOptions) {
+  constructor(node: ImageNode, compressor: Coder, options: StoreOptions) {
     this.#node = node;
     this.#compressor = compressor;
     this.#options = options;

@@ -62,7 +62,7 @@ export async function createTarget(context: OperationContext, request: TargetReq
       discard: 'unmap',
     });
     // Zeroes in a file are no zeroes to whom they are encrypted sectors.
-    const { encrypted } = await node.image.info();
+    const { encrypted } = await node.info();
     const zeroed = (place.regular && !encrypted) || (await readsAsNothing(node));
     return new CreatedTarget(node, zeroed, place, request.filename);
   } catch (thrown) {

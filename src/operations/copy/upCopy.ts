@@ -7,7 +7,7 @@ import { asBlockError, type BlockError } from '../../base/error.ts';
 import { alignDown, alignUp, MiB, SECTOR } from '../../base/offset.ts';
 import { firstDifference } from '../../base/zero.ts';
 import { type BlockStatus, ChainCursor } from '../../block/chain.ts';
-import type { Compressor } from '../../block/driver.ts';
+import type { Coder } from '../../block/driver.ts';
 import type { Mapping } from '../../block/mapping.ts';
 import type { ImageNode } from '../../block/node.ts';
 import { identityOf } from '../../block/open.ts';
@@ -107,7 +107,7 @@ export class UpCopy {
   readonly #node: ImageNode;
   readonly #old: Side;
   readonly #new: Side;
-  readonly #compressor: Compressor | undefined;
+  readonly #compressor: Coder | undefined;
   /** Number of layers between the image and the new backing image, if that stays below. */
   readonly #between: number | undefined;
   /** Bytes that are compared and stored as one. */
@@ -134,7 +134,7 @@ export class UpCopy {
     context: OperationContext,
     node: ImageNode,
     replacement: ImageNode | undefined,
-    compressor: Compressor | undefined,
+    compressor: Coder | undefined,
   ) {
     this.#context = context;
     this.#node = node;
@@ -145,7 +145,7 @@ export class UpCopy {
     this.#between = depth && depth - 1;
     // Subclusters are smaller than what is allocated, and show in what can be zeroed.
     const zeroable = node.limits.writeZeroesAlignment || Number.POSITIVE_INFINITY;
-    this.#step = compressor?.unit ?? Math.max(SECTOR, Math.min(node.image.allocationUnit ?? 1, zeroable));
+    this.#step = compressor?.unit ?? Math.max(SECTOR, Math.min(node.allocationUnit ?? 1, zeroable));
     this.#buffers = context.services.buffers;
     this.#chunk = Math.max(this.#buffers.size, this.#step);
     this.#slots = new Semaphore(Math.max(1, Math.min(DEPTH, Math.floor(BUFFER_BUDGET / (2 * this.#chunk)))));
@@ -182,7 +182,7 @@ export class UpCopy {
 
   /** Counts the areas of a part of the image as the real tool cuts them. */
   async #tell(start: number, end: number, looked: (done: number) => void): Promise<void> {
-    const { strideUnit: unit = Number.POSITIVE_INFINITY } = this.#node.image;
+    const { strideUnit: unit = Number.POSITIVE_INFINITY } = this.#node;
     const { backing } = this.#node;
     const between = backing && this.#between ? new ChainCursor(backing, this.#between) : undefined;
     // What comes from an image that stays below is left out.
@@ -333,7 +333,7 @@ export class UpCopy {
     }
   }
 
-  async #storeUnits(compressor: Compressor, offset: number, bytes: Uint8Array): Promise<void> {
+  async #storeUnits(compressor: Coder, offset: number, bytes: Uint8Array): Promise<void> {
     let at = 0;
     for (const coded of await compressor.encode(offset, bytes)) {
       const unit = bytes.subarray(at, at + compressor.unit);

@@ -117,7 +117,7 @@ describe('locks', () => {
       fc.asyncProperty(fc.array(request, { maxLength: 25 }), async (requests) => {
         const lock = new RangeLock();
         const inside = new Set<(typeof requests)[number]>();
-        const run = (own: (typeof requests)[number]) =>
+        const run = async (own: (typeof requests)[number]) =>
           lock.run(
             own.start,
             own.start + own.length,
@@ -127,7 +127,7 @@ describe('locks', () => {
                 expect(apart || (own.shared && other.shared)).toBe(true);
               }
               inside.add(own);
-              for (let step = 0; step < own.steps; step++) await undefined;
+              for (let step = 0; step < own.steps; step++) await Promise.resolve();
               inside.delete(own);
             },
             own.shared ? 'shared' : 'alone',

@@ -2,7 +2,8 @@ import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { blockStatus, ChainCursor, walkChain } from '../../../src/block/chain.ts';
 import type { ImageDriver } from '../../../src/block/driver.ts';
-import { ImageNode } from '../../../src/block/node.ts';
+import type { ImageNode } from '../../../src/block/node.ts';
+import { driverBelow, nodeOf } from '../../support/drivers.ts';
 import { passThrough } from '../../../src/block/passThrough.ts';
 import { memoryStorage } from '../../../src/storage/memory.ts';
 import { FakeImage } from '../../support/fakeFormat.ts';
@@ -11,7 +12,7 @@ const CLUSTER = 16;
 
 function fakeNode(driver: ImageDriver, backing?: ImageNode): ImageNode {
   const file = memoryStorage(0);
-  return new ImageNode({
+  return nodeOf({
     name: 'fake',
     format: 'fake',
     driver,
@@ -79,7 +80,7 @@ describe('block status of a chain', () => {
     });
     const base = node.backing as ImageNode;
     const status = blockStatus(base, 0, 1000);
-    expect(status).toMatchObject({ length: 3 * CLUSTER, offset: 0, storage: (base.image as FakeImage).storage });
+    expect(status).toMatchObject({ length: 3 * CLUSTER, offset: 0, storage: (driverBelow(base) as FakeImage).storage });
     expect(blockStatus(base, 20, 10)).toMatchObject({ length: 10, offset: 20 });
   });
 
@@ -87,7 +88,6 @@ describe('block status of a chain', () => {
     const node = await chainOf(['d0d0d0d0', '........']);
     let calls = 0;
     const image: ImageDriver = {
-      ...node.image,
       virtualSize: 8 * CLUSTER,
       map: (_offset, length) => {
         calls++;

@@ -1,11 +1,12 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { ImageNode } from '../../../src/block/node.ts';
+import type { ImageNode } from '../../../src/block/node.ts';
+import { driverBelow, nodeOf } from '../../support/drivers.ts';
 import { FakeImage, type FakeOptions } from '../../support/fakeFormat.ts';
 
 function nodeOver(options: FakeOptions, backing?: ImageNode): ImageNode {
   const driver = new FakeImage(options);
-  return new ImageNode({ name: 'fake', format: 'fake', driver, readOnly: false, ...(backing ? { backing } : {}) });
+  return nodeOf({ name: 'fake', format: 'fake', driver, readOnly: false, ...(backing ? { backing } : {}) });
 }
 
 type Step =
@@ -111,7 +112,7 @@ describe('image node', () => {
     const node = nodeOver({ size: 512, cluster: 512 }, backing);
     await node.close();
     await node.close();
-    expect((backing.image as FakeImage).closed).toBe(1);
-    expect((node.image as FakeImage).closed).toBe(1);
+    expect((driverBelow(backing) as FakeImage).closed).toBe(1);
+    expect((driverBelow(node) as FakeImage).closed).toBe(1);
   });
 });

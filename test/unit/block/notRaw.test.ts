@@ -5,7 +5,7 @@ import { descriptorOfExtent, kindOfFile } from '../../../src/block/notRaw.ts';
 import type { GraphContext } from '../../../src/block/context.ts';
 import { openImage } from '../../../src/block/open.ts';
 import { DriverRegistry } from '../../../src/block/registry.ts';
-import { passThrough } from '../../../src/block/passThrough.ts';
+import { passThroughDriver } from '../../../src/block/passThrough.ts';
 import { CheckedStorage } from '../../../src/storage/checked.ts';
 import { MemoryDriver } from '../../../src/storage/memory.ts';
 
@@ -127,7 +127,7 @@ async function warnings(name: string, content: Uint8Array, how: Partial<Paramete
     [
       {
         name: 'raw',
-        load: async () => ({ name: 'raw', openOptions: {}, open: async ({ file }) => passThrough(file, 'raw').image }),
+        load: async () => ({ name: 'raw', openOptions: {}, open: async ({ file }) => passThroughDriver(file) }),
       },
     ],
     [

@@ -4,7 +4,7 @@ import type { GraphContext } from '../../../src/block/context.ts';
 import type { FormatDriver, ProtocolDriver } from '../../../src/block/driver.ts';
 import { closedGate, type ImplicitReference } from '../../../src/block/gate.ts';
 import { openImage } from '../../../src/block/open.ts';
-import { passThrough } from '../../../src/block/passThrough.ts';
+import { passThroughDriver } from '../../../src/block/passThrough.ts';
 import { DriverRegistry } from '../../../src/block/registry.ts';
 import type { Services } from '../../../src/block/services.ts';
 import { CheckedStorage } from '../../../src/storage/checked.ts';
@@ -32,7 +32,7 @@ function context(files: Files, closed: string[] = []): GraphContext {
   const raw: FormatDriver = {
     name: 'raw',
     openOptions: {},
-    open: async ({ file }) => passThrough(file, 'raw').image,
+    open: async ({ file }) => passThroughDriver(file),
   };
   const link: FormatDriver = {
     name: 'link',

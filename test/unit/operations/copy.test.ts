@@ -261,7 +261,6 @@ describe('copy', () => {
 
   it('compresses in units, in order, and stores plainly what does not get smaller', async () => {
     const source = rawNode(new Uint8Array(size).fill(1, 4096, 12288).fill(2, 40000, 40001));
-    const target = fakeNode({ size, cluster: 4096 });
     const stored: number[] = [];
     const compressor = {
       unit: 4096,
@@ -273,7 +272,8 @@ describe('copy', () => {
         stored.push(offset);
       },
     };
-    Object.assign(target.image, { compressor });
+    const driver = Object.assign(new FakeImage({ size, cluster: 4096 }), { compressor });
+    const target = new ImageNode({ name: 'fake', format: 'fake', driver, readOnly: false });
     await copyInto(contextWith(new TinyBuffers()), new CopySource([source]), target, { ...NEW, compressor });
     expect(stored).toEqual([4096, 8192]);
     expect((await contentOf(target))[40000]).toBe(2);

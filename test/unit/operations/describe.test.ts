@@ -40,13 +40,13 @@ const FOUND = { corruptions: 1, leaks: 2, checkErrors: 0, corruptionsFixed: 0, l
 
 /** Checks, and unless told otherwise repairs, an image of a format whose checks do what the test says. */
 async function checkWith(
-  checks: Pick<ImageDriver, 'checker' | 'deepChecker'>,
+  checker: Partial<Checker> | undefined,
   log: string[] = [],
   how: Partial<CheckRequest> = {},
 ): ReturnType<typeof check> {
   const image: ImageDriver = {
     virtualSize: 512,
-    ...checks,
+    ...(checker ? { checker: { deepOnly: false, repairs: true, check: async () => FOUND, ...checker } } : {}),
     map: (_, length) => ({ kind: 'unallocated', length }),
     flush: () => undefined,
     close: () => undefined,
@@ -239,7 +239,7 @@ describe('check', () => {
       report(`checked with ${repair}`, 'err');
       return repair === 'none' ? { ...FOUND, leaks: 0, corruptions: 0 } : { ...FOUND, leaksFixed: 2, leaks: 0 };
     };
-    const result = await checkWith({ checker: { check: repairing } }, log);
+    const result = await checkWith({ check: repairing }, log);
     expect(log).toEqual(['err: checked with all', 'repaired 2 0', 'err: checked with none']);
     expect(result).toMatchObject({ kind: 'clean', findings: { leaksFixed: 2, corruptions: 0 } });
   });
@@ -250,23 +250,23 @@ describe('check', () => {
       FOUND,
       { ...FOUND, corruptions: 0 },
       { ...FOUND, corruptions: 0, leaks: 0 },
-    ].map(async (result) => (await checkWith({ checker: { check: async () => result } })).kind);
+    ].map(async (result) => (await checkWith({ check: async () => result })).kind);
     expect(await Promise.all(kinds)).toEqual(['incomplete', 'corrupt', 'leaks', 'clean']);
   });
 
   it('says that it broke off', async () => {
-    const broken = checkWith({ checker: { check: async () => Promise.reject(new BlockError('io', 'disk is gone')) } });
+    const broken = checkWith({ check: async () => Promise.reject(new BlockError('io', 'disk is gone')) });
     await expect(broken).rejects.toThrow('Check failed: Input/output error');
-    const unable = checkWith({ checker: { check: async () => Promise.reject(new BlockError('unsupported', 'no')) } });
+    const unable = checkWith({ check: async () => Promise.reject(new BlockError('unsupported', 'no')) });
     expect((await unable).kind).toBe('unsupported');
   });
 
   it('looks deep only where that is wanted', async () => {
-    const checks = { deepChecker: { check: async () => FOUND } };
+    const checks = { deepOnly: true, repairs: false };
     const none = { repair: 'none' } as const;
     expect((await checkWith(checks, [], none)).kind).toBe('unsupported');
     expect(await checkWith(checks, [], { ...none, deep: true })).toMatchObject({ kind: 'corrupt', findings: FOUND });
     await expect(checkWith(checks, [], { deep: true })).rejects.toThrow("format 'fake' cannot repair anything");
-    expect((await checkWith({}, [], { ...none, deep: true })).kind).toBe('unsupported');
+    expect((await checkWith(undefined, [], { ...none, deep: true })).kind).toBe('unsupported');
   });
 });

@@ -33,7 +33,7 @@ async function expectContent(context: OperationContext, expected: Uint8Array): P
 async function backingOf(context: OperationContext): Promise<string | undefined> {
   const node = await openImage(context, { filename: 'top', format: 'qcow2', noBacking: true });
   await node.close();
-  return node.image.backing?.file;
+  return node.backingReference?.file;
 }
 
 /** The areas in bytes, cut at the end of the image. */

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { CheckResult, Findings } from '../../../src/operations/check.ts';
+import type { CheckResult, CheckFindings } from '../../../src/operations/check.ts';
 import type { ImageInfo } from '../../../src/operations/info.ts';
 import type { MapExtent } from '../../../src/operations/map.ts';
 import { checkError, checkExitCode, formatCheck, formatCheckJson } from '../../../src/report/check.ts';
@@ -9,9 +9,9 @@ import { formatMap, formatMapJson, mapOpening } from '../../../src/report/map.ts
 import { formatMeasure, formatMeasureJson } from '../../../src/report/measure.ts';
 import { snapshotLine, snapshotTitle } from '../../../src/report/snapshots.ts';
 
-const CLEAN: Findings = { corruptions: 0, leaks: 0, checkErrors: 0, corruptionsFixed: 0, leaksFixed: 0 };
+const CLEAN: CheckFindings = { corruptions: 0, leaks: 0, checkErrors: 0, corruptionsFixed: 0, leaksFixed: 0 };
 
-function checked(kind: Exclude<CheckResult['kind'], 'unsupported'>, findings: Partial<Findings>): CheckResult {
+function checked(kind: Exclude<CheckResult['kind'], 'unsupported'>, findings: Partial<CheckFindings>): CheckResult {
   return { kind, filename: 'a', format: 'qcow2', findings: { ...CLEAN, ...findings } };
 }
 

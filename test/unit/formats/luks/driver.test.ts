@@ -74,7 +74,7 @@ describe('a LUKS volume', () => {
     await expect(open({ 'key-secret': 'gone' })).rejects.toThrow("No secret with id 'gone'");
     await expect(open({ 'key-secret': 'b' })).rejects.toThrow('Invalid password, cannot unlock any keyslot');
     const node = await openEncrypted(luks, file, { intent: 'info', readOnly: true });
-    const info = await node.image.info();
+    const info = await node.info();
     expect(info).toMatchObject({ encrypted: true, dirty: false, specific: { type: 'luks' } });
     expect(info.specific?.data).toMatchObject({ 'cipher-alg': 'aes-128', 'detached-header': false });
     expect(JSON.stringify(info)).not.toContain('one');
@@ -84,7 +84,7 @@ describe('a LUKS volume', () => {
     const file = await make(512);
     const amend = async (key: string, options: object, force = false): Promise<void> => {
       const node = await openEncrypted(luks, file, { options: { 'key-secret': key } });
-      await node.image.amender?.amend(options, { force } as never);
+      await node.amend(options, { force });
     };
     await amend('a', { state: 'active', 'new-secret': 'b', 'iter-time': 0, keyslot: 5 });
     await amend('b', { state: 'inactive', 'old-secret': 'a' });

@@ -49,7 +49,7 @@ describe('qcow images', () => {
   it('keep compressed clusters byte-tight, and plain ones behind them', async () => {
     const file = memoryStorage(await emptyImage(qcow, { size: MiB }));
     const node = await openOn(qcow, file);
-    const { compressor } = node.image;
+    const { compressor } = node;
     const coded = await compressor?.encode(0, new Uint8Array(12 * KiB).fill(7));
     expect(coded?.length).toBe(3);
     for (const [index, one] of (coded ?? []).entries()) await node.storeCompressed(index * 4096, one as Uint8Array);
@@ -68,7 +68,7 @@ describe('qcow images', () => {
     const node = await openOn(qcow, memoryStorage(await emptyImage(qcow, { size: MiB })));
     const next = numbers(1);
     const noise = new Uint8Array(4096).map(() => next() * 256);
-    expect(await node.image.compressor?.encode(0, noise)).toEqual([undefined]);
+    expect(await node.compressor?.encode(0, noise)).toEqual([undefined]);
   });
 
   it('hide what they hold if they are encrypted', async () => {
@@ -82,7 +82,7 @@ describe('qcow images', () => {
     const stored = new Uint8Array(file.size());
     await file.read(0, stored);
     expect(Buffer.from(stored).includes('aaaaaaaa')).toBe(false);
-    expect((await openOn(qcow, file, { intent: 'info' })).image.info()).toMatchObject({ encrypted: true });
+    expect((await openOn(qcow, file, { intent: 'info' })).info()).toMatchObject({ encrypted: true });
     await expect(openOn(qcow, file)).rejects.toThrow("Parameter 'encrypt.key-secret' is required for cipher");
     await expect(openOn(qcow, file, { options: { 'encrypt.format': 'luks' } })).rejects.toThrow(
       "Header reported 'aes' encryption format but options specify 'luks'",
@@ -97,9 +97,9 @@ describe('qcow images', () => {
     const file = memoryStorage(await emptyImage(qcow, { size: 4 * MiB, backing_file: 'base.raw' }));
     const base = memoryStorage(new Uint8Array(4 * MiB).fill(5));
     const node = await openLayered(file, base);
-    expect(node.image.backing).toEqual({ file: 'base.raw' });
+    expect(node.backingReference).toEqual({ file: 'base.raw' });
     await node.write(MiB, new Uint8Array(3000).fill(1));
-    await node.image.makeEmpty?.();
+    await node.makeEmpty();
     expect(file.size()).toBe(72);
     const bytes = new Uint8Array(3000);
     await node.read(MiB, bytes);

@@ -4,7 +4,7 @@ import { FaultDriver, replay } from '../../../../src/storage/fault.ts';
 import { MemoryDriver, memoryStorage } from '../../../../src/storage/memory.ts';
 import type { Storage } from '../../../../src/storage/storage.ts';
 import type { AnyOptionValues } from '../../../../src/options/table.ts';
-import { createOn, driverOf, openOn, services } from './support.ts';
+import { createOn, openOn, services } from './support.ts';
 
 const SIZE = 262144;
 const clock = { ...services, now: () => ({ seconds: 1700000000, nanoseconds: 5 }) };
@@ -12,7 +12,7 @@ const clock = { ...services, now: () => ({ seconds: 1700000000, nanoseconds: 5 }
 async function amend(file: Storage, options: AnyOptionValues): Promise<void> {
   const node = await openOn(file, { services: clock });
   try {
-    await node.image.amender?.amend(options, { force: false, resize: (size) => node.truncate(size) });
+    await node.amend(options, { force: false });
   } finally {
     await node.close();
   }
@@ -41,7 +41,7 @@ async function contentOf(file: Storage): Promise<Uint8Array> {
 async function expectSound(file: Storage, leaksAllowed = false): Promise<void> {
   const node = await openOn(file, { intent: 'check', readOnly: true, services: clock });
   const lines: string[] = [];
-  const result = await driverOf(node).checker.check('none', (line) => lines.push(line));
+  const result = await node.check('none', (line) => lines.push(line));
   expect({ corruptions: result.corruptions, lines: leaksAllowed ? [] : lines }).toEqual({ corruptions: 0, lines: [] });
 }
 
@@ -76,7 +76,7 @@ describe('the refcount width', () => {
     await newImage(file);
     await writeTo(file, [0, 4096, 1]);
     const node = await openOn(file, { services: clock });
-    await node.image.snapshots?.create('one');
+    await node.snapshots?.create('one');
     await node.close();
     await expect(amend(file, { refcount_bits: 1 })).rejects.toThrow(
       /^Cannot decrease refcount entry width to 1 bits: Cluster at offset 0x[0-9a-f]+ has a refcount of 2$/,
@@ -107,7 +107,7 @@ describe('the version', () => {
     await newImage(file);
     await writeTo(file, [0, 65536, 7], [8192, 8192, 0]);
     const node = await openOn(file, { services: clock });
-    await node.image.snapshots?.create('one');
+    await node.snapshots?.create('one');
     await node.close();
     await writeTo(file, [0, 4096, 9], [12288, 4096, 3]);
     const before = await contentOf(file);
@@ -130,7 +130,7 @@ describe('the version', () => {
     const below = await openOn(backing, { readOnly: true });
     const node = await openOn(file, { backing: below });
     await node.writeZeroes(4096, 8192, {});
-    await node.image.amender?.amend({ compat: 'v2' }, { force: false, resize: () => Promise.resolve() });
+    await node.amend({ compat: 'v2' }, { force: false });
     await node.close();
     const again = await openOn(file, { readOnly: true, backing: await openOn(backing, { readOnly: true }) });
     const bytes = new Uint8Array(16384);

@@ -5,7 +5,7 @@ import { createOn, driverOf, openOn } from './support.ts';
 async function sound(file: ReturnType<typeof memoryStorage>): Promise<void> {
   const node = await openOn(file, { intent: 'check', readOnly: true });
   const lines: string[] = [];
-  const result = await driverOf(node).checker.check('none', (line) => lines.push(line));
+  const result = await node.check('none', (line) => lines.push(line));
   expect(lines).toEqual([]);
   expect(result).toMatchObject({ corruptions: 0, leaks: 0 });
 }
@@ -16,15 +16,15 @@ describe('the backing image of an image', () => {
     await createOn(file, { size: 1048576, backing_file: 'a long name of a base.img', backing_fmt: 'raw' });
     const node = await openOn(file);
     await node.write(0, new Uint8Array(1000).fill(1));
-    expect(node.image.backing).toEqual({ file: 'a long name of a base.img', format: 'raw' });
-    await node.image.setBacking?.({ file: 'b' });
+    expect(node.backingReference).toEqual({ file: 'a long name of a base.img', format: 'raw' });
+    await node.setBacking({ file: 'b' });
     await node.close();
     const again = await openOn(file);
-    expect(again.image.backing).toEqual({ file: 'b' });
-    await again.image.setBacking?.(undefined);
+    expect(again.backingReference).toEqual({ file: 'b' });
+    await again.setBacking(undefined);
     await again.close();
     const last = await openOn(file);
-    expect(last.image.backing).toBeUndefined();
+    expect(last.backingReference).toBeUndefined();
     expect(await last.map(0, 65536)).toMatchObject({ kind: 'data', length: 65536 });
     await last.close();
     await sound(file);
@@ -34,8 +34,8 @@ describe('the backing image of an image', () => {
     const file = memoryStorage();
     await createOn(file, { size: 1048576, cluster_size: 512 });
     const node = await openOn(file);
-    await expect(node.image.setBacking?.({ file: 'x'.repeat(450) })).rejects.toMatchObject({ kind: 'no-space' });
-    await expect(node.image.setBacking?.({ file: 'x'.repeat(1024) })).rejects.toMatchObject({
+    await expect(node.setBacking({ file: 'x'.repeat(450) })).rejects.toMatchObject({ kind: 'no-space' });
+    await expect(node.setBacking({ file: 'x'.repeat(1024) })).rejects.toMatchObject({
       kind: 'invalid-argument',
     });
     await node.close();
@@ -48,7 +48,7 @@ describe('the backing image of an image', () => {
     const node = await openOn(file);
     await node.write(100000, new Uint8Array(1000000).fill(1));
     await node.flush();
-    await node.image.makeEmpty?.();
+    await node.makeEmpty();
     expect(await node.map(0, 8388608)).toEqual({ kind: 'unallocated', length: 8388608 });
     await node.close();
     await sound(file);

@@ -7,7 +7,7 @@ import type { Storage } from '../../../../src/storage/storage.ts';
 import { createOn, driverOf, openOn } from './support.ts';
 
 function storeOf(node: ImageNode): BitmapStore {
-  const store = node.image.bitmaps;
+  const store = node.bitmaps;
   if (!store) throw new Error('no bitmaps');
   return store;
 }
@@ -22,7 +22,7 @@ async function dirty(node: ImageNode, name: string): Promise<string[]> {
 async function expectSound(file: Storage): Promise<void> {
   const node = await openOn(file, { intent: 'check', readOnly: true });
   const lines: string[] = [];
-  const { corruptions, leaks } = await driverOf(node).checker.check('none', (line) => lines.push(line));
+  const { corruptions, leaks } = await node.check('none', (line) => lines.push(line));
   expect({ corruptions, leaks, lines }).toEqual({ corruptions: 0, leaks: 0, lines: [] });
 }
 
@@ -140,7 +140,7 @@ describe('a bitmap', () => {
     const reader = await openOn(file, { readOnly: true });
     expect((await storeOf(reader).list())[1]?.name).toHaveLength(1023);
     await createOn(file, { size: 65536, compat: '0.10' });
-    expect((await openOn(file)).image.bitmaps).toBeUndefined();
+    expect((await openOn(file)).bitmaps).toBeUndefined();
   });
 
   it('that a program without bitmaps did not keep up to date is forgotten', async () => {

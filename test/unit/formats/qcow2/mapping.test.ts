@@ -114,7 +114,7 @@ describe('compressed clusters', () => {
     expect(equalBytes(into.subarray(4474), data.subarray(70010, 131072))).toBe(true);
     await node.close();
     const again = await openOn(file, { intent: 'check', readOnly: true });
-    expect(await driverOf(again).checker.check('none', () => undefined)).toMatchObject({ corruptions: 0, leaks: 0 });
+    expect(await again.check('none', () => undefined)).toMatchObject({ corruptions: 0, leaks: 0 });
   });
 
   it('that are damaged end in an error, not in wrong data', async () => {

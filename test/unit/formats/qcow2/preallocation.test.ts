@@ -3,7 +3,7 @@ import { BlockError } from '../../../../src/base/error.ts';
 import { CheckedStorage } from '../../../../src/storage/checked.ts';
 import { FaultDriver } from '../../../../src/storage/fault.ts';
 import { MemoryDriver, memoryStorage } from '../../../../src/storage/memory.ts';
-import { createOn, driverOf, openOn } from './support.ts';
+import { createOn, openOn } from './support.ts';
 
 const SIZE = 131072;
 
@@ -35,7 +35,7 @@ it.each(['metadata', 'full'] as const)(
       await Promise.resolve(grown.close()).catch(() => undefined);
       const checked = await openOn(memoryStorage(memory.toBytes()), { intent: 'check', readOnly: true });
       const lines: string[] = [];
-      await driverOf(checked).checker.check('none', (line) => lines.push(line));
+      await checked.check('none', (line) => lines.push(line));
       expect({ after, damage: lines.filter((line) => !line.startsWith('Leaked')) }).toEqual({ after, damage: [] });
       const content = new Uint8Array(5000);
       await checked.read(0, content);

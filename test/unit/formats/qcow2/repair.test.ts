@@ -1,11 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import * as fc from 'fast-check';
-import type { CheckResult, RepairMode } from '../../../../src/block/driver.ts';
+import type { CheckFindings, RepairMode } from '../../../../src/block/driver.ts';
 import { CheckedStorage } from '../../../../src/storage/checked.ts';
 import { FaultDriver, replay } from '../../../../src/storage/fault.ts';
 import { MemoryDriver, memoryStorage } from '../../../../src/storage/memory.ts';
 import type { Storage } from '../../../../src/storage/storage.ts';
-import { createOn, driverOf, openOn, services } from './support.ts';
+import { createOn, openOn, services } from './support.ts';
 
 const SIZE = 262144;
 const clock = { ...services, now: () => ({ seconds: 1700000000, nanoseconds: 5 }) };
@@ -57,11 +57,11 @@ function damage(bytes: Uint8Array, changes: readonly Change[]): Uint8Array {
   return damaged;
 }
 
-async function check(file: Storage, repair: RepairMode): Promise<CheckResult & { lines: string[] }> {
+async function check(file: Storage, repair: RepairMode): Promise<CheckFindings & { lines: string[] }> {
   const node = await openOn(file, { intent: 'check', readOnly: repair === 'none', services: clock });
   const lines: string[] = [];
   try {
-    const result = await driverOf(node).checker.check(repair, (line) => lines.push(line));
+    const result = await node.check(repair, (line) => lines.push(line));
     return { ...result, lines };
   } finally {
     await node.close();

@@ -1,6 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { SnapshotStore } from '../../../../src/block/driver.ts';
-import { ImageNode } from '../../../../src/block/node.ts';
+import type { ImageNode } from '../../../../src/block/node.ts';
 import { memoryStorage } from '../../../../src/storage/memory.ts';
 import type { Storage } from '../../../../src/storage/storage.ts';
 import { createOn, driverOf, type OpenChoice, openOn, services } from './support.ts';
@@ -11,8 +10,8 @@ function open(file: Storage, choice: OpenChoice = {}): Promise<ImageNode> {
   return openOn(file, { services: clock, ...choice });
 }
 
-function storeOf(node: ImageNode): SnapshotStore {
-  const store = node.image.snapshots;
+function storeOf(node: ImageNode): NonNullable<ImageNode['snapshots']> {
+  const store = node.snapshots;
   if (!store) throw new Error('no snapshots');
   return store;
 }
@@ -20,7 +19,7 @@ function storeOf(node: ImageNode): SnapshotStore {
 async function findings(file: Storage): Promise<{ corruptions: number; leaks: number; lines: string[] }> {
   const node = await open(file, { intent: 'check', readOnly: true });
   const lines: string[] = [];
-  const { corruptions, leaks } = await driverOf(node).checker.check('none', (line) => lines.push(line));
+  const { corruptions, leaks } = await node.check('none', (line) => lines.push(line));
   return { corruptions, leaks, lines };
 }
 
@@ -80,8 +79,7 @@ describe.each([
     await storeOf(node).create('one');
     await node.write(0, fill(1048576, 2));
     await node.flush();
-    const driver = await storeOf(node).view({ name: 'one' });
-    const view = new ImageNode({ name: 'v', format: 'qcow2', driver, readOnly: true });
+    const view = await storeOf(node).view({ name: 'one' });
     expect([await byteAt(view, 4999), await byteAt(view, 5000), await byteAt(view, 105000)]).toEqual([0, 1, 0]);
     await view.close();
     await node.close();

@@ -1,7 +1,8 @@
 /** Opening and creating qcow2 images over any storage, for tests. */
 import { programHint } from '../../../../src/cli/hints.ts';
 import type { OpenContext } from '../../../../src/block/driver.ts';
-import { ImageNode } from '../../../../src/block/node.ts';
+import type { ImageNode } from '../../../../src/block/node.ts';
+import { driverBelow, nodeOf } from '../../../support/drivers.ts';
 import type { BufferPool, Services } from '../../../../src/block/services.ts';
 import type { CodecPort, DecompressPiece } from '../../../../src/codec/codec.ts';
 import type { Qcow2Driver } from '../../../../src/formats/qcow2/driver.ts';
@@ -70,7 +71,7 @@ export async function openOn(file: Storage, choice: OpenChoice = {}): Promise<Im
     warn: (text, hint) => choice.warnings?.push(hint === undefined ? text : `${text}\n${programHint(hint)}`),
     notice: (text: string) => choice.warnings?.push(text),
   });
-  return new ImageNode({
+  return nodeOf({
     name: 'test.qcow2',
     format: 'qcow2',
     driver,
@@ -81,7 +82,7 @@ export async function openOn(file: Storage, choice: OpenChoice = {}): Promise<Im
 
 /** The driver object of a node of {@link openOn}. */
 export function driverOf(node: ImageNode): Qcow2Driver {
-  return node.image as Qcow2Driver;
+  return driverBelow(node) as Qcow2Driver;
 }
 
 /** Creates an image in `file`; external data files come from `data`. */

@@ -2,7 +2,6 @@ import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { littleEndian } from '../../../../src/base/bytes.ts';
 import { MiB } from '../../../../src/base/offset.ts';
-import { ImageNode } from '../../../../src/block/node.ts';
 import { qed } from '../../../../src/formats/qed/driver.ts';
 import { raw } from '../../../../src/formats/raw/driver.ts';
 import { MemoryDriver, memoryStorage } from '../../../../src/storage/memory.ts';
@@ -49,13 +48,9 @@ describe('QED images', () => {
         const file = memoryStorage();
         await createOn(qed, file, { size: SIZE, ...SMALL });
         const base = memoryStorage(new Uint8Array(SIZE - 3000).fill(0xb5));
-        const backing = layered ? await openOn(raw, base) : undefined;
-        const below = (): ImageNode | undefined =>
-          backing && new ImageNode({ name: 'base', format: 'raw', driver: backing.image, readOnly: true });
-        const mirror = await Mirror.start(() => {
-          const node = below();
-          return openOn(qed, file, node ? { backing: node } : {});
-        });
+        const mirror = await Mirror.start(async () =>
+          openOn(qed, file, layered ? { backing: await openOn(raw, base, { readOnly: true }) } : {}),
+        );
         for (const change of changes) await mirror.apply(change);
         expect(await mirror.holds()).toBe(true);
         expect(await checkOn(qed, file)).toMatchObject({ corruptions: 0, leaks: 0 });
@@ -106,15 +101,15 @@ describe('QED images', () => {
   it('record another backing image', async () => {
     const file = memoryStorage(await emptyImage(qed, { size: MiB, ...SMALL }));
     const node = await openOn(qed, file);
-    await node.image.setBacking?.({ file: 'base.raw', format: 'raw' });
+    await node.setBacking({ file: 'base.raw', format: 'raw' });
     await node.close();
-    expect((await openOn(qed, file)).image.backing).toEqual({ file: 'base.raw', format: 'raw' });
+    expect((await openOn(qed, file)).backingReference).toEqual({ file: 'base.raw', format: 'raw' });
     const again = await openOn(qed, file);
-    await again.image.setBacking?.({ file: 'other', format: 'qcow2' });
-    expect((await openOn(qed, file)).image.backing).toEqual({ file: 'other' });
-    await expect(again.image.setBacking?.({ file: 'x'.repeat(2000) })).rejects.toMatchObject({ code: 'ENOSPC' });
-    await again.image.setBacking?.(undefined);
-    expect((await openOn(qed, file)).image.backing).toBeUndefined();
+    await again.setBacking({ file: 'other', format: 'qcow2' });
+    expect((await openOn(qed, file)).backingReference).toEqual({ file: 'other' });
+    await expect(again.setBacking({ file: 'x'.repeat(2000) })).rejects.toMatchObject({ code: 'ENOSPC' });
+    await again.setBacking(undefined);
+    expect((await openOn(qed, file)).backingReference).toBeUndefined();
     expect(await features(file)).toBe(0);
   });
 });

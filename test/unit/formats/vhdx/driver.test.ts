@@ -78,7 +78,7 @@ describe('new VHDX images', () => {
     expect(memory.size()).toBe(length);
     const node = await open(memory);
     expect(node.size()).toBe(5 * MiB);
-    expect(await node.image.info()).toEqual({ clusterSize, dirty: false });
+    expect(await node.info()).toEqual({ clusterSize, dirty: false });
   });
 
   it('record blocks as zeroes or as present', async () => {
@@ -141,7 +141,7 @@ describe('opening VHDX images', () => {
     expect(lines).toEqual(['VHDX BAT entry 0 offset overflow.']);
     const node = await openOn(vhdx, storageOf(memory, true), { readOnly: true, intent: 'check' });
     const report: string[] = [];
-    const result = await node.image.checker?.check('none', (line) => report.push(line));
+    const result = await node.check('none', (line) => report.push(line));
     expect(result).toMatchObject({ corruptions: 3, corruptionsFixed: 0 });
     expect(report[2]).toBe('VHDX region 0-8388608 overlaps with region 3145728-4194304');
   });
@@ -181,7 +181,7 @@ describe('the log of VHDX images', () => {
       hints: [{ about: 'replay-log', filename: 'test' }],
     });
     const node = await openOn(vhdx, storageOf(memory), { intent: 'check' });
-    const counts = async () => (await node.image.checker?.check('all', () => undefined))?.corruptionsFixed;
+    const counts = async () => (await node.check('all', () => undefined))?.corruptionsFixed;
     expect([await counts(), await counts()]).toEqual([1, 0]);
     await node.close();
     const again = await openOn(vhdx, storageOf(memory, true), { readOnly: true });

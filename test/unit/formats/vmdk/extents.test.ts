@@ -31,8 +31,8 @@ describe('extents without data', () => {
   it('are zeroes that the format records, for map and convert', async () => {
     const node = await openIn(disk('monolithicFlat', 'RW 8 FLAT "a" 0', 'RW 8 ZERO'), { readOnly: true });
     expect(await node.map(8 * SECTOR, 8 * SECTOR)).toEqual({ kind: 'zero', length: 8 * SECTOR });
-    expect(await node.image.checker?.check('none', () => {})).toMatchObject({ corruptions: 0 });
-    expect(JSON.stringify(await node.image.info())).toContain('{"virtual-size":4096,"format":"ZERO"}');
+    expect(await node.check('none', () => {})).toMatchObject({ corruptions: 0 });
+    expect(JSON.stringify(await node.info())).toContain('{"virtual-size":4096,"format":"ZERO"}');
   });
 
   it('cannot be written, and say so; what is beside them can', async () => {
@@ -70,7 +70,7 @@ describe('an extent without access', () => {
       await expect(Promise.resolve(node.read(at, bytes))).rejects.toMatchObject({ kind: 'denied' });
     }
     expect(said).toEqual(['The descriptor does not allow access to this extent (NOACCESS)']);
-    expect(node.image.children).toHaveLength(2);
+    expect(node.children).toHaveLength(2);
   });
 });
 

@@ -2,6 +2,7 @@ import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { VmdkImage } from '../../../../src/formats/vmdk/image.ts';
 import { contentOf, createIn, fileOf, type Files, openIn } from './support.ts';
+import { driverBelow } from '../../../support/drivers.ts';
 
 const GRAIN = 65536;
 const SIZE = 5 * GRAIN + 1024;
@@ -46,7 +47,7 @@ describe.each(KINDS)('an image of kind %o', (kind) => {
         await node.close();
         const again = await openIn(files, { readOnly: true });
         expect(Buffer.compare(await contentOf(again), model)).toBe(0);
-        await again.image.checker?.check('none', (line) => expect.unreachable(line));
+        await again.check('none', (line) => expect.unreachable(line));
       }),
       { numRuns: 12 },
     );
@@ -112,15 +113,15 @@ describe('content ids', () => {
     for (const subformat of ['monolithicSparse', 'monolithicFlat']) {
       await createIn(files, { size: SIZE, subformat });
       const node = await openIn(files);
-      const before = (node.image as VmdkImage).contentId;
+      const before = (driverBelow(node) as VmdkImage).contentId;
       await contentOf(node);
-      expect((node.image as VmdkImage).contentId).toBe(before);
+      expect((driverBelow(node) as VmdkImage).contentId).toBe(before);
       await node.write(0, Uint8Array.of(1));
-      const after = (node.image as VmdkImage).contentId;
+      const after = (driverBelow(node) as VmdkImage).contentId;
       expect(after).not.toBe(before);
       await node.write(0, Uint8Array.of(2));
       await node.close();
-      expect(((await openIn(files)).image as VmdkImage).contentId).toBe(after);
+      expect((driverBelow(await openIn(files)) as VmdkImage).contentId).toBe(after);
     }
   });
 
@@ -133,7 +134,7 @@ describe('content ids', () => {
     await createIn(files, { size: SIZE, backing_file: 'base.vmdk', backing_fmt: 'vmdk' });
     const base = await openIn(files, { name: 'base.vmdk' });
     const top = await openIn(files, { backing: base });
-    expect(top.image.backing).toEqual({ file: 'base.vmdk', format: 'vmdk' });
+    expect(top.backingReference).toEqual({ file: 'base.vmdk', format: 'vmdk' });
     await top.write(1, Uint8Array.of(9));
     expect((await contentOf(top)).subarray(0, 4)).toEqual(Uint8Array.of(1, 9, 3, 0));
     await base.write(GRAIN, Uint8Array.of(4));

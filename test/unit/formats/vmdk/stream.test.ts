@@ -57,7 +57,7 @@ function takeApart(bytes: Uint8Array): { grains: Map<number, Uint8Array>; order:
 }
 
 async function store(node: ImageNode, offset: number, bytes: Uint8Array): Promise<void> {
-  const coded = (await node.image.compressor?.encode(offset, bytes)) ?? [];
+  const coded = (await node.compressor?.encode(offset, bytes)) ?? [];
   for (const [i, one] of coded.entries()) await node.storeCompressed(offset + i * GRAIN, one as Uint8Array);
 }
 
@@ -68,7 +68,7 @@ async function written(): Promise<Files> {
   const files: Files = new Map();
   await createIn(files, { size: SIZE, subformat: 'streamOptimized' });
   const node = await openIn(files);
-  expect(node.image.compressor).toMatchObject({ unit: GRAIN, sequential: true });
+  expect(node.compressor).toMatchObject({ unit: GRAIN, sequential: true });
   await store(node, GRAIN, text);
   await store(node, 40 * 2 ** 20, noise);
   await store(node, SIZE - GRAIN, text.subarray(0, GRAIN));
@@ -95,7 +95,7 @@ describe('a streamOptimized image', () => {
     const part = new Uint8Array(100);
     await node.read(40 * 2 ** 20 + 70, part);
     expect(part).toEqual(noise.subarray(70, 170));
-    await node.image.checker?.check('none', (line) => expect.unreachable(line));
+    await node.check('none', (line) => expect.unreachable(line));
   });
 
   it('is an image while it is written, too', async () => {

@@ -3,7 +3,8 @@ import { deflateSync, inflateSync } from 'node:zlib';
 import { BlockError } from '../../../../src/base/error.ts';
 import type { ChildOptions } from '../../../../src/block/child.ts';
 import type { ImageDriver, OpenContext } from '../../../../src/block/driver.ts';
-import { ImageNode } from '../../../../src/block/node.ts';
+import type { ImageNode } from '../../../../src/block/node.ts';
+import { nodeOf } from '../../../support/drivers.ts';
 import type { Services } from '../../../../src/block/services.ts';
 import type { CodecPort } from '../../../../src/codec/codec.ts';
 import { vmdk } from '../../../../src/formats/vmdk/driver.ts';
@@ -108,7 +109,7 @@ export async function openIn(
     complain: (line: string) => how.say?.(line),
   } as unknown as OpenContext);
   const backing = how.backing ? { backing: how.backing } : {};
-  return new ImageNode({ name, format: 'vmdk', driver, readOnly, ...backing });
+  return nodeOf({ name, format: 'vmdk', driver, readOnly, ...backing });
 }
 
 /** All guest bytes. */

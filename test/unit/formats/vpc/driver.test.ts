@@ -102,7 +102,7 @@ describe('opening VHD images', () => {
     const memory = await image(10 * MiB);
     patchFooter(memory, (fields) => fields.setU32(60, 4));
     const node = await openOn(vpc, storageOf(memory), { intent: 'info' });
-    expect(await node.image.info()).toEqual({ clusterSize: 2 * MiB, dirty: false });
+    expect(await node.info()).toEqual({ clusterSize: 2 * MiB, dirty: false });
   });
 
   it('does not write to a fixed image whose footer is in the way', async () => {
@@ -238,7 +238,7 @@ describe('a dynamic VHD image with one footer', () => {
     const bytes = await readAll(node);
     expect([bytes.length, bytes[MiB], bytes[MiB + 511], bytes[MiB + 512]]).toEqual([4 * MiB, 7, 7, 0]);
     expect(lines).toEqual(["The first sector of 'test' is damaged; the footer at its end is used"]);
-    const found = await node.image.deepChecker?.check(() => {});
+    const found = await node.check('none', () => {}, true);
     expect(found?.corruptions).toBeGreaterThan(0);
     // It can be written, and ends with a footer then too.
     const writing = await openOn(vpc, storageOf(memory));
