@@ -9,34 +9,34 @@ export type { BufferPool } from './base/inflight.ts';
 export { humanSize, type ParsedNumber, parseSize } from './base/size.ts';
 export { bytesOf as bytesOfName, textOf as nameOfBytes } from './base/text.ts';
 export { type BlockStatus, blockStatus, type ChainCursor, walkChain } from './block/chain.ts';
-export type { ChildOptions } from './block/child.ts';
+export type { ChildOptions } from './block/format.ts';
 export type { GraphContext } from './block/context.ts';
 export type {
-  Allocation,
   Amender,
   BackingReference,
   BitmapInfo,
   BitmapStore,
-  Checker,
   CheckFindings,
+  Checker,
   Coder,
   Compressor,
-  CreateContext,
-  FormatDriver,
   FormatInfo,
   ImageDriver,
   InfoValue,
+  RepairMode,
+  SnapshotInfo,
+  SnapshotStore,
+} from './block/capabilities.ts';
+export type {
+  CreateContext,
+  FormatDriver,
   MeasureContext,
   Measurement,
   OpenContext,
   OpenIntent,
-  ProtocolContext,
-  ProtocolDriver,
-  ProtocolStorage,
-  RepairMode,
-  SnapshotInfo,
-  SnapshotStore,
-} from './block/driver.ts';
+} from './block/format.ts';
+export type { Allocation } from './block/mapping.ts';
+export type { ProtocolContext, ProtocolDriver, ProtocolStorage } from './block/protocol.ts';
 export {
   closedGate,
   type Gate,

@@ -1,6 +1,6 @@
 /** Writing through a cipher. */
 import { andThen, type MaybePromise } from '../base/async.ts';
-import type { Allocation } from './driver.ts';
+import type { Allocation } from './mapping.ts';
 import type { BufferPool } from '../base/inflight.ts';
 
 /**

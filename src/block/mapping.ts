@@ -1,4 +1,5 @@
 /** What a format driver says about guest bytes: where they are, not what they are. */
+import type { MaybePromise } from '../base/async.ts';
 import type { Storage } from '../storage/storage.ts';
 
 /** Where a run of guest bytes is. `length` is at least 1 and never more than was asked for. */
@@ -38,3 +39,27 @@ export type Mapping =
       readonly storage?: Storage;
       readonly offset?: number;
     };
+
+/** Room for guest bytes, made by `Writing.allocate`. */
+export interface Allocation {
+  /** First guest byte of the room; at most the offset asked for. */
+  readonly start: number;
+  /** Bytes of room; reaches beyond the offset asked for, perhaps beyond what was asked for. */
+  readonly length: number;
+  readonly storage: Storage;
+  /** Where guest byte `start` goes. */
+  readonly offset: number;
+  /**
+   * The room is new: the caller fills all of it, with the old guest content around what it writes. In rooms that are
+   * not new the caller writes only its own bytes.
+   */
+  readonly fresh: boolean;
+  /** A fresh room that already reads as zeroes, so zeroes need not be written. */
+  readonly zeroed?: boolean;
+  /** Changes guest bytes into stored bytes (encryption). Whole multiples of the node's request alignment. */
+  encode?(guestOffset: number, bytes: Uint8Array): MaybePromise<Uint8Array>;
+  /** Called when the bytes are written: makes the room part of the image. */
+  commit?(): MaybePromise<void>;
+  /** Called instead of `commit` when writing failed: gives the room back. */
+  abort?(): MaybePromise<void>;
+}

@@ -7,7 +7,7 @@ import { BlockError } from '../base/error.ts';
 import { alignDown, MAX_SIZE, SECTOR } from '../base/offset.ts';
 import { CheckedStorage } from '../storage/checked.ts';
 import type { Storage, StorageDriver } from '../storage/storage.ts';
-import type { ImageDriver } from './driver.ts';
+import type { ImageDriver } from './capabilities.ts';
 import type { Mapping } from './mapping.ts';
 
 /** Runs of stored guest bytes. */

@@ -16,9 +16,9 @@ import type {
   Coder,
   FormatInfo,
   ImageDriver,
-  OpenContext,
   RepairMode,
-} from './driver.ts';
+} from './capabilities.ts';
+import type { OpenContext } from './format.ts';
 import type { Mapping } from './mapping.ts';
 import { finishGrowth } from './growth.ts';
 import { ImageReader, outOfRange } from './reader.ts';

@@ -1,7 +1,8 @@
 /** A protocol opened where an image is expected (`driver=file` at the top): its bytes are the guest's. */
 import { alignUp, SECTOR } from '../base/offset.ts';
 import type { Storage } from '../storage/storage.ts';
-import type { ImageDriver, ProtocolStorage } from './driver.ts';
+import type { ImageDriver } from './capabilities.ts';
+import type { ProtocolStorage } from './protocol.ts';
 import { ImageNode, type Reopen } from './node.ts';
 
 /** An image whose guest bytes are those of `storage`. */

@@ -1,42 +1,50 @@
-/** Opens the lowest layer of a graph: a protocol. */
-import { BlockError } from '../base/error.ts';
+/** What a protocol implements: where bytes come from. */
+import type { Hint } from '../base/hint.ts';
+import type { MaybePromise } from '../base/async.ts';
+import type { OptionTable, OptionValues } from '../options/table.ts';
 import type { OptionTree } from '../options/tree.ts';
-import type { FileAccess } from '../storage/files.ts';
-import type { ProtocolDriver, ProtocolStorage } from './driver.ts';
-import { coerceTree, ownOptions } from './openOptions.ts';
-import type { DriverRegistry } from './registry.ts';
-import { closeQuietly, NO_DRIVER, noChild, type Scope } from './scope.ts';
+import type { CacheMode, FileAccess } from '../storage/files.ts';
+import type { Storage } from '../storage/storage.ts';
+import type { Services } from './services.ts';
 
-/** Opens what `tree` describes: by `driver`, or a file. */
-export async function openProtocol(tree: OptionTree, scope: Scope, access: FileAccess): Promise<ProtocolStorage> {
-  const { drivers, services } = scope.context;
-  const protocol = await protocolOf(drivers, tree);
-  const { filename, ...others } = ownOptions(tree, []);
-  // A name has to be text: unlike other options it is not made from a number.
-  const own = typeof filename === 'string' ? { ...others, filename } : others;
-  const { values, unknown } = coerceTree(protocol.openOptions, own);
-  const storage = await protocol.open(
-    {
-      services,
-      writable: scope.writable,
-      access,
-      cache: scope.cache,
-      discard: scope.discard,
-      given: own,
-      warn: (text, hint) => scope.context.onWarning?.(text, hint),
-      notice: (text) => scope.context.onNotice?.(text),
-    },
-    values,
-  );
-  if (unknown === undefined) return storage;
-  await closeQuietly(storage);
-  throw new BlockError('invalid-argument', `Block protocol '${protocol.name}' doesn't support the option '${unknown}'`);
+/** What a protocol opens: a storage that may have locks and an identity. */
+export interface ProtocolStorage extends Storage {
+  /** Changes the permissions that are locked; throws kind `locked`. Absent: the protocol has no locks. */
+  setAccess?(access: FileAccess): MaybePromise<void>;
+  /** Equal for two openings of one object; absent where that cannot be known. */
+  readonly identity?: string;
+  /** Name of the protocol for `info`, for instance `host_device`; absent: `file`. */
+  readonly protocol?: string;
 }
 
-/** The driver of a tree. A name among options is a plain file's, whatever it begins with. */
-async function protocolOf(drivers: DriverRegistry, tree: OptionTree): Promise<ProtocolDriver> {
-  const name = tree['driver'];
-  if (typeof name === 'string') return drivers.protocol(name);
-  if (tree['filename'] !== undefined) return drivers.protocol('file');
-  throw new BlockError('invalid-argument', Object.keys(tree).length > 0 ? NO_DRIVER : noChild('file'));
+/** A protocol: where bytes come from (`file`, later `nbd`, `https`). Tables as in {@link FormatDriver}. */
+export interface ProtocolDriver<O extends OptionTable = OptionTable, C extends OptionTable = OptionTable> {
+  /** Name for `driver=`, for instance `file`. */
+  readonly name: string;
+  /** Prefixes of file names that belong to it, without the colon. */
+  readonly prefixes: readonly string[];
+  readonly openOptions: O;
+  readonly createOptions?: C;
+  /** Options for a name with one of the prefixes (or without any, for `file`). */
+  parseFilename(name: string): OptionTree;
+  /** Opens; `access` are the permissions to lock, where the protocol has locks. */
+  open(context: ProtocolContext, options: OptionValues<O>): Promise<ProtocolStorage>;
+  /** Creates an object of `size` bytes. */
+  create?(context: ProtocolContext, name: string, options: OptionValues<C>): Promise<void>;
+}
+
+/** What a protocol driver gets. */
+export interface ProtocolContext {
+  readonly services: Services;
+  readonly writable: boolean;
+  /** Undefined: take no locks. */
+  readonly access: FileAccess | undefined;
+  readonly cache: CacheMode | undefined;
+  readonly discard: 'ignore' | 'unmap' | undefined;
+  /** The driver's own options as they were given, for the name of the storage. */
+  readonly given?: OptionTree;
+  /** A warning for the user, and what can be done about it. */
+  warn?(text: string, hint?: Hint): void;
+  /** A line for the user that stands by itself, as it is. */
+  notice?(text: string): void;
 }

@@ -5,7 +5,8 @@
 import { andThen, isPromise, type MaybePromise } from '../base/async.ts';
 import { BlockError } from '../base/error.ts';
 import type { Extent, Storage } from '../storage/storage.ts';
-import type { ImageDriver, OpenContext } from './driver.ts';
+import type { ImageDriver } from './capabilities.ts';
+import type { OpenContext } from './format.ts';
 import type { Mapping } from './mapping.ts';
 import { MissingData } from './missing.ts';
 import { rounded } from './rounding.ts';

@@ -1,6 +1,7 @@
 /** The known drivers, loaded when they are first used. */
 import { BlockError } from '../base/error.ts';
-import type { FormatDriver, ProtocolDriver } from './driver.ts';
+import type { FormatDriver } from './format.ts';
+import type { ProtocolDriver } from './protocol.ts';
 import type { FilterDriver } from './filter.ts';
 
 /** A format before it is loaded. */

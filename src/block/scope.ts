@@ -4,7 +4,7 @@ import { relativeTo } from '../options/filename.ts';
 import type { OptionTree } from '../options/tree.ts';
 import type { CacheMode, FileAccess } from '../storage/files.ts';
 import type { GraphContext } from './context.ts';
-import type { OpenIntent } from './driver.ts';
+import type { OpenIntent } from './format.ts';
 import { accessFor } from './permission.ts';
 
 /** Which images nobody may write to meanwhile, not even if they are raw: the opened one, or all below it too. */

@@ -1,7 +1,7 @@
 /** What a deep check adds for formats whose own checks, like the real tool's, do not look whether all stored bytes are there. */
 import { BlockError } from '../base/error.ts';
 import { alignDown, MiB } from '../base/offset.ts';
-import type { CheckFindings, ImageDriver } from './driver.ts';
+import type { CheckFindings, ImageDriver } from './capabilities.ts';
 import type { ReportLine } from './report.ts';
 import { hex, StructureCheck } from './structureCheck.ts';
 

@@ -1,6 +1,6 @@
 /** Snapshots and bitmaps of a node: the driver's stores, each change in its turn. */
 import type { MaybePromise } from '../base/async.ts';
-import type { BitmapStore, ImageDriver, SnapshotInfo, SnapshotStore } from './driver.ts';
+import type { BitmapStore, ImageDriver, SnapshotInfo, SnapshotStore } from './capabilities.ts';
 import type { ImageWriter } from './writer.ts';
 
 /** Internal snapshots of an opened image; `N` is what shows the content of one. */

@@ -3,7 +3,7 @@
  * structures claim; overlaps, missing and unused bytes follow from that.
  */
 import { BlockError } from '../base/error.ts';
-import type { CheckFindings } from './driver.ts';
+import type { CheckFindings } from './capabilities.ts';
 import type { ReportLine } from './report.ts';
 
 /** Findings that are described one by one; more are only counted, so that a hostile image cannot fill a disk with text. */

@@ -1,6 +1,6 @@
 /** `bitmap`: changes persistent dirty bitmaps. */
 import { asBlockError, BlockError } from '../base/error.ts';
-import type { BitmapStore } from '../block/driver.ts';
+import type { BitmapStore } from '../block/capabilities.ts';
 import type { ImageNode } from '../block/node.ts';
 import type { OperationContext } from './context.ts';
 import { differentSizes } from './copy/bitmaps.ts';

@@ -1,6 +1,6 @@
 /** `check`: looks for structural damage and repairs it. */
 import { asBlockError, BlockError } from '../base/error.ts';
-import type { CheckFindings } from '../block/driver.ts';
+import type { CheckFindings } from '../block/capabilities.ts';
 import type { ImageNode } from '../block/node.ts';
 import type { ReportDetail } from '../block/report.ts';
 import type { OperationContext } from './context.ts';

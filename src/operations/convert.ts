@@ -1,7 +1,7 @@
 /** `convert`: copies one or more images, one behind the other, into a new or an existing image. */
 import { asBlockError, BlockError } from '../base/error.ts';
 import { MiB } from '../base/offset.ts';
-import type { BitmapInfo } from '../block/driver.ts';
+import type { BitmapInfo } from '../block/capabilities.ts';
 import type { ImageNode } from '../block/node.ts';
 import type { AnyOptionValues } from '../options/table.ts';
 import type { OperationContext } from './context.ts';

@@ -2,7 +2,8 @@
 import { BlockError } from '../base/error.ts';
 import { throwIfStopped } from '../base/inflight.ts';
 import { alignUp, SECTOR } from '../base/offset.ts';
-import type { FormatInfo, InfoValue, ProtocolStorage, SnapshotInfo } from '../block/driver.ts';
+import type { FormatInfo, InfoValue, SnapshotInfo } from '../block/capabilities.ts';
+import type { ProtocolStorage } from '../block/protocol.ts';
 import { ImageNode } from '../block/node.ts';
 import { identityOf, openImage } from '../block/open.ts';
 import { relativeTo } from '../options/filename.ts';

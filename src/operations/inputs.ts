@@ -1,5 +1,5 @@
 /** What the methods of the library are given: object literals with defaults. */
-import type { RepairMode } from '../block/driver.ts';
+import type { RepairMode } from '../block/capabilities.ts';
 import type { Gate } from '../block/gate.ts';
 import type { OptionTree } from '../options/tree.ts';
 import type { CacheMode } from '../storage/files.ts';

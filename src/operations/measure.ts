@@ -3,7 +3,7 @@ import { asBlockError, BlockError } from '../base/error.ts';
 import { throwIfStopped } from '../base/inflight.ts';
 import { alignUp, SECTOR } from '../base/offset.ts';
 import { walkChain } from '../block/chain.ts';
-import type { MeasureContext, Measurement } from '../block/driver.ts';
+import type { MeasureContext, Measurement } from '../block/format.ts';
 import type { ImageNode } from '../block/node.ts';
 import type { OperationContext } from './context.ts';
 import { coerceNewImage, type CreatableFormat, newImage } from './options.ts';

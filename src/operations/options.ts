@@ -2,7 +2,8 @@
 import { asBlockError, BlockError } from '../base/error.ts';
 import { exactDecimal } from '../base/size.ts';
 import { protocolOfName } from '../block/create.ts';
-import type { FormatDriver, ProtocolDriver } from '../block/driver.ts';
+import type { FormatDriver } from '../block/format.ts';
+import type { ProtocolDriver } from '../block/protocol.ts';
 import { coerceOptions } from '../options/coerce.ts';
 import { escapeValue, type OptionPair } from '../options/keyval.ts';
 import type { AnyOptionValues, OptionTable } from '../options/table.ts';

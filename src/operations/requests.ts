@@ -6,7 +6,7 @@
  * Checks that need only the arguments are made by the command; checks that need an image, a driver or its option table
  * are made by the operation, in the real tool's order and with its messages.
  */
-import type { RepairMode } from '../block/driver.ts';
+import type { RepairMode } from '../block/capabilities.ts';
 import type { OptionPair } from '../options/keyval.ts';
 import type { OptionTree } from '../options/tree.ts';
 import type { CacheMode } from '../storage/files.ts';

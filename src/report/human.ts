@@ -1,6 +1,6 @@
 /** Format-specific data as `info` shows it to people: nested, with blanks instead of hyphens in the names. */
 import { exactDecimal } from '../base/size.ts';
-import type { InfoValue } from '../block/driver.ts';
+import type { InfoValue } from '../block/capabilities.ts';
 
 const INDENT = '    ';
 

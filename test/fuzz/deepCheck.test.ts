@@ -1,7 +1,7 @@
 /** Deep checks of damaged images: they end with findings or a clear error, whatever is in the image. */
 import * as fc from 'fast-check';
 import { expect, it } from 'vitest';
-import type { FormatDriver } from '../../src/block/driver.ts';
+import type { FormatDriver } from '../../src/block/format.ts';
 import { bochs } from '../../src/formats/bochs/driver.ts';
 import { cloop } from '../../src/formats/cloop/driver.ts';
 import { dmg } from '../../src/formats/dmg/driver.ts';

@@ -1,7 +1,7 @@
 /** Damaged VDI, QED and qcow images never end in anything but data or one clear error, and never get written when read-only. */
 import * as fc from 'fast-check';
 import { beforeAll, describe, expect, it } from 'vitest';
-import type { FormatDriver } from '../../src/block/driver.ts';
+import type { FormatDriver } from '../../src/block/format.ts';
 import { qcow } from '../../src/formats/qcow/driver.ts';
 import { qed } from '../../src/formats/qed/driver.ts';
 import { vdi } from '../../src/formats/vdi/driver.ts';

@@ -4,7 +4,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import type { RepairMode } from '../../src/block/driver.ts';
+import type { RepairMode } from '../../src/block/capabilities.ts';
 import type { ReportLine } from '../../src/block/report.ts';
 import { programHint } from '../../src/cli/hints.ts';
 import { memoryStorage } from '../../src/storage/memory.ts';

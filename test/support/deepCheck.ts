@@ -1,5 +1,6 @@
 /** Deep checks of images in memory. */
-import type { CheckFindings, FormatDriver, OpenContext } from '../../src/block/driver.ts';
+import type { CheckFindings } from '../../src/block/capabilities.ts';
+import type { FormatDriver, OpenContext } from '../../src/block/format.ts';
 import { nodeCodecs } from '../../src/host/node/codecs.ts';
 import { qcow } from '../../src/formats/qcow/driver.ts';
 import { MemoryDriver, memoryStorage } from '../../src/storage/memory.ts';

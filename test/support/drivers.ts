@@ -1,5 +1,5 @@
 /** The drivers of nodes that tests have made themselves, for tests that look at what a driver keeps. */
-import type { ImageDriver } from '../../src/block/driver.ts';
+import type { ImageDriver } from '../../src/block/capabilities.ts';
 import { ImageNode, type NodeParts } from '../../src/block/node.ts';
 
 const drivers = new WeakMap<ImageNode, ImageDriver>();

@@ -1,6 +1,6 @@
 /** A tiny copy-on-write format in memory, for tests of the layers above drivers. */
-import type { Allocation, ImageDriver } from '../../src/block/driver.ts';
-import type { Mapping } from '../../src/block/mapping.ts';
+import type { ImageDriver } from '../../src/block/capabilities.ts';
+import type { Allocation, Mapping } from '../../src/block/mapping.ts';
 import { memoryStorage } from '../../src/storage/memory.ts';
 import type { Storage } from '../../src/storage/storage.ts';
 

@@ -1,7 +1,8 @@
 /** What the tests of VDI, QED and qcow images share: images over memory, and random changes held against a byte array. */
 import * as fc from 'fast-check';
 import { BlockError } from '../../src/base/error.ts';
-import type { CheckFindings, CreateContext, FormatDriver, OpenContext } from '../../src/block/driver.ts';
+import type { CheckFindings } from '../../src/block/capabilities.ts';
+import type { CreateContext, FormatDriver, OpenContext } from '../../src/block/format.ts';
 import { ImageNode } from '../../src/block/node.ts';
 import type { Services } from '../../src/block/services.ts';
 import { nodeCrypto } from '../../src/host/node/crypto.ts';

@@ -1,5 +1,5 @@
 /** `qemu-img check`. */
-import type { RepairMode } from '../../block/driver.ts';
+import type { RepairMode } from '../../block/capabilities.ts';
 import { type Command, defineCommand, UsageError } from '../command.ts';
 import { type CommandSyntax, HELP_OPTION, OBJECT_OPTION } from '../help.ts';
 import { cacheValue, imageSource, oneFile, optional, outputValue } from '../values.ts';

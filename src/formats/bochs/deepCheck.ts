@@ -1,6 +1,6 @@
 /** Structure check of growing Bochs disks. */
 import { divideUp, SECTOR } from '../../base/offset.ts';
-import type { Checker } from '../../block/driver.ts';
+import type { Checker } from '../../block/capabilities.ts';
 import { type ClusterCounts, StructureCheck } from '../../block/structureCheck.ts';
 import type { Storage } from '../../storage/storage.ts';
 import { type Header, UNALLOCATED } from './header.ts';

@@ -1,5 +1,5 @@
 /** Structure check of compressed loop images. */
-import type { Checker } from '../../block/driver.ts';
+import type { Checker } from '../../block/capabilities.ts';
 import { type ClusterCounts, StructureCheck, TrialDecoder } from '../../block/structureCheck.ts';
 import type { Storage } from '../../storage/storage.ts';
 import { type Header, TABLE_AT } from './header.ts';

@@ -1,7 +1,7 @@
 /** Structure check of Apple disk images. */
 import { bigEndian } from '../../base/bytes.ts';
 import { SECTOR } from '../../base/offset.ts';
-import type { CheckFindings, Checker } from '../../block/driver.ts';
+import type { CheckFindings, Checker } from '../../block/capabilities.ts';
 import type { ReportLine } from '../../block/report.ts';
 import { type ClusterCounts, hex, StructureCheck, TrialDecoder } from '../../block/structureCheck.ts';
 import { crc32 } from '../../codec/checksums.ts';

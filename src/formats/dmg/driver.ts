@@ -1,7 +1,8 @@
 /** The driver of Apple disk images: only reading. */
 import { BlockError } from '../../base/error.ts';
 import { MAX_SIZE, SECTOR } from '../../base/offset.ts';
-import type { FormatDriver, ImageDriver, OpenContext } from '../../block/driver.ts';
+import type { ImageDriver } from '../../block/capabilities.ts';
+import type { FormatDriver, OpenContext } from '../../block/format.ts';
 import { kindOfFile } from '../../block/notRaw.ts';
 import { ChunkList } from './chunks.ts';
 import { DmgImage } from './image.ts';

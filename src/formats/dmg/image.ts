@@ -2,7 +2,7 @@
 import { BlockError } from '../../base/error.ts';
 import { MiB } from '../../base/offset.ts';
 import { DecodedUnits } from '../../block/decodedUnits.ts';
-import type { Checker, FormatInfo, ImageDriver } from '../../block/driver.ts';
+import type { Checker, FormatInfo, ImageDriver } from '../../block/capabilities.ts';
 import type { Mapping } from '../../block/mapping.ts';
 import type { CodecPort, DecompressPiece, Decompression } from '../../codec/codec.ts';
 import type { Storage } from '../../storage/storage.ts';

@@ -1,7 +1,7 @@
 /** New LUKS volumes, and their size. */
 import { asBlockError, BlockError } from '../../base/error.ts';
 import { MAX_SIZE } from '../../base/offset.ts';
-import type { CreateContext, Measurement, MeasureContext } from '../../block/driver.ts';
+import type { CreateContext, MeasureContext, Measurement } from '../../block/format.ts';
 import { newPayloadOffset } from '../../crypto/luks/header.ts';
 import { iterTimeOf, luksOptionsOf } from '../../crypto/luks/optionValues.ts';
 import { checkLuks, createLuks, luksParameters } from '../../crypto/luks/volume.ts';

@@ -1,5 +1,5 @@
 /** The luks driver: registration. The format itself is in `crypto/luks`, as qcow2 images contain it too. */
-import type { FormatDriver } from '../../block/driver.ts';
+import type { FormatDriver } from '../../block/format.ts';
 import { create, measure } from './create.ts';
 import { open } from './image.ts';
 import { amendOptions, createOptions, openOptions } from './options.ts';

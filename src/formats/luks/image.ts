@@ -2,8 +2,9 @@
 import type { MaybePromise } from '../../base/async.ts';
 import { BlockError } from '../../base/error.ts';
 import { alignUp, SECTOR } from '../../base/offset.ts';
-import type { Allocation, Amender, Checker, FormatInfo, ImageDriver, OpenContext } from '../../block/driver.ts';
-import type { Mapping } from '../../block/mapping.ts';
+import type { Amender, Checker, FormatInfo, ImageDriver } from '../../block/capabilities.ts';
+import type { OpenContext } from '../../block/format.ts';
+import type { Allocation, Mapping } from '../../block/mapping.ts';
 import { encryptedRoom } from '../../block/encryptedRoom.ts';
 import type { Services } from '../../block/services.ts';
 import { type BulkCipher, bulkCipher } from '../../crypto/bulk.ts';

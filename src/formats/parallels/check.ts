@@ -1,5 +1,5 @@
 /** Structure check and repair of Parallels images. */
-import type { Checker, CheckFindings, RepairMode } from '../../block/driver.ts';
+import type { CheckFindings, Checker, RepairMode } from '../../block/capabilities.ts';
 import type { ParallelsImage } from './image.ts';
 import { UnitSet } from './units.ts';
 

@@ -1,7 +1,7 @@
 /** New Parallels images. */
 import { BlockError } from '../../base/error.ts';
 import { alignUp, SECTOR } from '../../base/offset.ts';
-import type { CreateContext } from '../../block/driver.ts';
+import type { CreateContext } from '../../block/format.ts';
 import type { OptionValues } from '../../options/table.ts';
 import { encodeHeader, layoutOf, MAX_ENTRIES } from './header.ts';
 

@@ -2,8 +2,9 @@
 import type { MaybePromise } from '../../base/async.ts';
 import { BlockError } from '../../base/error.ts';
 import { alignUp, SECTOR } from '../../base/offset.ts';
-import type { Allocation, Checker, FormatDriver, FormatInfo, ImageDriver, OpenContext } from '../../block/driver.ts';
-import type { Mapping } from '../../block/mapping.ts';
+import type { Checker, FormatInfo, ImageDriver } from '../../block/capabilities.ts';
+import type { FormatDriver, OpenContext } from '../../block/format.ts';
+import type { Allocation, Mapping } from '../../block/mapping.ts';
 import type { OptionTable, OptionValues } from '../../options/table.ts';
 import { check, checkerOf, needsRepair } from './check.ts';
 import { create, createOptions } from './create.ts';

@@ -1,7 +1,6 @@
 /** Where guest bytes of a Parallels image are, room for new ones, and giving it up. */
 import { isPromise, type MaybePromise } from '../../base/async.ts';
-import type { Allocation } from '../../block/driver.ts';
-import type { Mapping } from '../../block/mapping.ts';
+import type { Allocation, Mapping } from '../../block/mapping.ts';
 import type { ParallelsImage } from './image.ts';
 
 /** A run of guest clusters, within one page of the BAT. */

@@ -2,7 +2,7 @@
 import { utf8Bytes } from '../../base/bytes.ts';
 import { BlockError } from '../../base/error.ts';
 import { alignUp, SECTOR } from '../../base/offset.ts';
-import type { CreateContext } from '../../block/driver.ts';
+import type { CreateContext } from '../../block/format.ts';
 import type { OptionValues } from '../../options/table.ts';
 import { checkNew, formatOfNew } from './encryption.ts';
 import { encodeHeader, HEADER_SIZE, l1EntriesFor, MAX_BACKING_NAME, MAX_L1_ENTRIES } from './header.ts';

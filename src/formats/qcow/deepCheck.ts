@@ -2,7 +2,7 @@
 import { alignUp, divideUp, SECTOR } from '../../base/offset.ts';
 import { isZero } from '../../base/zero.ts';
 import { CompressedClusters } from '../../block/compressedClusters.ts';
-import type { CheckFindings, Checker } from '../../block/driver.ts';
+import type { CheckFindings, Checker } from '../../block/capabilities.ts';
 import type { ReportLine } from '../../block/report.ts';
 import { type ClusterCounts, hex, StructureCheck, TrialDecoder } from '../../block/structureCheck.ts';
 import { HEADER_SIZE } from './header.ts';

@@ -2,17 +2,9 @@
 import type { MaybePromise } from '../../base/async.ts';
 import { Fields } from '../../base/bytes.ts';
 import { asBlockError, type BlockError } from '../../base/error.ts';
-import type {
-  Allocation,
-  BackingReference,
-  Compressor,
-  Checker,
-  FormatDriver,
-  FormatInfo,
-  ImageDriver,
-  OpenContext,
-} from '../../block/driver.ts';
-import type { Mapping } from '../../block/mapping.ts';
+import type { BackingReference, Checker, Compressor, FormatInfo, ImageDriver } from '../../block/capabilities.ts';
+import type { FormatDriver, OpenContext } from '../../block/format.ts';
+import type { Allocation, Mapping } from '../../block/mapping.ts';
 import { MissingTables } from '../../block/missing.ts';
 import type { Limits, Storage } from '../../storage/storage.ts';
 import { create, createOptions } from './create.ts';

@@ -2,7 +2,8 @@
 import { isPromise } from '../../base/async.ts';
 import { BlockError } from '../../base/error.ts';
 import { alignDown, alignUp, SECTOR } from '../../base/offset.ts';
-import type { Allocation, Compressor } from '../../block/driver.ts';
+import type { Compressor } from '../../block/capabilities.ts';
+import type { Allocation } from '../../block/mapping.ts';
 import { type QcowImage, readEntry, writeCompressed, writeEntry } from './image.ts';
 import { type Run, runAt } from './mapping.ts';
 

@@ -2,7 +2,7 @@
 import { BlockError } from '../../base/error.ts';
 import type { Hint } from '../../base/hint.ts';
 import { isPowerOfTwo, log2 } from '../../base/offset.ts';
-import type { Amender } from '../../block/driver.ts';
+import type { Amender } from '../../block/capabilities.ts';
 import { downgrade, upgrade } from './amendVersion.ts';
 import { AmendWork } from './amendWork.ts';
 import { changeRefcountWidth } from './amendRefcounts.ts';

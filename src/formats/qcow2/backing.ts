@@ -1,7 +1,7 @@
 /** The backing image that an image names, and handing everything over to it. */
 import { utf8Bytes } from '../../base/bytes.ts';
 import { BlockError } from '../../base/error.ts';
-import type { BackingReference } from '../../block/driver.ts';
+import type { BackingReference } from '../../block/capabilities.ts';
 import { flushImage } from './flush.ts';
 import { encodeHeader } from './header.ts';
 import type { Qcow2Image } from './image.ts';

@@ -7,7 +7,7 @@ import { isPromise, type MaybePromise } from '../../base/async.ts';
 import { utf8Bytes } from '../../base/bytes.ts';
 import { asBlockError, BlockError, withStrerror } from '../../base/error.ts';
 import { divideUp, isPowerOfTwo, log2 } from '../../base/offset.ts';
-import type { BitmapInfo, BitmapStore, InfoValue } from '../../block/driver.ts';
+import type { BitmapInfo, BitmapStore, InfoValue } from '../../block/capabilities.ts';
 import { BitmapBits } from './bitmapBits.ts';
 import { type ClusterRun, FreshClusters } from './bitmapClusters.ts';
 import {

@@ -6,7 +6,7 @@ import { isPromise, type MaybePromise } from '../../base/async.ts';
 import { asBlockError, BlockError } from '../../base/error.ts';
 import { divideUp } from '../../base/offset.ts';
 import { isZero } from '../../base/zero.ts';
-import type { RepairMode } from '../../block/driver.ts';
+import type { RepairMode } from '../../block/capabilities.ts';
 import type { Table } from '../../block/cache.ts';
 import { entryOffset, isCopied } from './geometry.ts';
 import type { Qcow2Image } from './image.ts';

@@ -1,7 +1,7 @@
 /** Checks and repairs as a whole: which passes are made, in which order, and what counts as repaired. */
 import { BlockError } from '../../base/error.ts';
 import { divideUp } from '../../base/offset.ts';
-import type { Checker, CheckFindings, RepairMode } from '../../block/driver.ts';
+import type { CheckFindings, Checker, RepairMode } from '../../block/capabilities.ts';
 import { checkCopied, compareCounts, walkRefblocks } from './check.ts';
 import type { Qcow2Image } from './image.ts';
 import type { Report } from './l2Walk.ts';

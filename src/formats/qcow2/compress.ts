@@ -2,7 +2,7 @@
 import { isPromise } from '../../base/async.ts';
 import { BlockError } from '../../base/error.ts';
 import { alignUp } from '../../base/offset.ts';
-import type { Compressor } from '../../block/driver.ts';
+import type { Compressor } from '../../block/capabilities.ts';
 import type { Compression } from '../../codec/codec.ts';
 import { setCompressed } from './geometry.ts';
 import type { Qcow2Image } from './image.ts';

@@ -2,7 +2,7 @@
 import { asBlockError, BlockError, withPrefix } from '../../base/error.ts';
 import { utf8Bytes } from '../../base/bytes.ts';
 import { alignUp, divideUp } from '../../base/offset.ts';
-import type { CreateContext } from '../../block/driver.ts';
+import type { CreateContext } from '../../block/format.ts';
 import type { Storage } from '../../storage/storage.ts';
 import { encryptNew, newEncryption, prepareEncryption } from './crypt.ts';
 import { encodeHeader, type Header } from './header.ts';

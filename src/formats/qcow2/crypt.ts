@@ -2,7 +2,7 @@
 import type { MaybePromise } from '../../base/async.ts';
 import { BlockError } from '../../base/error.ts';
 import { alignUp, divideUp, SECTOR } from '../../base/offset.ts';
-import type { OpenContext } from '../../block/driver.ts';
+import type { OpenContext } from '../../block/format.ts';
 import type { Services } from '../../block/services.ts';
 import { bulkCipher } from '../../crypto/bulk.ts';
 import type { CryptoPort } from '../../crypto/crypto.ts';

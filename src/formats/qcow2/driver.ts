@@ -1,19 +1,17 @@
 /** The qcow2 driver: registration, options, and the image's face to the block layer. */
 import type { MaybePromise } from '../../base/async.ts';
 import type {
-  Allocation,
   Amender,
   BackingReference,
   BitmapStore,
   Checker,
   Compressor,
-  FormatDriver,
   FormatInfo,
   ImageDriver,
-  OpenContext,
   SnapshotStore,
-} from '../../block/driver.ts';
-import type { Mapping } from '../../block/mapping.ts';
+} from '../../block/capabilities.ts';
+import type { FormatDriver, OpenContext } from '../../block/format.ts';
+import type { Allocation, Mapping } from '../../block/mapping.ts';
 import type { Limits, Preallocation, Storage, ZeroFlags } from '../../storage/storage.ts';
 import { amenderOf } from './amend.ts';
 import { makeEmpty, setBacking } from './backing.ts';

@@ -2,7 +2,7 @@
 import { andThen, isPromise, type MaybePromise } from '../../base/async.ts';
 import { BlockError } from '../../base/error.ts';
 import { MetadataCache } from '../../block/cache.ts';
-import type { OpenIntent } from '../../block/driver.ts';
+import type { OpenIntent } from '../../block/format.ts';
 import type { Services } from '../../block/services.ts';
 import type { LuksHeader } from '../../crypto/luks/header.ts';
 import type { LuksVolume } from '../../crypto/luks/volume.ts';

@@ -1,5 +1,5 @@
 /** What `info` says about a qcow2 image. */
-import type { FormatInfo, InfoValue } from '../../block/driver.ts';
+import type { FormatInfo, InfoValue } from '../../block/capabilities.ts';
 import { luksInfo } from '../../crypto/luks/info.ts';
 import { isRawDataFile } from './header.ts';
 import type { Qcow2Image } from './image.ts';

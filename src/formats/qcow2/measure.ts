@@ -2,7 +2,7 @@
 import { utf8Bytes } from '../../base/bytes.ts';
 import { BlockError } from '../../base/error.ts';
 import { alignUp, divideUp } from '../../base/offset.ts';
-import type { Measurement, MeasureContext } from '../../block/driver.ts';
+import type { MeasureContext, Measurement } from '../../block/format.ts';
 import { measureEncryption } from './crypt.ts';
 import { MAX_L1_BYTES } from './layout.ts';
 import { checkClusterSize, checkRefcountBits, l1EntriesOf } from './settings.ts';

@@ -1,6 +1,6 @@
 /** Opening a qcow2 image. */
 import { BlockError } from '../../base/error.ts';
-import type { OpenContext } from '../../block/driver.ts';
+import type { OpenContext } from '../../block/format.ts';
 import type { Storage } from '../../storage/storage.ts';
 import {
   clusterSizeOf,

@@ -5,7 +5,7 @@
 import { BlockError } from '../../base/error.ts';
 import type { Advice } from '../../base/hint.ts';
 import { alignUp, MAX_DISK, SECTOR } from '../../base/offset.ts';
-import type { CheckFindings, RepairMode } from '../../block/driver.ts';
+import type { CheckFindings, RepairMode } from '../../block/capabilities.ts';
 import { parseBitmapDirectory } from './bitmapDirectory.ts';
 import { CountTable } from './countTable.ts';
 import type { Qcow2Image } from './image.ts';

@@ -6,7 +6,7 @@ import type { MaybePromise } from '../../base/async.ts';
 import { equalBytes, utf8Bytes } from '../../base/bytes.ts';
 import { BlockError, withStrerror } from '../../base/error.ts';
 import { alignUp, divideUp, MAX_DISK, MAX_SIZE, SECTOR } from '../../base/offset.ts';
-import type { ImageDriver, SnapshotInfo, SnapshotStore } from '../../block/driver.ts';
+import type { ImageDriver, SnapshotInfo, SnapshotStore } from '../../block/capabilities.ts';
 import { flushImage } from './flush.ts';
 import { l1EntriesFor } from './header.ts';
 import type { Qcow2Image } from './image.ts';

@@ -1,7 +1,7 @@
 /** The snapshot table in a check: damage that keeps it from being read can be cut off. */
 import { asBlockError, BlockError } from '../../base/error.ts';
 import { divideUp } from '../../base/offset.ts';
-import type { RepairMode } from '../../block/driver.ts';
+import type { RepairMode } from '../../block/capabilities.ts';
 import type { Qcow2Image } from './image.ts';
 import type { Report } from './l2Walk.ts';
 import { MAX_SNAPSHOTS } from './layout.ts';

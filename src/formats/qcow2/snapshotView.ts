@@ -1,7 +1,7 @@
 /** What an image held when a snapshot was taken, to read from. */
 import type { MaybePromise } from '../../base/async.ts';
 import { divideUp } from '../../base/offset.ts';
-import type { FormatInfo, ImageDriver } from '../../block/driver.ts';
+import type { FormatInfo, ImageDriver } from '../../block/capabilities.ts';
 import type { Mapping } from '../../block/mapping.ts';
 import type { Limits, Storage } from '../../storage/storage.ts';
 import { SpecialReader } from './compressedRead.ts';

@@ -4,7 +4,7 @@ import { BlockError } from '../../base/error.ts';
 import { alignDown, alignUp } from '../../base/offset.ts';
 import { isZero } from '../../base/zero.ts';
 import type { Table } from '../../block/cache.ts';
-import type { Allocation } from '../../block/driver.ts';
+import type { Allocation } from '../../block/mapping.ts';
 import { encryptedRoom } from '../../block/encryptedRoom.ts';
 import { flushImage } from './flush.ts';
 import { compressedPlace, entryOffset, isCopied, Kind, kindOf, ownsHost, setEntry } from './geometry.ts';

@@ -1,6 +1,6 @@
 /** Structure check and repair of QED images (specification, section "Consistency checking"). */
 import { divideUp } from '../../base/offset.ts';
-import type { Checker, CheckFindings, RepairMode } from '../../block/driver.ts';
+import type { CheckFindings, Checker, RepairMode } from '../../block/capabilities.ts';
 import { Feature, isClusterOffset, isTableOffset } from './header.ts';
 import { entryOf, type QedImage, setEntry, type Slot } from './image.ts';
 import { ZERO_CLUSTER } from './mapping.ts';

@@ -3,16 +3,9 @@ import type { MaybePromise } from '../../base/async.ts';
 import { Fields, utf8Bytes } from '../../base/bytes.ts';
 import { BlockError } from '../../base/error.ts';
 import { alignDown, alignUp, SECTOR } from '../../base/offset.ts';
-import type {
-  Allocation,
-  BackingReference,
-  Checker,
-  FormatDriver,
-  FormatInfo,
-  ImageDriver,
-  OpenContext,
-} from '../../block/driver.ts';
-import type { Mapping } from '../../block/mapping.ts';
+import type { BackingReference, Checker, FormatInfo, ImageDriver } from '../../block/capabilities.ts';
+import type { FormatDriver, OpenContext } from '../../block/format.ts';
+import type { Allocation, Mapping } from '../../block/mapping.ts';
 import type { OptionTable } from '../../options/table.ts';
 import type { Preallocation, Storage, ZeroFlags } from '../../storage/storage.ts';
 import { checkerOf, repairUnclean } from './check.ts';

@@ -2,7 +2,7 @@
 import { littleEndian, utf8Bytes } from '../../base/bytes.ts';
 import { BlockError } from '../../base/error.ts';
 import { isPowerOfTwo, SECTOR } from '../../base/offset.ts';
-import type { BackingReference } from '../../block/driver.ts';
+import type { BackingReference } from '../../block/capabilities.ts';
 
 /** Bytes of the header structure. */
 export const HEADER_SIZE = 64;

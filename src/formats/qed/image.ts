@@ -3,7 +3,7 @@ import { isPromise, type MaybePromise } from '../../base/async.ts';
 import { BlockError } from '../../base/error.ts';
 import { alignDown, alignUp, SECTOR } from '../../base/offset.ts';
 import { MetadataCache, type Table } from '../../block/cache.ts';
-import type { BackingReference } from '../../block/driver.ts';
+import type { BackingReference } from '../../block/capabilities.ts';
 import type { Storage } from '../../storage/storage.ts';
 import { encodeHeader, Feature, type Header, isTableOffset } from './header.ts';
 

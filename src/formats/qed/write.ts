@@ -1,6 +1,6 @@
 /** Room for guest data, and zero clusters (specification, section "Write requests"). */
 import { alignDown } from '../../base/offset.ts';
-import type { Allocation } from '../../block/driver.ts';
+import type { Allocation } from '../../block/mapping.ts';
 import type { ZeroFlags } from '../../storage/storage.ts';
 import { entryOf, type QedImage, setEntry, type Slot } from './image.ts';
 import { type Run, runAt, ZERO_CLUSTER } from './mapping.ts';

@@ -1,17 +1,9 @@
 /** Raw images: the bytes of the storage as they are, or a window of them. */
 import { BlockError } from '../../base/error.ts';
-import type {
-  Allocation,
-  CreateContext,
-  FormatDriver,
-  FormatInfo,
-  ImageDriver,
-  Measurement,
-  MeasureContext,
-  OpenContext,
-  ProtocolStorage,
-} from '../../block/driver.ts';
-import type { Mapping } from '../../block/mapping.ts';
+import type { FormatInfo, ImageDriver } from '../../block/capabilities.ts';
+import type { CreateContext, FormatDriver, MeasureContext, Measurement, OpenContext } from '../../block/format.ts';
+import type { Allocation, Mapping } from '../../block/mapping.ts';
+import type { ProtocolStorage } from '../../block/protocol.ts';
 import type { MaybePromise } from '../../base/async.ts';
 import { alignUp, MAX_SIZE } from '../../base/offset.ts';
 import type { OptionTable, OptionValues } from '../../options/table.ts';

@@ -1,6 +1,6 @@
 /** Structure check of VDI images: every block of the file belongs to at most one guest block. */
 import { isPromise } from '../../base/async.ts';
-import type { Checker, CheckFindings } from '../../block/driver.ts';
+import type { CheckFindings, Checker } from '../../block/capabilities.ts';
 import type { ReportLine } from '../../block/report.ts';
 import { FIRST_UNALLOCATED } from './header.ts';
 import type { VdiImage } from './image.ts';

@@ -1,6 +1,6 @@
 /** New VDI images. */
 import { alignUp, SECTOR } from '../../base/offset.ts';
-import type { CreateContext } from '../../block/driver.ts';
+import type { CreateContext } from '../../block/format.ts';
 import type { OptionValues } from '../../options/table.ts';
 import type { Storage } from '../../storage/storage.ts';
 import { BLOCK, checkVirtualSize, encodeHeader, HEADER_SIZE, type Layout, layoutOf, UNALLOCATED } from './header.ts';

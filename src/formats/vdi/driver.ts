@@ -1,7 +1,8 @@
 /** The VDI driver: registration, options, and the image's face to the block layer. */
 import type { MaybePromise } from '../../base/async.ts';
-import type { Allocation, Checker, FormatDriver, FormatInfo, ImageDriver, OpenContext } from '../../block/driver.ts';
-import type { Mapping } from '../../block/mapping.ts';
+import type { Checker, FormatInfo, ImageDriver } from '../../block/capabilities.ts';
+import type { FormatDriver, OpenContext } from '../../block/format.ts';
+import type { Allocation, Mapping } from '../../block/mapping.ts';
 import type { OptionTable } from '../../options/table.ts';
 import { checkerOf } from './check.ts';
 import { create, createOptions } from './create.ts';

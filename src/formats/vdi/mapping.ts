@@ -1,7 +1,6 @@
 /** Where guest bytes of a VDI image are, and room for new ones. */
 import { isPromise, type MaybePromise } from '../../base/async.ts';
-import type { Allocation } from '../../block/driver.ts';
-import type { Mapping } from '../../block/mapping.ts';
+import type { Allocation, Mapping } from '../../block/mapping.ts';
 import { BLOCK, FIRST_UNALLOCATED, ImageType } from './header.ts';
 import type { VdiImage } from './image.ts';
 

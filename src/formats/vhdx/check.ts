@@ -1,5 +1,5 @@
 /** `check` of VHDX images: the real tool looks at the places of blocks, and replays the log when it may repair. */
-import type { Checker, CheckFindings, RepairMode } from '../../block/driver.ts';
+import type { CheckFindings, Checker, RepairMode } from '../../block/capabilities.ts';
 import type { ReportLine } from '../../block/report.ts';
 import type { Metadata } from './metadata.ts';
 import type { RegionMap } from './regions.ts';

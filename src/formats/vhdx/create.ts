@@ -2,7 +2,7 @@
 import { littleEndian, utf8Bytes } from '../../base/bytes.ts';
 import { BlockError } from '../../base/error.ts';
 import { alignUp, GiB, isPowerOfTwo, MiB, SECTOR, TiB } from '../../base/offset.ts';
-import type { CreateContext } from '../../block/driver.ts';
+import type { CreateContext } from '../../block/format.ts';
 import type { OptionValues } from '../../options/table.ts';
 import type { Storage } from '../../storage/storage.ts';
 import { encodeHeader, type Header } from './header.ts';

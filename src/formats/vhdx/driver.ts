@@ -1,5 +1,6 @@
 /** The VHDX driver: registration and opening. */
-import type { FormatDriver, ImageDriver, OpenContext } from '../../block/driver.ts';
+import type { ImageDriver } from '../../block/capabilities.ts';
+import type { FormatDriver, OpenContext } from '../../block/format.ts';
 import type { OptionTable } from '../../options/table.ts';
 import type { Storage } from '../../storage/storage.ts';
 import { VhdxChecker } from './check.ts';

@@ -2,8 +2,8 @@
 import { isPromise, type MaybePromise } from '../../base/async.ts';
 import { BlockError } from '../../base/error.ts';
 import { alignUp } from '../../base/offset.ts';
-import type { Allocation, Checker, FormatInfo, ImageDriver } from '../../block/driver.ts';
-import type { Mapping } from '../../block/mapping.ts';
+import type { Checker, FormatInfo, ImageDriver } from '../../block/capabilities.ts';
+import type { Allocation, Mapping } from '../../block/mapping.ts';
 import type { Limits, Storage, ZeroFlags } from '../../storage/storage.ts';
 import type { CurrentHeader } from './header.ts';
 import { BlockState, Guid, guidBytes, newGuid, readsAsZeroes, SECTION } from './layout.ts';

@@ -1,7 +1,7 @@
 /** Checking: every grain that a table names, and every flat extent, has to begin inside its file. There are no repairs. */
 import { BlockError } from '../../base/error.ts';
 import { SECTOR } from '../../base/offset.ts';
-import type { CheckFindings } from '../../block/driver.ts';
+import type { CheckFindings } from '../../block/capabilities.ts';
 import type { ReportLine } from '../../block/report.ts';
 import { checkStored } from '../../block/storedCheck.ts';
 import type { Extent } from './extent.ts';

@@ -1,7 +1,7 @@
 /** Creates images of all subformats. */
 import { asBlockError, BlockError } from '../../base/error.ts';
 import { divideUp, GiB, SECTOR } from '../../base/offset.ts';
-import type { CreateContext } from '../../block/driver.ts';
+import type { CreateContext } from '../../block/format.ts';
 import type { OptionValues } from '../../options/table.ts';
 import type { Storage } from '../../storage/storage.ts';
 import { encodeDescriptor, NO_CID } from './descriptor.ts';

@@ -1,5 +1,5 @@
 /** The vmdk driver: registration. */
-import type { FormatDriver } from '../../block/driver.ts';
+import type { FormatDriver } from '../../block/format.ts';
 import { create } from './create.ts';
 import { openVmdk } from './open.ts';
 import { createOptions, openOptions } from './options.ts';

@@ -1,8 +1,7 @@
 /** What an image does with each of its extents, and extents without tables: stored as they are, or not at all. */
 import type { MaybePromise } from '../../base/async.ts';
 import { BlockError } from '../../base/error.ts';
-import type { Allocation } from '../../block/driver.ts';
-import type { Mapping } from '../../block/mapping.ts';
+import type { Allocation, Mapping } from '../../block/mapping.ts';
 import type { Storage } from '../../storage/storage.ts';
 
 /** A part of an image. Offsets are guest offsets within the extent. */

@@ -1,5 +1,5 @@
 /** What `info` shows about an image. */
-import type { FormatInfo, InfoValue } from '../../block/driver.ts';
+import type { FormatInfo, InfoValue } from '../../block/capabilities.ts';
 import type { Extent } from './extent.ts';
 import type { VmdkImage } from './image.ts';
 

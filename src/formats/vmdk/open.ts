@@ -3,7 +3,7 @@ import { asBlockError, BlockError } from '../../base/error.ts';
 import { littleEndian } from '../../base/bytes.ts';
 import { alignUp, MAX_SIZE, SECTOR } from '../../base/offset.ts';
 import { isZero } from '../../base/zero.ts';
-import type { OpenContext } from '../../block/driver.ts';
+import type { OpenContext } from '../../block/format.ts';
 import type { Storage } from '../../storage/storage.ts';
 import {
   contentId,

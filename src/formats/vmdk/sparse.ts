@@ -2,8 +2,7 @@
 import { andThen, type MaybePromise } from '../../base/async.ts';
 import { BlockError } from '../../base/error.ts';
 import { alignUp, SECTOR } from '../../base/offset.ts';
-import type { Allocation } from '../../block/driver.ts';
-import type { Mapping } from '../../block/mapping.ts';
+import type { Allocation, Mapping } from '../../block/mapping.ts';
 import type { Storage } from '../../storage/storage.ts';
 import type { Extent } from './extent.ts';
 import { Entry, GrainTables, type TableLayout } from './grains.ts';

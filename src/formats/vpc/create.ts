@@ -1,7 +1,7 @@
 /** New VHD images, laid out as the real tool lays them out. */
 import { BlockError } from '../../base/error.ts';
 import { alignUp, divideUp, SECTOR } from '../../base/offset.ts';
-import type { CreateContext } from '../../block/driver.ts';
+import type { CreateContext } from '../../block/format.ts';
 import type { OptionValues } from '../../options/table.ts';
 import type { Storage } from '../../storage/storage.ts';
 import { type DiskSize, exactSize, MAX_SECTORS, roundToGeometry } from './geometry.ts';

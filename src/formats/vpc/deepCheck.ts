@@ -2,7 +2,7 @@
 import { bigEndian, equalBytes } from '../../base/bytes.ts';
 import { alignUp, divideUp, SECTOR } from '../../base/offset.ts';
 import { isZero } from '../../base/zero.ts';
-import type { CheckFindings, Checker } from '../../block/driver.ts';
+import type { CheckFindings, Checker } from '../../block/capabilities.ts';
 import type { ReportLine } from '../../block/report.ts';
 import { type ClusterCounts, hex, StructureCheck } from '../../block/structureCheck.ts';
 import type { Storage } from '../../storage/storage.ts';

@@ -1,7 +1,8 @@
 /** The VHD driver (`vpc`): registration, options, and opening. */
 import { BlockError, posixError } from '../../base/error.ts';
 import { isPowerOfTwo, SECTOR } from '../../base/offset.ts';
-import type { FormatDriver, ImageDriver, OpenContext } from '../../block/driver.ts';
+import type { ImageDriver } from '../../block/capabilities.ts';
+import type { FormatDriver, OpenContext } from '../../block/format.ts';
 import type { OptionTable, OptionValues } from '../../options/table.ts';
 import type { Storage } from '../../storage/storage.ts';
 import { create, createOptions } from './create.ts';

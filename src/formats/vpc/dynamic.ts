@@ -2,8 +2,8 @@
 import type { MaybePromise } from '../../base/async.ts';
 import { BlockError } from '../../base/error.ts';
 import { SECTOR } from '../../base/offset.ts';
-import type { Allocation, Checker, FormatInfo, ImageDriver } from '../../block/driver.ts';
-import type { Mapping } from '../../block/mapping.ts';
+import type { Checker, FormatInfo, ImageDriver } from '../../block/capabilities.ts';
+import type { Allocation, Mapping } from '../../block/mapping.ts';
 import type { Storage, ZeroFlags } from '../../storage/storage.ts';
 import { bitmapSize, FOOTER_SIZE } from './header.ts';
 import type { BlockTable } from './tables.ts';

@@ -1,7 +1,7 @@
 /** Fixed VHD images: the guest's bytes as they are, and a footer behind them. */
 import type { MaybePromise } from '../../base/async.ts';
-import type { Allocation, Checker, FormatInfo, ImageDriver } from '../../block/driver.ts';
-import type { Mapping } from '../../block/mapping.ts';
+import type { Checker, FormatInfo, ImageDriver } from '../../block/capabilities.ts';
+import type { Allocation, Mapping } from '../../block/mapping.ts';
 import type { Limits, Storage, ZeroFlags } from '../../storage/storage.ts';
 import { fixedCheckerOf } from './deepCheck.ts';
 

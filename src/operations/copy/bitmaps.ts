@@ -1,7 +1,7 @@
 /** Persistent dirty bitmaps of a source, taken over by a target. */
 import { asBlockError, BlockError } from '../../base/error.ts';
 import { exactDecimal } from '../../base/size.ts';
-import type { BitmapInfo, BitmapStore } from '../../block/driver.ts';
+import type { BitmapInfo, BitmapStore } from '../../block/capabilities.ts';
 import type { ImageNode } from '../../block/node.ts';
 
 /** What to do with bitmaps whose content cannot be trusted. */

@@ -1,7 +1,7 @@
 /** A whole copy from a source into an open target; shared by `convert` and `dd`. */
 import type { BlockError } from '../../base/error.ts';
 import { KiB } from '../../base/offset.ts';
-import type { Coder } from '../../block/driver.ts';
+import type { Coder } from '../../block/capabilities.ts';
 import type { ImageNode } from '../../block/node.ts';
 import type { OperationContext } from '../context.ts';
 import { Pace } from './pace.ts';

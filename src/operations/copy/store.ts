@@ -2,7 +2,7 @@
 import { andThen, isPromise, type MaybePromise } from '../../base/async.ts';
 import { BlockError } from '../../base/error.ts';
 import { isZero } from '../../base/zero.ts';
-import type { Coder } from '../../block/driver.ts';
+import type { Coder } from '../../block/capabilities.ts';
 import type { ImageNode } from '../../block/node.ts';
 import type { BufferPool } from '../../base/inflight.ts';
 import type { Piece } from './plan.ts';

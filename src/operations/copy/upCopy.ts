@@ -8,7 +8,7 @@ import { Breath, InFlight, SpareBuffers } from '../../base/inflight.ts';
 import { alignDown, alignUp, MiB, SECTOR } from '../../base/offset.ts';
 import { firstDifference } from '../../base/zero.ts';
 import { type BlockStatus, ChainCursor } from '../../block/chain.ts';
-import type { Coder } from '../../block/driver.ts';
+import type { Coder } from '../../block/capabilities.ts';
 import type { Mapping } from '../../block/mapping.ts';
 import type { ImageNode } from '../../block/node.ts';
 import { identityOf } from '../../block/open.ts';

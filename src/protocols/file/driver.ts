@@ -2,7 +2,7 @@
 import type { MaybePromise } from '../../base/async.ts';
 import { BlockError, withPrefix } from '../../base/error.ts';
 import { alignUp, SECTOR } from '../../base/offset.ts';
-import type { ProtocolContext, ProtocolDriver, ProtocolStorage } from '../../block/driver.ts';
+import type { ProtocolContext, ProtocolDriver, ProtocolStorage } from '../../block/protocol.ts';
 import type { AnyOptionValues, OptionTable } from '../../options/table.ts';
 import type { OptionTree } from '../../options/tree.ts';
 import { CheckedStorage } from '../../storage/checked.ts';

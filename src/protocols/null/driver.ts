@@ -3,7 +3,7 @@ import type { MaybePromise } from '../../base/async.ts';
 import { BlockError } from '../../base/error.ts';
 import { parseSize } from '../../base/size.ts';
 import { alignUp, GiB, MAX_DISK, SECTOR } from '../../base/offset.ts';
-import type { ProtocolDriver } from '../../block/driver.ts';
+import type { ProtocolDriver } from '../../block/protocol.ts';
 import type { OptionTable, OptionValues } from '../../options/table.ts';
 import type { OptionTree } from '../../options/tree.ts';
 import { printJsonName } from '../../options/jsonName.ts';

@@ -1,7 +1,7 @@
 /** The `vvfat` protocol: a directory of the host as a disk with a FAT file system, read only. */
 import { utf8Bytes } from '../../base/bytes.ts';
 import { BlockError } from '../../base/error.ts';
-import type { ProtocolContext, ProtocolDriver, ProtocolStorage } from '../../block/driver.ts';
+import type { ProtocolContext, ProtocolDriver, ProtocolStorage } from '../../block/protocol.ts';
 import { printJsonName } from '../../options/jsonName.ts';
 import type { OptionTable, OptionValues } from '../../options/table.ts';
 import type { OptionTree } from '../../options/tree.ts';

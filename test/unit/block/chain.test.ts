@@ -1,7 +1,7 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { blockStatus, ChainCursor, walkChain } from '../../../src/block/chain.ts';
-import type { ImageDriver } from '../../../src/block/driver.ts';
+import type { ImageDriver } from '../../../src/block/capabilities.ts';
 import type { ImageNode } from '../../../src/block/node.ts';
 import { driverBelow, nodeOf } from '../../support/drivers.ts';
 import { passThrough } from '../../../src/block/passThrough.ts';

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { FormatDriver } from '../../../src/block/driver.ts';
+import type { FormatDriver } from '../../../src/block/format.ts';
 import { bochs } from '../../../src/formats/bochs/driver.ts';
 import { parallels } from '../../../src/formats/parallels/driver.ts';
 import { qcow } from '../../../src/formats/qcow/driver.ts';

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { BlockError } from '../../../src/base/error.ts';
 import type { GraphContext } from '../../../src/block/context.ts';
-import type { FormatDriver, ProtocolDriver } from '../../../src/block/driver.ts';
+import type { FormatDriver } from '../../../src/block/format.ts';
+import type { ProtocolDriver } from '../../../src/block/protocol.ts';
 import { closedGate, type ImplicitReference } from '../../../src/block/gate.ts';
 import { openImage } from '../../../src/block/open.ts';
 import { passThroughDriver } from '../../../src/block/passThrough.ts';

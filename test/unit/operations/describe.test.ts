@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { permissiveGate } from '../../../src/block/gate.ts';
 import { BlockError } from '../../../src/base/error.ts';
-import type { Checker } from '../../../src/block/driver.ts';
+import type { Checker } from '../../../src/block/capabilities.ts';
 import {
   type CheckRequest,
   check,

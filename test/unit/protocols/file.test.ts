@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { ProtocolContext } from '../../../src/block/driver.ts';
+import type { ProtocolContext } from '../../../src/block/protocol.ts';
 import type { Services } from '../../../src/block/services.ts';
 import { NodeFiles } from '../../../src/host/node/file.ts';
 import type { AnyOptionValues } from '../../../src/options/table.ts';

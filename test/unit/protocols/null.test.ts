@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { ProtocolContext } from '../../../src/block/driver.ts';
+import type { ProtocolContext } from '../../../src/block/protocol.ts';
 import { nullAioDriver, nullCoDriver } from '../../../src/protocols/null/driver.ts';
 
 const context = { writable: true } as ProtocolContext;

@@ -2,7 +2,7 @@ import { deflateSync } from 'node:zlib';
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { bigEndian } from '../../../../src/base/bytes.ts';
-import type { OpenContext } from '../../../../src/block/driver.ts';
+import type { OpenContext } from '../../../../src/block/format.ts';
 import { ImageNode } from '../../../../src/block/node.ts';
 import { cloop } from '../../../../src/formats/cloop/driver.ts';
 import { probe } from '../../../../src/formats/cloop/probe.ts';

@@ -2,7 +2,7 @@ import { deflateSync } from 'node:zlib';
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { BlockError } from '../../../../src/base/error.ts';
-import type { OpenContext } from '../../../../src/block/driver.ts';
+import type { OpenContext } from '../../../../src/block/format.ts';
 import { ImageNode } from '../../../../src/block/node.ts';
 import { decodeBase64 } from '../../../../src/formats/dmg/base64.ts';
 import { dmg } from '../../../../src/formats/dmg/driver.ts';

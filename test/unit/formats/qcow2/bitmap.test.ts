@@ -1,6 +1,6 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { BitmapStore } from '../../../../src/block/driver.ts';
+import type { BitmapStore } from '../../../../src/block/capabilities.ts';
 import type { ImageNode } from '../../../../src/block/node.ts';
 import { memoryStorage } from '../../../../src/storage/memory.ts';
 import type { Storage } from '../../../../src/storage/storage.ts';

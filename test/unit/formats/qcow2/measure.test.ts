@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { MeasureContext } from '../../../../src/block/driver.ts';
+import type { MeasureContext } from '../../../../src/block/format.ts';
 import { measure } from '../../../../src/formats/qcow2/measure.ts';
 import { createOptions } from '../../../../src/formats/qcow2/options.ts';
 import { defaultsOf } from '../../../../src/options/coerce.ts';

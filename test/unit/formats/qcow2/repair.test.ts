@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import * as fc from 'fast-check';
-import type { CheckFindings, RepairMode } from '../../../../src/block/driver.ts';
+import type { CheckFindings, RepairMode } from '../../../../src/block/capabilities.ts';
 import { CheckedStorage } from '../../../../src/storage/checked.ts';
 import { FaultDriver, replay } from '../../../../src/storage/fault.ts';
 import { MemoryDriver, memoryStorage } from '../../../../src/storage/memory.ts';

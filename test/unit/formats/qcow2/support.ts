@@ -1,6 +1,6 @@
 /** Opening and creating qcow2 images over any storage, for tests. */
 import { programHint } from '../../../../src/cli/hints.ts';
-import type { OpenContext } from '../../../../src/block/driver.ts';
+import type { OpenContext } from '../../../../src/block/format.ts';
 import type { ImageNode } from '../../../../src/block/node.ts';
 import { driverBelow, nodeOf } from '../../../support/drivers.ts';
 import type { BufferPool } from '../../../../src/base/inflight.ts';

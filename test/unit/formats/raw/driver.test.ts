@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import type { CreateContext, ImageDriver, MeasureContext, OpenContext } from '../../../../src/block/driver.ts';
+import type { ImageDriver } from '../../../../src/block/capabilities.ts';
+import type { CreateContext, MeasureContext, OpenContext } from '../../../../src/block/format.ts';
 import { raw } from '../../../../src/formats/raw/driver.ts';
 import { memoryStorage } from '../../../../src/storage/memory.ts';
 import type { Storage } from '../../../../src/storage/storage.ts';

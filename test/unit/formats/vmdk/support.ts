@@ -1,8 +1,8 @@
 /** VMDK images of one or more files in memory, for tests. */
 import { deflateSync, inflateSync } from 'node:zlib';
 import { BlockError } from '../../../../src/base/error.ts';
-import type { ChildOptions } from '../../../../src/block/child.ts';
-import type { ImageDriver, OpenContext } from '../../../../src/block/driver.ts';
+import type { ChildOptions, OpenContext } from '../../../../src/block/format.ts';
+import type { ImageDriver } from '../../../../src/block/capabilities.ts';
 import type { ImageNode } from '../../../../src/block/node.ts';
 import { nodeOf } from '../../../support/drivers.ts';
 import type { Services } from '../../../../src/block/services.ts';

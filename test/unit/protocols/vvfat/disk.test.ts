@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { ProtocolContext, ProtocolStorage } from '../../../../src/block/driver.ts';
+import type { ProtocolContext, ProtocolStorage } from '../../../../src/block/protocol.ts';
 import { NodeFiles } from '../../../../src/host/node/file.ts';
 import type { AnyOptionValues } from '../../../../src/options/table.ts';
 import { vvfatDriver } from '../../../../src/protocols/vvfat/driver.ts';
