@@ -9,11 +9,12 @@ export type { BufferPool } from './base/inflight.ts';
 export { humanSize, type ParsedNumber, parseSize } from './base/size.ts';
 export { bytesOf as bytesOfName, textOf as nameOfBytes } from './base/text.ts';
 export { type BlockStatus, blockStatus, type ChainCursor, walkChain } from './block/chain.ts';
-export type { ChildOptions } from './block/format.ts';
 export type { GraphContext } from './block/context.ts';
 export type {
   Amender,
+  Backing,
   BackingReference,
+  BeyondEnd,
   BitmapInfo,
   BitmapStore,
   CheckFindings,
@@ -23,11 +24,14 @@ export type {
   FormatInfo,
   ImageDriver,
   InfoValue,
+  Quirks,
   RepairMode,
   SnapshotInfo,
   SnapshotStore,
+  Writing,
 } from './block/capabilities.ts';
 export type {
+  ChildOptions,
   CreateContext,
   FormatDriver,
   MeasureContext,
@@ -35,7 +39,6 @@ export type {
   OpenContext,
   OpenIntent,
 } from './block/format.ts';
-export type { Allocation } from './block/mapping.ts';
 export type { ProtocolContext, ProtocolDriver, ProtocolStorage } from './block/protocol.ts';
 export {
   closedGate,
@@ -44,7 +47,7 @@ export {
   permissiveGate,
   sameDirectoryGate,
 } from './block/gate.ts';
-export type { Mapping } from './block/mapping.ts';
+export type { Allocation, Mapping } from './block/mapping.ts';
 export type { NodeSnapshots } from './block/stores.ts';
 export { ImageNode, type NodeParts, type Reopen } from './block/node.ts';
 export type { FilterContext, FilterDriver } from './block/filter.ts';

@@ -157,72 +157,92 @@ export interface Amender<A extends OptionTable = OptionTable> {
   ): Promise<void>;
 }
 
-/** One opened image, its own layer only. Callers never run two changing calls at the same time. */
-export interface ImageDriver {
-  /** Guest-visible size in bytes now. */
-  readonly virtualSize: number;
-  /** Of the guest view: `requestAlignment` 512 makes the node round all reads and writes to sectors. */
-  readonly limits?: Partial<Limits>;
-  /** Where the run at `offset` is. `offset + length` never exceeds the virtual size. May run beside other calls. */
-  map(offset: number, length: number): MaybePromise<Mapping>;
-  /** Decodes a range that `map` called special. May run beside other calls. */
-  readSpecial?(offset: number, into: Uint8Array): MaybePromise<void>;
-  /**
-   * Guest bytes that can be allocated or zeroed as one; powers of two. Two writes inside one unit are never
-   * under way at the same time. Absent: 1.
-   */
-  readonly allocationUnit?: number | undefined;
-  /** What the real tool sees as one run ends at multiples of this, if not before. */
-  readonly strideUnit?: number | undefined;
-  /** Finds or makes room for the guest range; absent: the image is read-only. */
-  allocate?(offset: number, length: number): MaybePromise<Allocation>;
+/** Changing the guest's bytes. Callers never make two of these calls at the same time. */
+export interface Writing {
+  /** Finds or makes room for the guest range. */
+  allocate(offset: number, length: number): MaybePromise<Allocation>;
   /**
    * Makes whole allocation units (or up to the end of the image) read as zeroes; absent: zeroes are written as data.
    * Where `limits.writeZeroesAlignment` is smaller than a unit, the range may begin and end at its multiples, except in
    * units that are stored compressed.
    */
-  writeZeroes?(offset: number, length: number, flags: ZeroFlags): MaybePromise<void>;
-  /** A unit without room that reads as zeroes is recorded as such as soon as a part of it is zeroed. */
-  readonly completesZeroes?: boolean;
+  readonly writeZeroes?: ((offset: number, length: number, flags: ZeroFlags) => MaybePromise<void>) | undefined;
   /** Gives up whole allocation units (or up to the end of the image). */
   discard?(offset: number, length: number): MaybePromise<void>;
-  readonly compressor?: Compressor | undefined;
   /** @param covered the backing image reaches into the new area, which is made to read as zeroes afterwards. */
-  resize?(size: number, preallocation: Preallocation, covered?: boolean): Promise<void>;
+  resize?(size: number, preallocation: Preallocation, covered: boolean): Promise<void>;
   /** Makes changes that bitmaps are not to record. */
   unrecorded?(changes: () => Promise<void>): Promise<void>;
-  /** True if a new area can hide a backing image that reaches into it; without it such a growth is refused. */
-  readonly growsOverBacking?: boolean;
+  readonly compressor?: Compressor | undefined;
+}
+
+/** Dealing with a backing image. */
+export interface Backing {
+  /** As the image names it; undefined: it names none. */
+  readonly reference: BackingReference | undefined;
+  /** Called before bytes of a backing image are taken: throws if it is not the one that this image was made for. */
+  admit?(backing: ImageDriver): void;
+  /** Records another one; undefined removes it. Content does not change. */
+  set?(backing: BackingReference | undefined): Promise<void>;
+  /** Drops every allocation, so that all content comes from the backing image (the end of `commit`). */
+  makeEmpty?(): Promise<void>;
+  /** A new area can hide a backing image that reaches into it; without that such a growth is refused. */
+  readonly hides?: boolean;
+}
+
+/** What becomes of stored guest data that the file does not have, as it was cut off. */
+export interface BeyondEnd {
+  /** It cannot be read (`lost`), or reads as zeroes, with a warning (`told`). */
+  readonly data: 'lost' | 'told';
+  /** False if a place was never data of this image: its entry is wild. Absent: all were. */
+  vouches?(storage: Storage, offset: number): MaybePromise<boolean>;
+}
+
+/** What the real tool does with images of the format that nobody would expect; scripts see it, and so it is the same here. */
+export interface Quirks {
+  /** It cannot tell where data is: `map` and `measure` show all of it as data. */
+  readonly opaque?: boolean;
+  /** What it sees as one run ends at multiples of this, if not before. */
+  readonly strideUnit?: number | undefined;
+  /** It records zeroes for a whole unit that has no room and reads as zeroes as soon as a part of it is zeroed. */
+  readonly zeroesWholeUnits?: boolean;
+  /** It does not read the bitmaps that the format has: copies have none, and that is no error. */
+  readonly ignoresBitmaps?: boolean;
+}
+
+/** One opened image, its own layer only. */
+export interface ImageDriver {
+  /** Guest-visible size in bytes now. */
+  readonly virtualSize: number;
+  /** Of the guest view: `requestAlignment` 512 makes the node round all reads and writes to sectors. */
+  readonly limits?: Partial<Limits>;
+  /**
+   * Guest bytes that can be allocated or zeroed as one; powers of two. No two requests of which one writes are inside one unit
+   * at the same time. Absent: 1.
+   */
+  readonly allocationUnit?: number | undefined;
+  /** Where the run at `offset` is. `offset + length` never exceeds the virtual size. May run beside other calls. */
+  map(offset: number, length: number): MaybePromise<Mapping>;
+  /** Decodes a range that `map` called special. May run beside other calls. */
+  readSpecial?(offset: number, into: Uint8Array): MaybePromise<void>;
+  info(): MaybePromise<FormatInfo>;
   /** Writes cached metadata in safe order and flushes the storages below. */
   flush(): MaybePromise<void>;
   /** Flushes and releases what the driver itself opened (not the `file` it was given). */
   close(): MaybePromise<void>;
-  info(): MaybePromise<FormatInfo>;
-  /** The backing image that this image names. */
-  readonly backing?: BackingReference | undefined;
-  /**
-   * Called before bytes of the backing image are taken for those of this image: throws if it is not the one that this
-   * image was made for.
-   */
-  admitBacking?(backing: ImageDriver): void;
-  /** Records another backing image; undefined removes it. Content does not change. */
-  setBacking?(backing: BackingReference | undefined): Promise<void>;
-  /** Drops every allocation, so that all content comes from the backing image (the end of `commit`). */
-  makeEmpty?(): Promise<void>;
-  /** Where guest data is read, stored data beyond the end of a file is an error (`lost`), or zeroes and a warning (`told`). */
-  readonly beyondEnd?: 'lost' | 'told' | undefined;
-  /** False if a place behind the end of the file was never data of this image: its entry is wild. Absent: all were. */
-  vouches?(storage: Storage, offset: number): MaybePromise<boolean>;
   /** Storages besides `file` that hold the image's bytes, by child name (`data-file`, `extents.0`). */
   readonly children?: readonly { readonly role: string; readonly node: Storage }[];
-  /** The real tool does not tell where this format's data is: `map` and `measure` show all of it as data. */
-  readonly opaque?: boolean | undefined;
-  readonly snapshots?: SnapshotStore | undefined;
-  readonly bitmaps?: BitmapStore | undefined;
-  /** The format can hold bitmaps, but they are not read: copies of the image have none. */
-  readonly bitmapsUnread?: boolean;
-  readonly checker?: Checker | undefined;
-  readonly amender?: Amender | undefined;
   /** Bytes on the medium if the driver knows better than the sum of its storages. */
   allocatedSize?(): MaybePromise<number | undefined>;
+  /** Absent: images of the format can only be read. */
+  readonly writing?: Writing | undefined;
+  /** Absent: images of the format have no backing images. */
+  readonly backing?: Backing | undefined;
+  readonly snapshots?: SnapshotStore | undefined;
+  readonly bitmaps?: BitmapStore | undefined;
+  readonly checker?: Checker | undefined;
+  readonly amender?: Amender | undefined;
+  /** Absent: the file is not looked at. */
+  readonly beyondEnd?: BeyondEnd | undefined;
+  readonly quirks?: Quirks;
 }

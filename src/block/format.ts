@@ -102,7 +102,7 @@ export interface MeasureContext {
   readonly virtualSize: number;
   readonly services: Services;
   /** The image that would be converted, or that has the snapshot; undefined when only a size was given. */
-  readonly source?: { readonly bitmaps: BitmapStore | undefined; readonly bitmapsUnread: boolean };
+  readonly source?: { readonly bitmaps: BitmapStore | undefined; readonly ignoresBitmaps: boolean };
   /**
    * Runs of guest data that would have to be stored, merged, in order; everything of `virtualSize` counts as not
    * allocated when there is no source.
@@ -129,12 +129,8 @@ export interface FormatDriver<O extends OptionTable = OptionTable, C extends Opt
   readonly createOptions?: C;
   /** Options of `amend -o`; absent: the format cannot be amended. */
   readonly amendOptions?: OptionTable;
-  /** The format records backing images. */
-  readonly supportsBacking?: boolean;
   /** Images of the format can have a {@link ImageDriver.compressor}. */
   readonly compresses?: boolean;
-  /** The driver takes a directory or nothing below instead of a file (vvfat). */
-  readonly fileless?: boolean;
   /** `create` reserves space itself, so that the protocol's option `preallocation` is for it, not for the empty file. */
   readonly preallocates?: boolean;
   /** True if an image with these create options has no guest size of its own. */

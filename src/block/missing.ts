@@ -16,7 +16,7 @@ type Stored = Extract<Mapping, { kind: 'data' }>;
 /** Places behind the end that are asked about: an image full of wild entries would have them all. */
 const MOST_QUESTIONS = 16;
 
-/** Looks at what one image maps, for {@link ImageDriver.beyondEnd}. */
+/** Looks at what one image maps, for {@link BeyondEnd}. */
 export class MissingData {
   readonly #image: ImageDriver;
   readonly #warn: (text: string) => void;
@@ -32,10 +32,10 @@ export class MissingData {
   look(run: Stored, offset: number): MaybePromise<Mapping> {
     const size = run.storage.size();
     if (run.offset + run.length <= size) return run;
-    if (this.#image.beyondEnd === 'told') {
+    if (this.#image.beyondEnd?.data === 'told') {
       const place = this.#startOfLastUnit(run, offset);
       if (place < size || this.#warned || this.#questions++ >= MOST_QUESTIONS) return run;
-      return andThen(this.#image.vouches?.(run.storage, place) ?? true, (isKnown) => {
+      return andThen(this.#image.beyondEnd.vouches?.(run.storage, place) ?? true, (isKnown) => {
         if (isKnown) this.#tell(run.storage, offset + Math.max(0, size - run.offset), 'it reads as zeroes');
         return run;
       });

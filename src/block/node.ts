@@ -141,7 +141,7 @@ export class ImageNode implements Storage {
     const unit = this.#image.allocationUnit ?? 1;
     const start = alignUp(offset, unit);
     const end = offset + length === this.size() ? this.size() : alignDown(offset + length, unit);
-    if (!this.#image.discard || end <= start) return;
+    if (!this.#image.writing?.discard || end <= start) return;
     return this.#writer.discard(start, end - start);
   }
 
@@ -163,12 +163,12 @@ export class ImageNode implements Storage {
 
   /** Compressed writing, where the image has it; what was coded goes to {@link ImageNode.storeCompressed}. */
   get compressor(): Coder | undefined {
-    return this.#image.compressor;
+    return this.#image.writing?.compressor;
   }
 
   /** Stores one unit that the {@link ImageNode.compressor} coded. */
   storeCompressed(offset: number, coded: Uint8Array): MaybePromise<void> {
-    const compressor = this.#image.compressor;
+    const compressor = this.#image.writing?.compressor;
     if (!compressor) throw new BlockError('unsupported', 'Compression not supported for this file format');
     this.#checkWritable('write compressed', offset, 0);
     return this.#writer.store(compressor, offset, coded);
@@ -181,22 +181,22 @@ export class ImageNode implements Storage {
 
   /** What the real tool sees as one run ends at multiples of this, if not before. */
   get strideUnit(): number | undefined {
-    return this.#image.strideUnit;
+    return this.#image.quirks?.strideUnit;
   }
 
   /** The real tool cannot look into the image: to it, everything is data. */
   get opaque(): boolean {
-    return this.#image.opaque ?? false;
+    return this.#image.quirks?.opaque ?? false;
   }
 
   /** Zeroes can be recorded without being written. */
   get recordsZeroes(): boolean {
-    return this.#image.writeZeroes !== undefined;
+    return this.#image.writing?.writeZeroes !== undefined;
   }
 
   /** The guest-visible size can be changed, though perhaps not to every size. */
   get resizable(): boolean {
-    return this.#image.resize !== undefined;
+    return this.#image.writing?.resize !== undefined;
   }
 
   /** Storages besides `file` that hold the image's bytes. */
@@ -211,34 +211,36 @@ export class ImageNode implements Storage {
 
   /** The backing image as the image names it, open or not. */
   get backingReference(): BackingReference | undefined {
-    return this.#image.backing;
+    return this.#image.backing?.reference;
   }
 
   /** The image can be told to name another backing image. */
   get recordsBacking(): boolean {
-    return this.#image.setBacking !== undefined;
+    return this.#image.backing?.set !== undefined;
   }
 
   /** Records another backing image; undefined removes it. Content does not change. */
   async setBacking(backing: BackingReference | undefined): Promise<void> {
-    if (!this.#image.setBacking) throw new BlockError('unsupported', 'Operation not supported');
-    await this.#writer.change(() => this.#image.setBacking?.(backing));
+    const own = this.#image.backing;
+    if (!own?.set) throw new BlockError('unsupported', 'Operation not supported');
+    await this.#writer.change(() => own.set?.(backing));
   }
 
   /** The image looks at its backing image before that one's bytes are taken for its own. */
   get admitsBacking(): boolean {
-    return this.#image.admitBacking !== undefined;
+    return this.#image.backing?.admit !== undefined;
   }
 
   /** Throws if the open backing image is not the one that this image was made for. */
   admitBacking(): void {
-    if (this.#backing) this.#image.admitBacking?.(this.#backing.#image);
+    if (this.#backing) this.#image.backing?.admit?.(this.#backing.#image);
   }
 
   /** Drops everything that is stored, so that all content comes from the backing image; false if the format cannot. */
   async makeEmpty(): Promise<boolean> {
-    if (!this.#image.makeEmpty) return false;
-    await this.#writer.alone(() => this.#image.makeEmpty?.());
+    const { backing } = this.#image;
+    if (!backing?.makeEmpty) return false;
+    await this.#writer.alone(() => backing.makeEmpty?.());
     return true;
   }
 
@@ -266,8 +268,8 @@ export class ImageNode implements Storage {
   }
 
   /** The format can hold bitmaps, but they are not read: copies of the image have none. */
-  get bitmapsUnread(): boolean {
-    return this.#image.bitmapsUnread ?? false;
+  get ignoresBitmaps(): boolean {
+    return this.#image.quirks?.ignoresBitmaps ?? false;
   }
 
   /** What the checks of the format can do; absent where there are none. */
@@ -310,18 +312,18 @@ export class ImageNode implements Storage {
     if (size >= 2 ** 63) throw new BlockError('invalid-argument', 'Image size cannot be negative');
     const before = this.size();
     const covered = size > before && (this.#backing?.size() ?? 0) > before;
-    const resize = this.#image.resize?.bind(this.#image);
-    if (!resize) {
+    const { writing } = this.#image;
+    if (!writing?.resize) {
       throw new BlockError('unsupported', 'Image format driver does not support resize');
     }
-    if (covered && !this.#image.growsOverBacking) {
+    if (covered && !this.#image.backing?.hides) {
       throw new BlockError('unsupported', 'Block driver does not support requested flags');
     }
     const change = async (): Promise<void> => {
-      await this.#writer.alone(() => resize(size, preallocation, covered));
+      await this.#writer.alone(() => writing.resize?.(size, preallocation, covered));
       if (size > before) await finishGrowth(this, { before, preallocation, covered });
     };
-    await (this.#image.unrecorded ? this.#image.unrecorded(change) : change());
+    await (writing.unrecorded ? writing.unrecorded(change) : change());
   }
 
   flush(): MaybePromise<void> {

@@ -125,7 +125,7 @@ async function openNode(tree: OptionTree, above: Scope): Promise<ImageNode> {
     return passThrough(await openProtocol(tree, scope, access), name, reopener(tree, scope, undefined));
   }
   if (name !== undefined && drivers.isFilter(name)) return openFilter(name, tree, scope);
-  if (name !== undefined && (await drivers.format(name)).fileless) return openLayer(tree, undefined, scope);
+  if (name !== undefined) await drivers.format(name);
   if (tree['file'] === undefined) {
     const problem = name === undefined ? NO_DRIVER : noChild('file');
     throw new BlockError('invalid-argument', problem);
@@ -206,9 +206,9 @@ function warnOfOtherFile(head: Uint8Array, filename: string, { context, intent }
 }
 
 /** Takes the locks that the layer needs, opens the format, and then what is below it. */
-async function openLayer(tree: OptionTree, file: FileNode | undefined, scope: Scope): Promise<ImageNode> {
+async function openLayer(tree: OptionTree, file: FileNode, scope: Scope): Promise<ImageNode> {
   const named = driverName(tree);
-  const format = named ?? scope.probed ?? (file ? await probeFormat(file, scope) : 'raw');
+  const format = named ?? scope.probed ?? (await probeFormat(file, scope));
   const guessedRaw = format === 'raw' && named === undefined && scope.writable;
   const driver = await scope.context.drivers.format(format);
   const child = tree['file'];
@@ -217,9 +217,9 @@ async function openLayer(tree: OptionTree, file: FileNode | undefined, scope: Sc
   await setAccess(file, access);
   const backingIsOwn = scope.noBacking && tree['backing'] !== null;
   const roles = new Set(backingIsOwn ? ['file'] : ['file', 'backing']);
-  const guard = guessedRaw ? startGuard(scope, file?.name ?? '') : {};
+  const guard = guessedRaw ? startGuard(scope, file.name) : {};
   const image = await openDriver(driver, tree, file, scope, roles, guard);
-  if (guessedRaw && scope.probed === undefined) noticeProbedRaw(scope, file?.name ?? '');
+  if (guessedRaw && scope.probed === undefined) noticeProbedRaw(scope, file.name);
   let backing: ImageNode | undefined;
   try {
     if (image.virtualSize > MAX_DISK) {
@@ -231,13 +231,13 @@ async function openLayer(tree: OptionTree, file: FileNode | undefined, scope: Sc
       throw new BlockError('invalid-argument', `Block format '${format}' does not support the option '${unknown}'`);
     }
     return new ImageNode({
-      name: describeNode(tree, format, file?.name ?? '', backing !== undefined),
+      name: describeNode(tree, format, file.name, backing !== undefined),
       format,
       driver: image,
       readOnly: !scope.writable,
       reopen: reopener(tree, scope, format),
       ...tellOfMissing(scope),
-      ...(file ? { file } : {}),
+      file,
       ...(backing ? { backing } : {}),
     });
   } catch (error) {
@@ -292,7 +292,7 @@ async function setAccess(file: Storage | undefined, access: FileAccess): Promise
 async function openDriver(
   driver: FormatDriver,
   tree: OptionTree,
-  file: FileNode | undefined,
+  file: FileNode,
   scope: Scope,
   roles: Set<string>,
   guard: { admitStart?(head: Uint8Array): void },
@@ -301,9 +301,8 @@ async function openDriver(
   const opened: Storage[] = [];
   try {
     return await driver.open({
-      // Drivers that need no file say so (`fileless`) and never look at it.
-      file: file as Storage,
-      filename: file?.name ?? '',
+      file,
+      filename: file.name,
       readOnly: !scope.writable,
       intent: scope.intent,
       keyless: scope.keyless,
@@ -317,7 +316,7 @@ async function openDriver(
       leaveChild: (role) => roles.add(role),
       openChild: async (role, reference, how = {}) => {
         roles.add(role);
-        const child = await openNamedChild({ role, reference, ...how }, tree, file?.name ?? '', scope);
+        const child = await openNamedChild({ role, reference, ...how }, tree, file.name, scope);
         if (child) opened.push(child);
         return child;
       },
@@ -373,13 +372,14 @@ async function openNamedChild(
 async function openBacking(
   image: ImageDriver,
   tree: OptionTree,
-  file: FileNode | undefined,
+  file: FileNode,
   scope: Scope,
 ): Promise<ImageNode | undefined> {
   const given = tree['backing'];
-  if (scope.noBacking || given === null || given === '' || (!image.backing && given === undefined)) return undefined;
+  if (scope.noBacking || given === null || given === '' || (!image.backing?.reference && given === undefined))
+    return undefined;
   if (given !== undefined && !isTree(given)) throw notAChild('backing', given).prepend('Could not open backing file: ');
-  const parent = scope.calledAs ?? file?.name ?? '';
+  const parent = scope.calledAs ?? file.name;
   const identity = identityOf(file);
   if (identity !== undefined && scope.above.includes(identity)) {
     throw new BlockError('invalid-image', `Backing file '${parent}' creates an infinite loop.`);
@@ -389,7 +389,7 @@ async function openBacking(
   }
   const { inherited: _, calledAs: __, ...own } = scope;
   return withPrefix('Could not open backing file: ', async () => {
-    const target = await backingTree(image.backing, given, parent, scope);
+    const target = await backingTree(image.backing?.reference, given, parent, scope);
     return openNode(target, {
       ...own,
       above: [...scope.above, identity ?? ''],

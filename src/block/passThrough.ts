@@ -5,19 +5,24 @@ import type { ImageDriver } from './capabilities.ts';
 import type { ProtocolStorage } from './protocol.ts';
 import { ImageNode, type Reopen } from './node.ts';
 
-/** An image whose guest bytes are those of `storage`. */
-export function passThroughDriver(storage: Storage): ImageDriver {
+/**
+ * An image whose guest bytes are those of `storage`.
+ * @param unsafe nothing is flushed.
+ */
+export function passThroughDriver(storage: Storage, unsafe = false): ImageDriver {
   return {
     get virtualSize() {
       return alignUp(storage.size(), SECTOR);
     },
     limits: storage.limits,
     map: (offset, length) => ({ kind: 'data', length, storage, offset, sparse: true }),
-    allocate: (offset, length) => ({ start: offset, length, storage, offset, fresh: false }),
-    writeZeroes: (offset, length, flags) => storage.writeZeroes(offset, length, flags),
-    discard: (offset, length) => storage.discard(offset, length),
-    resize: async (size, preallocation) => storage.truncate(size, preallocation),
-    flush: () => storage.flush(),
+    writing: {
+      allocate: (offset, length) => ({ start: offset, length, storage, offset, fresh: false }),
+      writeZeroes: (offset, length, flags) => storage.writeZeroes(offset, length, flags),
+      discard: (offset, length) => storage.discard(offset, length),
+      resize: async (size, preallocation) => storage.truncate(size, preallocation),
+    },
+    flush: () => (unsafe ? undefined : storage.flush()),
     close: () => storage.close(),
     info: () => ({}),
     allocatedSize: () => storage.allocatedSize(),

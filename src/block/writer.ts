@@ -83,7 +83,7 @@ export class ImageWriter {
 
   /** Gives up whole allocation units. */
   discard(offset: number, length: number): MaybePromise<void> {
-    return this.#exclusive(offset, length, () => this.change(() => this.#image.discard?.(offset, length)));
+    return this.#exclusive(offset, length, () => this.change(() => this.#image.writing?.discard?.(offset, length)));
   }
 
   /** Copies a run inside the kernel; returns the bytes copied, 0 where that is not possible. */
@@ -127,8 +127,9 @@ export class ImageWriter {
 
   #allocate(offset: number, length: number): MaybePromise<Allocation> {
     return this.change(() => {
-      if (!this.#image.allocate) throw readOnlyError(this.#reader.name, 'write');
-      return this.#image.allocate(offset, length);
+      const { writing } = this.#image;
+      if (!writing) throw readOnlyError(this.#reader.name, 'write');
+      return writing.allocate(offset, length);
     });
   }
 
@@ -173,7 +174,7 @@ export class ImageWriter {
   async #readsAsZero(offset: number, length: number): Promise<boolean> {
     const end = Math.min(offset + length, this.#reader.size());
     if (!(await isHole(this.#reader, offset, end))) return false;
-    if (!this.#image.backing || this.#reader.below()) return true;
+    if (!this.#image.backing?.reference || this.#reader.below()) return true;
     for (let at = offset; at < end; ) {
       const mapping = await this.#reader.map(at, end - at);
       if (mapping.kind === 'unallocated') return false;
@@ -192,9 +193,9 @@ export class ImageWriter {
       await this.#zeroUnit(offset, border, flags);
       return this.#zeroUnit(border, end, flags);
     }
-    if (!this.#image.writeZeroes) return this.#zeroAsData(offset, end, flags);
+    if (!this.#image.writing?.writeZeroes) return this.#zeroAsData(offset, end);
     await this.#zeroUnit(offset, middle, flags);
-    await this.change(() => this.#image.writeZeroes?.(middle, middleEnd - middle, flags));
+    await this.change(() => this.#image.writing?.writeZeroes?.(middle, middleEnd - middle, flags));
     await this.#zeroUnit(middleEnd, end, flags);
   }
 
@@ -204,12 +205,12 @@ export class ImageWriter {
     const first = alignDown(start, unit);
     const last = Math.min(this.#reader.size(), alignUp(end, unit));
     const whole =
-      this.#image.completesZeroes === true &&
+      this.#image.quirks?.zeroesWholeUnits === true &&
       this.#image.limits?.writeZeroesAlignment === unit &&
       start < end &&
       (await this.#reader.map(first, 1)).kind === 'unallocated' &&
       (await this.#readsAsZero(first, last - first));
-    if (whole) await this.change(() => this.#image.writeZeroes?.(first, last - first, flags));
+    if (whole) await this.change(() => this.#image.writing?.writeZeroes?.(first, last - first, flags));
     else await this.#zeroPart(start, end, flags);
   }
 
@@ -219,16 +220,16 @@ export class ImageWriter {
     const first = part && alignUp(start, part);
     const last = part && (end === this.#reader.size() ? end : alignDown(end, part));
     if (
-      !this.#image.writeZeroes ||
+      !this.#image.writing?.writeZeroes ||
       first >= last ||
       part === this.#image.allocationUnit ||
       (await this.#isCoded(first))
     ) {
-      return this.#zeroAsData(start, end, flags);
+      return this.#zeroAsData(start, end);
     }
-    await this.#zeroAsData(start, first, flags);
-    await this.change(() => this.#image.writeZeroes?.(first, last - first, flags));
-    await this.#zeroAsData(last, end, flags);
+    await this.#zeroAsData(start, first);
+    await this.change(() => this.#image.writing?.writeZeroes?.(first, last - first, flags));
+    await this.#zeroAsData(last, end);
   }
 
   async #isCoded(offset: number): Promise<boolean> {
@@ -236,9 +237,8 @@ export class ImageWriter {
     return mapping.kind === 'special' && mapping.compressed;
   }
 
-  async #zeroAsData(start: number, end: number, flags: ZeroFlags): Promise<void> {
+  async #zeroAsData(start: number, end: number): Promise<void> {
     if (start >= end || (await this.#readsAsZero(start, end - start))) return;
-    if (flags.noFallback) throw new BlockError('unsupported', `${this.#reader.format} cannot record zeroes here`);
     const align = this.#reader.alignment;
     const zeroes = new Uint8Array(Math.min(ZERO_CHUNK, end - start));
     for (let at = start; at < end; at += zeroes.length) {

@@ -1,5 +1,5 @@
 /** Leads from the thin {@link StorageDriver} to the complete {@link Storage}. */
-import { isPromise, type MaybePromise, andThen } from '../base/async.ts';
+import { isPromise, type MaybePromise } from '../base/async.ts';
 import { BlockError } from '../base/error.ts';
 import { MAX_SIZE } from '../base/offset.ts';
 import type { Extent, Limits, Preallocation, Storage, StorageDriver, ZeroFlags } from './storage.ts';
@@ -20,8 +20,6 @@ export interface CheckedOptions {
   /** Name for messages. */
   readonly name: string;
   readonly readOnly: boolean;
-  /** Called after the driver is closed. */
-  onClose?(): MaybePromise<void>;
 }
 
 /**
@@ -33,14 +31,12 @@ export class CheckedStorage implements Storage {
   readonly readOnly: boolean;
   /** The thin driver; for `copyFrom` between two storages. */
   readonly driver: StorageDriver;
-  readonly #onClose: (() => MaybePromise<void>) | undefined;
   #closed = false;
 
   constructor(driver: StorageDriver, options: CheckedOptions) {
     this.driver = driver;
     this.name = options.name;
     this.readOnly = options.readOnly;
-    this.#onClose = options.onClose?.bind(options);
   }
 
   get limits(): Limits {
@@ -81,27 +77,22 @@ export class CheckedStorage implements Storage {
     this.#checkRange('write zeroes', offset, length);
     if (this.readOnly || !this.driver.write) throw this.#refused('write zeroes');
     if (length === 0) return;
-    if (!this.driver.writeZeroes) return this.#zeroesAsData(offset, length, flags);
+    if (!this.driver.writeZeroes) return this.#zeroesAsData(offset, length);
     try {
       const done = this.driver.writeZeroes(offset, length, flags);
       if (!isPromise(done)) return;
-      return done.catch((error: unknown) => this.#zeroFallback(error, offset, length, flags));
+      return done.catch((error: unknown) => this.#zeroFallback(error, offset, length));
     } catch (error) {
-      return this.#zeroFallback(error, offset, length, flags);
+      return this.#zeroFallback(error, offset, length);
     }
   }
 
-  #zeroFallback(error: unknown, offset: number, length: number, flags: ZeroFlags): MaybePromise<void> {
+  #zeroFallback(error: unknown, offset: number, length: number): MaybePromise<void> {
     if (!(error instanceof BlockError) || error.kind !== 'unsupported') throw error;
-    return this.#zeroesAsData(offset, length, flags);
+    return this.#zeroesAsData(offset, length);
   }
 
-  async #zeroesAsData(offset: number, length: number, flags: ZeroFlags): Promise<void> {
-    if (flags.noFallback) {
-      throw new BlockError('unsupported', `${this.name} cannot write zeroes efficiently`, {
-        context: this.#at(offset),
-      });
-    }
+  async #zeroesAsData(offset: number, length: number): Promise<void> {
     const chunk = zeroChunk();
     for (let at = 0; at < length; at += chunk.length) {
       await this.write(offset + at, chunk.subarray(0, Math.min(chunk.length, length - at)));
@@ -144,7 +135,7 @@ export class CheckedStorage implements Storage {
   close(): MaybePromise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    return andThen(this.driver.close(), () => this.#onClose?.());
+    return this.driver.close();
   }
 
   allocatedSize(): MaybePromise<number | undefined> {

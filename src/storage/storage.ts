@@ -33,8 +33,6 @@ export interface Limits {
 export interface ZeroFlags {
   /** The range may be deallocated as long as it then reads as zeroes. */
   readonly unmap?: boolean;
-  /** Fail with `unsupported` rather than write zeroes as data. */
-  readonly noFallback?: boolean;
 }
 
 /** A run of bytes of one nature. */

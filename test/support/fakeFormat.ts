@@ -1,5 +1,5 @@
 /** A tiny copy-on-write format in memory, for tests of the layers above drivers. */
-import type { ImageDriver } from '../../src/block/capabilities.ts';
+import type { Backing, ImageDriver, Writing } from '../../src/block/capabilities.ts';
 import type { Allocation, Mapping } from '../../src/block/mapping.ts';
 import { memoryStorage } from '../../src/storage/memory.ts';
 import type { Storage } from '../../src/storage/storage.ts';
@@ -18,11 +18,12 @@ export interface FakeOptions {
 const KEY = 0x5a;
 
 /** Clusters are appended to a memory storage in the order in which they are first written. */
-export class FakeImage implements ImageDriver {
+export class FakeImage implements ImageDriver, Writing {
   virtualSize: number;
   readonly allocationUnit: number;
   readonly storage: Storage = memoryStorage();
-  readonly growsOverBacking: boolean = true;
+  readonly writing: Writing = this;
+  readonly backing: Backing = { reference: undefined, hides: true };
   readonly limits: { requestAlignment: number };
   readonly #options: FakeOptions;
   readonly #table = new Map<number, number | 'zero'>();

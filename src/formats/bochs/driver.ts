@@ -3,7 +3,7 @@ import { isPromise, type MaybePromise } from '../../base/async.ts';
 import { BlockError } from '../../base/error.ts';
 import { SECTOR } from '../../base/offset.ts';
 import { MetadataCache } from '../../block/cache.ts';
-import type { Checker, FormatInfo, ImageDriver } from '../../block/capabilities.ts';
+import type { BeyondEnd, Checker, FormatInfo, ImageDriver, Quirks } from '../../block/capabilities.ts';
 import type { FormatDriver, OpenContext } from '../../block/format.ts';
 import type { Mapping } from '../../block/mapping.ts';
 import { MissingTables } from '../../block/missing.ts';
@@ -17,14 +17,14 @@ const BUDGET = 1048576;
 
 /** An open image as the block layer sees it. */
 class BochsDriver implements ImageDriver {
-  readonly beyondEnd = 'told';
+  readonly beyondEnd: BeyondEnd = { data: 'told' };
   readonly #file: Storage;
   readonly #header: Header;
   readonly #catalog: DataView;
   /** Bitmaps of extents by their place: a bit for each sector that was written. */
   readonly #bitmaps: MetadataCache;
   readonly #missing: MissingTables | undefined;
-  readonly opaque = true;
+  readonly quirks: Quirks = { opaque: true };
   readonly checker: Checker;
 
   constructor(file: Storage, header: Header, catalog: Uint8Array, missing?: MissingTables) {

@@ -4,7 +4,7 @@ import { BlockError } from '../../base/error.ts';
 import { alignDown, MiB } from '../../base/offset.ts';
 import { MetadataCache } from '../../block/cache.ts';
 import { DecodedUnits, type Unit } from '../../block/decodedUnits.ts';
-import type { Checker, FormatInfo, ImageDriver } from '../../block/capabilities.ts';
+import type { Checker, FormatInfo, ImageDriver, Quirks } from '../../block/capabilities.ts';
 import type { FormatDriver, OpenContext } from '../../block/format.ts';
 import type { Mapping } from '../../block/mapping.ts';
 import { tableWindow } from '../../block/tableWindow.ts';
@@ -28,7 +28,7 @@ class CloopDriver implements ImageDriver {
   readonly #codec: CodecPort;
   readonly #offsets: MetadataCache;
   readonly #blocks: DecodedUnits<Unit>;
-  readonly opaque = true;
+  readonly quirks: Quirks = { opaque: true };
   readonly checker: Checker;
 
   constructor(file: Storage, header: Header, codec: CodecPort) {

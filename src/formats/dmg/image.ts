@@ -2,7 +2,7 @@
 import { BlockError } from '../../base/error.ts';
 import { MiB } from '../../base/offset.ts';
 import { DecodedUnits } from '../../block/decodedUnits.ts';
-import type { Checker, FormatInfo, ImageDriver } from '../../block/capabilities.ts';
+import type { BeyondEnd, Checker, FormatInfo, ImageDriver, Quirks } from '../../block/capabilities.ts';
 import type { Mapping } from '../../block/mapping.ts';
 import type { CodecPort, DecompressPiece, Decompression } from '../../codec/codec.ts';
 import type { Storage } from '../../storage/storage.ts';
@@ -27,8 +27,8 @@ export interface ImageParts {
 /** An open image as the block layer sees it. Reading changes nothing but a cache: requests may run side by side. */
 export class DmgImage implements ImageDriver {
   readonly virtualSize: number;
-  readonly opaque = true;
-  readonly beyondEnd = 'told';
+  readonly quirks: Quirks = { opaque: true };
+  readonly beyondEnd: BeyondEnd = { data: 'told' };
   readonly checker: Checker;
   readonly #file: Storage;
   readonly #chunks: readonly Chunk[];

@@ -2,7 +2,7 @@
 import type { MaybePromise } from '../../base/async.ts';
 import { BlockError } from '../../base/error.ts';
 import { alignUp, SECTOR } from '../../base/offset.ts';
-import type { Amender, Checker, FormatInfo, ImageDriver } from '../../block/capabilities.ts';
+import type { Amender, Checker, FormatInfo, ImageDriver, Writing } from '../../block/capabilities.ts';
 import type { OpenContext } from '../../block/format.ts';
 import type { Allocation, Mapping } from '../../block/mapping.ts';
 import { encryptedRoom } from '../../block/encryptedRoom.ts';
@@ -31,7 +31,8 @@ interface LuksParts {
 }
 
 /** A LUKS volume as the block layer sees it. */
-class LuksImage implements ImageDriver {
+class LuksImage implements ImageDriver, Writing {
+  readonly writing: Writing = this;
   readonly limits: { readonly requestAlignment: number } = { requestAlignment: SECTOR };
   readonly amender: Amender | undefined;
   readonly checker: Checker;

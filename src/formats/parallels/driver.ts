@@ -2,7 +2,7 @@
 import type { MaybePromise } from '../../base/async.ts';
 import { BlockError } from '../../base/error.ts';
 import { alignUp, SECTOR } from '../../base/offset.ts';
-import type { Checker, FormatInfo, ImageDriver } from '../../block/capabilities.ts';
+import type { Checker, FormatInfo, ImageDriver, Quirks, Writing } from '../../block/capabilities.ts';
 import type { FormatDriver, OpenContext } from '../../block/format.ts';
 import type { Allocation, Mapping } from '../../block/mapping.ts';
 import type { OptionTable, OptionValues } from '../../options/table.ts';
@@ -21,10 +21,11 @@ const openOptions = {
 } as const satisfies OptionTable;
 
 /** An open Parallels image as the block layer sees it. */
-class ParallelsDriver implements ImageDriver {
+class ParallelsDriver implements ImageDriver, Writing {
   readonly #image: ParallelsImage;
   readonly checker: Checker;
-  readonly bitmapsUnread = true;
+  readonly quirks: Quirks = { ignoresBitmaps: true };
+  readonly writing: Writing = this;
 
   constructor(image: ParallelsImage) {
     this.#image = image;

@@ -2,7 +2,17 @@
 import type { MaybePromise } from '../../base/async.ts';
 import { Fields } from '../../base/bytes.ts';
 import { asBlockError, type BlockError } from '../../base/error.ts';
-import type { BackingReference, Checker, Compressor, FormatInfo, ImageDriver } from '../../block/capabilities.ts';
+import type {
+  Backing,
+  BackingReference,
+  BeyondEnd,
+  Checker,
+  Compressor,
+  FormatInfo,
+  ImageDriver,
+  Quirks,
+  Writing,
+} from '../../block/capabilities.ts';
 import type { FormatDriver, OpenContext } from '../../block/format.ts';
 import type { Allocation, Mapping } from '../../block/mapping.ts';
 import { MissingTables } from '../../block/missing.ts';
@@ -18,13 +28,14 @@ import { SpecialReader } from './special.ts';
 import { allocate, compressorOf } from './write.ts';
 
 /** An open qcow image as the block layer sees it. */
-class QcowDriver implements ImageDriver {
-  readonly beyondEnd = 'told';
+class QcowDriver implements ImageDriver, Writing {
+  readonly writing: Writing = this;
+  readonly beyondEnd: BeyondEnd = { data: 'told' };
   readonly #image: QcowImage;
   readonly #special: SpecialReader;
-  readonly backing: BackingReference | undefined;
+  readonly backing: Backing;
   readonly allocationUnit: number;
-  readonly strideUnit: number;
+  readonly quirks: Quirks;
   readonly limits: Partial<Limits>;
   readonly compressor: Compressor;
   readonly checker: Checker;
@@ -32,9 +43,9 @@ class QcowDriver implements ImageDriver {
   constructor(image: QcowImage, backing: BackingReference | undefined) {
     this.#image = image;
     this.#special = new SpecialReader(image);
-    this.backing = backing;
+    this.backing = { reference: backing, makeEmpty: () => image.makeEmpty() };
     this.allocationUnit = image.clusterSize;
-    this.strideUnit = image.clusterSize;
+    this.quirks = { strideUnit: image.clusterSize };
     this.limits = { requestAlignment: image.encrypted ? 512 : 1 };
     this.compressor = compressorOf(image);
     this.checker = deepCheckerOf(image);
@@ -67,10 +78,6 @@ class QcowDriver implements ImageDriver {
   info(): FormatInfo {
     const { clusterSize, encrypted } = this.#image;
     return { clusterSize, dirty: false, ...(encrypted ? { encrypted } : {}) };
-  }
-
-  makeEmpty(): Promise<void> {
-    return this.#image.makeEmpty();
   }
 }
 
@@ -113,7 +120,6 @@ export const qcow: FormatDriver = {
   probe,
   openOptions,
   createOptions,
-  supportsBacking: true,
   compresses: true,
   open,
   create,

@@ -30,21 +30,9 @@ function refuse(message: string, hint?: Hint): BlockError {
   return new BlockError('invalid-argument', message, hint === undefined ? {} : { hint });
 }
 
-/**
- * The amender of an image.
- * @param changed is called when what the image can do may have changed.
- */
-export function amenderOf(image: Qcow2Image, changed: () => void): Amender {
-  return {
-    async amend(options, how) {
-      const plan = planOf(image, options);
-      try {
-        await carryOut(image, plan, options, how);
-      } finally {
-        changed();
-      }
-    },
-  };
+/** The amender of an image. */
+export function amenderOf(image: Qcow2Image): Amender {
+  return { amend: async (options, how) => carryOut(image, planOf(image, options), options, how) };
 }
 
 /** Everything is flushed between the steps, so that what is interrupted is the image as of some step. */

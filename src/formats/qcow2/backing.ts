@@ -1,15 +1,29 @@
 /** The backing image that an image names, and handing everything over to it. */
 import { utf8Bytes } from '../../base/bytes.ts';
 import { BlockError } from '../../base/error.ts';
-import type { BackingReference } from '../../block/capabilities.ts';
+import type { Backing, BackingReference } from '../../block/capabilities.ts';
 import { flushImage } from './flush.ts';
 import { encodeHeader } from './header.ts';
 import type { Qcow2Image } from './image.ts';
 import { MAX_BACKING_NAME } from './layout.ts';
 import { cutTail, dropTables } from './shrink.ts';
 
+/** What the image does with its backing image. */
+export function backingOf(image: Qcow2Image): Backing {
+  return {
+    get reference() {
+      const { backingFile, backingFormat } = image.header;
+      if (backingFile === undefined) return undefined;
+      return { file: backingFile, ...(backingFormat === undefined ? {} : { format: backingFormat }) };
+    },
+    set: (backing) => setBacking(image, backing),
+    makeEmpty: () => makeEmpty(image),
+    hides: true,
+  };
+}
+
 /** Records another backing image, or none. Everything else is on the disk before the header changes. */
-export async function setBacking(image: Qcow2Image, backing: BackingReference | undefined): Promise<void> {
+async function setBacking(image: Qcow2Image, backing: BackingReference | undefined): Promise<void> {
   if (backing && image.rawData) {
     throw new BlockError('invalid-argument', 'Backing file and data-file-raw cannot be used at the same time');
   }
@@ -34,7 +48,7 @@ export async function setBacking(image: Qcow2Image, backing: BackingReference | 
 }
 
 /** Drops every allocation of guest data, and the space at the end of the file that this frees. */
-export async function makeEmpty(image: Qcow2Image): Promise<void> {
+async function makeEmpty(image: Qcow2Image): Promise<void> {
   // The backing image has the content now: nothing changes for the guest.
   image.generation++;
   const { header, discardFreed } = image;

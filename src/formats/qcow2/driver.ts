@@ -2,19 +2,22 @@
 import type { MaybePromise } from '../../base/async.ts';
 import type {
   Amender,
-  BackingReference,
+  Backing,
+  BeyondEnd,
   BitmapStore,
   Checker,
   Compressor,
   FormatInfo,
   ImageDriver,
+  Quirks,
   SnapshotStore,
+  Writing,
 } from '../../block/capabilities.ts';
 import type { FormatDriver, OpenContext } from '../../block/format.ts';
 import type { Allocation, Mapping } from '../../block/mapping.ts';
-import type { Limits, Preallocation, Storage, ZeroFlags } from '../../storage/storage.ts';
+import type { Limits, Preallocation, Storage } from '../../storage/storage.ts';
 import { amenderOf } from './amend.ts';
-import { makeEmpty, setBacking } from './backing.ts';
+import { backingOf } from './backing.ts';
 import { openBitmaps } from './bitmap.ts';
 import { checkerOf } from './checker.ts';
 import { SpecialReader } from './compressedRead.ts';
@@ -39,23 +42,22 @@ import { allocate } from './write.ts';
 import { canRecordZeroes, discard, writeZeroes } from './zero.ts';
 
 /** An open qcow2 image as the block layer sees it. */
-export class Qcow2Driver implements ImageDriver {
-  readonly beyondEnd = 'told';
+export class Qcow2Driver implements ImageDriver, Writing {
+  readonly writing: Writing = this;
+  readonly beyondEnd: BeyondEnd;
+  readonly backing: Backing;
   /** State of the image, for the other files of this folder. */
   readonly state: Qcow2Image;
   readonly #special: SpecialReader;
   readonly compressor: Compressor;
   readonly allocationUnit: number;
-  readonly strideUnit: number;
-  readonly growsOverBacking: boolean = true;
+  readonly quirks: Quirks;
   readonly limits: Partial<Limits>;
   readonly checker: Checker;
   readonly amender: Amender | undefined;
   /** Absent while the structure of the image is in doubt. */
   readonly snapshots: SnapshotStore | undefined;
-  readonly completesZeroes = true;
-  /** Absent where zeroes cannot be recorded. */
-  writeZeroes?: (offset: number, length: number, flags: ZeroFlags) => Promise<void>;
+  readonly #writeZeroes: NonNullable<Writing['writeZeroes']>;
 
   constructor(state: Qcow2Image, snapshots?: SnapshotStore) {
     this.state = state;
@@ -63,10 +65,12 @@ export class Qcow2Driver implements ImageDriver {
     this.#special = new SpecialReader(state);
     this.compressor = compressorOf(state);
     this.checker = checkerOf(state);
-    this.amender = state.readOnly ? undefined : amenderOf(state, () => this.#offerZeroes());
-    this.#offerZeroes();
+    this.amender = state.readOnly ? undefined : amenderOf(state);
+    this.backing = backingOf(state);
+    this.#writeZeroes = (offset, length, flags) => writeZeroes(state, offset, length, flags);
     this.allocationUnit = state.geometry.clusterSize;
-    this.strideUnit = state.geometry.l2Coverage;
+    this.quirks = { strideUnit: state.geometry.l2Coverage, zeroesWholeUnits: true };
+    this.beyondEnd = { data: 'told', vouches: (storage, offset) => this.#vouches(storage, offset) };
     this.limits = {
       requestAlignment: state.header.cryptMethod === 0 ? 1 : 512,
       writeZeroesAlignment: state.geometry.subclusterSize,
@@ -75,7 +79,7 @@ export class Qcow2Driver implements ImageDriver {
   }
 
   /** Refcounts say what was cut off; where they do not, an entry is wild, and the real tool reads zeroes in silence. */
-  vouches(storage: Storage, offset: number): MaybePromise<boolean> {
+  #vouches(storage: Storage, offset: number): MaybePromise<boolean> {
     return storage !== this.state.file || this.state.refcounts.mayUse(Math.floor(offset / this.allocationUnit));
   }
 
@@ -92,12 +96,6 @@ export class Qcow2Driver implements ImageDriver {
     return state.data === state.file ? [] : [{ role: 'data-file', node: state.data }];
   }
 
-  get backing(): BackingReference | undefined {
-    const { backingFile, backingFormat } = this.state.header;
-    if (backingFile === undefined) return undefined;
-    return { file: backingFile, ...(backingFormat === undefined ? {} : { format: backingFormat }) };
-  }
-
   map(offset: number, length: number): MaybePromise<Mapping> {
     return map(this.state, offset, length);
   }
@@ -111,19 +109,15 @@ export class Qcow2Driver implements ImageDriver {
   }
 
   /** Zeroes can be recorded unless an old image would have to hide its backing image. */
-  #offerZeroes(): void {
-    if (canRecordZeroes(this.state)) {
-      this.writeZeroes = (offset, length, flags) => writeZeroes(this.state, offset, length, flags);
-    } else {
-      delete this.writeZeroes;
-    }
+  get writeZeroes(): Writing['writeZeroes'] {
+    return canRecordZeroes(this.state) ? this.#writeZeroes : undefined;
   }
 
   discard(offset: number, length: number): Promise<void> {
     return discard(this.state, offset, length);
   }
 
-  resize(size: number, preallocation: Preallocation, covered = false): Promise<void> {
+  resize(size: number, preallocation: Preallocation, covered: boolean): Promise<void> {
     return resize(this.state, size, preallocation, covered);
   }
 
@@ -151,15 +145,6 @@ export class Qcow2Driver implements ImageDriver {
   info(): FormatInfo {
     return infoOf(this.state, { bitmaps: this.state.bitmaps?.info() });
   }
-
-  async setBacking(backing: BackingReference | undefined): Promise<void> {
-    await setBacking(this.state, backing);
-    this.#offerZeroes();
-  }
-
-  makeEmpty(): Promise<void> {
-    return makeEmpty(this.state);
-  }
 }
 
 async function open(context: OpenContext<typeof openOptions>): Promise<ImageDriver> {
@@ -186,7 +171,6 @@ export const qcow2: FormatDriver = {
   openOptions,
   createOptions,
   amendOptions,
-  supportsBacking: true,
   compresses: true,
   open,
   create,

@@ -1,7 +1,7 @@
 /** What an image held when a snapshot was taken, to read from. */
 import type { MaybePromise } from '../../base/async.ts';
 import { divideUp } from '../../base/offset.ts';
-import type { FormatInfo, ImageDriver } from '../../block/capabilities.ts';
+import type { FormatInfo, ImageDriver, Quirks } from '../../block/capabilities.ts';
 import type { Mapping } from '../../block/mapping.ts';
 import type { Limits, Storage } from '../../storage/storage.ts';
 import { SpecialReader } from './compressedRead.ts';
@@ -16,7 +16,7 @@ import { map } from './mapping.ts';
 export class SnapshotView implements ImageDriver {
   readonly virtualSize: number;
   readonly allocationUnit: number;
-  readonly strideUnit: number;
+  readonly quirks: Quirks;
   readonly limits: Partial<Limits>;
   readonly children: readonly { readonly role: string; readonly node: Storage }[];
   readonly #state: Qcow2Image;
@@ -45,7 +45,7 @@ export class SnapshotView implements ImageDriver {
     this.#special = new SpecialReader(this.#state);
     this.virtualSize = image.header.virtualSize;
     this.allocationUnit = image.geometry.clusterSize;
-    this.strideUnit = image.geometry.l2Coverage;
+    this.quirks = { strideUnit: image.geometry.l2Coverage };
     this.limits = { requestAlignment: image.header.cryptMethod === 0 ? 1 : 512 };
     this.children = image.data === image.file ? [] : [{ role: 'data-file', node: image.data }];
   }

@@ -3,7 +3,7 @@ import type { MaybePromise } from '../../base/async.ts';
 import { Fields, utf8Bytes } from '../../base/bytes.ts';
 import { BlockError } from '../../base/error.ts';
 import { alignDown, alignUp, SECTOR } from '../../base/offset.ts';
-import type { BackingReference, Checker, FormatInfo, ImageDriver } from '../../block/capabilities.ts';
+import type { Backing, BackingReference, Checker, FormatInfo, ImageDriver, Writing } from '../../block/capabilities.ts';
 import type { FormatDriver, OpenContext } from '../../block/format.ts';
 import type { Allocation, Mapping } from '../../block/mapping.ts';
 import type { OptionTable } from '../../options/table.ts';
@@ -29,7 +29,9 @@ import { allocate, writeZeroes } from './write.ts';
 const MAX_REQUEST = 2147483647;
 
 /** An open QED image as the block layer sees it. */
-class QedDriver implements ImageDriver {
+class QedDriver implements ImageDriver, Writing {
+  readonly writing: Writing = this;
+  readonly backing: Backing;
   readonly #image: QedImage;
   readonly allocationUnit: number;
   readonly limits: NonNullable<ImageDriver['limits']>;
@@ -41,14 +43,11 @@ class QedDriver implements ImageDriver {
     this.allocationUnit = clusterSize;
     this.limits = { writeZeroesAlignment: clusterSize, maxWriteZeroes: alignDown(MAX_REQUEST, clusterSize) };
     this.checker = checkerOf(image);
+    this.backing = backingOf(image);
   }
 
   get virtualSize(): number {
     return this.#image.header.virtualSize;
-  }
-
-  get backing(): BackingReference | undefined {
-    return this.#image.backing;
   }
 
   map(offset: number, length: number): MaybePromise<Mapping> {
@@ -93,26 +92,37 @@ class QedDriver implements ImageDriver {
   info(): FormatInfo {
     return { clusterSize: this.#image.header.clusterSize, dirty: false };
   }
+}
 
-  async setBacking(backing: BackingReference | undefined): Promise<void> {
-    const { header, file } = this.#image;
-    const name = utf8Bytes(backing?.file ?? '');
-    const room = header.headerClusters * header.clusterSize - HEADER_SIZE;
-    if (name.length > Math.min(room, MAX_BACKING_NAME)) {
-      throw new BlockError('no-space', 'No space left in the file header');
-    }
-    await this.#image.flush();
-    const kept = header.features & Feature.needCheck;
-    Object.assign(header, backingFields(backing));
-    header.features |= kept;
-    // Name and header in one write, so that no interruption can leave one without the other.
-    const bytes = new Uint8Array(HEADER_SIZE + name.length);
-    bytes.set(encodeHeader(header));
-    bytes.set(name, HEADER_SIZE);
-    await file.write(0, bytes);
-    await file.flush();
-    this.#image.backing = backing;
+/** What the image does with its backing image. */
+function backingOf(image: QedImage): Backing {
+  return {
+    get reference() {
+      return image.backing;
+    },
+    set: (backing) => setBacking(image, backing),
+  };
+}
+
+/** Names another backing image in the header. */
+async function setBacking(image: QedImage, backing: BackingReference | undefined): Promise<void> {
+  const { header, file } = image;
+  const name = utf8Bytes(backing?.file ?? '');
+  const room = header.headerClusters * header.clusterSize - HEADER_SIZE;
+  if (name.length > Math.min(room, MAX_BACKING_NAME)) {
+    throw new BlockError('no-space', 'No space left in the file header');
   }
+  await image.flush();
+  const kept = header.features & Feature.needCheck;
+  Object.assign(header, backingFields(backing));
+  header.features |= kept;
+  // Name and header in one write, so that no interruption can leave one without the other.
+  const bytes = new Uint8Array(HEADER_SIZE + name.length);
+  bytes.set(encodeHeader(header));
+  bytes.set(name, HEADER_SIZE);
+  await file.write(0, bytes);
+  await file.flush();
+  image.backing = backing;
 }
 
 /** The backing image that the header names. */
@@ -149,7 +159,6 @@ export const qed: FormatDriver = {
   probe,
   openOptions: {},
   createOptions,
-  supportsBacking: true,
   open,
   create,
 } satisfies FormatDriver<OptionTable, typeof createOptions>;

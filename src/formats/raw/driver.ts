@@ -1,6 +1,6 @@
 /** Raw images: the bytes of the storage as they are, or a window of them. */
 import { BlockError } from '../../base/error.ts';
-import type { FormatInfo, ImageDriver } from '../../block/capabilities.ts';
+import type { FormatInfo, ImageDriver, Writing } from '../../block/capabilities.ts';
 import type { CreateContext, FormatDriver, MeasureContext, Measurement, OpenContext } from '../../block/format.ts';
 import type { Allocation, Mapping } from '../../block/mapping.ts';
 import type { ProtocolStorage } from '../../block/protocol.ts';
@@ -22,24 +22,22 @@ const createOptions = {
 const HEAD = 512;
 
 /** An open raw image. */
-class RawImage implements ImageDriver {
+class RawImage implements ImageDriver, Writing {
+  readonly writing: Writing = this;
   readonly #file: Storage;
   readonly #offset: number;
   /** Fixed by an option; undefined: up to the end of the storage. */
   readonly #size: number | undefined;
-  readonly #windowed: boolean;
   readonly #admitStart: OpenContext['admitStart'];
 
   constructor(
     { file, admitStart }: Pick<OpenContext, 'file' | 'admitStart'>,
     offset: number,
     size: number | undefined,
-    windowed: boolean,
   ) {
     this.#file = file;
     this.#offset = offset;
     this.#size = size;
-    this.#windowed = windowed;
     this.#admitStart = admitStart;
   }
 
@@ -103,11 +101,6 @@ class RawImage implements ImageDriver {
   allocatedSize(): MaybePromise<number | undefined> {
     return this.#file.allocatedSize();
   }
-
-  /** The image is a part of its storage only. */
-  get windowed(): boolean {
-    return this.#windowed;
-  }
 }
 
 async function open(context: OpenContext<typeof openOptions>): Promise<ImageDriver> {
@@ -129,7 +122,7 @@ async function open(context: OpenContext<typeof openOptions>): Promise<ImageDriv
   if (size !== undefined && size % 512 !== 0) {
     throw new BlockError('invalid-argument', 'Specified size is not multiple of 512');
   }
-  return new RawImage(context, offset, size, offset !== 0 || size !== undefined);
+  return new RawImage(context, offset, size);
 }
 
 /** The file is there already; preallocation is an option of the protocol, which has made it that way. */

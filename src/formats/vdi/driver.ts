@@ -1,6 +1,6 @@
 /** The VDI driver: registration, options, and the image's face to the block layer. */
 import type { MaybePromise } from '../../base/async.ts';
-import type { Checker, FormatInfo, ImageDriver } from '../../block/capabilities.ts';
+import type { BeyondEnd, Checker, FormatInfo, ImageDriver, Quirks, Writing } from '../../block/capabilities.ts';
 import type { FormatDriver, OpenContext } from '../../block/format.ts';
 import type { Allocation, Mapping } from '../../block/mapping.ts';
 import type { OptionTable } from '../../options/table.ts';
@@ -12,12 +12,13 @@ import { allocate, map } from './mapping.ts';
 import { probe } from './probe.ts';
 
 /** An open VDI image as the block layer sees it. */
-class VdiDriver implements ImageDriver {
+class VdiDriver implements ImageDriver, Writing {
   readonly #image: VdiImage;
   readonly allocationUnit: number = BLOCK;
-  readonly strideUnit: number = BLOCK;
+  readonly quirks: Quirks = { strideUnit: BLOCK };
   readonly checker: Checker;
-  readonly beyondEnd = 'lost';
+  readonly beyondEnd: BeyondEnd = { data: 'lost' };
+  readonly writing: Writing = this;
 
   constructor(image: VdiImage) {
     this.#image = image;

@@ -2,7 +2,7 @@
 import { isPromise, type MaybePromise } from '../../base/async.ts';
 import { BlockError } from '../../base/error.ts';
 import { alignUp } from '../../base/offset.ts';
-import type { Checker, FormatInfo, ImageDriver } from '../../block/capabilities.ts';
+import type { Checker, FormatInfo, ImageDriver, Quirks, Writing } from '../../block/capabilities.ts';
 import type { Allocation, Mapping } from '../../block/mapping.ts';
 import type { Limits, Storage, ZeroFlags } from '../../storage/storage.ts';
 import type { CurrentHeader } from './header.ts';
@@ -22,12 +22,12 @@ export interface ImageParts {
 }
 
 /** An open VHDX image. */
-export class VhdxImage implements ImageDriver {
+export class VhdxImage implements ImageDriver, Writing {
   readonly virtualSize: number;
   readonly allocationUnit: number;
   readonly checker: Checker;
-  /** The real tool does not tell where the data is. */
-  readonly opaque = true;
+  readonly quirks: Quirks = { opaque: true };
+  readonly writing: Writing = this;
   readonly limits: Partial<Limits>;
   readonly #parts: ImageParts;
   readonly #file: Storage;

@@ -11,7 +11,6 @@ export const vmdk: FormatDriver = {
   probe,
   openOptions,
   createOptions,
-  supportsBacking: true,
   compresses: true,
   open: openVmdk,
   create,

@@ -3,7 +3,16 @@ import { andThen, type MaybePromise } from '../../base/async.ts';
 import { asBlockError, BlockError } from '../../base/error.ts';
 import { isPowerOfTwo, SECTOR } from '../../base/offset.ts';
 import { byteTextBytes } from '../../base/text.ts';
-import type { BackingReference, Checker, Compressor, FormatInfo, ImageDriver } from '../../block/capabilities.ts';
+import type {
+  Backing,
+  BackingReference,
+  Checker,
+  Compressor,
+  FormatInfo,
+  ImageDriver,
+  Quirks,
+  Writing,
+} from '../../block/capabilities.ts';
 import type { Allocation, Mapping } from '../../block/mapping.ts';
 import type { Services } from '../../block/services.ts';
 import type { Storage } from '../../storage/storage.ts';
@@ -30,10 +39,12 @@ export interface ImageParts {
 }
 
 /** One open VMDK image. */
-export class VmdkImage implements ImageDriver {
+export class VmdkImage implements ImageDriver, Writing {
+  readonly writing: Writing = this;
+  readonly backing: Backing;
   readonly virtualSize: number;
   readonly allocationUnit: number;
-  readonly strideUnit: number | undefined;
+  readonly quirks: Quirks;
   readonly limits: ImageDriver['limits'] & object;
   readonly extents: readonly Extent[];
   readonly createType: string;
@@ -75,11 +86,18 @@ export class VmdkImage implements ImageDriver {
     this.virtualSize = size;
     this.allocationUnit = this.#commonUnit();
     const grain = Math.max(0, ...parts.extents.map((extent) => extent.grainBytes));
-    this.strideUnit = grain > 0 ? grain : undefined;
+    this.quirks = { strideUnit: grain > 0 ? grain : undefined };
     this.limits = { requestAlignment: 1, ...(grain > 0 ? { writeZeroesAlignment: grain } : {}) };
     // What flat extents lack reads as zeroes without a word, as in the real tool.
     const flat = parts.extents.some(({ grainBytes, storage }) => grainBytes === 0 && storage);
-    this.beyondEnd = flat ? undefined : 'told';
+    this.beyondEnd = flat ? undefined : { data: 'told' };
+    const parent = (): BackingReference | undefined => this.#parent();
+    this.backing = {
+      get reference() {
+        return parent();
+      },
+      admit: (backing) => this.#admit(backing),
+    };
     this.checker = { deepOnly: false, repairs: false, check: (_, report, deep) => checkImage(this, report, deep) };
     const compressor = this.#compressorOf();
     if (compressor) this.compressor = compressor;
@@ -103,13 +121,13 @@ export class VmdkImage implements ImageDriver {
     return contentId(this.#descriptor);
   }
 
-  get backing(): BackingReference | undefined {
+  #parent(): BackingReference | undefined {
     const file = parentName(this.#descriptor);
     return file === undefined ? undefined : { file, format: 'vmdk' };
   }
 
   /** The backing image must have the content that this image was made for. */
-  admitBacking(backing: ImageDriver): void {
+  #admit(backing: ImageDriver): void {
     if (this.parentContentId === NO_CID) return;
     if (backing instanceof VmdkImage && backing.contentId === this.parentContentId) return;
     throw new BlockError('invalid-image', 'The backing image was changed: its content id is not the expected one', {

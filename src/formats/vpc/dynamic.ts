@@ -2,7 +2,7 @@
 import type { MaybePromise } from '../../base/async.ts';
 import { BlockError } from '../../base/error.ts';
 import { SECTOR } from '../../base/offset.ts';
-import type { Checker, FormatInfo, ImageDriver } from '../../block/capabilities.ts';
+import type { Checker, FormatInfo, ImageDriver, Writing } from '../../block/capabilities.ts';
 import type { Allocation, Mapping } from '../../block/mapping.ts';
 import type { Storage, ZeroFlags } from '../../storage/storage.ts';
 import { bitmapSize, FOOTER_SIZE } from './header.ts';
@@ -20,7 +20,8 @@ export interface DynamicParts {
 }
 
 /** An open dynamic image. */
-export class DynamicImage implements ImageDriver {
+export class DynamicImage implements ImageDriver, Writing {
+  readonly writing: Writing = this;
   readonly virtualSize: number;
   readonly allocationUnit: number;
   readonly checker: Checker;

@@ -1,12 +1,13 @@
 /** Fixed VHD images: the guest's bytes as they are, and a footer behind them. */
 import type { MaybePromise } from '../../base/async.ts';
-import type { Checker, FormatInfo, ImageDriver } from '../../block/capabilities.ts';
+import type { Checker, FormatInfo, ImageDriver, Writing } from '../../block/capabilities.ts';
 import type { Allocation, Mapping } from '../../block/mapping.ts';
 import type { Limits, Storage, ZeroFlags } from '../../storage/storage.ts';
 import { fixedCheckerOf } from './deepCheck.ts';
 
 /** An open fixed image. */
-export class FixedImage implements ImageDriver {
+export class FixedImage implements ImageDriver, Writing {
+  readonly writing: Writing = this;
   readonly virtualSize: number;
   readonly checker: Checker;
   readonly #file: Storage;

@@ -26,7 +26,8 @@ function context(files: Files, closed: string[] = []): GraphContext {
       if (content === undefined)
         throw new BlockError('not-found', `Could not open '${name}': No such file or directory`);
       const driver = new MemoryDriver(new TextEncoder().encode(content));
-      const storage = new CheckedStorage(driver, { name, readOnly: false, onClose: () => void closed.push(name) });
+      driver.close = () => void closed.push(name);
+      const storage = new CheckedStorage(driver, { name, readOnly: false });
       return Object.assign(storage, { identity: name });
     },
   };
@@ -51,7 +52,7 @@ function context(files: Files, closed: string[] = []): GraphContext {
         flush: () => {},
         close: () => {},
         info: () => ({}),
-        backing,
+        backing: { reference: backing },
       };
     },
   };

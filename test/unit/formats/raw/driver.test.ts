@@ -21,7 +21,7 @@ describe('raw images', () => {
       offset: 512,
       sparse: true,
     });
-    await image.resize?.(4096, 'off');
+    await image.writing?.resize?.(4096, 'off', false);
     expect([image.virtualSize, file.size()]).toEqual([4096, 4096]);
   });
 
@@ -30,10 +30,10 @@ describe('raw images', () => {
     const image = await open(file, { offset: 512, size: 1024 });
     expect(image.virtualSize).toBe(1024);
     expect(await image.map(0, 1024)).toMatchObject({ offset: 512 });
-    expect(await image.allocate?.(100, 10)).toMatchObject({ start: 100, offset: 612, fresh: false });
-    await expect(image.resize?.(2048, 'off')).rejects.toThrow('Cannot resize fixed-size raw disks');
+    expect(await image.writing?.allocate(100, 10)).toMatchObject({ start: 100, offset: 612, fresh: false });
+    await expect(image.writing?.resize?.(2048, 'off', false)).rejects.toThrow('Cannot resize fixed-size raw disks');
     const open2 = await open(file, { offset: 1024 });
-    await open2.resize?.(512, 'off');
+    await open2.writing?.resize?.(512, 'off', false);
     expect(file.size()).toBe(1536);
   });
 
