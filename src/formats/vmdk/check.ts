@@ -1,18 +1,21 @@
 /** Checking: every grain that a table names, and every flat extent, has to begin inside its file. There are no repairs. */
 import { BlockError } from '../../base/error.ts';
 import { SECTOR } from '../../base/offset.ts';
-import type { CheckFindings } from '../../block/capabilities.ts';
+import type { CheckFindings, ImageDriver } from '../../block/capabilities.ts';
 import type { ReportLine } from '../../block/report.ts';
 import { checkStored } from '../../block/storedCheck.ts';
 import type { Extent } from './extent.ts';
-import type { VmdkImage } from './image.ts';
 
 /**
  * Looks through all extents, and stops at the first damage.
  * @param deep also whether all stored bytes are there, and can be decoded.
  * @throws BlockError at damage, after `report` was called with a line about it.
  */
-export async function checkImage(image: VmdkImage, report: ReportLine, deep: boolean): Promise<CheckFindings> {
+export async function checkImage(
+  image: ImageDriver & { readonly extents: readonly Extent[] },
+  report: ReportLine,
+  deep: boolean,
+): Promise<CheckFindings> {
   let start = 0;
   for (const extent of image.extents) {
     await (extent.grainBytes > 0 ? checkExtent(extent, start, report) : checkFlat(extent, start, report));
