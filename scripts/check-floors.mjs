@@ -1,12 +1,13 @@
 /**
  * Enforces the floors of docs/ARCHITECTURE.md: a folder imports only from lower floors, and folders of one floor do not
- * know each other. Type-only imports obey the same rules. No text below the program is about its command line. Usage: node scripts/check-floors.mjs [directory with src/]
+ * know each other. Type-only imports obey the same rules. No text below the program is about its command line,
+ * and no driver is known by its name where all of them meet. Usage: node scripts/check-floors.mjs [directory with src/]
  */
 import { existsSync } from 'node:fs';
 import { builtinModules } from 'node:module';
 import { dirname, join, posix } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { filesIn, importsOf, parse, textsOf } from './lib/sources.mjs';
+import { filesIn, importsOf, parse, textsOf, walk } from './lib/sources.mjs';
 
 /** Which unit a file belongs to, and its floor. Units of one floor are blind to each other. */
 const FLOORS = [
@@ -29,6 +30,10 @@ const PACKAGES = /^src\/host\//;
 const PROGRAM_WORDS = /qemu-img|(?:^|[\s'(])--[a-z]/;
 /** The only place that says them. */
 const SPEAKER = /^src\/cli\//;
+/** Where no driver is known by its name: what a format or a protocol is like, it says itself. */
+const NAMELESS = /^src\/(block|operations)\//;
+/** A driver whose name means something else, too: the role of what lies below an image. */
+const ROLE = 'file';
 /** Where one image must not leave anything behind for the next. */
 const STATELESS = /^src\/(formats|protocols|filters|operations)\//;
 
@@ -57,6 +62,18 @@ function objectionTo(root, from, name) {
   if (here.unit === there.unit || there.floor < here.floor) return undefined;
   if (there.floor > here.floor) return `floor ${there.floor} is above floor ${here.floor}`;
   return `${here.unit} and ${there.unit} of floor ${here.floor} are blind to each other`;
+}
+
+/** The names of all drivers. */
+function driversIn(root) {
+  const names = new Set();
+  if (!existsSync(join(root, 'src/drivers.ts'))) return names;
+  walk(parse(root, 'src/drivers.ts').program, (node) => {
+    if (node.type === 'Property' && node.key.name === 'name' && node.value.type === 'Literal')
+      names.add(node.value.value);
+  });
+  names.delete(ROLE);
+  return names;
 }
 
 function stateOf(source) {
@@ -92,6 +109,7 @@ function cyclesIn(graph) {
 function breachesIn(root) {
   const breaches = [];
   const graph = new Map();
+  const drivers = driversIn(root);
   for (const path of filesIn(root, 'src', '.ts')) {
     const source = parse(root, path);
     if (!placeOf(path)) {
@@ -109,6 +127,11 @@ function breachesIn(root) {
     if (!SPEAKER.test(path)) {
       for (const { value, line } of textsOf(source)) {
         if (PROGRAM_WORDS.test(value)) breaches.push(`${path}:${line}: only src/cli speaks of the command line`);
+      }
+    }
+    if (NAMELESS.test(path)) {
+      for (const { value, line } of textsOf(source)) {
+        if (drivers.has(value)) breaches.push(`${path}:${line}: knows the driver '${value}' by its name`);
       }
     }
     if (STATELESS.test(path)) {

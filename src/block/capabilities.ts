@@ -143,8 +143,9 @@ export interface Checker {
   check(repair: RepairMode, report: ReportLine, deep: boolean): Promise<CheckFindings>;
 }
 
-/** Changing options of an existing image; `A` is the driver's table of such options. */
+/** Changing options of an existing image; nobody else may use its file meanwhile where `alone` says so. `A` is the driver's table of such options. */
 export interface Amender<A extends OptionTable = OptionTable> {
+  readonly alone?: boolean;
   amend(
     options: OptionValues<A>,
     how: {
@@ -208,6 +209,14 @@ export interface Quirks {
   readonly zeroesWholeUnits?: boolean;
   /** It does not read the bitmaps that the format has: copies have none, and that is no error. */
   readonly ignoresBitmaps?: boolean;
+  /** What it says where the image can have no bitmaps, though others of the format can. */
+  readonly noBitmaps?: string;
+  /** It does not know the clusters of the format, and so cannot rebase. */
+  readonly unknownClusters?: boolean | undefined;
+  /** It reads and writes whole sectors only, whatever is possible: `info` shows limits like that. */
+  readonly inSectors?: boolean;
+  /** It cannot open an image for writing that is open for reading: nothing is committed into such. */
+  readonly staysReadOnly?: boolean;
 }
 
 /** One opened image, its own layer only. */

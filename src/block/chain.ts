@@ -99,7 +99,7 @@ export class ChainCursor {
   #lookUp(index: number, node: ImageNode, offset: number, length: number): MaybePromise<Known> {
     const known = this.#known[index];
     if (known && known.start <= offset && offset < known.end) return known;
-    if (this.#asShown && node.opaque) return { start: offset, end: offset + length, mapping: opaque(length) };
+    if (this.#asShown && node.quirks.opaque) return { start: offset, end: offset + length, mapping: opaque(length) };
     return andThen(node.map(offset, length), (mapping) => {
       const found = { start: offset, end: offset + mapping.length, mapping };
       this.#known[index] = found;

@@ -1,4 +1,5 @@
 /** Creates images: the file, then the format inside it. */
+import { PLAIN_PROTOCOL } from '../options/filename.ts';
 import { asBlockError, BlockError, withPrefix } from '../base/error.ts';
 import type { AnyOptionValues } from '../options/table.ts';
 import type { Storage } from '../storage/storage.ts';
@@ -29,7 +30,7 @@ export interface CreateImageRequest {
 export async function protocolOfName(context: GraphContext, filename: string): Promise<ProtocolDriver> {
   const tree = await treeOfName(context.drivers, filename);
   const file = tree['file'] as { readonly driver?: string } | undefined;
-  const name = file?.driver ?? 'file';
+  const name = file?.driver ?? PLAIN_PROTOCOL;
   if (context.drivers.isFilter(name)) {
     throw new BlockError('unsupported', `Protocol driver '${name}' does not support image creation`);
   }
@@ -50,7 +51,7 @@ export async function createImage(context: GraphContext, request: CreateImageReq
   const created: string[] = existed ? [] : [filename];
   const opened: Storage[] = [];
   try {
-    const file = await createFile(context, filename, fileOptions(request), driver.name);
+    const file = await createFile(context, filename, fileOptions(request), driver.sharesFile ?? false);
     opened.push(file);
     await driver.create(createContext(context, request, file, opened, created), request.options);
     for (const storage of opened) await storage.flush();
@@ -86,11 +87,11 @@ function createContext(
       const path = how.asGiven ? name : placed(request.filename, name);
       if (!how.existing) {
         if (!(await exists(context, path))) created.push(path);
-        await createFile(context, path, { size, preallocation: how.preallocation ?? 'off' }, 'raw').then((s) =>
+        await createFile(context, path, { size, preallocation: how.preallocation ?? 'off' }, true).then((s) =>
           s.close(),
         );
       }
-      const child = await openFile(context, path, 'data');
+      const child = await openFile(context, path, false);
       opened.push(child);
       return child;
     },
@@ -110,7 +111,7 @@ async function createFile(
   context: GraphContext,
   filename: string,
   options: AnyOptionValues,
-  format: string,
+  sharesFile: boolean,
 ): Promise<ProtocolStorage> {
   const protocol = await protocolOfName(context, filename);
   if (!protocol.create) {
@@ -121,12 +122,12 @@ async function createFile(
     filename,
     { size: 0, ...options },
   );
-  return openFile(context, filename, format);
+  return openFile(context, filename, sharesFile);
 }
 
-async function openFile(context: GraphContext, filename: string, format: string): Promise<ProtocolStorage> {
+async function openFile(context: GraphContext, filename: string, sharesFile: boolean): Promise<ProtocolStorage> {
   const protocol = await protocolOfName(context, filename);
-  const access = accessFor({ format, writable: true, describeOnly: false, forceShare: false, resize: true });
+  const access = accessFor({ sharesFile, writable: true, describeOnly: false, forceShare: false, resize: true });
   const options = protocol.parseFilename(filename) as AnyOptionValues;
   return protocol.open(
     { services: context.services, writable: true, access, cache: undefined, discard: 'unmap' },

@@ -1,4 +1,5 @@
 /** The other way round: from the options of a node to the name under which it can be opened again. */
+import { PLAIN_PROTOCOL } from '../options/filename.ts';
 import { flatten, isTree } from '../options/dotted.ts';
 import { isJsonName, printJsonName } from '../options/jsonName.ts';
 import type { OptionTree } from '../options/tree.ts';
@@ -59,7 +60,7 @@ export function describeFilter(tree: OptionTree, role: string, options: OptionTr
 }
 
 function describeChild(tree: OptionTree): OptionTree {
-  const known: Record<string, OptionTree[string]> = { driver: tree['driver'] ?? 'file' };
+  const known: Record<string, OptionTree[string]> = { driver: tree['driver'] ?? PLAIN_PROTOCOL };
   for (const [key, value] of Object.entries(tree)) {
     if (isTree(value)) known[key] = describeChild(value);
     else if (key !== 'driver' && !WEAK.has(key)) known[key] = value;

@@ -3,7 +3,7 @@ import type { MaybePromise } from '../base/async.ts';
 import type { Hint } from '../base/hint.ts';
 import type { AnyOptionValues, OptionTable, OptionValues } from '../options/table.ts';
 import type { Preallocation, Storage } from '../storage/storage.ts';
-import type { BitmapStore, FormatInfo, ImageDriver } from './capabilities.ts';
+import type { BitmapStore, FormatInfo, ImageDriver, Quirks } from './capabilities.ts';
 import type { Services } from './services.ts';
 
 /** Settings of a storage that an image names by itself: a data file, an extent. */
@@ -102,7 +102,7 @@ export interface MeasureContext {
   readonly virtualSize: number;
   readonly services: Services;
   /** The image that would be converted, or that has the snapshot; undefined when only a size was given. */
-  readonly source?: { readonly bitmaps: BitmapStore | undefined; readonly ignoresBitmaps: boolean };
+  readonly source?: { readonly bitmaps?: BitmapStore | undefined; readonly quirks?: Quirks };
   /**
    * Runs of guest data that would have to be stored, merged, in order; everything of `virtualSize` counts as not
    * allocated when there is no source.
@@ -131,10 +131,18 @@ export interface FormatDriver<O extends OptionTable = OptionTable, C extends Opt
   readonly amendOptions?: OptionTable;
   /** Images of the format can have a {@link ImageDriver.compressor}. */
   readonly compresses?: boolean;
+  /** The guest's bytes are bytes of the file as they are, from some offset on: the image has no tables of its own. */
+  readonly plain?: boolean;
+  /** The guest's bytes have fixed places in the file: two programs can write without knowing of each other. */
+  readonly sharesFile?: boolean;
   /** `create` reserves space itself, so that the protocol's option `preallocation` is for it, not for the empty file. */
   readonly preallocates?: boolean;
   /** True if an image with these create options has no guest size of its own. */
   sizeless?(options: OptionValues<C>): boolean;
+  /** True if an image with these create options consists of several files, named after each other. */
+  spreads?(options: OptionValues<C>): boolean;
+  /** What is wrong with a backing format that nobody knows; absent: it is recorded as it is. */
+  unknownBackingFormat?(name: string): string;
   open(context: OpenContext<O>): Promise<ImageDriver>;
   /** Writes an empty image into `context.file`. `options` holds values of `createOptions`, `size` in bytes included. */
   create?(context: CreateContext, options: OptionValues<C>): Promise<void>;

@@ -4,7 +4,7 @@
  */
 import { BlockError } from '../base/error.ts';
 import { isTree } from '../options/dotted.ts';
-import { directoryOf, relativeTo } from '../options/filename.ts';
+import { PLAIN_PROTOCOL, directoryOf, relativeTo } from '../options/filename.ts';
 import type { OptionTree } from '../options/tree.ts';
 
 /** A file that an image wants opened. */
@@ -43,7 +43,7 @@ export const sameDirectoryGate: Gate = (reference) => {
   const name = file['filename'];
   const plain = name === reference.reference || name === relativeTo(parent, reference.reference);
   if (
-    file['driver'] !== 'file' ||
+    file['driver'] !== PLAIN_PROTOCOL ||
     !plain ||
     typeof name !== 'string' ||
     tidy(directoryOf(name)) !== tidy(directoryOf(parent))

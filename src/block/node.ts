@@ -16,6 +16,7 @@ import type {
   Coder,
   FormatInfo,
   ImageDriver,
+  Quirks,
   RepairMode,
 } from './capabilities.ts';
 import type { OpenContext } from './format.ts';
@@ -33,6 +34,8 @@ export interface NodeParts {
   /** Name of the format driver. */
   readonly format: string;
   readonly driver: ImageDriver;
+  /** As `FormatDriver.plain`. */
+  readonly plain?: boolean;
   readonly readOnly: boolean;
   /** The storage below; closed together with the node. Undefined for formats without one. */
   readonly file?: Storage;
@@ -44,6 +47,8 @@ export interface NodeParts {
   readonly reopen?: Reopen;
   readonly tellMissing?: OpenContext['tellMissing'] | undefined;
 }
+
+const NO_QUIRKS: Quirks = {};
 
 /** Opens an image anew. `resize`: the size of a raw image is going to change. */
 export type Reopen = (how: { readonly writable: boolean; readonly resize?: boolean }) => Promise<ImageNode>;
@@ -64,6 +69,8 @@ export class ImageNode implements Storage {
   readonly reopen: Reopen | undefined;
   /** Role of the storage below: `file`, but for filters. */
   readonly fileRole: string;
+  /** The guest's bytes are bytes of the file as they are, from some offset on. */
+  readonly plain: boolean;
   /** The node has no bytes of its own and no tables: what it says is what its file says. */
   readonly transparent: boolean;
   readonly #image: ImageDriver;
@@ -79,7 +86,8 @@ export class ImageNode implements Storage {
     this.file = parts.file;
     this.reopen = parts.reopen;
     this.fileRole = parts.filters ?? 'file';
-    this.transparent = parts.format === 'raw' || parts.filters !== undefined || parts.file === undefined;
+    this.plain = parts.plain ?? false;
+    this.transparent = this.plain || parts.filters !== undefined || parts.file === undefined;
     this.#backing = parts.backing;
     this.#image = parts.driver;
     const { name, format, driver, tellMissing } = parts;
@@ -179,14 +187,9 @@ export class ImageNode implements Storage {
     return this.#image.allocationUnit;
   }
 
-  /** What the real tool sees as one run ends at multiples of this, if not before. */
-  get strideUnit(): number | undefined {
-    return this.#image.quirks?.strideUnit;
-  }
-
-  /** The real tool cannot look into the image: to it, everything is data. */
-  get opaque(): boolean {
-    return this.#image.quirks?.opaque ?? false;
+  /** What the real tool does oddly with images of the format. */
+  get quirks(): Quirks {
+    return this.#image.quirks ?? NO_QUIRKS;
   }
 
   /** Zeroes can be recorded without being written. */
@@ -267,11 +270,6 @@ export class ImageNode implements Storage {
     return bitmaps && new LockedBitmaps(bitmaps, this.#writer);
   }
 
-  /** The format can hold bitmaps, but they are not read: copies of the image have none. */
-  get ignoresBitmaps(): boolean {
-    return this.#image.quirks?.ignoresBitmaps ?? false;
-  }
-
   /** What the checks of the format can do; absent where there are none. */
   get checks(): Pick<Checker, 'deepOnly' | 'repairs'> | undefined {
     return this.#image.checker;
@@ -289,9 +287,9 @@ export class ImageNode implements Storage {
     return this.#writer.alone(() => checker.check(repair, report, deep));
   }
 
-  /** Options of the image can be changed. */
-  get amendable(): boolean {
-    return this.#image.amender !== undefined;
+  /** How options of the image can be changed; absent where they cannot. */
+  get amends(): Pick<Amender, 'alone'> | undefined {
+    return this.#image.amender;
   }
 
   /** Changes options of the image. */

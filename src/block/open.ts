@@ -2,6 +2,7 @@
  * Opens images: from a name or an option tree to a graph of nodes. Names on the command line, `json:` names, dotted
  * options and references inside images all become an {@link OptionTree} first, so that there is one way to open.
  */
+import { PLAIN_FORMAT, PLAIN_PROTOCOL } from '../options/filename.ts';
 import { asBlockError, BlockError, withPrefix } from '../base/error.ts';
 import { MAX_DISK } from '../base/offset.ts';
 import { isTree, normalize } from '../options/dotted.ts';
@@ -121,7 +122,7 @@ async function openNode(tree: OptionTree, above: Scope): Promise<ImageNode> {
   const name = driverName(tree);
   const { drivers } = scope.context;
   if (name !== undefined && drivers.isProtocol(name)) {
-    const access = scope.inherited ?? accessOf('raw', scope);
+    const access = scope.inherited ?? accessOf(true, scope);
     return passThrough(await openProtocol(tree, scope, access), name, reopener(tree, scope, undefined));
   }
   if (name !== undefined && drivers.isFilter(name)) return openFilter(name, tree, scope);
@@ -153,7 +154,7 @@ async function openFilter(name: string, tree: OptionTree, scope: Scope): Promise
       { below, options: ownOptions(tree, [filter.child]), services },
       { readOnly: !scope.writable, unsafe: scope.cache === 'unsafe', reopen: reopener(tree, scope, undefined) },
     );
-    await setAccess(node, scope.inherited ?? accessOf('raw', scope));
+    await setAccess(node, scope.inherited ?? accessOf(true, scope));
     return node;
   } catch (error) {
     await closeQuietly(below);
@@ -190,8 +191,8 @@ async function probeFormat(file: Storage, scope: Scope): Promise<string> {
     throw error.reworded(`Could not read image for determining its format: ${error.strerror}`);
   }
   const format = scope.context.drivers.probe(head, file.name);
-  if (format === 'raw') warnOfOtherFile(head, file.name, scope);
-  return format;
+  if (format === undefined) warnOfOtherFile(head, file.name, scope);
+  return format ?? PLAIN_FORMAT;
 }
 
 /** Tells about files that are taken for raw disks, as in the real tool, but are probably not meant as such. */
@@ -209,11 +210,11 @@ function warnOfOtherFile(head: Uint8Array, filename: string, { context, intent }
 async function openLayer(tree: OptionTree, file: FileNode, scope: Scope): Promise<ImageNode> {
   const named = driverName(tree);
   const format = named ?? scope.probed ?? (await probeFormat(file, scope));
-  const guessedRaw = format === 'raw' && named === undefined && scope.writable;
+  const guessedRaw = format === PLAIN_FORMAT && named === undefined && scope.writable;
   const driver = await scope.context.drivers.format(format);
   const child = tree['file'];
   const shared = isTree(child) ? { ...scope, forceShare: isShared(child, scope) } : scope;
-  const access = format === 'raw' && scope.inherited ? scope.inherited : accessOf(format, shared);
+  const access = driver.plain && scope.inherited ? scope.inherited : accessOf(driver.sharesFile ?? false, shared);
   await setAccess(file, access);
   const backingIsOwn = scope.noBacking && tree['backing'] !== null;
   const roles = new Set(backingIsOwn ? ['file'] : ['file', 'backing']);
@@ -233,6 +234,7 @@ async function openLayer(tree: OptionTree, file: FileNode, scope: Scope): Promis
     return new ImageNode({
       name: describeNode(tree, format, file.name, backing !== undefined),
       format,
+      plain: driver.plain ?? false,
       driver: image,
       readOnly: !scope.writable,
       reopen: reopener(tree, scope, format),
@@ -268,7 +270,7 @@ function noticeProbedRaw(scope: Scope, filename: string): void {
 function startGuard({ context }: Scope, filename: string): { admitStart(head: Uint8Array): void } {
   return {
     admitStart(head) {
-      if (context.drivers.probe(head, filename) === 'raw') return;
+      if (context.drivers.probe(head, filename) === undefined) return;
       throw new BlockError('denied', 'Operation not permitted', { context: { filename } });
     },
   };
@@ -355,13 +357,13 @@ async function openNamedChild(
     }
     // Names inside images are plain file names: never `json:`, never a protocol.
     const filename = wanted.asGiven ? wanted.reference : placed(parent, wanted.reference);
-    const plain: OptionTree = { driver: 'file', filename };
+    const plain: OptionTree = { driver: PLAIN_PROTOCOL, filename };
     await scope.context.gate({ role: wanted.role, parent, reference: wanted.reference, target: plain });
     target = plain;
   }
   const child = await openFileChild(target, inner);
   try {
-    await setAccess(child, accessOf('data', inner, wanted.dataOnly));
+    await setAccess(child, accessOf(false, inner, wanted.dataOnly));
     return child;
   } catch (error) {
     await closeQuietly(child);

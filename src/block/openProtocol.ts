@@ -1,4 +1,5 @@
 /** Opens the lowest layer of a graph: a protocol. */
+import { PLAIN_PROTOCOL } from '../options/filename.ts';
 import { BlockError } from '../base/error.ts';
 import type { OptionTree } from '../options/tree.ts';
 import type { FileAccess } from '../storage/files.ts';
@@ -37,6 +38,6 @@ export async function openProtocol(tree: OptionTree, scope: Scope, access: FileA
 async function protocolOf(drivers: DriverRegistry, tree: OptionTree): Promise<ProtocolDriver> {
   const name = tree['driver'];
   if (typeof name === 'string') return drivers.protocol(name);
-  if (tree['filename'] !== undefined) return drivers.protocol('file');
+  if (tree['filename'] !== undefined) return drivers.protocol(PLAIN_PROTOCOL);
   throw new BlockError('invalid-argument', Object.keys(tree).length > 0 ? NO_DRIVER : noChild('file'));
 }

@@ -1,6 +1,5 @@
 /** A protocol opened where an image is expected (`driver=file` at the top): its bytes are the guest's. */
 import { alignUp, SECTOR } from '../base/offset.ts';
-import type { Storage } from '../storage/storage.ts';
 import type { ImageDriver } from './capabilities.ts';
 import type { ProtocolStorage } from './protocol.ts';
 import { ImageNode, type Reopen } from './node.ts';
@@ -9,7 +8,7 @@ import { ImageNode, type Reopen } from './node.ts';
  * An image whose guest bytes are those of `storage`.
  * @param unsafe nothing is flushed.
  */
-export function passThroughDriver(storage: Storage, unsafe = false): ImageDriver {
+export function passThroughDriver(storage: ProtocolStorage, unsafe = false): ImageDriver {
   return {
     get virtualSize() {
       return alignUp(storage.size(), SECTOR);
@@ -24,7 +23,8 @@ export function passThroughDriver(storage: Storage, unsafe = false): ImageDriver
     },
     flush: () => (unsafe ? undefined : storage.flush()),
     close: () => storage.close(),
-    info: () => ({}),
+    info: () => storage.described ?? {},
+    quirks: storage.quirks ?? {},
     allocatedSize: () => storage.allocatedSize(),
   };
 }

@@ -6,8 +6,8 @@ const ALL = consistentRead | write | writeUnchanged | resize;
 
 /** Why the file below an image is opened. */
 export interface AccessPurpose {
-  /** Format of the image: raw and luks images share everything, all others expect to be the only writer. */
-  readonly format: string;
+  /** As `FormatDriver.sharesFile`: such images share everything, all others expect to be the only writer. */
+  readonly sharesFile: boolean;
   readonly writable: boolean;
   /** The image is only described, its data not touched. */
   readonly describeOnly: boolean;
@@ -23,21 +23,15 @@ export interface AccessPurpose {
 
 /** Permissions for the file below an image. */
 export function accessFor(purpose: AccessPurpose): FileAccess {
-  const raw = isPassedThrough(purpose.format);
   let used = purpose.describeOnly ? 0 : consistentRead;
-  if (purpose.writable) used |= raw && !purpose.resize ? write : write | resize;
+  if (purpose.writable) used |= purpose.sharesFile && !purpose.resize ? write : write | resize;
   return { used, shared: sharedBy(purpose) };
 }
 
-/** The guest's bytes have fixed places in the file: two programs can write without knowing of each other. */
-function isPassedThrough(format: string): boolean {
-  return format === 'raw' || format === 'luks';
-}
-
-function sharedBy({ format, still, dataOnly, forceShare }: AccessPurpose): number {
+function sharedBy({ sharesFile, still, dataOnly, forceShare }: AccessPurpose): number {
   if (forceShare) return ALL;
   if (still) return consistentRead | writeUnchanged;
-  if (isPassedThrough(format)) return ALL;
+  if (sharesFile) return ALL;
   return dataOnly ? ALL & ~resize : consistentRead | writeUnchanged;
 }
 

@@ -1,4 +1,5 @@
 /** What a protocol implements: where bytes come from. */
+import type { FormatInfo, Quirks } from './capabilities.ts';
 import type { Hint } from '../base/hint.ts';
 import type { MaybePromise } from '../base/async.ts';
 import type { OptionTable, OptionValues } from '../options/table.ts';
@@ -15,6 +16,9 @@ export interface ProtocolStorage extends Storage {
   readonly identity?: string;
   /** Name of the protocol for `info`, for instance `host_device`; absent: `file`. */
   readonly protocol?: string;
+  /** What `info` shows besides what every storage has. */
+  readonly described?: FormatInfo;
+  readonly quirks?: Quirks;
 }
 
 /** A protocol: where bytes come from (`file`, later `nbd`, `https`). Tables as in {@link FormatDriver}. */

@@ -1,6 +1,6 @@
 /** From a name to an option tree. */
 import { BlockError } from '../base/error.ts';
-import { protocolPrefix } from '../options/filename.ts';
+import { PLAIN_PROTOCOL, protocolPrefix } from '../options/filename.ts';
 import { parseJsonName } from '../options/jsonName.ts';
 import type { OptionTree } from '../options/tree.ts';
 import type { DriverRegistry } from './registry.ts';
@@ -21,7 +21,8 @@ export async function treeOfName(drivers: DriverRegistry, name: string, format?:
   }
   const prefix = protocolPrefix(name);
   if (prefix !== undefined && drivers.isFilter(prefix)) return filterTree(drivers, prefix, name, format);
-  const protocol = prefix === undefined ? await drivers.protocol('file') : await drivers.protocolOfPrefix(prefix);
+  const protocol =
+    prefix === undefined ? await drivers.protocol(PLAIN_PROTOCOL) : await drivers.protocolOfPrefix(prefix);
   const own = { driver: protocol.name, ...protocol.parseFilename(name) };
   if (format === undefined) return { file: own };
   return { driver: format, file: own };

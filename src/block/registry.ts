@@ -49,6 +49,11 @@ export class DriverRegistry {
     return this.isFormat(name) || this.isProtocol(name) || this.isFilter(name);
   }
 
+  /** The names of all drivers, sorted. */
+  names(): readonly string[] {
+    return [...this.formats, ...this.protocols, ...this.filters].map(({ name }) => name).sort();
+  }
+
   isFormat(name: string): boolean {
     return this.formats.some((entry) => entry.name === name);
   }
@@ -89,9 +94,9 @@ export class DriverRegistry {
     return entry.load();
   }
 
-  /** Name of the format that is surest about the first bytes of an image; `raw` if none is. */
-  probe(head: Uint8Array, filename: string): string {
-    let best = 'raw';
+  /** Name of the format that is surest about the first bytes of an image; undefined if none is. */
+  probe(head: Uint8Array, filename: string): string | undefined {
+    let best: string | undefined;
     let score = 0;
     for (const entry of this.formats) {
       const own = entry.probe?.(head, filename) ?? 0;

@@ -36,12 +36,13 @@ export interface Scope {
 }
 
 /**
- * The access that an image of that format needs to the file below it.
+ * The access that an image needs to the file below it.
+ * @param sharesFile as `FormatDriver.sharesFile`.
  * @param dataOnly the file holds nothing but guest data.
  */
-export function accessOf(format: string, scope: Scope, dataOnly = false): FileAccess {
+export function accessOf(sharesFile: boolean, scope: Scope, dataOnly = false): FileAccess {
   return accessFor({
-    format,
+    sharesFile,
     writable: scope.writable,
     describeOnly: scope.intent === 'info',
     forceShare: scope.forceShare,

@@ -50,13 +50,26 @@ const OPTIONS: readonly OptionDeclaration[] = [
 
 const TRY_HELP = "Try 'qemu-img --help' for more information\n";
 
-/** Formats named by the general help. */
-const FORMATS =
-  'bochs cloop dmg file host_cdrom host_device luks null-aio null-co parallels\n' +
-  'qcow qcow2 qed raw vdi vhdx vmdk vpc vvfat';
+/** Columns of the list of formats. */
+const WIDTH = 78;
+
+/** The names of all drivers, in lines. */
+async function driverLines(): Promise<string> {
+  const { drivers } = await import('../drivers.ts');
+  const lines: string[] = [];
+  let line = ' ';
+  for (const name of drivers.names()) {
+    if (line.length + 1 + name.length > WIDTH) {
+      lines.push(line);
+      line = ' ';
+    }
+    line += ` ${name}`;
+  }
+  return [...lines, line].join('\n');
+}
 
 /** The text of `--help`. */
-function helpText(): string {
+async function helpText(): Promise<string> {
   const commands = Object.entries(COMMANDS).map(([name, { summary }]) => `  ${name} - ${summary}\n`);
   return `${VERSION_TEXT}QEMU disk image utility.  Usage:
 
@@ -76,7 +89,7 @@ Recognized commands (qemu-img COMMAND --help tells more about each):
 ${commands.join('')}
 Supported image formats:
 
-${FORMATS.replace(/^/gm, '  ')}
+${await driverLines()}
 `;
 }
 
@@ -89,7 +102,7 @@ async function standardOptions(reader: ArgumentReader, io: CommandIo): Promise<n
   for (let argument = reader.next(); argument !== undefined; argument = reader.next()) {
     if (argument.kind === 'operand') continue;
     if (argument.id === 'help') {
-      io.out(helpText());
+      io.out(await helpText());
       return 0;
     }
     if (argument.id === 'version') {

@@ -34,11 +34,11 @@ export async function amend(
   return withSource(context, image, how, async (node) => {
     const driver = await context.drivers.format(node.format);
     const options = amendValues(driver, request.options);
-    if (!node.amendable) throw unsupported(driver.name);
+    const { amends } = node;
+    if (!amends) throw unsupported(driver.name);
     observer.started?.();
     try {
-      // Luks images let others read and write, but not while their key slots change.
-      if (node.format === 'luks') await claimFile(node);
+      if (amends.alone) await claimFile(node);
       await node.amend(options, { force, onProgress: (done, total) => context.onProgress?.(done, total) });
       await node.flush();
     } finally {

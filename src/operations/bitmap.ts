@@ -119,12 +119,9 @@ function notFound(name: string): BlockError {
   return new BlockError('not-found', `Dirty bitmap '${name}' not found`);
 }
 
-/** Why a format has no bitmaps; of qcow2 it is the old version. */
-function cannotStore(node: ImageNode, name: string, own: string): BlockError {
-  return node.format === 'qcow2'
-    ? new BlockError(
-        'unsupported',
-        `Can't make bitmap '${name}' persistent in '${own}': Cannot store dirty bitmaps in qcow2 v2 files`,
-      )
-    : new BlockError('unsupported', `Can't store persistent bitmaps to ${own}: Operation not supported`);
+/** Why an image has no bitmaps. */
+function cannotStore({ quirks }: ImageNode, name: string, own: string): BlockError {
+  return quirks.noBitmaps === undefined
+    ? new BlockError('unsupported', `Can't store persistent bitmaps to ${own}: Operation not supported`)
+    : new BlockError('unsupported', `Can't make bitmap '${name}' persistent in '${own}': ${quirks.noBitmaps}`);
 }

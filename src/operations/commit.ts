@@ -31,8 +31,6 @@ export interface CommitObserver {
 const SMALLEST_UNIT = 4 * KiB;
 /** The unit for images that have no clusters. */
 const PLAIN_UNIT = 64 * KiB;
-/** Formats whose images stay as they were opened: to read, below an overlay. */
-const FIXED: ReadonlySet<string> = new Set(['bochs', 'cloop', 'dmg', 'parallels', 'vvfat']);
 
 /**
  * Writes what the layers above the base have into the base, and then, unless it is to be left as it is or the base is
@@ -111,7 +109,7 @@ async function openForWriting({ base, overlay, depth }: Place, resize: boolean):
 }
 
 function reopenerOf(node: ImageNode, depth: number): NonNullable<ImageNode['reopen']> {
-  if (node.reopen && !FIXED.has(node.format)) return node.reopen;
+  if (node.reopen && !node.quirks.staysReadOnly) return node.reopen;
   throw new BlockError(
     'unsupported',
     `Block format '${node.format}' used by node '#block${depth}' does not support reopening files`,
@@ -157,7 +155,7 @@ async function readsAsZero(node: ImageNode, start: number, end: number): Promise
       const { backing } = node;
       if (backing && !(await readsAsZero(backing, at, Math.min(at + length, backing.size())))) return false;
     } else if (kind !== 'zero') {
-      if (node.format !== 'raw') return false;
+      if (!node.plain) return false;
       const extent = await node.status(at, length);
       if (extent.kind !== 'hole' && !(await holdsZeroes(node, at, extent.length))) return false;
       known = extent.length;

@@ -1,4 +1,5 @@
 /** `convert`: copies one or more images, one behind the other, into a new or an existing image. */
+import { PLAIN_FORMAT } from '../options/filename.ts';
 import { asBlockError, BlockError } from '../base/error.ts';
 import { MiB } from '../base/offset.ts';
 import type { BitmapInfo } from '../block/capabilities.ts';
@@ -127,7 +128,7 @@ class Conversion {
   /** The checks of a new target that need no file, in the real tool's order. */
   async #checkNew(): Promise<NewTarget> {
     const { target, compress } = this.#request;
-    const image = await newImage(this.#context, target.format ?? 'raw', target.filename);
+    const image = await newImage(this.#context, target.format ?? PLAIN_FORMAT, target.filename);
     const options = coerceNewImage(image, this.#request.options);
     const { name, createOptions, driver } = image.format;
     if (this.#request.backingFile !== undefined && !('backing_file' in createOptions)) {

@@ -2,10 +2,18 @@
 import { asBlockError, BlockError } from '../base/error.ts';
 import { createImage, protocolOfName } from '../block/create.ts';
 import { openRequest } from '../block/open.ts';
-import { relativeTo } from '../options/filename.ts';
+import { PLAIN_PROTOCOL, relativeTo } from '../options/filename.ts';
 import type { AnyOptionValues, OptionTable } from '../options/table.ts';
 import type { OperationContext } from './context.ts';
-import { coerceNewImage, type NewImage, type NewImageOptions, namingFile, newImage, showValue } from './options.ts';
+import {
+  type CreatableFormat,
+  coerceNewImage,
+  type NewImage,
+  type NewImageOptions,
+  namingFile,
+  newImage,
+  showValue,
+} from './options.ts';
 import type { CreateRequest } from './requests.ts';
 
 /** What is going to be created: the content of the `Formatting ...` line. */
@@ -75,7 +83,7 @@ export async function create(
       options: shownOptions(image, options, values),
     };
     onStart?.(plan);
-    checkBackingFormat(context, request.format, backing.format);
+    checkBackingFormat(context, image.format, backing.format);
     await writeImage(context, request, image, values, options.protocol);
     return { ...plan, size };
   });
@@ -112,12 +120,10 @@ function textOf(value: AnyOptionValues[string]): string | undefined {
 }
 
 /** Formats that record a backing format only if they know the name, even where they do not look at the image. */
-function checkBackingFormat(context: OperationContext, format: string, backing: string | undefined): void {
+function checkBackingFormat(context: OperationContext, { driver }: CreatableFormat, backing: string | undefined): void {
   if (backing === undefined || context.drivers.has(backing)) return;
-  if (format === 'qcow2' || format === 'qed') {
-    throw new BlockError('invalid-argument', `Parameter 'backing-fmt' does not accept value '${backing}'`);
-  }
-  if (format === 'qcow') throw new BlockError('invalid-argument', `unrecognized backing format '${backing}'`);
+  const problem = driver?.unknownBackingFormat?.(backing);
+  if (problem !== undefined) throw new BlockError('invalid-argument', problem);
 }
 
 /** The guest size; looks at the backing image, which has to be there even if the size is given. */
@@ -216,7 +222,7 @@ export async function writeImage(
   try {
     if (!driver) return await createFile(context, where.at ?? where.filename, values, image);
     // A raw image is its file: the file gets its size at once, so that space can be reserved for it.
-    const raw = driver.name === 'raw' ? { size: values['size'] } : {};
+    const raw = driver.plain ? { size: values['size'] } : {};
     await createImage(context, {
       ...where,
       driver,
@@ -236,7 +242,7 @@ async function createFile(
   image: NewImage,
 ): Promise<void> {
   const { name } = image.format;
-  const protocol = await (name === 'file' ? protocolOfName(context, filename) : context.drivers.protocol(name));
+  const protocol = await (name === PLAIN_PROTOCOL ? protocolOfName(context, filename) : context.drivers.protocol(name));
   await protocol.create?.(
     { services: context.services, writable: true, access: undefined, cache: undefined, discard: undefined },
     filename,

@@ -2,11 +2,11 @@
 import { BlockError } from '../base/error.ts';
 import { throwIfStopped } from '../base/inflight.ts';
 import { alignUp, SECTOR } from '../base/offset.ts';
-import type { FormatInfo, InfoValue, SnapshotInfo } from '../block/capabilities.ts';
+import type { FormatInfo, SnapshotInfo } from '../block/capabilities.ts';
 import type { ProtocolStorage } from '../block/protocol.ts';
 import { ImageNode } from '../block/node.ts';
 import { identityOf, openImage } from '../block/open.ts';
-import { relativeTo } from '../options/filename.ts';
+import { PLAIN_PROTOCOL, relativeTo } from '../options/filename.ts';
 import type { CacheMode } from '../storage/files.ts';
 import type { Limits, Storage } from '../storage/storage.ts';
 import type { OperationContext } from './context.ts';
@@ -130,7 +130,7 @@ async function describeImage(
 /** @param probed the format was found out from the content: raw images are then written in whole sectors only. */
 async function describe(how: Collection, node: ImageNode, probed: boolean): Promise<ImageInfo> {
   const protocol = how.context.drivers.isProtocol(node.format);
-  const own: FormatInfo = protocol ? protocolInfo(node.format) : await node.info();
+  const own = await node.info();
   const children = await describeChildren(how, node);
   const inherited = node.transparent ? children.find((child) => child.name === node.fileRole)?.info : undefined;
   const { backingReference: backing } = node;
@@ -173,8 +173,8 @@ async function describeChildren(how: Collection, node: ImageNode): Promise<Image
 }
 
 async function describeFile(how: Collection, storage: ProtocolStorage): Promise<ImageInfo> {
-  const format = storage.protocol ?? 'file';
-  const { dirty, specific } = protocolInfo(format);
+  const format = storage.protocol ?? PLAIN_PROTOCOL;
+  const { dirty, specific } = storage.described ?? {};
   return dropUndefined({
     filename: storage.name,
     format,
@@ -189,17 +189,6 @@ async function describeFile(how: Collection, storage: ProtocolStorage): Promise<
   });
 }
 
-/** What the real tool says about nodes that are no images. */
-function protocolInfo(protocol: string): FormatInfo {
-  if (protocol.startsWith('null-') || protocol === 'vvfat') return {};
-  const data: { readonly [key: string]: InfoValue } = {};
-  // What is known of a device is what is known of a file.
-  return { dirty: false, specific: { type: 'file', data } };
-}
-
-/** Formats that the real tool reads and writes in whole sectors; here their drivers need not. */
-const IN_SECTORS: readonly string[] = ['bochs', 'cloop', 'dmg', 'luks', 'parallels', 'qcow', 'qed', 'vhdx', 'vvfat'];
-
 /** Limits of a node: its own, and the memory limits of what is below it. */
 function limitsOf(storage: Storage, probed: boolean): Limits {
   const own = storage.limits;
@@ -211,10 +200,10 @@ function limitsOf(storage: Storage, probed: boolean): Limits {
     ...own,
   };
   if (!(storage instanceof ImageNode)) return limits;
-  if (IN_SECTORS.includes(storage.format)) {
+  if (storage.quirks.inSectors) {
     return { ...limits, requestAlignment: Math.max(SECTOR, limits.requestAlignment) };
   }
-  if (storage.format !== 'raw') return limits;
+  if (!storage.plain) return limits;
   // What is below a raw layer decides how it discards, but not how it zeroes.
   const { writeZeroesAlignment: _, maxWriteZeroes: __, ...kept } = limits;
   return { ...kept, requestAlignment: probed ? 512 : (under?.requestAlignment ?? limits.requestAlignment) };

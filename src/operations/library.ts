@@ -9,6 +9,7 @@ import type { DriverRegistry } from '../block/registry.ts';
 import type { Services } from '../block/services.ts';
 import type { OptionPair } from '../options/keyval.ts';
 import { isTree } from '../options/dotted.ts';
+import { PLAIN_FORMAT } from '../options/filename.ts';
 import type { OptionTree } from '../options/tree.ts';
 import type { AmendResult } from './amend.ts';
 import type { BitmapResult } from './bitmap.ts';
@@ -101,7 +102,7 @@ export class ImageLibrary {
       const { backing, size } = input;
       return create(this.#context, {
         filename: input.filename,
-        format: input.format ?? 'raw',
+        format: input.format ?? PLAIN_FORMAT,
         options: pairsOf(input.options),
         backingUnsafe: backing?.unsafe ?? false,
         quiet: true,
@@ -160,7 +161,7 @@ export class ImageLibrary {
         throw new BlockError('invalid-argument', 'Exactly one of image and size is needed');
       }
       return measure(this.#context, {
-        targetFormat: input.format ?? 'raw',
+        targetFormat: input.format ?? PLAIN_FORMAT,
         options: pairsOf(input.options),
         forceShare: input.forceShare ?? false,
         ...(image === undefined ? {} : { image: sourceOf(image) }),
@@ -235,7 +236,7 @@ export class ImageLibrary {
       return dd(this.#context, {
         input: sourceOf(input.source),
         outputFilename: target.filename,
-        outputFormat: target.format ?? 'raw',
+        outputFormat: target.format ?? PLAIN_FORMAT,
         blockSize: bytesOf(input.blockSize ?? 512),
         skip: input.skip ?? 0,
         forceShare: input.forceShare ?? false,
@@ -361,7 +362,7 @@ function sourceOf(image: ImageInput): ImageSource {
 /** A bare name is a raw image, as it is without `-O`. */
 function targetOf(image: ImageInput): ConvertTarget {
   const target = sourceOf(image);
-  return target.imageOptions || target.format !== undefined ? target : { ...target, format: 'raw' };
+  return target.imageOptions || target.format !== undefined ? target : { ...target, format: PLAIN_FORMAT };
 }
 
 function mapRequest(input: MapInput): MapRequest {

@@ -3,14 +3,10 @@ import { asBlockError, BlockError, withPrefix } from '../base/error.ts';
 import type { ImageNode } from '../block/node.ts';
 import { openRequest } from '../block/open.ts';
 import { protocolPrefix, relativeTo } from '../options/filename.ts';
-import type { Storage } from '../storage/storage.ts';
 import type { OperationContext } from './context.ts';
 import { UpCopy, writeError } from './copy/upCopy.ts';
 import type { RebaseRequest } from './requests.ts';
 import { withSource } from './source.ts';
-
-/** Formats of which the real tool does not know the clusters. */
-const UNDESCRIBED: ReadonlySet<string> = new Set(['parallels', 'null-co', 'null-aio']);
 
 /** Result of {@link rebase}. */
 export interface RebaseResult {
@@ -66,7 +62,7 @@ export async function rebase(
 async function checkDrivers(
   { drivers }: OperationContext,
   { compress, backingFormat }: RebaseRequest,
-  { format, file }: ImageNode,
+  { format, quirks }: ImageNode,
 ): Promise<void> {
   const driver = drivers.isFormat(format) ? await drivers.format(format) : undefined;
   if (compress && !driver?.compresses) {
@@ -75,10 +71,7 @@ async function checkDrivers(
   if (backingFormat !== undefined && !drivers.has(backingFormat)) {
     throw new BlockError('invalid-argument', `Invalid format name: '${backingFormat}'`);
   }
-  // Raw images have no clusters of their own.
-  const below: (Storage & { readonly protocol?: string }) | undefined = format === 'raw' ? file : undefined;
-  if (UNDESCRIBED.has(below?.protocol ?? format))
-    throw new BlockError('unsupported', 'could not get block driver info');
+  if (quirks.unknownClusters) throw new BlockError('unsupported', 'could not get block driver info');
 }
 
 /** Opens the new backing image, whose name counts from the directory of the image. */

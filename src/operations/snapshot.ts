@@ -34,7 +34,7 @@ export async function snapshot(context: OperationContext, request: SnapshotReque
 /** The node whose format has snapshots: raw layers show those of the image below. */
 function ownerOf(node: ImageNode): ImageNode {
   let owner = node;
-  while (owner.format === 'raw' && owner.file instanceof ImageNode) owner = owner.file;
+  while (owner.plain && owner.file instanceof ImageNode) owner = owner.file;
   return owner;
 }
 

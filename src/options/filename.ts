@@ -1,6 +1,12 @@
 /** What an image name says by itself: protocol prefixes, and names that count from the place of another image. */
 import { isJsonName } from './jsonName.ts';
 
+/** Format of what names none and looks like none: bytes as they are. */
+export const PLAIN_FORMAT = 'raw';
+
+/** Protocol of names without a prefix. */
+export const PLAIN_PROTOCOL = 'file';
+
 /**
  * The protocol in front of a name, without its colon: the text before the first `:` if no `/` comes earlier.
  * `./x:y` and `/x:y` have none, `:x` has an empty one.

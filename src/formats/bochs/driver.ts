@@ -24,7 +24,7 @@ class BochsDriver implements ImageDriver {
   /** Bitmaps of extents by their place: a bit for each sector that was written. */
   readonly #bitmaps: MetadataCache;
   readonly #missing: MissingTables | undefined;
-  readonly quirks: Quirks = { opaque: true };
+  readonly quirks: Quirks = { opaque: true, inSectors: true, staysReadOnly: true };
   readonly checker: Checker;
 
   constructor(file: Storage, header: Header, catalog: Uint8Array, missing?: MissingTables) {

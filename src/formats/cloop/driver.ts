@@ -28,7 +28,7 @@ class CloopDriver implements ImageDriver {
   readonly #codec: CodecPort;
   readonly #offsets: MetadataCache;
   readonly #blocks: DecodedUnits<Unit>;
-  readonly quirks: Quirks = { opaque: true };
+  readonly quirks: Quirks = { opaque: true, inSectors: true, staysReadOnly: true };
   readonly checker: Checker;
 
   constructor(file: Storage, header: Header, codec: CodecPort) {

@@ -27,7 +27,7 @@ export interface ImageParts {
 /** An open image as the block layer sees it. Reading changes nothing but a cache: requests may run side by side. */
 export class DmgImage implements ImageDriver {
   readonly virtualSize: number;
-  readonly quirks: Quirks = { opaque: true };
+  readonly quirks: Quirks = { opaque: true, inSectors: true, staysReadOnly: true };
   readonly beyondEnd: BeyondEnd = { data: 'told' };
   readonly checker: Checker;
   readonly #file: Storage;

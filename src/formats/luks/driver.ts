@@ -12,6 +12,7 @@ export const luks: FormatDriver = {
   openOptions,
   createOptions,
   amendOptions,
+  sharesFile: true,
   preallocates: true,
   sizeless: (options) => options['detached-header'] === true,
   open,

@@ -2,7 +2,7 @@
 import type { MaybePromise } from '../../base/async.ts';
 import { BlockError } from '../../base/error.ts';
 import { alignUp, SECTOR } from '../../base/offset.ts';
-import type { Amender, Checker, FormatInfo, ImageDriver, Writing } from '../../block/capabilities.ts';
+import type { Amender, Checker, FormatInfo, ImageDriver, Quirks, Writing } from '../../block/capabilities.ts';
 import type { OpenContext } from '../../block/format.ts';
 import type { Allocation, Mapping } from '../../block/mapping.ts';
 import { encryptedRoom } from '../../block/encryptedRoom.ts';
@@ -33,6 +33,7 @@ interface LuksParts {
 /** A LUKS volume as the block layer sees it. */
 class LuksImage implements ImageDriver, Writing {
   readonly writing: Writing = this;
+  readonly quirks: Quirks = { inSectors: true };
   readonly limits: { readonly requestAlignment: number } = { requestAlignment: SECTOR };
   readonly amender: Amender | undefined;
   readonly checker: Checker;
@@ -48,7 +49,8 @@ class LuksImage implements ImageDriver, Writing {
     this.checker = deepCheckerOf(headerFile ?? file, () => this.#header, headerFile !== undefined);
     if (volume) {
       this.#cipher = bulkCipher(services.crypto, volume.header.spec, volume.masterKey);
-      this.amender = { amend: (options, { force }) => this.#amend(options, force) };
+      // Others may read and write, but not while key slots change.
+      this.amender = { alone: true, amend: (options, { force }) => this.#amend(options, force) };
     }
   }
 

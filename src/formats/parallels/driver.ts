@@ -24,7 +24,12 @@ const openOptions = {
 class ParallelsDriver implements ImageDriver, Writing {
   readonly #image: ParallelsImage;
   readonly checker: Checker;
-  readonly quirks: Quirks = { ignoresBitmaps: true };
+  readonly quirks: Quirks = {
+    ignoresBitmaps: true,
+    unknownClusters: true,
+    inSectors: true,
+    staysReadOnly: true,
+  };
   readonly writing: Writing = this;
 
   constructor(image: ParallelsImage) {

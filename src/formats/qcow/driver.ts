@@ -46,7 +46,7 @@ class QcowDriver implements ImageDriver, Writing {
     this.#special = new SpecialReader(image);
     this.backing = { reference: backing, makeEmpty: () => image.makeEmpty() };
     this.allocationUnit = image.clusterSize;
-    this.quirks = { strideUnit: image.clusterSize };
+    this.quirks = { strideUnit: image.clusterSize, inSectors: true };
     this.limits = { requestAlignment: image.encrypted ? 512 : 1 };
     this.compressor = compressorOf(image);
     this.checker = deepCheckerOf(image);
@@ -122,6 +122,7 @@ export const qcow: FormatDriver = {
   openOptions,
   createOptions,
   compresses: true,
+  unknownBackingFormat: (format) => `unrecognized backing format '${format}'`,
   open,
   create,
 } satisfies FormatDriver<typeof openOptions, typeof createOptions>;

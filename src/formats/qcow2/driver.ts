@@ -69,7 +69,11 @@ export class Qcow2Driver implements ImageDriver, Writing {
     this.backing = backingOf(state);
     this.#writeZeroes = (offset, length, flags) => writeZeroes(state, offset, length, flags);
     this.allocationUnit = state.geometry.clusterSize;
-    this.quirks = { strideUnit: state.geometry.l2Coverage, zeroesWholeUnits: true };
+    this.quirks = {
+      strideUnit: state.geometry.l2Coverage,
+      zeroesWholeUnits: true,
+      noBitmaps: 'Cannot store dirty bitmaps in qcow2 v2 files',
+    };
     this.beyondEnd = { data: 'told', vouches: (storage, offset) => this.#vouches(storage, offset) };
     this.limits = {
       requestAlignment: state.header.cryptMethod === 0 ? 1 : 512,
@@ -172,6 +176,7 @@ export const qcow2: FormatDriver = {
   createOptions,
   amendOptions,
   compresses: true,
+  unknownBackingFormat: (format) => `Parameter 'backing-fmt' does not accept value '${format}'`,
   open,
   create,
   measure,

@@ -95,7 +95,7 @@ function refcountBytes(clusters: number, clusterSize: number, refcountBits: numb
 /** Bytes that copies of the source's persistent bitmaps take; undefined if there are none to copy from. */
 async function bitmapBytes(context: MeasureContext, clusterSize: number): Promise<number | undefined> {
   const store = context.source?.bitmaps;
-  if (!store) return context.source?.ignoresBitmaps === true ? 0 : undefined;
+  if (!store) return context.source?.quirks?.ignoresBitmaps === true ? 0 : undefined;
   let total = 0;
   let directory = 0;
   for (const bitmap of await store.list()) {

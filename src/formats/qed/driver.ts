@@ -3,7 +3,15 @@ import type { MaybePromise } from '../../base/async.ts';
 import { Fields, utf8Bytes } from '../../base/bytes.ts';
 import { BlockError } from '../../base/error.ts';
 import { alignDown, alignUp, SECTOR } from '../../base/offset.ts';
-import type { Backing, BackingReference, Checker, FormatInfo, ImageDriver, Writing } from '../../block/capabilities.ts';
+import type {
+  Backing,
+  BackingReference,
+  Checker,
+  FormatInfo,
+  ImageDriver,
+  Quirks,
+  Writing,
+} from '../../block/capabilities.ts';
 import type { FormatDriver, OpenContext } from '../../block/format.ts';
 import type { Allocation, Mapping } from '../../block/mapping.ts';
 import type { OptionTable } from '../../options/table.ts';
@@ -31,6 +39,7 @@ const MAX_REQUEST = 2147483647;
 /** An open QED image as the block layer sees it. */
 class QedDriver implements ImageDriver, Writing {
   readonly writing: Writing = this;
+  readonly quirks: Quirks = { inSectors: true };
   readonly backing: Backing;
   readonly #image: QedImage;
   readonly allocationUnit: number;
@@ -159,6 +168,7 @@ export const qed: FormatDriver = {
   probe,
   openOptions: {},
   createOptions,
+  unknownBackingFormat: (format) => `Parameter 'backing-fmt' does not accept value '${format}'`,
   open,
   create,
 } satisfies FormatDriver<OptionTable, typeof createOptions>;

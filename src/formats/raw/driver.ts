@@ -1,6 +1,6 @@
 /** Raw images: the bytes of the storage as they are, or a window of them. */
 import { BlockError } from '../../base/error.ts';
-import type { FormatInfo, ImageDriver, Writing } from '../../block/capabilities.ts';
+import type { FormatInfo, ImageDriver, Quirks, Writing } from '../../block/capabilities.ts';
 import type { CreateContext, FormatDriver, MeasureContext, Measurement, OpenContext } from '../../block/format.ts';
 import type { Allocation, Mapping } from '../../block/mapping.ts';
 import type { ProtocolStorage } from '../../block/protocol.ts';
@@ -24,6 +24,7 @@ const HEAD = 512;
 /** An open raw image. */
 class RawImage implements ImageDriver, Writing {
   readonly writing: Writing = this;
+  readonly quirks: Quirks;
   readonly #file: Storage;
   readonly #offset: number;
   /** Fixed by an option; undefined: up to the end of the storage. */
@@ -39,6 +40,8 @@ class RawImage implements ImageDriver, Writing {
     this.#offset = offset;
     this.#size = size;
     this.#admitStart = admitStart;
+    // The clusters are those of what is below.
+    this.quirks = { unknownClusters: (file as ProtocolStorage).quirks?.unknownClusters };
   }
 
   get virtualSize(): number {
@@ -139,6 +142,8 @@ async function measure(context: MeasureContext): Promise<Measurement> {
 /** The raw format: what every storage is when no other format fits. */
 export const raw: FormatDriver = {
   name: 'raw',
+  plain: true,
+  sharesFile: true,
   probe: () => 1,
   openOptions,
   createOptions,

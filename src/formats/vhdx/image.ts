@@ -26,7 +26,7 @@ export class VhdxImage implements ImageDriver, Writing {
   readonly virtualSize: number;
   readonly allocationUnit: number;
   readonly checker: Checker;
-  readonly quirks: Quirks = { opaque: true };
+  readonly quirks: Quirks = { opaque: true, inSectors: true };
   readonly writing: Writing = this;
   readonly limits: Partial<Limits>;
   readonly #parts: ImageParts;

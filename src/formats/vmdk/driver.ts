@@ -12,6 +12,7 @@ export const vmdk: FormatDriver = {
   openOptions,
   createOptions,
   compresses: true,
+  spreads: ({ subformat }) => /flat|twogb/i.test(subformat ?? ''),
   open: openVmdk,
   create,
 } satisfies FormatDriver<typeof openOptions, typeof createOptions>;

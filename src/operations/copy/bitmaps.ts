@@ -17,7 +17,7 @@ export interface BitmapChoice {
  */
 export async function bitmapsToCopy(source: ImageNode, choice: BitmapChoice): Promise<readonly BitmapInfo[]> {
   const { bitmaps: store } = source;
-  if (!store && source.ignoresBitmaps) return [];
+  if (!store && source.quirks.ignoresBitmaps) return [];
   if (!store) throw new BlockError('unsupported', 'Source lacks bitmap support');
   const list = (await store.list()).toReversed();
   const broken = list.find((bitmap) => bitmap.inUse);

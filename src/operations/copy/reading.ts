@@ -87,7 +87,7 @@ export async function firstUnreadable(
       await readSegment(part, into.subarray(at, at + length));
       if (found.length > 0) break;
     } catch (error) {
-      const opaque = storage instanceof ImageNode && storage.opaque;
+      const opaque = storage instanceof ImageNode && storage.quirks.opaque;
       found.push({ offset: opaque ? alignDown(offset + at, OPAQUE_PIECE) : offset + at, error });
       if (opaque || found.length > 1) break;
     }

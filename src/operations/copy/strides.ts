@@ -7,7 +7,7 @@ export const STRIDE: number = 2 * 1024 ** 2;
 
 /** The end of the area that the real tool sees as one run at `offset`, whatever follows it. */
 export function strideEnd(layers: readonly ImageNode[], status: BlockStatus, offset: number): number {
-  const units = layers.slice(0, status.depth + 1).map(({ strideUnit }) => strideUnit);
+  const units = layers.slice(0, status.depth + 1).map(({ quirks }) => quirks.strideUnit);
   // Each compressed unit has a place of its own.
   if (status.compressed) units.push(status.node.allocationUnit);
   const ends = units.map((unit) => (unit === undefined ? Number.POSITIVE_INFINITY : offset - (offset % unit) + unit));

@@ -3,6 +3,7 @@
  * a device, or a link that leads nowhere yet), and for images of several files, the target is written in place, as the real
  * tool does, unless it is to be replaced.
  */
+import { PLAIN_FORMAT, PLAIN_PROTOCOL } from '../../options/filename.ts';
 import { asBlockError, BlockError } from '../../base/error.ts';
 import { isListed } from '../../block/create.ts';
 import type { ImageNode } from '../../block/node.ts';
@@ -89,7 +90,7 @@ async function descriptionOf(
   const children: Record<string, OptionTree> = {};
   const dataFile = options['data_file'];
   // The image is going to look for it next to itself; it was made where the user said.
-  if (typeof dataFile === 'string') children['data-file'] = await treeOfName(context.drivers, dataFile, 'raw');
+  if (typeof dataFile === 'string') children['data-file'] = await treeOfName(context.drivers, dataFile, PLAIN_FORMAT);
   if (Object.keys(keys).length + Object.keys(children).length === 0) return { format };
   return { tree: { ...(await treeOfName(context.drivers, name, format)), ...keys, ...children } };
 }
@@ -150,7 +151,7 @@ async function giveUp({ draft, old }: Place): Promise<void> {
 async function placeOf(context: OperationContext, request: TargetRequest): Promise<Place> {
   const { protocol } = request.image;
   const { files } = context.services;
-  const path = protocol?.name === 'file' ? protocol.parseFilename(request.filename)['filename'] : undefined;
+  const path = protocol?.name === PLAIN_PROTOCOL ? protocol.parseFilename(request.filename)['filename'] : undefined;
   const whole = request.image.format.driver !== undefined && isSingleFile(request);
   if (request.replace && !whole) throw cannotReplace(request, 'the image consists of several files');
   if (typeof path !== 'string') {
@@ -182,9 +183,8 @@ async function prefixed<T>({ prefix }: TargetRequest, body: () => Promise<T>): P
 
 /** The place of an image that is replaced. The old file is locked as it would be to be written over. */
 async function replacing(context: OperationContext, path: string, request: TargetRequest): Promise<Place> {
-  const format = request.image.format.name;
   const access = accessFor({
-    format,
+    sharesFile: request.image.format.driver?.sharesFile ?? false,
     writable: true,
     describeOnly: false,
     forceShare: false,
@@ -216,11 +216,8 @@ async function draftOf(context: OperationContext, path: string, replace: boolean
   return { at, publish: () => files.rename(at, path), discard: () => files.remove(at) };
 }
 
-/** Formats that spread over several files name them after each other. */
 function isSingleFile({ image, options }: TargetRequest): boolean {
-  const subformat = options['subformat'];
-  const split = image.format.name === 'vmdk' && typeof subformat === 'string' && /flat|twogb/i.test(subformat);
-  return !split && options['data_file'] === undefined;
+  return !image.format.driver?.spreads?.(options) && options['data_file'] === undefined;
 }
 
 function temporaryName(context: OperationContext, path: string): string {

@@ -176,7 +176,7 @@ export class UpCopy {
 
   /** Counts the areas of a part of the image as the real tool cuts them. */
   async #tell(start: number, end: number, looked: (done: number) => void): Promise<void> {
-    const { strideUnit: unit = Number.POSITIVE_INFINITY } = this.#node;
+    const { strideUnit: unit = Number.POSITIVE_INFINITY } = this.#node.quirks;
     const { backing } = this.#node;
     const between = backing && this.#between ? new ChainCursor(backing, this.#between) : undefined;
     // What comes from an image that stays below is left out.

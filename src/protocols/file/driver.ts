@@ -1,4 +1,5 @@
 /** Files and devices of the host. All system calls are in the host's `FilePort`. */
+import type { FormatInfo } from '../../block/capabilities.ts';
 import type { MaybePromise } from '../../base/async.ts';
 import { BlockError, withPrefix } from '../../base/error.ts';
 import { alignUp, SECTOR } from '../../base/offset.ts';
@@ -14,6 +15,8 @@ export class FileStorage extends CheckedStorage implements ProtocolStorage {
   readonly identity: string;
   /** Driver that the real tool would name: `host_device` for devices, whatever name opened them. */
   readonly protocol: string;
+  /** What is known of a device is what is known of a file. */
+  readonly described: FormatInfo = { dirty: false, specific: { type: 'file', data: {} } };
   readonly #handle: FileHandle;
   readonly #locking: boolean;
 

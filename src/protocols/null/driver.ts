@@ -130,7 +130,7 @@ function nullProtocol(name: string): ProtocolDriver {
         name: nameOf(name, context.given ?? {}) ?? address,
         readOnly: !context.writable,
       });
-      return Object.assign(storage, { protocol: name });
+      return Object.assign(storage, { protocol: name, quirks: { unknownClusters: true } });
     },
   };
 }

@@ -94,7 +94,7 @@ async function open(context: ProtocolContext, options: OpenOptions): Promise<Pro
     name: printJsonName({ ...context.given, driver: 'vvfat' }),
     readOnly: true,
   });
-  return Object.assign(storage, { protocol: 'vvfat' });
+  return Object.assign(storage, { protocol: 'vvfat', quirks: { inSectors: true, staysReadOnly: true } });
 }
 
 /** Directories as FAT disks. */

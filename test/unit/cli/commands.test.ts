@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { BlockError } from '../../../src/base/error.ts';
 import type { View } from '../../../src/cli/io.ts';
 import { main } from '../../../src/cli/main.ts';
+import { drivers } from '../../../src/drivers.ts';
 import { MemoryIo } from '../../support/memoryIo.ts';
 
 /** Runs a command line (words separated by blanks) that is expected to get through. */
@@ -220,6 +221,9 @@ describe('the program', () => {
   test('help names every command', async () => {
     const io = new MemoryIo();
     expect(await main(['--help'], io)).toBe(0);
+    const [, listed = ''] = io.stdout.split('Supported image formats:\n');
+    expect(listed.trim().split(/\s+/)).toEqual(drivers.names());
+    expect(drivers.names()).toEqual(expect.arrayContaining(['qcow2', 'raw', 'file', 'null-co', 'blkdebug']));
     for (const verb of ['amend', 'bench', 'bitmap', 'check', 'commit', 'compare', 'convert', 'create', 'dd']) {
       expect(io.stdout).toContain(`  ${verb} - `);
     }

@@ -37,7 +37,10 @@ describe('check-floors', () => {
     'src/block/b.ts': "import type { s } from '../storage/s.ts'; export type B = typeof s;",
     'src/formats/raw/driver.ts':
       "import type { B } from '../../block/b.ts'; export type R = B; export const table = [];",
-    'src/drivers.ts': "export type * from './formats/raw/driver.ts';",
+    'src/drivers.ts':
+      "export type * from './formats/raw/driver.ts'; export const all = [{ name: 'vdi' }, { name: 'file', load: 'x' }];",
+    'src/operations/o.ts': "export const role = 'file';",
+    'src/cli/words.ts': "export const w = 'vdi';",
     'src/host/node/file.ts': "import fs from 'node:fs'; import koffi from 'koffi'; export const f = [fs, koffi];",
     'src/index.ts': "export * from './drivers.ts';",
     'src/node.ts': "export * from './index.ts'; export * from './host/node/file.ts';",
@@ -65,6 +68,8 @@ describe('check-floors', () => {
     ['a file of no floor', 'src/formats/x14.ts', '', 'belongs to no floor'],
     ['an option of the program', 'src/block/x16.ts', "export const x = 'Use --force';", 'only src/cli speaks'],
     ['its name', 'src/base/x17.ts', 'export const x = `qemu-img: ${1}`;', 'only src/cli speaks'],
+    ['a driver by its name', 'src/operations/x18.ts', "export const x = (f: string) => f === 'vdi';", "driver 'vdi'"],
+    ['a driver in a type', 'src/block/x19.ts', "export type X = 'vdi' | 'other';", "driver 'vdi'"],
     ['state in a module', 'src/formats/vdi/x15.ts', 'export let state = 0;', 'module-scope state that can change'],
   ];
   let complaints: string[] = [];
