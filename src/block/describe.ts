@@ -19,6 +19,9 @@ const WEAK = new Set([
   'latency-ns',
 ]);
 
+/** Name that the real tool gives the node of an image whose own name was not given. */
+export const UNNAMED_NODE = '#block1';
+
 /** Options of formats that change what is read from the same file. */
 const STRONG = /^(offset|size|force_size_calc|encrypt\.(?!format$)|key-secret|aes-key)/;
 

@@ -1,5 +1,6 @@
 /** `bitmap`: changes persistent dirty bitmaps. */
 import { asBlockError, BlockError } from '../base/error.ts';
+import { UNNAMED_NODE } from '../block/describe.ts';
 import type { BitmapStore } from '../block/capabilities.ts';
 import type { ImageNode } from '../block/node.ts';
 import type { OperationContext } from './context.ts';
@@ -10,7 +11,7 @@ import { withSource } from './source.ts';
 /** Name of the image's node in messages; the real tool numbers those that the user gives none. */
 function nodeName({ imageOptions }: ImageSource): string {
   const name = imageOptions?.['node-name'];
-  return typeof name === 'string' ? name : '#block1';
+  return typeof name === 'string' ? name : UNNAMED_NODE;
 }
 
 /** Result of {@link bitmap}. */

@@ -16,6 +16,12 @@ export interface FileAccess {
   readonly shared: number;
 }
 
+/** What creating does to a file: it changes content and size, and lets nobody else change the size. */
+export const CREATE_ACCESS: FileAccess = {
+  used: Permission.write | Permission.resize,
+  shared: Permission.consistentRead | Permission.write | Permission.writeUnchanged,
+};
+
 /** QEMU's cache modes. */
 export type CacheMode = 'none' | 'writeback' | 'unsafe' | 'directsync' | 'writethrough' | 'off';
 

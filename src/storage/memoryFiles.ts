@@ -9,6 +9,7 @@ import {
   type FileOpenOptions,
   type FilePort,
   type FileStatus,
+  CREATE_ACCESS,
   Permission,
 } from './files.ts';
 import { MemoryDriver } from './memory.ts';
@@ -31,11 +32,6 @@ const LOCKS: readonly (readonly [bit: number, name: string])[] = [
   [Permission.writeUnchanged, 'write unchanged'],
   [Permission.resize, 'resize'],
 ];
-
-const HOW_TO_CREATE: FileAccess = {
-  used: Permission.write | Permission.resize,
-  shared: Permission.consistentRead | Permission.write | Permission.writeUnchanged,
-};
 
 function hasBit(bits: number, bit: number): boolean {
   return Math.floor(bits / bit) % 2 === 1;
@@ -171,7 +167,7 @@ export class MemoryFiles implements FilePort {
     const old = this.#files.get(name);
     if (old && options.exclusive) throw posixError('exists', `Could not create '${name}'`);
     if (!old) this.put(name, 0);
-    const handle = new MemoryFile(this.#entry(name, 'create'), name, { writable: true, access: HOW_TO_CREATE });
+    const handle = new MemoryFile(this.#entry(name, 'create'), name, { writable: true, access: CREATE_ACCESS });
     try {
       await handle.truncate(0, 'off');
       await handle.truncate(options.size, options.preallocation);

@@ -7,6 +7,7 @@ import { isPromise, type MaybePromise } from '../../base/async.ts';
 import { utf8Bytes } from '../../base/bytes.ts';
 import { asBlockError, BlockError, withStrerror } from '../../base/error.ts';
 import { divideUp, isPowerOfTwo, log2 } from '../../base/offset.ts';
+import { UNNAMED_NODE } from '../../block/describe.ts';
 import type { BitmapInfo, BitmapStore, InfoValue } from '../../block/capabilities.ts';
 import { BitmapBits } from './bitmapBits.ts';
 import { type AllocatingImage, type ClusterRun, FreshClusters } from './bitmapClusters.ts';
@@ -25,9 +26,6 @@ import {
 import { readBits, readStrayTable } from './bitmapTable.ts';
 import { Autoclear } from './layout.ts';
 import type { Refcounts } from './refcount.ts';
-
-/** Name of the image's node in messages; the real tool numbers its nodes. */
-const NODE = '#block1';
 
 /** Where an entry of the directory has its flags. */
 const FLAGS_AT = 12;
@@ -122,7 +120,7 @@ export class Bitmaps implements BitmapStore {
     }
     const problem = this.#whyNot(name, unit, size);
     if (problem !== undefined) {
-      throw new BlockError('limit', `Can't make bitmap '${name}' persistent in '${NODE}': ${problem}`);
+      throw new BlockError('limit', `Can't make bitmap '${name}' persistent in '${UNNAMED_NODE}': ${problem}`);
     }
     // Of the bitmaps that one run adds the real tool stores the newest first.
     const behind = this.#list.findIndex(({ stored }) => stored === undefined);
@@ -278,7 +276,9 @@ export class Bitmaps implements BitmapStore {
       await this.#saveAll();
     } catch (thrown) {
       this.#lost = true;
-      const cause = asBlockError(thrown).prepend(`Lost persistent bitmaps during inactivation of node '${NODE}': `);
+      const cause = asBlockError(thrown).prepend(
+        `Lost persistent bitmaps during inactivation of node '${UNNAMED_NODE}': `,
+      );
       throw new BlockError(cause.kind, 'Error while closing the image: Invalid argument', {
         cause,
         // The real tool tries once more, unless the image was given up.

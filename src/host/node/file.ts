@@ -22,7 +22,7 @@ import {
   type FileOpenOptions,
   type FilePort,
   type FileStatus,
-  Permission,
+  CREATE_ACCESS,
 } from '../../storage/files.ts';
 import type { Limits } from '../../storage/storage.ts';
 import { deviceLimits, deviceSectorSize, deviceSize } from './device.ts';
@@ -40,11 +40,6 @@ import { fileLocks, type LockRegistry } from './lock.ts';
 const ALWAYS = (constants.O_NONBLOCK ?? 0) | (constants.O_NOCTTY ?? 0);
 /** Alignments to try for direct I/O. */
 const DIRECT_ALIGNMENTS = [512, 4096] as const;
-/** What `create` does to a file: it changes content and size, and lets nobody else change the size. */
-const CREATE_ACCESS = {
-  used: Permission.write | Permission.resize,
-  shared: Permission.consistentRead | Permission.write | Permission.writeUnchanged,
-};
 
 /** Files of the machine that Node runs on. */
 export class NodeFiles implements FilePort {

@@ -3,7 +3,6 @@ import { describe, expect, it } from 'vitest';
 import { BlockError } from '../../../src/base/error.ts';
 import { CheckedStorage } from '../../../src/storage/checked.ts';
 import { MemoryDriver, memoryStorage } from '../../../src/storage/memory.ts';
-import { SliceDriver } from '../../../src/storage/slice.ts';
 import type { StorageDriver } from '../../../src/storage/storage.ts';
 
 /** A driver of 250 bytes that takes 100 at a time. */
@@ -103,19 +102,6 @@ describe('checked storage', () => {
     const storage = new CheckedStorage(driver, { name: 'x', readOnly: false });
     await storage.writeZeroes(0, 250);
     expect(written).toEqual([100, 100, 50]);
-  });
-});
-
-describe('slice', () => {
-  it('shows a window and keeps writes inside it', async () => {
-    const whole = memoryStorage(1000);
-    const slice = new CheckedStorage(new SliceDriver(whole, 100, 50), { name: 'window', readOnly: false });
-    await slice.write(10, new Uint8Array(40).fill(5));
-    expect(() => slice.write(11, new Uint8Array(40))).toThrow(/window/);
-    const bytes = new Uint8Array(1000);
-    await whole.read(0, bytes);
-    expect([bytes[109], bytes[110], bytes[149], bytes[150]]).toEqual([0, 5, 5, 0]);
-    expect(slice.size()).toBe(50);
   });
 });
 
