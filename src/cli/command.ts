@@ -3,7 +3,8 @@ import { asBlockError, type BlockError } from '../base/error.ts';
 import { ArgumentError, ArgumentReader, type ReaderRules } from './argv.ts';
 import { type CommandSyntax, commandHelp } from './help.ts';
 import { hintLines } from './hints.ts';
-import type { CommandIo, Requests, View } from './io.ts';
+import { type ModuleOf, type RequestOf, type Verb, VERBS } from '../operations/verbs.ts';
+import type { CommandIo, Job, View, Workplace } from './io.ts';
 import type { ObjectRegistry } from './objects.ts';
 import { Progress } from './progress.ts';
 
@@ -35,6 +36,13 @@ class EarlyExit extends Error {
 export function errorLines(error: BlockError, prefix = 'qemu-img: '): string {
   return `${prefix}${error.message}\n${hintLines(error)}`;
 }
+
+/** Does the work of a command with its operation and prints the result; gives the exit code, throws failures. */
+export type Executor<V extends Verb> = (
+  operation: ModuleOf<V>,
+  request: RequestOf<V>,
+  place: Workplace,
+) => Promise<number>;
 
 /** What to do at once with the values of some options. */
 export type OptionHandlers = Readonly<Record<string, (value: string) => void>>;
@@ -107,10 +115,23 @@ export class Session {
     return this.#progress;
   }
 
-  /** Has the work done. */
-  async execute<V extends keyof Requests>(
+  /** Has the work of a verb done; its operation is loaded then. */
+  execute<V extends Verb>(
     verb: V,
-    request: Requests[V],
+    request: RequestOf<V>,
+    executor: Executor<V>,
+    how: { readonly json?: boolean; readonly quiet?: boolean } = {},
+  ): Promise<number> {
+    const run = async (place: Workplace): Promise<number> =>
+      executor((await VERBS[verb]()) as ModuleOf<V>, request, place);
+    return this.work(verb, request, run, how);
+  }
+
+  /** Has work done. */
+  async work(
+    verb: Job['verb'],
+    request: unknown,
+    run: Job['run'],
     how: { readonly json?: boolean; readonly quiet?: boolean } = {},
   ): Promise<number> {
     const progress = this.#progress ?? this.progress(false);
@@ -124,7 +145,7 @@ export class Session {
     };
     const stop = this.io.onProgressSignal?.(() => progress.request());
     try {
-      return await this.io.execute(verb, request, view);
+      return await this.io.execute({ verb, request, view, run });
     } finally {
       stop?.();
     }

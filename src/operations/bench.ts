@@ -4,6 +4,7 @@ import { asBlockError, BlockError } from '../base/error.ts';
 import type { ImageNode } from '../block/node.ts';
 import { type OperationContext, throwIfAborted } from './context.ts';
 import type { BenchRequest } from './requests.ts';
+import { BENCH_DEPTH, imageName } from './shorthand.ts';
 import { withSource } from './source.ts';
 
 /** What is going to be done. */
@@ -41,11 +42,11 @@ export async function bench(
   request: BenchRequest,
   observer: BenchObserver = {},
 ): Promise<BenchResult> {
-  const { write, forceShare, cache = 'writeback', image } = request;
+  const { write = false, forceShare, cache = 'writeback', image } = request;
   return withSource(context, image, { writable: write, forceShare, cache }, async (node) => {
     checkAio(request);
-    const { count, bufferSize, depth, offset, flushInterval } = request;
-    const stepSize = request.stepSize === 0 ? bufferSize : request.stepSize;
+    const { count = 75000, depth = BENCH_DEPTH, offset = 0, bufferSize = 4096, flushInterval = 0 } = request;
+    const stepSize = request.stepSize || bufferSize;
     const plan = { write, count, bufferSize, depth, offset, stepSize, flushInterval };
     observer.onStart?.(plan);
     const start = seconds(context);
@@ -59,7 +60,7 @@ function checkAio({ aio, cache = 'writeback', image }: BenchRequest): void {
   if (aio !== 'native' || cache === 'none' || cache === 'off' || cache === 'directsync') return;
   throw new BlockError(
     'invalid-argument',
-    `Could not open '${image.filename}': aio=native was specified, but it requires cache.direct=on, which was not ` +
+    `Could not open '${imageName(image)}': aio=native was specified, but it requires cache.direct=on, which was not ` +
       'specified.',
   );
 }
@@ -86,10 +87,10 @@ class Run {
   constructor(context: OperationContext, request: BenchRequest, plan: BenchPlan, node: ImageNode) {
     this.#context = context;
     this.#plan = plan;
-    this.#drain = request.drainOnFlush;
+    this.#drain = request.drainOnFlush ?? true;
     this.#node = node;
     this.#slots = new Semaphore(plan.depth);
-    this.#pattern = plan.write ? new Uint8Array(plan.bufferSize).fill(request.pattern) : undefined;
+    this.#pattern = plan.write ? new Uint8Array(plan.bufferSize).fill(request.pattern ?? 0) : undefined;
   }
 
   async run(): Promise<void> {

@@ -1,9 +1,9 @@
 /** `qemu-img bitmap`. */
 import type { BitmapAction } from '../../operations/requests.ts';
-import { type Command, defineCommand, type Given } from '../command.ts';
+import { type Command, defineCommand, type Executor, type Given } from '../command.ts';
 import { type CommandSyntax, HELP_OPTION, OBJECT_OPTION } from '../help.ts';
-import { imageSource, mistake, optional, sizeValue } from '../values.ts';
-import { FILE_OPERAND, formatOption, imageOptsOption } from './common.ts';
+import { imageSource, mistake, sizeValue } from '../values.ts';
+import { FILE_OPERAND, formatOption, imageOptsOption } from '../sharedOptions.ts';
 
 const syntax: CommandSyntax = {
   name: 'bitmap',
@@ -74,7 +74,13 @@ function checkActions(given: Given, actions: readonly BitmapAction[]): void {
   if (given.has('source-format') && !given.has('source-file')) throw mistake('-F only supported with -b');
 }
 
-/** Changes persistent bitmaps. */
+/** Changes persistent bitmaps; prints nothing. */
+const execute: Executor<'bitmap'> = async ({ bitmap }, request, { context }) => {
+  await bitmap(context, request);
+  return 0;
+};
+
+/** `bitmap`. */
 export const command: Command = defineCommand(syntax, async (session, args) => {
   const actions: BitmapAction[] = [];
   let granularity: number | undefined;
@@ -93,12 +99,8 @@ export const command: Command = defineCommand(syntax, async (session, args) => {
     throw mistake('Expecting filename and bitmap name');
   }
   if (filename === undefined || (!needsName && bitmap !== undefined)) throw mistake('Expecting filename');
-  return session.execute('bitmap', {
-    image: imageSource(session, given, filename),
-    ...optional('bitmap', bitmap),
-    actions,
-    ...optional('granularity', granularity),
-    ...optional('sourceFile', given.text('source-file')),
-    ...optional('sourceFormat', given.text('source-format')),
-  });
+  const image = imageSource(session, given, filename);
+  const sourceFile = given.text('source-file');
+  const source = sourceFile === undefined ? undefined : { filename: sourceFile, format: given.text('source-format') };
+  return session.execute('bitmap', { image, bitmap, actions, granularity, source }, execute);
 });

@@ -1,18 +1,152 @@
 /** `qemu-img convert`. */
-import type { ConvertTarget, SnapshotSelector } from '../../operations/requests.ts';
+import { BlockError } from '../../base/error.ts';
+import type { ImageInput, SnapshotSelector } from '../../operations/requests.ts';
 import { asksForHelp, parseImageOptions, parseOptionList } from '../../options/keyval.ts';
-import { type Command, defineCommand, type Given, type Session } from '../command.ts';
-import {
-  cacheValue,
-  countValue,
-  imageSource,
-  mistake,
-  OptionLists,
-  optional,
-  sizeValue,
-  snapshotValue,
-} from '../values.ts';
-import { syntax } from './convertSyntax.ts';
+import { type Command, defineCommand, type Executor, type Given, type Session } from '../command.ts';
+import { type CommandSyntax, HELP_OPTION, OBJECT_OPTION } from '../help.ts';
+import { hasAdvice, hintLines } from '../hints.ts';
+import { showOptions } from '../optionHelp.ts';
+import { FORCE_SHARE, imageOptsOption, PROGRESS, QUIET, RATE_LIMIT } from '../sharedOptions.ts';
+import { stoppable } from '../stoppable.ts';
+import { cacheValue, countValue, imageSource, mistake, OptionLists, sizeValue, snapshotValue } from '../values.ts';
+
+const syntax: CommandSyntax = {
+  name: 'convert',
+  summary: 'Copy one or more images to another with optional format conversion',
+  usage: [
+    '[-f SRC_FMT | --image-opts] [-T SRC_CACHE]',
+    '[-l SNAPSHOT] [--bitmaps [--skip-broken-bitmaps]] [--salvage]',
+    '[-O TGT_FMT | --target-image-opts] [-o TGT_FMT_OPTS] [-t TGT_CACHE]',
+    '[-b BACKING_FILE [-F BACKING_FMT]] [-S SPARSE_SIZE]',
+    '[-n] [--target-is-zero] [-c]',
+    '[-U] [-r RATE] [-m NUM_PARALLEL] [-W] [-C] [-p] [-q] [--object OBJDEF]',
+    'SRC_FILE [SRC_FILE2...] TGT_FILE',
+  ],
+  options: [
+    HELP_OPTION,
+    {
+      id: 'source-format',
+      short: 'f',
+      long: 'source-format',
+      value: true,
+      argument: 'SRC_FMT',
+      help: ['format of every SRC_FILE (default: found by looking at it)'],
+    },
+    imageOptsOption('every SRC_FILE'),
+    {
+      id: 'source-cache',
+      short: 'T',
+      long: 'source-cache',
+      value: true,
+      argument: 'SRC_CACHE',
+      help: ['cache mode for every SRC_FILE (default: writeback)'],
+    },
+    {
+      id: 'snapshot',
+      short: 'l',
+      long: 'snapshot',
+      value: true,
+      argument: 'SNAPSHOT',
+      help: ['copy this snapshot of SRC_FILE'],
+    },
+    { id: 'bitmaps', long: 'bitmaps', help: ['copy the persistent bitmaps of the source too'] },
+    {
+      id: 'skip-broken-bitmaps',
+      long: 'skip-broken-bitmaps',
+      help: ['leave out bitmaps that are damaged, instead of failing'],
+    },
+    { id: 'salvage', long: 'salvage', help: ['go on after read errors; what cannot be read becomes zeroes'] },
+    {
+      id: 'target-format',
+      short: 'O',
+      long: 'target-format',
+      value: true,
+      argument: 'TGT_FMT',
+      help: ['format of TGT_FILE (default: raw)'],
+    },
+    {
+      id: 'target-image-opts',
+      long: 'target-image-opts',
+      help: ['take TGT_FILE as a description (key=value,..) instead of a file name', '(not together with -O)'],
+    },
+    {
+      id: 'options',
+      short: 'o',
+      long: 'target-format-options',
+      value: true,
+      argument: 'TGT_FMT_OPTS',
+      help: ["options of the target's format ('-o help' lists them)"],
+    },
+    {
+      id: 'target-cache',
+      short: 't',
+      long: 'target-cache',
+      value: true,
+      argument: 'TGT_CACHE',
+      help: ['cache mode for TGT_FILE (default: unsafe)'],
+    },
+    {
+      id: 'backing',
+      short: 'b',
+      long: 'backing',
+      value: true,
+      argument: 'BACKING_FILE',
+      note: '(formerly -B)',
+      help: ['make the target an overlay of BACKING_FILE'],
+    },
+    { id: 'backing', short: 'B', value: true },
+    {
+      id: 'backing-format',
+      short: 'F',
+      long: 'backing-format',
+      value: true,
+      argument: 'BACKING_FMT',
+      help: ['format of BACKING_FILE (default: found by looking at it)'],
+    },
+    {
+      id: 'sparse-size',
+      short: 'S',
+      long: 'sparse-size',
+      value: true,
+      argument: 'SPARSE_SIZE[bkKMGTPE]',
+      help: ['leave out runs of at least so many zero bytes (a multiple of 512;', '0: write all zeroes; default: 4k)'],
+    },
+    { id: 'no-create', short: 'n', long: 'no-create', help: ['write into an existing target'] },
+    {
+      id: 'atomic',
+      long: 'atomic',
+      exact: true,
+      own: 'a TGT_FILE that is there keeps its content until the new image is complete and takes its place',
+    },
+    { id: 'target-is-zero', long: 'target-is-zero', help: ['the target reads as zeroes already'] },
+    // The real tool documents --compress but does not know it; here it works.
+    { id: 'compress', short: 'c', long: 'compress', exact: true, help: ['write compressed data, if the format can'] },
+    FORCE_SHARE,
+    RATE_LIMIT,
+    {
+      id: 'parallel',
+      short: 'm',
+      long: 'parallel',
+      value: true,
+      argument: 'NUM_PARALLEL',
+      help: ['requests at a time, 1 to 16 (default: 8)'],
+    },
+    { id: 'out-of-order', short: 'W', long: 'oob-writes', help: ['write in any order, which may be faster'] },
+    {
+      id: 'copy-range',
+      short: 'C',
+      long: 'copy-range-offloading',
+      help: ['let the storage copy by itself, where it can'],
+    },
+    PROGRESS,
+    QUIET,
+    OBJECT_OPTION,
+  ],
+  operands: [
+    { name: 'SRC_FILE...', help: ['the images to copy, one behind the other', '(descriptions with --image-opts)'] },
+    { name: 'TGT_FILE', help: ['the image to write (a description with --target-image-opts)'] },
+  ],
+};
 
 /** Largest `-S` in bytes. */
 const MAX_SPARSE_SIZE = 16777216;
@@ -32,7 +166,6 @@ interface Checked {
   snapshot?: SnapshotSelector;
   sparseSize?: number;
   rateLimit?: number;
-  parallel?: number;
 }
 
 /** Options that exclude each other, in the order in which the real tool notices. */
@@ -67,68 +200,69 @@ async function readArguments(session: Session, args: readonly string[]): Promise
     'rate-limit': (value) => {
       checked.rateLimit = sizeValue('rate limit', value);
     },
-    parallel: (value) => {
-      checked.parallel = countValue('number of coroutines', value, 1n, 16n);
-    },
+    // So many requests at a time are no more than a wish.
+    parallel: (value) => void countValue('number of coroutines', value, 1n, 16n),
   });
   return { given, checked };
 }
 
 /** Describes the target; a format is refused beside a description. */
-function convertTarget(session: Session, given: Given, filename: string): ConvertTarget {
+function convertTarget(session: Session, given: Given, filename: string): ImageInput {
   const format = given.text('target-format');
-  if (!given.has('target-image-opts')) return { filename, format: format ?? 'raw' };
+  if (!given.has('target-image-opts')) return { filename, format };
   if (format !== undefined) throw mistake('--image-opts and --format are mutually exclusive');
-  return { filename, imageOptions: parseImageOptions(filename, session.warn) };
+  return { options: parseImageOptions(filename, session.warn), name: filename };
 }
 
 /** Everything but the images. */
-function settings(given: Given, { lists, snapshot, sparseSize, rateLimit, parallel }: Checked) {
+function settings(given: Given, { lists, snapshot, sparseSize, rateLimit }: Checked) {
   return {
     options: parseOptionList(lists.text ?? ''),
-    ...optional('snapshot', snapshot),
-    ...optional('backingFile', given.text('backing')),
-    ...optional('backingFormat', given.text('backing-format')),
-    ...optional('sparseSize', sparseSize),
+    backing: { filename: given.text('backing'), format: given.text('backing-format') },
+    snapshot,
+    compress: given.has('compress'),
     noCreate: given.has('no-create'),
     atomic: given.has('atomic'),
     targetIsZero: given.has('target-is-zero'),
-    compress: given.has('compress'),
-    copyBitmaps: given.has('bitmaps'),
+    sparseSize,
+    bitmaps: given.has('bitmaps'),
     skipBrokenBitmaps: given.has('skip-broken-bitmaps'),
     salvage: given.has('salvage'),
-    ...optional('rateLimit', rateLimit),
-    ...optional('parallel', parallel),
-    outOfOrder: given.has('out-of-order'),
+    rateLimit,
     copyRange: given.has('copy-range'),
     forceShare: given.has('force-share'),
   };
 }
 
-/** Copies images into a new or an existing one. */
+/** Copies images; prints nothing. */
+const execute: Executor<'convert'> = async ({ convert }, request, { context, view, err }) => {
+  const observer = view.quiet ? {} : { unreadable: (text: string) => view.warn(text) };
+  try {
+    await stoppable(context, (inner) => convert(inner, request, observer));
+  } catch (thrown) {
+    if (!(thrown instanceof BlockError) || !hasAdvice(thrown, 'zero-target')) throw thrown;
+    // Said, but not counted as a failure by the real tool.
+    err(`qemu-img: ${hintLines(thrown)}`);
+  }
+  return 0;
+};
+
+/** `convert`. */
 export const command: Command = defineCommand(syntax, async (session, args) => {
   const { given, checked } = await readArguments(session, args);
   checkConflicts(given, checked);
   const { operands } = given;
   const targetName = operands.length < 2 ? undefined : operands[operands.length - 1];
   if (asksForHelp(checked.lists.text ?? '')) {
-    const format = given.text('target-format') ?? 'raw';
-    return session.execute('option-help', { purpose: 'create', format, ...optional('filename', targetName) });
+    return showOptions(session, { purpose: 'create', format: given.text('target-format'), filename: targetName });
   }
   if (targetName === undefined) throw mistake('Must specify image file name');
   const sourceCache = cacheValue(given.text('source-cache'), 'source cache');
   const quiet = given.has('quiet');
   session.progress(given.has('progress') && !quiet).start();
-  const sources = operands.slice(0, -1).map((name) => imageSource(session, given, name, 'source-format'));
+  const source = operands.slice(0, -1).map((name) => imageSource(session, given, name, 'source-format'));
   const target = convertTarget(session, given, targetName);
   const targetCache = cacheValue(given.text('target-cache'));
-  const request = {
-    sources,
-    target,
-    ...settings(given, checked),
-    ...optional('sourceCache', sourceCache),
-    ...optional('targetCache', targetCache),
-    quiet,
-  };
-  return session.execute('convert', request, { quiet });
+  const request = { source, target, ...settings(given, checked), sourceCache, targetCache };
+  return session.execute('convert', request, execute, { quiet });
 });

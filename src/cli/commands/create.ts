@@ -1,9 +1,11 @@
 /** `qemu-img create`. */
 import { asksForHelp, parseOptionList } from '../../options/keyval.ts';
-import { type Command, defineCommand, UsageError } from '../command.ts';
+import { formatCreate } from '../../report/create.ts';
+import { type Command, defineCommand, type Executor, UsageError } from '../command.ts';
 import { type CommandSyntax, HELP_OPTION, OBJECT_OPTION } from '../help.ts';
-import { OptionLists, optional, sizeValue } from '../values.ts';
-import { QUIET } from './common.ts';
+import { showOptions } from '../optionHelp.ts';
+import { OptionLists, sizeValue } from '../values.ts';
+import { QUIET } from '../sharedOptions.ts';
 
 const syntax: CommandSyntax = {
   name: 'create',
@@ -63,32 +65,30 @@ const syntax: CommandSyntax = {
   ],
 };
 
-/** Creates an image. */
+/** Creates an image, after saying so. */
+const execute: Executor<'create'> = async ({ create }, request, { context, view, out }) => {
+  await create(context, request, (plan) => {
+    if (!view.quiet) out(formatCreate(plan));
+  });
+  return 0;
+};
+
+/** `create`. */
 export const command: Command = defineCommand(syntax, async (session, args) => {
   const lists = new OptionLists();
   const given = await session.read(args, { options: (value) => lists.add(value) });
   const [filename, sizeText, extra] = given.operands;
   const list = lists.text ?? '';
-  const format = given.text('format') ?? 'raw';
-  if (asksForHelp(list)) {
-    return session.execute('option-help', { purpose: 'create', format, ...optional('filename', filename) });
-  }
+  const format = given.text('format');
+  if (asksForHelp(list)) return showOptions(session, { purpose: 'create', format, filename });
   if (filename === undefined) throw new UsageError('Expecting image file name');
   const size = sizeText === undefined ? undefined : sizeValue('image size', sizeText);
   if (extra !== undefined) throw new UsageError(`Unexpected argument: ${extra}`);
-  const quiet = given.has('quiet');
-  return session.execute(
-    'create',
-    {
-      filename,
-      format,
-      options: parseOptionList(list),
-      ...optional('size', size),
-      ...optional('backingFile', given.text('backing')),
-      ...optional('backingFormat', given.text('backing-format')),
-      backingUnsafe: given.has('backing-unsafe'),
-      quiet,
-    },
-    { quiet },
-  );
+  const backing = {
+    filename: given.text('backing'),
+    format: given.text('backing-format'),
+    unsafe: given.has('backing-unsafe'),
+  };
+  const request = { filename, format, options: parseOptionList(list), size, backing };
+  return session.execute('create', request, execute, { quiet: given.has('quiet') });
 });

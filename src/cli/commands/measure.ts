@@ -1,10 +1,12 @@
 /** `qemu-img measure`. */
+import { BlockError } from '../../base/error.ts';
 import type { SnapshotSelector } from '../../operations/requests.ts';
 import { parseOptionList } from '../../options/keyval.ts';
-import { type Command, defineCommand } from '../command.ts';
+import { formatMeasure, formatMeasureJson } from '../../report/measure.ts';
+import { type Command, defineCommand, errorLines, type Executor, type Given } from '../command.ts';
 import { type CommandSyntax, HELP_OPTION, OBJECT_OPTION } from '../help.ts';
-import { imageSource, mistake, OptionLists, optional, outputValue, sizeValue, snapshotValue } from '../values.ts';
-import { FORCE_SHARE, OUTPUT } from './common.ts';
+import { imageSource, mistake, OptionLists, outputValue, sizeValue, snapshotValue } from '../values.ts';
+import { FORCE_SHARE, OUTPUT } from '../sharedOptions.ts';
 
 const syntax: CommandSyntax = {
   name: 'measure',
@@ -66,6 +68,31 @@ const syntax: CommandSyntax = {
 };
 
 /** Computes how large a new image will be. */
+const execute: Executor<'measure'> = async ({ measure }, request, { context, view, out, err }) => {
+  try {
+    const result = await measure(context, request);
+    out(view.json ? formatMeasureJson(result) : formatMeasure(result));
+    return 0;
+  } catch (thrown) {
+    // Bad options get two lines: what is wrong, and what for.
+    const options = thrown instanceof BlockError && thrown.message.startsWith('Invalid options for file format');
+    if (options && thrown.cause instanceof BlockError) err(errorLines(thrown.cause));
+    throw thrown;
+  }
+};
+
+/** What has to be there and what excludes each other, in the order in which the real tool notices. */
+function checkConflicts(given: Given, sized: boolean, snapshot: SnapshotSelector | undefined): void {
+  const [filename, second] = given.operands;
+  if (second !== undefined) throw mistake('At most one filename argument is allowed.');
+  if (filename === undefined && (given.has('format') || given.has('image-opts') || snapshot !== undefined)) {
+    throw mistake('--image-opts, -f, and -l require a filename argument.');
+  }
+  if (filename !== undefined && sized) throw mistake('--size N cannot be used together with a filename.');
+  if (filename === undefined && !sized) throw mistake('Either --size N or one filename must be specified.');
+}
+
+/** `measure`. */
 export const command: Command = defineCommand(syntax, async (session, args) => {
   const lists = new OptionLists();
   let snapshot: SnapshotSelector | undefined;
@@ -83,25 +110,15 @@ export const command: Command = defineCommand(syntax, async (session, args) => {
       size = sizeValue('image size', value);
     },
   });
-  const [filename, second] = given.operands;
-  if (second !== undefined) throw mistake('At most one filename argument is allowed.');
-  if (filename === undefined && (given.has('format') || given.has('image-opts') || snapshot !== undefined)) {
-    throw mistake('--image-opts, -f, and -l require a filename argument.');
-  }
-  if (filename !== undefined && size !== undefined) {
-    throw mistake('--size N cannot be used together with a filename.');
-  }
-  if (filename === undefined && size === undefined) {
-    throw mistake('Either --size N or one filename must be specified.');
-  }
-  const image = filename === undefined ? undefined : imageSource(session, given, filename);
+  checkConflicts(given, size !== undefined, snapshot);
+  const [filename] = given.operands;
   const request = {
-    ...optional('image', image),
-    ...optional('size', size),
-    targetFormat: given.text('target-format') ?? 'raw',
+    image: filename === undefined ? undefined : imageSource(session, given, filename),
+    size,
+    format: given.text('target-format'),
     options: parseOptionList(lists.text ?? ''),
-    ...optional('snapshot', snapshot),
+    snapshot,
     forceShare: given.has('force-share'),
   };
-  return session.execute('measure', request, { json });
+  return session.execute('measure', request, execute, { json });
 });

@@ -1,8 +1,18 @@
 /** `qemu-img rebase`. */
-import { type Command, defineCommand, UsageError } from '../command.ts';
+import { STRIDE } from '../../operations/copy/strides.ts';
+import { type Command, defineCommand, type Executor, UsageError } from '../command.ts';
 import { type CommandSyntax, HELP_OPTION, OBJECT_OPTION } from '../help.ts';
-import { cacheValue, imageSource, oneFile, optional } from '../values.ts';
-import { cacheOption, FILE_OPERAND, FORCE_SHARE, formatOption, imageOptsOption, PROGRESS, QUIET } from './common.ts';
+import { stoppable } from '../stoppable.ts';
+import { cacheValue, imageSource, oneFile } from '../values.ts';
+import {
+  cacheOption,
+  FILE_OPERAND,
+  FORCE_SHARE,
+  formatOption,
+  imageOptsOption,
+  PROGRESS,
+  QUIET,
+} from '../sharedOptions.ts';
 
 const syntax: CommandSyntax = {
   name: 'rebase',
@@ -61,29 +71,32 @@ const syntax: CommandSyntax = {
 /** Percentage points between two lines of progress. */
 const LINE_STEP = 2;
 
-/** Gives an image another backing file. */
+/** Gives an image another backing file; prints nothing. */
+const execute: Executor<'rebase'> = async ({ rebase }, request, { context, view }) => {
+  const observer = {
+    // The real tool adds up shares, of as many areas as fit into the image.
+    looked: (size: number) => view.progress.add(100 / Math.max(1, Math.floor(size / STRIDE))),
+    copied: () => view.progress.update(1, 1),
+  };
+  // Bytes are the library's.
+  await stoppable({ ...context, onProgress: () => undefined }, (inner) => rebase(inner, request, observer));
+  return 0;
+};
+
+/** `rebase`. */
 export const command: Command = defineCommand(syntax, async (session, args) => {
   const given = await session.read(args);
   const filename = oneFile(given);
-  const backingFile = given.text('backing');
-  const backingUnsafe = given.has('backing-unsafe');
-  if (backingFile === undefined && !backingUnsafe) {
+  const backing = { filename: given.text('backing'), format: given.text('backing-format') };
+  const unsafe = given.has('backing-unsafe');
+  if (backing.filename === undefined && !unsafe) {
     throw new UsageError('Must specify backing file (-b) or use unsafe mode (-u)');
   }
   const quiet = given.has('quiet');
   session.progress(given.has('progress') && !quiet, LINE_STEP).start();
   const cache = cacheValue(given.text('cache'));
   const backingCache = cacheValue(given.text('backing-cache'), 'source cache');
-  const request = {
-    image: imageSource(session, given, filename),
-    backingFile: backingFile ?? '',
-    ...optional('backingFormat', given.text('backing-format')),
-    backingUnsafe,
-    compress: given.has('compress'),
-    ...optional('cache', cache),
-    ...optional('backingCache', backingCache),
-    forceShare: given.has('force-share'),
-    quiet,
-  };
-  return session.execute('rebase', request, { quiet });
+  const image = imageSource(session, given, filename);
+  const flags = { unsafe, compress: given.has('compress'), forceShare: given.has('force-share') };
+  return session.execute('rebase', { image, backing, ...flags, cache, backingCache }, execute, { quiet });
 });

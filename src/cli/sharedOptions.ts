@@ -1,5 +1,5 @@
 /** Options that many commands declare alike. */
-import type { CommandOption } from '../help.ts';
+import type { CommandOption } from './help.ts';
 
 /** `-f`: the format of `what`. */
 export function formatOption(what: string): CommandOption {
