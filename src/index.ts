@@ -5,6 +5,7 @@
 export type { MaybePromise } from './base/async.ts';
 export { BlockError, type ErrorContext, type ErrorDetails, type ErrorKind } from './base/error.ts';
 export { type Advice, type Hint, hintText } from './base/hint.ts';
+export type { BufferPool } from './base/inflight.ts';
 export { humanSize, type ParsedNumber, parseSize } from './base/size.ts';
 export { bytesOf as bytesOfName, textOf as nameOfBytes } from './base/text.ts';
 export { type BlockStatus, blockStatus, type ChainCursor, walkChain } from './block/chain.ts';
@@ -48,7 +49,7 @@ export { ImageNode, type NodeParts, type Reopen } from './block/node.ts';
 export type { FilterContext, FilterDriver } from './block/filter.ts';
 export { DriverRegistry, type FilterEntry, type FormatEntry, type ProtocolEntry } from './block/registry.ts';
 export type { ReportDetail, ReportLine } from './block/report.ts';
-export type { BufferPool, SecretStore, Services } from './block/services.ts';
+export type { SecretStore, Services } from './block/services.ts';
 export type { CodecPort, Compression, Decompression, DecompressPiece } from './codec/codec.ts';
 export type { BlockCipher, CryptoPort, HashName, SectorWork } from './crypto/crypto.ts';
 export type { CipherMode, CipherName, CipherSpec, IvGenName } from './crypto/spec.ts';

@@ -2,13 +2,14 @@
 // oxlint-disable typescript/no-unsafe-declaration-merging -- the class makes just the methods that it is said to have
 import { asBlockError, type ErrorContext } from '../base/error.ts';
 import { type Hint, hintText } from '../base/hint.ts';
+import { throwIfStopped } from '../base/inflight.ts';
 import { closedGate, type Gate, permissiveGate, sameDirectoryGate } from '../block/gate.ts';
 import type { ImageNode } from '../block/node.ts';
 import type { DriverRegistry } from '../block/registry.ts';
 import type { Services } from '../block/services.ts';
 import { isTree } from '../options/dotted.ts';
 import type { OptionTree } from '../options/tree.ts';
-import { type OperationContext, throwIfAborted } from './context.ts';
+import type { OperationContext } from './context.ts';
 import type { MapExtent } from './map.ts';
 import type { ImageInput, MapRequest, OpenSettings } from './requests.ts';
 import { imageFormat, imageName, imageOptions } from './shorthand.ts';
@@ -104,7 +105,7 @@ export class ImageLibrary {
   /** Whatever `body` throws becomes a `BlockError` that says which operation it was, and on what. */
   async #within<T>(about: ErrorContext, body: () => Promise<T>): Promise<T> {
     try {
-      throwIfAborted(this.#context);
+      throwIfStopped(this.#context.signal);
       return await body();
     } catch (thrown) {
       throw asBlockError(thrown).within(about);

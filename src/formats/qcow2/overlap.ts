@@ -40,9 +40,11 @@ class ClusterSet {
   /** True if one of the clusters shares a byte with the range. */
   meets(offset: number, length: number): boolean {
     const size = this.#clusterSize;
-    const last = Math.floor((offset + length - 1) / size);
-    for (let cluster = Math.floor(offset / size); cluster <= last; cluster++) {
-      if (this.#clusters.has(cluster)) return true;
+    const first = Math.floor(offset / size);
+    // Counted: from 2^53 on, which refcount tables can name, adding one to a cluster's number changes nothing.
+    const count = Math.floor((offset + length - 1) / size) - first + 1;
+    for (let i = 0; i < count; i++) {
+      if (this.#clusters.has(first + i)) return true;
     }
     return this.#odd.some((place) => offset < place + size && place < offset + length);
   }
