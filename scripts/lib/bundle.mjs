@@ -76,7 +76,8 @@ function leastNode(root) {
 
 /** The commands, each of which has a file of its own. */
 function commandNames(root) {
-  return readdirSync(join(root, 'src/cli/commands')).map((file) => parse(file).name);
+  const folder = join(root, 'src/cli/commands');
+  return existsSync(folder) ? readdirSync(folder).map((file) => parse(file).name) : [];
 }
 
 /** Bundles the program and its worker in a process of its own, whose Node may get a loader's hooks. */
