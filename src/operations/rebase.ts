@@ -6,11 +6,14 @@ import { protocolPrefix, relativeTo } from '../options/filename.ts';
 import type { Storage } from '../storage/storage.ts';
 import type { OperationContext } from './context.ts';
 import { UpCopy, writeError } from './copy/upCopy.ts';
-import type { RebaseRequest } from './requests.ts';
+import type { NamedImage, RebaseRequest } from './requests.ts';
 import { withSource } from './source.ts';
 
 /** Formats of which the real tool does not know the clusters. */
 const UNDESCRIBED: ReadonlySet<string> = new Set(['parallels', 'null-co', 'null-aio']);
+
+/** What is recorded for an image that stands alone. */
+const NO_BACKING: NamedImage = { filename: '' };
 
 /** Result of {@link rebase}. */
 export interface RebaseResult {
@@ -87,7 +90,12 @@ async function openReplacement(
   request: RebaseRequest,
   { name }: ImageNode,
 ): Promise<ImageNode | undefined> {
-  const { unsafe, backing: { filename = '', format } = {}, backingCache = 'writeback', forceShare = false } = request;
+  const {
+    unsafe,
+    backing: { filename, format } = NO_BACKING,
+    backingCache = 'writeback',
+    forceShare = false,
+  } = request;
   if (unsafe || filename === '') return undefined;
   const placed = isPlain(filename) ? relativeTo(name, filename) : filename;
   if (placed === undefined) {
@@ -111,8 +119,8 @@ function isPlain(name: string): boolean {
 }
 
 /** What the real tool finds only when everything is copied; there is no reason to wait for it. */
-function problemOfNewName({ backing }: RebaseRequest, { image }: ImageNode): BlockError | undefined {
-  const { filename = '', format } = backing ?? {};
+function problemOfNewName({ backing = NO_BACKING }: RebaseRequest, { image }: ImageNode): BlockError | undefined {
+  const { filename, format } = backing;
   const prefix = `Could not change the backing file to '${filename}': `;
   if (filename !== '' && format === undefined) {
     return new BlockError('invalid-argument', `${prefix}backing format must be specified`);
@@ -120,8 +128,8 @@ function problemOfNewName({ backing }: RebaseRequest, { image }: ImageNode): Blo
   return image.setBacking ? undefined : new BlockError('unsupported', `${prefix}Operation not supported`);
 }
 
-async function rename({ backing }: RebaseRequest, node: ImageNode): Promise<void> {
-  const { filename = '', format = '' } = backing ?? {};
+async function rename({ backing = NO_BACKING }: RebaseRequest, node: ImageNode): Promise<void> {
+  const { filename, format = '' } = backing;
   const { image } = node;
   // Data, and everything that refers to it, comes before the new name.
   await flushed(node);

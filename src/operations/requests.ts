@@ -199,8 +199,8 @@ export interface CommitRequest {
 /** What `rebase` is to do: gives an image another backing image, or none. */
 export interface RebaseRequest {
   readonly image: ImageInput;
-  /** The new backing image. Absent, or with an empty name: none, the image stands alone then. */
-  readonly backing?: BackingInput | undefined;
+  /** The new backing image; it needs a format. Absent, or with an empty name: none, the image stands alone then. */
+  readonly backing?: NamedImage | undefined;
   /** Only change the name: the content changes where the old and the new backing image differ. */
   readonly unsafe?: boolean | undefined;
   readonly compress?: boolean | undefined;

@@ -5,7 +5,7 @@ import type { BenchRequest } from '../../operations/requests.ts';
 import { BENCH_DEPTH } from '../../operations/shorthand.ts';
 import { formatBench, formatBenchPlan } from '../../report/bench.ts';
 import type { CacheMode } from '../../storage/files.ts';
-import { type Command, defineCommand, type Executor, type Given, type Session } from '../command.ts';
+import { type Command, defineCommand, type Executor } from '../command.ts';
 import { type CommandSyntax, HELP_OPTION, OBJECT_OPTION } from '../help.ts';
 import { cacheOption, FILE_OPERAND, FORCE_SHARE, formatOption, imageOptsOption, QUIET } from '../sharedOptions.ts';
 import { stoppable } from '../stoppable.ts';
@@ -97,9 +97,6 @@ const syntax: CommandSyntax = {
   operands: [FILE_OPERAND],
 };
 
-/** Values that are checked as they come. */
-type Checked = { -readonly [K in keyof BenchRequest]?: BenchRequest[K] };
-
 function cacheMode(text: string): CacheMode | undefined {
   try {
     return cacheValue(text);
@@ -113,43 +110,6 @@ function aioValue(text: string): BenchRequest['aio'] {
   throw mistake(`Invalid aio option: ${text}`);
 }
 
-async function readArguments(session: Session, args: readonly string[]): Promise<{ given: Given; checked: Checked }> {
-  const checked: Checked = {};
-  const given = await session.read(args, {
-    cache: (value) => {
-      checked.cache = cacheMode(value);
-    },
-    count: (value) => {
-      checked.count = countValue('request count', value, 1n, INT32_MAX);
-    },
-    depth: (value) => {
-      checked.depth = countValue('queue depth', value, 1n, INT32_MAX);
-    },
-    offset: (value) => {
-      checked.offset = sizeValue('offset', value);
-    },
-    'buffer-size': (value) => {
-      checked.bufferSize = sizeValue('buffer size', value, 1n, INT32_MAX);
-    },
-    'step-size': (value) => {
-      checked.stepSize = sizeValue('step size', value, 0n, INT32_MAX);
-    },
-    pattern: (value) => {
-      checked.pattern = countValue('pattern byte', value, 0n, 255n);
-    },
-    'flush-interval': (value) => {
-      checked.flushInterval = countValue('flush interval', value, 0n, INT32_MAX);
-    },
-    aio: (value) => {
-      checked.aio = aioValue(value);
-    },
-    native: () => {
-      checked.aio = 'native';
-    },
-  });
-  return { given, checked };
-}
-
 /** Times requests; `-q` changes nothing. */
 const execute: Executor<'bench'> = async ({ bench }, request, { context, out }) => {
   const onStart = (plan: BenchPlan): void => out(formatBenchPlan(plan));
@@ -160,17 +120,37 @@ const execute: Executor<'bench'> = async ({ bench }, request, { context, out }) 
 
 /** `bench`. */
 export const command: Command = defineCommand(syntax, async (session, args) => {
-  const { given, checked } = await readArguments(session, args);
+  let aio: BenchRequest['aio'];
+  const given = await session.read(args, {
+    cache: cacheMode,
+    count: (text) => countValue('request count', text, 1n, INT32_MAX),
+    depth: (text) => countValue('queue depth', text, 1n, INT32_MAX),
+    offset: (text) => sizeValue('offset', text),
+    'buffer-size': (text) => sizeValue('buffer size', text, 1n, INT32_MAX),
+    'step-size': (text) => sizeValue('step size', text, 0n, INT32_MAX),
+    pattern: (text) => countValue('pattern byte', text, 0n, 255n),
+    'flush-interval': (text) => countValue('flush interval', text, 0n, INT32_MAX),
+    aio: (text) => (aio = aioValue(text)),
+    native: () => (aio = 'native'),
+  });
   const filename = oneFile(given);
   const write = given.has('write');
-  const { flushInterval = 0, depth = BENCH_DEPTH } = checked;
+  const { cache, count, depth = BENCH_DEPTH, offset, pattern, 'flush-interval': flushInterval = 0 } = given.values;
   if (!write && flushInterval !== 0) throw mistake('--flush-interval is only available in write tests');
   if (flushInterval !== 0 && flushInterval < depth) throw mistake("Flush interval can't be smaller than depth");
   const request = {
-    ...checked,
     image: imageSource(session, given, filename),
+    cache,
+    count,
+    depth,
+    offset,
+    bufferSize: given.values['buffer-size'],
+    stepSize: given.values['step-size'],
     write,
+    pattern,
+    flushInterval,
     drainOnFlush: !given.has('no-drain'),
+    aio,
     forceShare: given.has('force-share'),
   };
   return session.execute('bench', request, execute, { quiet: given.has('quiet') });

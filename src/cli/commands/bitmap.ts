@@ -83,15 +83,12 @@ const execute: Executor<'bitmap'> = async ({ bitmap }, request, { context }) => 
 /** `bitmap`. */
 export const command: Command = defineCommand(syntax, async (session, args) => {
   const actions: BitmapAction[] = [];
-  let granularity: number | undefined;
-  const handlers: Record<string, (value: string) => void> = {
-    granularity: (value) => {
-      granularity = sizeValue('granularity', value);
-    },
-    merge: (value) => actions.push({ kind: 'merge', source: value }),
-  };
-  for (const kind of SIMPLE) handlers[kind] = () => actions.push({ kind });
-  const given = await session.read(args, handlers);
+  const simple = SIMPLE.map((kind) => [kind, () => actions.push({ kind })] as const);
+  const given = await session.read(args, {
+    ...Object.fromEntries(simple),
+    granularity: (text: string) => sizeValue('granularity', text),
+    merge: (source: string) => actions.push({ kind: 'merge', source }),
+  });
   checkActions(given, actions);
   const [filename, bitmap, extra] = given.operands;
   const needsName = actions.some((action) => action.kind !== 'remove-all');
@@ -102,5 +99,5 @@ export const command: Command = defineCommand(syntax, async (session, args) => {
   const image = imageSource(session, given, filename);
   const sourceFile = given.text('source-file');
   const source = sourceFile === undefined ? undefined : { filename: sourceFile, format: given.text('source-format') };
-  return session.execute('bitmap', { image, bitmap, actions, granularity, source }, execute);
+  return session.execute('bitmap', { image, bitmap, actions, granularity: given.values.granularity, source }, execute);
 });

@@ -75,16 +75,8 @@ const execute: Executor<'check'> = async ({ check }, request, { context, view, o
 
 /** `check`: exit codes 1, 2, 3 and 63. */
 export const command: Command = defineCommand(syntax, async (session, args) => {
-  let repair: RepairMode = 'none';
-  let json = false;
-  const given = await session.read(args, {
-    repair: (value) => {
-      repair = repairValue(value);
-    },
-    output: (value) => {
-      json = outputValue(value);
-    },
-  });
+  const given = await session.read(args, { repair: repairValue, output: outputValue });
+  const { repair, output: json } = given.values;
   const filename = oneFile(given);
   const cache = cacheValue(given.text('cache'), 'source cache');
   const image = imageSource(session, given, filename);

@@ -52,12 +52,7 @@ const execute: Executor<'commit'> = async ({ commit }, request, { context, view,
 
 /** `commit`. */
 export const command: Command = defineCommand(syntax, async (session, args) => {
-  let rateLimit: number | undefined;
-  const given = await session.read(args, {
-    'rate-limit': (value) => {
-      rateLimit = sizeValue('rate limit', value);
-    },
-  });
+  const given = await session.read(args, { 'rate-limit': (text) => sizeValue('rate limit', text) });
   const filename = oneFile(given);
   const quiet = given.has('quiet');
   session.progress(given.has('progress') && !quiet);
@@ -66,5 +61,7 @@ export const command: Command = defineCommand(syntax, async (session, args) => {
   const base = given.text('base');
   // Emptying the image would make the ones between it and the base wrong.
   const drop = given.has('drop') || base !== undefined;
-  return session.execute('commit', { image, base, drop, cache, rateLimit }, execute, { quiet });
+  return session.execute('commit', { image, base, drop, cache, rateLimit: given.values['rate-limit'] }, execute, {
+    quiet,
+  });
 });

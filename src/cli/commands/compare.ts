@@ -72,7 +72,7 @@ const execute: Executor<'compare'> = async ({ compare }, request, { context, vie
 
 /** `compare`: exit codes 1 to 4. */
 export const command: Command = defineCommand(syntax, async (session, args) => {
-  const given = await session.read(args);
+  const given = await session.read(args, {});
   const [firstName, secondName] = given.operands;
   if (firstName === undefined || secondName === undefined || given.operands.length !== 2) {
     throw new UsageError('Expecting two image file names');

@@ -1,6 +1,6 @@
 /** `qemu-img convert`. */
 import { BlockError } from '../../base/error.ts';
-import type { ImageInput, SnapshotSelector } from '../../operations/requests.ts';
+import type { ImageInput } from '../../operations/requests.ts';
 import { asksForHelp, parseImageOptions, parseOptionList } from '../../options/keyval.ts';
 import { type Command, defineCommand, type Executor, type Given, type Session } from '../command.ts';
 import { type CommandSyntax, HELP_OPTION, OBJECT_OPTION } from '../help.ts';
@@ -160,50 +160,23 @@ function sparseValue(text: string): number {
   );
 }
 
-/** Values that are checked as they come. */
-interface Checked {
-  readonly lists: OptionLists;
-  snapshot?: SnapshotSelector;
-  sparseSize?: number;
-  rateLimit?: number;
-}
-
 /** Options that exclude each other, in the order in which the real tool notices. */
-function checkConflicts(given: Given, { lists, sparseSize }: Checked): void {
+function checkConflicts(given: Given): void {
   if (given.has('skip-broken-bitmaps') && !given.has('bitmaps')) {
     throw mistake('Use of --skip-broken-bitmaps requires --bitmaps');
   }
   if (given.has('copy-range')) {
     if (given.has('compress')) throw mistake('Cannot enable copy offloading when -c is used');
-    if (sparseSize !== undefined) throw mistake('Cannot enable copy offloading when -S is used');
+    if (given.has('sparse-size')) throw mistake('Cannot enable copy offloading when -S is used');
     if (given.has('salvage')) throw mistake('Cannot use copy offloading in salvaging mode');
   }
   if (given.has('atomic') && given.has('no-create')) throw mistake('--atomic and -n are mutually exclusive');
   if (!given.has('no-create')) {
     if (given.has('target-image-opts')) throw mistake('--target-image-opts requires use of -n flag');
     if (given.has('target-is-zero')) throw mistake('--target-is-zero requires use of -n flag');
-  } else if (lists.text !== undefined) {
+  } else if (given.has('options')) {
     throw mistake('-o has no effect when skipping image creation');
   }
-}
-
-async function readArguments(session: Session, args: readonly string[]): Promise<{ given: Given; checked: Checked }> {
-  const checked: Checked = { lists: new OptionLists() };
-  const given = await session.read(args, {
-    snapshot: (value) => {
-      checked.snapshot = snapshotValue(session, value);
-    },
-    options: (value) => checked.lists.add(value),
-    'sparse-size': (value) => {
-      checked.sparseSize = sparseValue(value);
-    },
-    'rate-limit': (value) => {
-      checked.rateLimit = sizeValue('rate limit', value);
-    },
-    // So many requests at a time are no more than a wish.
-    parallel: (value) => void countValue('number of coroutines', value, 1n, 16n),
-  });
-  return { given, checked };
 }
 
 /** Describes the target; a format is refused beside a description. */
@@ -212,26 +185,6 @@ function convertTarget(session: Session, given: Given, filename: string): ImageI
   if (!given.has('target-image-opts')) return { filename, format };
   if (format !== undefined) throw mistake('--image-opts and --format are mutually exclusive');
   return { options: parseImageOptions(filename, session.warn), name: filename };
-}
-
-/** Everything but the images. */
-function settings(given: Given, { lists, snapshot, sparseSize, rateLimit }: Checked) {
-  return {
-    options: parseOptionList(lists.text ?? ''),
-    backing: { filename: given.text('backing'), format: given.text('backing-format') },
-    snapshot,
-    compress: given.has('compress'),
-    noCreate: given.has('no-create'),
-    atomic: given.has('atomic'),
-    targetIsZero: given.has('target-is-zero'),
-    sparseSize,
-    bitmaps: given.has('bitmaps'),
-    skipBrokenBitmaps: given.has('skip-broken-bitmaps'),
-    salvage: given.has('salvage'),
-    rateLimit,
-    copyRange: given.has('copy-range'),
-    forceShare: given.has('force-share'),
-  };
 }
 
 /** Copies images; prints nothing. */
@@ -249,20 +202,45 @@ const execute: Executor<'convert'> = async ({ convert }, request, { context, vie
 
 /** `convert`. */
 export const command: Command = defineCommand(syntax, async (session, args) => {
-  const { given, checked } = await readArguments(session, args);
-  checkConflicts(given, checked);
+  const lists = new OptionLists();
+  const given = await session.read(args, {
+    snapshot: (text) => snapshotValue(session, text),
+    options: (text) => lists.add(text),
+    'sparse-size': sparseValue,
+    'rate-limit': (text) => sizeValue('rate limit', text),
+    // So many requests at a time are no more than a wish.
+    parallel: (text) => countValue('number of coroutines', text, 1n, 16n),
+  });
+  checkConflicts(given);
   const { operands } = given;
+  const options = lists.text ?? '';
   const targetName = operands.length < 2 ? undefined : operands[operands.length - 1];
-  if (asksForHelp(checked.lists.text ?? '')) {
+  if (asksForHelp(options)) {
     return showOptions(session, { purpose: 'create', format: given.text('target-format'), filename: targetName });
   }
   if (targetName === undefined) throw mistake('Must specify image file name');
   const sourceCache = cacheValue(given.text('source-cache'), 'source cache');
   const quiet = given.has('quiet');
   session.progress(given.has('progress') && !quiet).start();
-  const source = operands.slice(0, -1).map((name) => imageSource(session, given, name, 'source-format'));
-  const target = convertTarget(session, given, targetName);
-  const targetCache = cacheValue(given.text('target-cache'));
-  const request = { source, target, ...settings(given, checked), sourceCache, targetCache };
+  const request = {
+    source: operands.slice(0, -1).map((name) => imageSource(session, given, name, 'source-format')),
+    target: convertTarget(session, given, targetName),
+    options: parseOptionList(options),
+    backing: { filename: given.text('backing'), format: given.text('backing-format') },
+    snapshot: given.values.snapshot,
+    compress: given.has('compress'),
+    noCreate: given.has('no-create'),
+    atomic: given.has('atomic'),
+    targetIsZero: given.has('target-is-zero'),
+    sparseSize: given.values['sparse-size'],
+    bitmaps: given.has('bitmaps'),
+    skipBrokenBitmaps: given.has('skip-broken-bitmaps'),
+    salvage: given.has('salvage'),
+    rateLimit: given.values['rate-limit'],
+    copyRange: given.has('copy-range'),
+    sourceCache,
+    targetCache: cacheValue(given.text('target-cache')),
+    forceShare: given.has('force-share'),
+  };
   return session.execute('convert', request, execute, { quiet });
 });

@@ -72,7 +72,7 @@ const execute: Executor<'dd'> = async ({ dd }, request, { context, err }) => {
 
 /** `dd`. */
 export const command: Command = defineCommand(syntax, async (session, args) => {
-  const given = await session.read(args);
+  const given = await session.read(args, {});
   const { source, target, ...blocks } = readOperands(given.operands);
   if (source === undefined || target === undefined) throw mistake('Must specify both input and output files');
   const request = {

@@ -32,12 +32,7 @@ const execute: Executor<'info'> = async ({ info }, request, { context, view, out
 
 /** `info`. */
 export const command: Command = defineCommand(syntax, async (session, args) => {
-  let json = false;
-  const given = await session.read(args, {
-    output: (value) => {
-      json = outputValue(value);
-    },
-  });
+  const given = await session.read(args, { output: outputValue });
   const filename = oneFile(given);
   const cache = cacheValue(given.text('cache'));
   const request = {
@@ -47,5 +42,5 @@ export const command: Command = defineCommand(syntax, async (session, args) => {
     cache,
     forceShare: given.has('force-share'),
   };
-  return session.execute('info', request, execute, { json });
+  return session.execute('info', request, execute, { json: given.values.output });
 });

@@ -49,20 +49,12 @@ const execute: Executor<'map'> = async ({ mapExtents }, request, { context, view
 
 /** `map`. */
 export const command: Command = defineCommand(syntax, async (session, args) => {
-  let start: number | undefined;
-  let length: number | undefined;
-  let json = false;
   const given = await session.read(args, {
-    'start-offset': (value) => {
-      start = sizeValue('start offset', value);
-    },
-    'max-length': (value) => {
-      length = sizeValue('max length', value);
-    },
-    output: (value) => {
-      json = outputValue(value);
-    },
+    'start-offset': (text) => sizeValue('start offset', text),
+    'max-length': (text) => sizeValue('max length', text),
+    output: outputValue,
   });
+  const { 'start-offset': start, 'max-length': length, output: json } = given.values;
   const image = imageSource(session, given, oneFile(given));
   const request = { image, start, length, forceShare: given.has('force-share') };
   return session.execute('map', request, execute, { json });

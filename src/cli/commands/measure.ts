@@ -1,6 +1,5 @@
 /** `qemu-img measure`. */
 import { BlockError } from '../../base/error.ts';
-import type { SnapshotSelector } from '../../operations/requests.ts';
 import { parseOptionList } from '../../options/keyval.ts';
 import { formatMeasure, formatMeasureJson } from '../../report/measure.ts';
 import { type Command, defineCommand, errorLines, type Executor, type Given } from '../command.ts';
@@ -82,10 +81,11 @@ const execute: Executor<'measure'> = async ({ measure }, request, { context, vie
 };
 
 /** What has to be there and what excludes each other, in the order in which the real tool notices. */
-function checkConflicts(given: Given, sized: boolean, snapshot: SnapshotSelector | undefined): void {
+function checkConflicts(given: Given): void {
+  const sized = given.has('size');
   const [filename, second] = given.operands;
   if (second !== undefined) throw mistake('At most one filename argument is allowed.');
-  if (filename === undefined && (given.has('format') || given.has('image-opts') || snapshot !== undefined)) {
+  if (filename === undefined && (given.has('format') || given.has('image-opts') || given.has('snapshot'))) {
     throw mistake('--image-opts, -f, and -l require a filename argument.');
   }
   if (filename !== undefined && sized) throw mistake('--size N cannot be used together with a filename.');
@@ -95,22 +95,14 @@ function checkConflicts(given: Given, sized: boolean, snapshot: SnapshotSelector
 /** `measure`. */
 export const command: Command = defineCommand(syntax, async (session, args) => {
   const lists = new OptionLists();
-  let snapshot: SnapshotSelector | undefined;
-  let size: number | undefined;
-  let json = false;
   const given = await session.read(args, {
-    snapshot: (value) => {
-      snapshot = snapshotValue(session, value);
-    },
-    options: (value) => lists.add(value),
-    output: (value) => {
-      json = outputValue(value);
-    },
-    size: (value) => {
-      size = sizeValue('image size', value);
-    },
+    snapshot: (text) => snapshotValue(session, text),
+    options: (text) => lists.add(text),
+    output: outputValue,
+    size: (text) => sizeValue('image size', text),
   });
-  checkConflicts(given, size !== undefined, snapshot);
+  checkConflicts(given);
+  const { snapshot, output: json, size } = given.values;
   const [filename] = given.operands;
   const request = {
     image: filename === undefined ? undefined : imageSource(session, given, filename),

@@ -85,11 +85,11 @@ const execute: Executor<'rebase'> = async ({ rebase }, request, { context, view 
 
 /** `rebase`. */
 export const command: Command = defineCommand(syntax, async (session, args) => {
-  const given = await session.read(args);
+  const given = await session.read(args, {});
   const filename = oneFile(given);
-  const backing = { filename: given.text('backing'), format: given.text('backing-format') };
+  const backing = given.text('backing');
   const unsafe = given.has('backing-unsafe');
-  if (backing.filename === undefined && !unsafe) {
+  if (backing === undefined && !unsafe) {
     throw new UsageError('Must specify backing file (-b) or use unsafe mode (-u)');
   }
   const quiet = given.has('quiet');
@@ -97,6 +97,14 @@ export const command: Command = defineCommand(syntax, async (session, args) => {
   const cache = cacheValue(given.text('cache'));
   const backingCache = cacheValue(given.text('backing-cache'), 'source cache');
   const image = imageSource(session, given, filename);
-  const flags = { unsafe, compress: given.has('compress'), forceShare: given.has('force-share') };
-  return session.execute('rebase', { image, backing, ...flags, cache, backingCache }, execute, { quiet });
+  const request = {
+    image,
+    backing: { filename: backing ?? '', format: given.text('backing-format') },
+    unsafe,
+    compress: given.has('compress'),
+    cache,
+    backingCache,
+    forceShare: given.has('force-share'),
+  };
+  return session.execute('rebase', request, execute, { quiet });
 });

@@ -64,20 +64,15 @@ const execute: Executor<'resize'> = async ({ resize }, request, { context, view,
 
 /** `resize`. */
 export const command: Command = defineCommand(syntax, async (session, args) => {
-  let preallocation: Preallocation | undefined;
-  const handlers = {
-    preallocation: (value: string): void => {
-      preallocation = preallocationValue(value);
-    },
-  };
   // `resize FILE -1M`: behind the file name, a negative number is no option.
-  const given = await session.read(args, handlers, { negativeSecond: true });
+  const given = await session.read(args, { preallocation: preallocationValue }, { negativeSecond: true });
   const [filename, size] = given.operands;
   if (filename === undefined || size === undefined) throw new UsageError('Expecting image file name and size');
   if (given.operands.length > 2) throw new UsageError('Extra argument(s) in command line');
   // Mistakes have the words of the command line here.
   parseSizeOption('size', size.replace(/^[+-]/, ''));
   const image = imageSource(session, given, filename);
+  const { preallocation } = given.values;
   const request = { image, size, shrink: given.has('shrink'), preallocation };
   return session.execute('resize', request, execute, { quiet: given.has('quiet') });
 });
