@@ -28,7 +28,7 @@ const COMMANDS: Readonly<Record<Verb, () => Promise<{ readonly command: Command 
 const OPTIONS: readonly OptionDeclaration[] = [
   { id: 'help', short: 'h', long: 'help' },
   { id: 'version', short: 'V', long: 'version' },
-  { id: 'trace', short: 'T', long: 'trace', value: true },
+  { id: 'trace', short: 'T', long: 'trace', argument: 'TRACE' },
 ];
 
 const TRY_HELP = "Try 'qemu-img --help' for more information\n";

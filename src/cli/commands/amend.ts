@@ -16,7 +16,6 @@ const syntax: CommandSyntax = {
       id: 'options',
       short: 'o',
       long: 'options',
-      value: true,
       argument: 'FMT_OPTS',
       help: ["the options to change ('-o help' lists them); required"],
     },

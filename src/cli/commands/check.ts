@@ -31,7 +31,6 @@ const syntax: CommandSyntax = {
       id: 'repair',
       short: 'r',
       long: 'repair',
-      value: true,
       argument: 'leaks|all',
       help: ['repair only lost space, or all errors; the image is then opened', 'for writing (not together with -U)'],
     },

@@ -28,7 +28,6 @@ const syntax: CommandSyntax = {
       id: 'base',
       short: 'b',
       long: 'base',
-      value: true,
       argument: 'BASE_IMG',
       help: ['image of the backing chain to write to (default: the next one;', 'implies --drop)'],
     },

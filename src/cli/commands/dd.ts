@@ -21,7 +21,6 @@ const syntax: CommandSyntax = {
       id: 'output-format',
       short: 'O',
       long: 'output-format',
-      value: true,
       argument: 'OUTPUT_FMT',
       help: ['format of OUTPUT (default: raw)'],
     },

@@ -5,7 +5,7 @@ import { formatMeasure, formatMeasureJson } from '../../report/measure.ts';
 import { type Command, defineCommand, errorLines, type Executor, type Given } from '../command.ts';
 import { type CommandSyntax, HELP_OPTION, OBJECT_OPTION } from '../help.ts';
 import { imageSource, mistake, OptionLists, outputValue, sizeValue, snapshotValue } from '../values.ts';
-import { FORCE_SHARE, OUTPUT } from '../sharedOptions.ts';
+import { FORCE_SHARE, formatOption, imageOptsOption, OUTPUT } from '../sharedOptions.ts';
 
 const syntax: CommandSyntax = {
   name: 'measure',
@@ -17,40 +17,21 @@ const syntax: CommandSyntax = {
   ],
   options: [
     HELP_OPTION,
-    { id: 'format', long: 'source-format', value: true },
-    {
-      id: 'format',
-      short: 'f',
-      long: 'format',
-      value: true,
-      argument: 'FMT',
-      help: ['format of FILE (default: found by looking at it)'],
-    },
-    {
-      id: 'image-opts',
-      long: 'image-opts',
-      help: ['take FILE as a description (key=value,..) instead of a file name', '(not together with -f)'],
-    },
+    { id: 'format', long: 'source-format', argument: 'FMT' },
+    formatOption('FILE'),
+    imageOptsOption('FILE'),
     { id: 'image-opts', long: 'source-image-opts' },
-    {
-      id: 'snapshot',
-      short: 'l',
-      long: 'snapshot',
-      value: true,
-      argument: 'SNAPSHOT',
-      help: ['measure this snapshot of FILE'],
-    },
+    { id: 'snapshot', short: 'l', long: 'snapshot', argument: 'SNAPSHOT', help: ['measure this snapshot of FILE'] },
     {
       id: 'target-format',
       short: 'O',
       long: 'target-format',
-      value: true,
       argument: 'TARGET_FMT',
       help: ['format of the new image (default: raw)'],
     },
-    { id: 'options', long: 'target-format-options', value: true },
-    { id: 'options', short: 'o', value: true, argument: 'TARGET_FMT_OPTS', help: ['options of the new format'] },
-    { id: 'options', long: 'options', value: true },
+    { id: 'options', long: 'target-format-options', argument: 'TARGET_FMT_OPTS' },
+    { id: 'options', short: 'o', argument: 'TARGET_FMT_OPTS', help: ['options of the new format'] },
+    { id: 'options', long: 'options', argument: 'TARGET_FMT_OPTS' },
     FORCE_SHARE,
     OUTPUT,
     OBJECT_OPTION,
@@ -58,7 +39,6 @@ const syntax: CommandSyntax = {
       id: 'size',
       short: 's',
       long: 'size',
-      value: true,
       argument: 'SIZE[bKMGTPE]',
       help: ['measure an empty disk of this size, with a suffix for powers of 1024'],
     },

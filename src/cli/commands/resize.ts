@@ -23,7 +23,6 @@ const syntax: CommandSyntax = {
     {
       id: 'preallocation',
       long: 'preallocation',
-      value: true,
       argument: 'PREALLOC',
       help: ['how to reserve the space that is added'],
     },
