@@ -51,8 +51,8 @@ export { DriverRegistry, type FilterEntry, type FormatEntry, type ProtocolEntry 
 export type { ReportDetail, ReportLine } from './block/report.ts';
 export type { SecretStore, Services } from './block/services.ts';
 export type { CodecPort, Compression, Decompression, DecompressPiece } from './codec/codec.ts';
-export type { BlockCipher, CryptoPort, HashName, SectorWork } from './crypto/crypto.ts';
-export type { CipherMode, CipherName, CipherSpec, IvGenName } from './crypto/spec.ts';
+export type { BlockCipher, CryptoPort, SectorWork } from './crypto/crypto.ts';
+export type { CipherMode, CipherName, CipherSpec, HashName, IvGenName } from './crypto/spec.ts';
 export { drivers } from './drivers.ts';
 export { type AmendObserver, type AmendResult, amend } from './operations/amend.ts';
 export { type BenchObserver, type BenchPlan, type BenchResult, bench } from './operations/bench.ts';
