@@ -79,13 +79,13 @@ export class ImageLibrary {
   }
 
   /** Does what one of the methods does, by its verb. */
-  run<V extends Verb>(verb: V, request: RequestOf<V>): Promise<ResultOf<V>> {
+  async run<V extends Verb>(verb: V, request: RequestOf<V>): Promise<ResultOf<V>> {
     // All requests have some of these fields, or none.
     return this.#within(contextOf(verb, request as Subject), () => operate(verb, this.#context, request));
   }
 
   /** Opens an image to read (and with `writable` to write) its guest bytes. Close it. */
-  openImage(image: ImageInput, how: OpenSettings & { readonly writable?: boolean } = {}): Promise<ImageNode> {
+  async openImage(image: ImageInput, how: OpenSettings & { readonly writable?: boolean } = {}): Promise<ImageNode> {
     return this.#within(contextOf('open', { image }), async () => {
       const { openSource } = await import('./source.ts');
       return openSource(this.#context, image, how);

@@ -55,7 +55,7 @@ export type RequestOf<V extends Verb> =
 export type ResultOf<V extends Verb> =
   ModuleOf<V> extends Readonly<Record<V, (...all: never[]) => Promise<infer R>>> ? R : never;
 
-/** An operation that knows already what to work in. The words beside the verbs are theirs. */
+/** The operations without the context that they work in; the words beside the verbs above show on these, too. */
 export type Operations = {
   readonly [V in keyof typeof VERBS]: (request: RequestOf<V>) => Promise<ResultOf<V>>;
 };

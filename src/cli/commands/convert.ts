@@ -192,7 +192,7 @@ export const command: Command = defineCommand(syntax, async (session, args) => {
     options: (text) => lists.add(text),
     'sparse-size': sparseValue,
     'rate-limit': (text) => sizeValue('rate limit', text),
-    // So many requests at a time are no more than a wish.
+    // Checked, and no more: the copy knows itself how many requests are good.
     parallel: (text) => countValue('number of coroutines', text, 1n, 16n),
   });
   checkConflicts(given);
