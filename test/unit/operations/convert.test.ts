@@ -162,6 +162,19 @@ describe('convert', () => {
     expect(await contentOf(here, 'old.raw', 'raw')).toHaveLength(SIZE);
   });
 
+  it('salvages, and tells whoever follows it what cannot be read', async () => {
+    const here = world();
+    await image(here, 'a.raw', 'raw', AREAS);
+    here.files.inject('a.raw', { operation: 'read', offset: SIZE - 65536 });
+    const source = { filename: 'a.raw', format: 'raw' };
+    const told: string[] = [];
+    const salvaging = request('a.raw', 'b.raw', 'raw', { source, salvage: true });
+    const { badSectors } = await convert(here.context, salvaging, { unreadable: (text) => told.push(text) });
+    expect(badSectors).toBeGreaterThan(0);
+    expect(told[0]).toBe(`error while reading offset ${SIZE - 65536}: Input/output error`);
+    expect(here.warnings).toEqual([]);
+  });
+
   it('believes --target-is-zero', async () => {
     const here = world();
     await image(here, 'a.raw', 'raw', AREAS);
