@@ -1,19 +1,15 @@
 /** `check`: looks for structural damage and repairs it. */
 import { asBlockError, BlockError } from '../base/error.ts';
-import type { CheckFindings } from '../block/capabilities.ts';
+import { hintText } from '../base/hint.ts';
+import type { CheckFindings, RepairMode } from '../block/capabilities.ts';
 import type { ImageNode } from '../block/node.ts';
 import type { ReportDetail } from '../block/report.ts';
 import type { OperationContext } from './context.ts';
-import type { CheckRequest } from './requests.ts';
+import type { CheckRequest, Repairs } from './requests.ts';
+import { imageName } from './shorthand.ts';
 import { withSource } from './source.ts';
 
 export type { CheckFindings };
-
-/** Repairs that were made. */
-export interface Repairs {
-  readonly leaks: number;
-  readonly corruptions: number;
-}
 
 /** What became of a check. */
 export type CheckResult =
@@ -35,7 +31,7 @@ export type CheckResult =
       readonly format: string;
     };
 
-/** Follows a check while it runs. */
+/** Follows a check while it runs; by default, what the request has for that does. */
 export interface CheckObserver {
   /** A line of the report, as the format's check reports it. */
   line?(text: string, stream: 'out' | 'err', detail?: ReportDetail): void;
@@ -50,30 +46,38 @@ export interface CheckObserver {
 export async function check(
   context: OperationContext,
   request: CheckRequest,
-  observer: CheckObserver = {},
+  observer: CheckObserver = observerIn(request),
 ): Promise<CheckResult> {
+  const { repair = 'none', deep = false, cache, forceShare } = request;
   const how = {
     intent: 'check',
-    writable: request.repair !== 'none',
-    keyless: request.deep === true && request.repair === 'none',
-    forceShare: request.forceShare,
-    ...(request.cache === undefined ? {} : { cache: request.cache }),
+    writable: repair !== 'none',
+    keyless: deep && repair === 'none',
+    cache,
+    forceShare,
   } as const;
   return withSource(context, request.image, how, (node) => checkNode(node, request, observer));
 }
 
+/** The observer that is part of a request; advice becomes text. */
+function observerIn(request: CheckRequest): CheckObserver {
+  return {
+    line: (text, stream, { hint } = {}) => request.line?.(hint ? `${text}\n${hintText(hint)}` : text, stream),
+    repaired: (repairs) => request.repaired?.(repairs),
+  };
+}
+
 async function checkNode(node: ImageNode, request: CheckRequest, observer: CheckObserver): Promise<CheckResult> {
-  const subject = { filename: request.image.filename, format: node.format };
-  const deep = request.deep === true;
+  const { repair: wanted = 'none', deep = false } = request;
+  const subject = { filename: imageName(request.image), format: node.format };
   const { checks } = node;
   if (!checks || (checks.deepOnly && !deep)) return { kind: 'unsupported', ...subject };
-  if (request.repair !== 'none' && !checks.repairs) {
+  if (wanted !== 'none' && !checks.repairs) {
     if (!checks.deepOnly) return { kind: 'unsupported', ...subject };
     throw new BlockError('unsupported', `A deep check of format '${node.format}' cannot repair anything`);
   }
-  const run = (repair: CheckRequest['repair']): Promise<CheckFindings | undefined> =>
-    runCheck(node, repair, deep, observer);
-  let findings = await run(request.repair);
+  const run = (repair: RepairMode): Promise<CheckFindings | undefined> => runCheck(node, repair, deep, observer);
+  let findings = await run(wanted);
   if (!findings) return { kind: 'unsupported', ...subject };
   const { leaksFixed, corruptionsFixed } = findings;
   if (leaksFixed > 0 || corruptionsFixed > 0) {
@@ -88,7 +92,7 @@ async function checkNode(node: ImageNode, request: CheckRequest, observer: Check
 /** Undefined if the format cannot do that. */
 async function runCheck(
   node: ImageNode,
-  repair: CheckRequest['repair'],
+  repair: RepairMode,
   deep: boolean,
   observer: CheckObserver,
 ): Promise<CheckFindings | undefined> {
