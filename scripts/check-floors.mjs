@@ -15,9 +15,10 @@ const FLOORS = [
   { floor: 2, path: /^src\/(block)\// },
   { floor: 3, path: /^src\/((?:formats|protocols|filters)\/[^/]+)\// },
   { floor: 4, path: /^src\/(operations)\// },
+  { floor: 4, path: /^src\/(host\/shared)\// },
   { floor: 4, path: /^src\/(drivers\.ts)$/ },
-  { floor: 5, path: /^src\/(report|host\/node|host\/browser)\// },
-  { floor: 6, path: /^src\/()(?:index|node|browser|testing)\.ts$/, unit: 'the entry points' },
+  { floor: 5, path: /^src\/(report|host\/node|host\/portable)\// },
+  { floor: 6, path: /^src\/()(?:index|node|testing)\.ts$/, unit: 'the entry points' },
   { floor: 7, path: /^src\/(cli)\// },
 ];
 

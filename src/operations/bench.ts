@@ -111,7 +111,7 @@ class Run {
 
   async #breathe(): Promise<void> {
     throwIfAborted(this.#context);
-    await new Promise((resolve) => setTimeout(resolve, 0));
+    await this.#context.services.wait(0);
   }
 
   /** Sends one request. */

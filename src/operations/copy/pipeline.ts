@@ -5,7 +5,7 @@
 import { isPromise, type MaybePromise, Semaphore } from '../../base/async.ts';
 import { asBlockError, BlockError } from '../../base/error.ts';
 import { alignDown, MiB } from '../../base/offset.ts';
-import type { BufferPool } from '../../block/services.ts';
+import type { BufferPool, Services } from '../../block/services.ts';
 import type { Pace } from './pace.ts';
 import type { Piece, Planner } from './plan.ts';
 import { failed, firstUnreadable, readSegments, salvageSegments } from './reading.ts';
@@ -24,7 +24,7 @@ const BREATHE = 512;
 export interface PipelineOptions {
   /** Longest data piece in bytes. */
   readonly chunk: number;
-  readonly buffers: BufferPool;
+  readonly services: Pick<Services, 'buffers' | 'wait'>;
   /** Pieces in flight; default as many as pay. */
   readonly depth?: number;
   readonly pace?: Pace;
@@ -116,7 +116,7 @@ class Pipeline {
   async #nextNeeded(planner: Planner): Promise<Piece | undefined> {
     for (;;) {
       throwIfStopped(this.#options.signal);
-      if (++this.#count % BREATHE === 0) await new Promise((resolve) => setTimeout(resolve, 0));
+      if (++this.#count % BREATHE === 0) await this.#options.services.wait(0);
       const next = planner.next();
       const piece = isPromise(next) ? await next : next;
       if (!piece || this.#store.needs(piece)) return piece;
@@ -196,14 +196,14 @@ class Pipeline {
   }
 
   #acquire(): Uint8Array {
-    const { buffers, chunk } = this.#options;
-    if (chunk <= buffers.size) return buffers.acquire();
+    const { chunk, services } = this.#options;
+    if (chunk <= services.buffers.size) return services.buffers.acquire();
     return this.#spare.pop() ?? new Uint8Array(chunk);
   }
 
   #release(buffer: Uint8Array): void {
-    const { buffers, chunk } = this.#options;
-    if (chunk <= buffers.size) buffers.release(buffer);
+    const { chunk, services } = this.#options;
+    if (chunk <= services.buffers.size) services.buffers.release(buffer);
     else this.#spare.push(buffer);
   }
 }

@@ -88,7 +88,7 @@ export class CopySteps {
   async #nextData(planner: Planner): Promise<Piece | undefined> {
     for (;;) {
       throwIfAborted(this.#context);
-      if (++this.#count % BREATHE === 0) await new Promise((resolve) => setTimeout(resolve, 0));
+      if (++this.#count % BREATHE === 0) await this.#context.services.wait(0);
       const next = planner.next();
       const piece = isPromise(next) ? await next : next;
       if (!piece || piece.kind === 'data') return piece;

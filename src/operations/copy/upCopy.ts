@@ -201,7 +201,7 @@ export class UpCopy {
   /** Lets other events in now and then, such as a request to stop. */
   async #breathe(): Promise<void> {
     throwIfStopped(this.#context.signal);
-    if (++this.#count % BREATHE === 0) await new Promise((resolve) => setTimeout(resolve, 0));
+    if (++this.#count % BREATHE === 0) await this.#context.services.wait(0);
   }
 
   async #mapping(offset: number, length: number): Promise<Mapping> {
