@@ -3,7 +3,7 @@ import type { MaybePromise } from '../../base/async.ts';
 import type { BufferPool, SecretStore, Services } from '../../block/services.ts';
 import type { CodecPort } from '../../codec/codec.ts';
 import { MapSecretStore } from '../shared/secrets.ts';
-import { wait } from '../shared/wait.ts';
+import { now, wait, zoneOffset } from '../shared/time.ts';
 import { nodeCrypto } from './crypto.ts';
 import { NodeFiles } from './file.ts';
 import { AlignedBufferPool } from './fileBuffers.ts';
@@ -86,12 +86,8 @@ export function nodeServices(options: NodeServicesOptions = {}): Services {
     crypto,
     secrets: options.secrets ?? new MapSecretStore(),
     random: (into) => crypto.fillRandom(into),
-    now() {
-      const milliseconds = Date.now();
-      const seconds = Math.floor(milliseconds / 1000);
-      return { seconds, nanoseconds: (milliseconds - seconds * 1000) * 1e6 };
-    },
-    zoneOffset: (seconds) => new Date(seconds * 1000).getTimezoneOffset() * -60 || 0,
+    now,
+    zoneOffset,
     wait,
     buffers: options.buffers ?? buffers,
     async close() {

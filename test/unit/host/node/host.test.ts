@@ -42,9 +42,9 @@ it('gives back buffers when it is closed, and makes others when they are needed'
   const services = nodeServices();
   const buffer = services.buffers.acquire();
   services.buffers.release(buffer);
-  expect(services.buffers.acquire()).toBe(buffer);
+  expect(services.buffers.acquire() === buffer).toBe(true);
   services.buffers.release(buffer);
   await services.close();
-  expect(services.buffers.acquire()).not.toBe(buffer);
+  expect(services.buffers.acquire() === buffer).toBe(false);
   await services.close();
 });

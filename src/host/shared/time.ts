@@ -1,4 +1,4 @@
-/** Waiting, on every platform that has timers. */
+/** Clocks and waiting, on every platform: all of them have timers. */
 
 declare const setTimeout: (callback: () => void, milliseconds: number) => unknown;
 declare const clearTimeout: (timer: unknown) => void;
@@ -15,4 +15,16 @@ export function wait(milliseconds: number, signal?: AbortSignal): Promise<void> 
     signal?.addEventListener('abort', finish);
     if (signal?.aborted) finish();
   });
+}
+
+/** Seconds and nanoseconds since 1970, UTC. */
+export function now(): { readonly seconds: number; readonly nanoseconds: number } {
+  const milliseconds = Date.now();
+  const seconds = Math.floor(milliseconds / 1000);
+  return { seconds, nanoseconds: (milliseconds - seconds * 1000) * 1e6 };
+}
+
+/** Offset of the time zone in seconds east of UTC. */
+export function zoneOffset(seconds: number): number {
+  return new Date(seconds * 1000).getTimezoneOffset() * -60 || 0;
 }
