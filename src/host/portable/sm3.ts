@@ -58,8 +58,14 @@ class Sm3 extends HashMD<Sm3> {
   }
 
   _cloneInto(to: Sm3 = new Sm3()): Sm3 {
-    to.set(...this.get());
-    return this._cloneIntoMeta(to);
+    to.set(...this.#state);
+    to.buffer.set(this.buffer);
+    return Object.assign(to, {
+      length: this.length,
+      pos: this.pos,
+      finished: this.finished,
+      destroyed: this.destroyed,
+    });
   }
 
   destroy(): void {

@@ -29,13 +29,13 @@ it('keeps secrets by id', () => {
 });
 
 it('waits, until a signal says that it is enough', async () => {
-  const { wait } = nodeServices();
-  await wait(0);
+  const services = nodeServices();
+  await services.wait(0);
   const stop = new AbortController();
-  const waiting = wait(1_000_000, stop.signal);
+  const waiting = services.wait(1_000_000, stop.signal);
   stop.abort();
   await waiting;
-  await wait(1_000_000, stop.signal);
+  await services.wait(1_000_000, stop.signal);
 });
 
 it('gives back buffers when it is closed, and makes others when they are needed', async () => {

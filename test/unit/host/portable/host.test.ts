@@ -17,12 +17,13 @@ it('composes services that need no platform', async () => {
 });
 
 it('keeps buffers for the next one, until it is closed', async () => {
-  const { buffers, close } = portableServices();
+  const services = portableServices();
+  const { buffers } = services;
   const buffer = buffers.acquire();
   expect(buffer.length).toBe(buffers.size);
   buffers.release(buffer);
   expect(buffers.acquire() === buffer).toBe(true);
   buffers.release(buffer);
-  await close();
+  await services.close();
   expect(buffers.acquire() === buffer).toBe(false);
 });
