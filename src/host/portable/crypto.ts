@@ -6,7 +6,6 @@ import { md5, ripemd160, sha1 } from '@noble/hashes/legacy.js';
 import { pbkdf2 } from '@noble/hashes/pbkdf2.js';
 import { sha224, sha256, sha384, sha512 } from '@noble/hashes/sha2.js';
 import type { CHash } from '@noble/hashes/utils.js';
-import type { MaybePromise } from '../../base/async.ts';
 import { BlockError } from '../../base/error.ts';
 import { aes } from '../../crypto/aes.ts';
 import type { CryptoPort, HashName } from '../../crypto/crypto.ts';
@@ -59,23 +58,21 @@ function fillRandom(into: Uint8Array): void {
   }
 }
 
-function derive(
+async function derive(
   hash: HashName,
   password: Uint8Array,
   salt: Uint8Array,
   iterations: number,
   length: number,
-): MaybePromise<Uint8Array> {
+): Promise<Uint8Array> {
   if (iterations > 0x7fffffff) {
     throw new BlockError('limit', `PBKDF2 iteration count ${iterations} is too large`);
   }
   const subtle = webCrypto()?.subtle;
   const webHash = WEB_HASHES[hash];
   if (!subtle || !webHash) return pbkdf2(HASHES[hash], password, salt, { c: iterations, dkLen: length });
-  return subtle
-    .importKey('raw', password, 'PBKDF2', false, ['deriveBits'])
-    .then((key) => subtle.deriveBits({ name: 'PBKDF2', hash: webHash, salt, iterations }, key, length * 8))
-    .then((bits) => new Uint8Array(bits));
+  const key = await subtle.importKey('raw', password, 'PBKDF2', false, ['deriveBits']);
+  return new Uint8Array(await subtle.deriveBits({ name: 'PBKDF2', hash: webHash, salt, iterations }, key, length * 8));
 }
 
 /** The crypto port of any platform; its clock is the time of day. */
