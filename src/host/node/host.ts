@@ -1,6 +1,7 @@
 /** The services of Node. What takes time to load is loaded when it is first used. */
 import type { MaybePromise } from '../../base/async.ts';
-import type { BufferPool, SecretStore, Services } from '../../block/services.ts';
+import type { BufferPool } from '../../base/inflight.ts';
+import type { SecretStore, Services } from '../../block/services.ts';
 import type { CodecPort } from '../../codec/codec.ts';
 import { MapSecretStore } from '../shared/secrets.ts';
 import { now, wait, zoneOffset } from '../shared/time.ts';

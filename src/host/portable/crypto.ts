@@ -8,7 +8,8 @@ import { sha224, sha256, sha384, sha512 } from '@noble/hashes/sha2.js';
 import type { CHash } from '@noble/hashes/utils.js';
 import { BlockError } from '../../base/error.ts';
 import { aes } from '../../crypto/aes.ts';
-import type { CryptoPort, HashName } from '../../crypto/crypto.ts';
+import type { CryptoPort } from '../../crypto/crypto.ts';
+import type { HashName } from '../../crypto/spec.ts';
 import { sm3 } from './sm3.ts';
 
 const HASHES: Readonly<Record<HashName, CHash>> = { md5, sha1, sha224, sha256, sha384, sha512, ripemd160, sm3 };

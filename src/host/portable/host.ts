@@ -3,8 +3,9 @@
  * what every platform has besides the language itself: timers, `TextEncoder`, `TextDecoder`, `crypto` for random bytes, and
  * for `xz` and `zstd` what those libraries load their modules with.
  */
+import type { BufferPool } from '../../base/inflight.ts';
 import { MiB } from '../../base/offset.ts';
-import type { BufferPool, SecretStore, Services } from '../../block/services.ts';
+import type { SecretStore, Services } from '../../block/services.ts';
 import { MemoryFiles } from '../../storage/memoryFiles.ts';
 import { MapSecretStore } from '../shared/secrets.ts';
 import { now, wait, zoneOffset } from '../shared/time.ts';

@@ -2,7 +2,8 @@
 import { programHint } from '../../../../src/cli/hints.ts';
 import type { OpenContext } from '../../../../src/block/driver.ts';
 import { ImageNode } from '../../../../src/block/node.ts';
-import type { BufferPool, SecretStore, Services } from '../../../../src/block/services.ts';
+import type { BufferPool } from '../../../../src/base/inflight.ts';
+import type { SecretStore, Services } from '../../../../src/block/services.ts';
 import type { CodecPort, DecompressPiece } from '../../../../src/codec/codec.ts';
 import type { Qcow2Driver } from '../../../../src/formats/qcow2/driver.ts';
 import { qcow2 } from '../../../../src/formats/qcow2/driver.ts';
