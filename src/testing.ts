@@ -6,8 +6,7 @@ import type { Services } from './block/services.ts';
 import { drivers } from './drivers.ts';
 import { portableServices } from './host/portable/host.ts';
 import { MapSecretStore } from './host/shared/secrets.ts';
-import type { RunSettings } from './operations/inputs.ts';
-import { ImageLibrary } from './operations/library.ts';
+import { ImageLibrary, type RunSettings } from './operations/library.ts';
 import { MemoryFiles } from './storage/memoryFiles.ts';
 
 export * from './index.ts';
