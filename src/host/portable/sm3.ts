@@ -57,7 +57,7 @@ class Sm3 extends HashMD<Sm3> {
     message.fill(0);
   }
 
-  _cloneInto(to: Sm3 = new Sm3()): Sm3 {
+  override _cloneInto(to: Sm3 = new Sm3()): Sm3 {
     to.set(...this.#state);
     to.buffer.set(this.buffer);
     return Object.assign(to, {
@@ -68,7 +68,7 @@ class Sm3 extends HashMD<Sm3> {
     });
   }
 
-  destroy(): void {
+  override destroy(): void {
     this.destroyed = true;
     this.set(0, 0, 0, 0, 0, 0, 0, 0);
     this.buffer.fill(0);
