@@ -2,6 +2,7 @@
 import { isPromise } from '../../base/async.ts';
 import type { Qcow2Image } from './image.ts';
 import { Incompatible } from './layout.ts';
+import { noRefcount } from './refcountRuns.ts';
 
 /** Given-up bytes after which the refcounts are brought up to date without waiting for a flush. */
 const RELEASE_LIMIT = 268435456;
@@ -174,6 +175,14 @@ export class Allocator {
     if (Math.floor(this.#freeByte / this.#image.geometry.clusterSize) === cluster) this.#freeByte = 0;
   }
 
+  /** Something was given up that has no count: the refcounts are damaged, which keeps nothing from being done. */
+  async #tellUncounted(cluster: number): Promise<void> {
+    const image = this.#image;
+    const block = await image.refcounts.blockOffset(Math.floor(cluster / image.refcounts.perBlock));
+    const reason = block === 0 ? noRefcount(image, cluster).strerror : 'Invalid argument';
+    image.reportDamage(`qcow2_free_clusters failed: ${reason}`);
+  }
+
   /** Counts down what was given up. The tables that dropped the references are on the disk. */
   async applyReleases(): Promise<void> {
     const image = this.#image;
@@ -184,12 +193,13 @@ export class Allocator {
     this.#releasedBytes = 0;
     const freed: ClusterRun[] = [];
     for (const run of runs) {
-      await image.refcounts.decrement(run.cluster, run.count, (cluster) => {
+      const uncounted = await image.refcounts.decrement(run.cluster, run.count, (cluster) => {
         this.noteFree(cluster);
         const last = freed.at(-1);
         if (last && last.cluster + last.count === cluster) last.count++;
         else freed.push({ cluster, count: 1 });
       });
+      if (uncounted !== undefined) await this.#tellUncounted(uncounted);
     }
     // What damaged tables called theirs may be in use for something else.
     for (const { cluster, count } of freed) {

@@ -14,6 +14,8 @@ import { raiseRun } from './refcountRuns.ts';
 import { checkL1, Snapshots } from './snapshot.ts';
 import { readSnapshotTable, type SnapshotEntry } from './snapshotTable.ts';
 
+const NO_MEMORY = { code: 'ENOMEM', text: 'Cannot allocate memory' } as const;
+
 function refuse(message: string): BlockError {
   return new BlockError('unsupported', message);
 }
@@ -137,11 +139,15 @@ async function expandZeroes(image: Qcow2Image, snapshots: readonly SnapshotEntry
 
 /** Refuses snapshots whose tables cannot be read, before anything changes. */
 function checkTables(image: Qcow2Image, snapshots: readonly SnapshotEntry[]): void {
-  try {
-    for (const entry of snapshots) checkL1(image, entry);
-  } catch (thrown) {
-    image.complain(asBlockError(thrown).message);
-    throw thrown;
+  for (const entry of snapshots) {
+    try {
+      checkL1(image, entry);
+    } catch (thrown) {
+      image.complain(asBlockError(thrown).message);
+      throw thrown;
+    }
+    // Observed: the real tool cannot hold a table without entries.
+    if (entry.l1Entries === 0) throw new BlockError('invalid-image', NO_MEMORY.text, { posix: NO_MEMORY });
   }
 }
 

@@ -182,15 +182,24 @@ export class Refcounts implements Flushable {
     });
   }
 
-  /** Counts clusters down by one; calls `freed` with each that is free then. Counts that are 0 stay so. */
-  async decrement(first: number, count: number, freed: (cluster: number) => void): Promise<void> {
+  /**
+   * Counts clusters down by one; calls `freed` with each that is free then. Counts that are 0 stay so.
+   * @returns the first cluster without a count, which only damaged images have; undefined: all had one.
+   */
+  async decrement(first: number, count: number, freed: (cluster: number) => void): Promise<number | undefined> {
+    let uncounted: number | undefined;
+    let next = first;
     await this.#each(first, count, ({ view }, index, end, cluster) => {
+      if (cluster > next) uncounted ??= next;
       for (let i = index; i < end; i++) {
         const value = getRefcount(view, this.bits, i);
         if (value > 0) setRefcount(view, this.bits, i, value - 1);
+        else uncounted ??= cluster + i - index;
         if (value === 1) freed(cluster + i - index);
       }
+      next = cluster + end - index;
     });
+    return uncounted ?? (next < first + count ? next : undefined);
   }
 
   /** Calls `visit` with the entries `[index, end)` of each block; the first of them is that of `cluster`. */
