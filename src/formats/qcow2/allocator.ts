@@ -140,11 +140,16 @@ export class Allocator {
     const { refcounts } = this.#image;
     const known = refcounts.get(cluster);
     if ((isPromise(known) ? await known : known) !== 0) return false;
-    await this.#beginChange();
-    await this.checkPlace(cluster, 1);
-    await refcounts.ensureBlock(cluster, cluster + 1);
-    await refcounts.increment(cluster, 1);
+    await this.take(cluster, 1);
     return true;
+  }
+
+  /** Takes certain clusters, which are free. */
+  async take(first: number, count: number): Promise<void> {
+    await this.#beginChange();
+    await this.checkPlace(first, count);
+    await this.#ensureBlocks(first, count);
+    await this.#image.refcounts.increment(first, count);
   }
 
   /** Gives up references to clusters. They count as used until the tables that dropped them are on the disk. */

@@ -298,46 +298,77 @@ export class Refcounts implements Flushable {
     this.#tableDirty = true;
   }
 
-  /**
-   * Moves the refcount table to a larger place: behind everything that the old one can describe, with the blocks that
-   * describe the new place in front of it. The header names it only when all of it is on the disk.
-   */
+  /** Moves the refcount table to a larger place: behind everything that the old one can describe. */
   async #growTable(index: number, behind: number): Promise<void> {
+    const oldEntries = (await this.table()).byteLength / 8;
+    const first = Math.max(oldEntries * this.perBlock, behind);
+    const wanted = Math.max(index + 2, Math.floor(first / this.perBlock) + 2, Math.ceil(oldEntries * 1.5));
+    await this.moveTable(first, 0, wanted);
+  }
+
+  /**
+   * Moves the refcount table, with new blocks in front of it: all that the clusters from there up to `room` clusters
+   * behind the table need and do not have. The header names it only when all of it is on the disk.
+   * @param from the first cluster that may be used: the first free run from here on is.
+   * @param entries the new table has so many at least.
+   * @returns the first cluster behind the table; from there on `room` clusters are free.
+   */
+  async moveTable(from: number, room: number, entries = 0): Promise<number> {
     const image = this.#image;
     const { clusterSize } = image.geometry;
     const old = await this.table();
-    const oldEntries = old.byteLength / 8;
-    const first = Math.max(oldEntries * this.perBlock, behind);
-    const firstIndex = Math.floor(first / this.perBlock);
-    const wanted = Math.max(index + 2, firstIndex + 2, Math.ceil(oldEntries * 1.5));
-    let blocks = 1;
-    let tableClusters = 0;
-    for (;;) {
-      tableClusters = divideUp(Math.max(wanted, firstIndex + blocks) * 8, clusterSize);
-      const last = Math.floor((first + blocks + tableClusters - 1) / this.perBlock);
-      if (last - firstIndex + 1 <= blocks) break;
-      blocks = last - firstIndex + 1;
-    }
-    if (tableClusters * clusterSize > MAX_REFTABLE_BYTES) throw new BlockError('too-large', 'File too large');
+    const { first, missing, tableClusters } = await this.#placeTable(from, room, entries);
+    const tableAt = first + missing.length;
     await this.flush();
-    const bytes = new Uint8Array((blocks + tableClusters) * clusterSize);
-    for (let i = 0; i < blocks + tableClusters; i++) {
-      const at = (first % this.perBlock) + i;
-      const inBlock = at % this.perBlock;
-      setRefcount(new DataView(bytes.buffer, Math.floor(at / this.perBlock) * clusterSize), this.bits, inBlock, 1);
+    const bytes = new Uint8Array((missing.length + tableClusters) * clusterSize);
+    const newBlocks = new Map(missing.map((index, i) => [index, new DataView(bytes.buffer, i * clusterSize)]));
+    for (let cluster = first; cluster < tableAt + tableClusters; cluster++) {
+      const block = newBlocks.get(Math.floor(cluster / this.perBlock));
+      if (block) setRefcount(block, this.bits, cluster % this.perBlock, 1);
+      else await this.increment(cluster, 1);
     }
-    const table = new DataView(bytes.buffer, blocks * clusterSize);
-    bytes.set(new Uint8Array(old.buffer, old.byteOffset, old.byteLength), blocks * clusterSize);
-    for (let i = 0; i < blocks; i++) setEntry(table, (firstIndex + i) * 8, (first + i) * clusterSize, false);
+    await this.flush();
+    const table = new DataView(bytes.buffer, missing.length * clusterSize);
+    bytes.set(new Uint8Array(old.buffer, old.byteOffset, old.byteLength), missing.length * clusterSize);
+    for (const [i, index] of missing.entries()) setEntry(table, index * 8, (first + i) * clusterSize, false);
     await image.file.write(first * clusterSize, bytes);
     await image.file.flush();
     const { reftableOffset, reftableClusters } = image.header;
-    image.header.reftableOffset = (first + blocks) * clusterSize;
+    image.header.reftableOffset = tableAt * clusterSize;
     image.header.reftableClusters = tableClusters;
     await image.writeHeader();
     await image.file.flush();
-    this.replaceTable(bytes.slice(blocks * clusterSize));
+    this.replaceTable(bytes.slice(missing.length * clusterSize));
+    for (let i = 0; i < missing.length; i++) image.guard.noteTable('refblocks', (first + i) * clusterSize);
     image.allocator.release(reftableOffset / clusterSize, reftableClusters);
+    return tableAt + tableClusters;
+  }
+
+  /** Where {@link moveTable} puts things: the blocks that are missing, then the table. */
+  async #placeTable(
+    from: number,
+    room: number,
+    entries: number,
+  ): Promise<{ first: number; missing: readonly number[]; tableClusters: number }> {
+    const { clusterSize } = this.#image.geometry;
+    const old = await this.table();
+    let missing: number[] = [];
+    let tableClusters = 0;
+    for (let first = from; ; ) {
+      const count = missing.length + tableClusters + room;
+      const last = Math.floor((first + Math.max(1, count) - 1) / this.perBlock);
+      const wanted: number[] = [];
+      for (let index = Math.floor(first / this.perBlock); index <= last; index++) {
+        if ((await this.blockOffset(index)) === 0) wanted.push(index);
+      }
+      const clusters = divideUp(Math.max(entries * 8, (last + 1) * 8, old.byteLength), clusterSize);
+      if (clusters * clusterSize > MAX_REFTABLE_BYTES) throw new BlockError('too-large', 'File too large');
+      const free = await this.freeRun(first, count);
+      if (free < count) first += free + 1;
+      else if (wanted.length === missing.length && clusters === tableClusters) return { first, missing, tableClusters };
+      missing = wanted;
+      tableClusters = clusters;
+    }
   }
 
   /** Gives up blocks that describe no cluster in use but perhaps themselves. */
