@@ -9,6 +9,9 @@ const RELEASE_LIMIT = 268435456;
 /** Runs of given-up clusters that are remembered at most. */
 const RELEASE_RUNS = 65536;
 
+/** Most lines about clusters without a count at a time: only damaged images have any. */
+const UNCOUNTED_LINES = 1000;
+
 /** What clusters are taken for, in the words of messages. */
 type Purpose = 'L2 table' | 'compressed cluster';
 
@@ -197,15 +200,19 @@ export class Allocator {
     this.#released = [];
     this.#releasedBytes = 0;
     const freed: ClusterRun[] = [];
+    const uncounted: number[] = [];
+    const noteFreed = (cluster: number): void => {
+      this.noteFree(cluster);
+      const last = freed.at(-1);
+      if (last && last.cluster + last.count === cluster) last.count++;
+      else freed.push({ cluster, count: 1 });
+    };
     for (const run of runs) {
-      const uncounted = await image.refcounts.decrement(run.cluster, run.count, (cluster) => {
-        this.noteFree(cluster);
-        const last = freed.at(-1);
-        if (last && last.cluster + last.count === cluster) last.count++;
-        else freed.push({ cluster, count: 1 });
+      await image.refcounts.decrement(run.cluster, run.count, noteFreed, (cluster) => {
+        if (uncounted.length < UNCOUNTED_LINES) uncounted.push(cluster);
       });
-      if (uncounted !== undefined) await this.#tellUncounted(uncounted);
     }
+    for (const cluster of uncounted) await this.#tellUncounted(cluster);
     // What damaged tables called theirs may be in use for something else.
     for (const { cluster, count } of freed) {
       await image.guard.check(cluster * clusterSize, count * clusterSize, 'new structure');

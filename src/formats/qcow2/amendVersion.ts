@@ -45,8 +45,10 @@ export async function downgrade(image: Qcow2Image, told: Told): Promise<void> {
   const { header } = image;
   const snapshots = (await readSnapshotTable(image.file, header)).entries;
   await checkDowngrade(image, snapshots);
+  const expanding = 'Failed to turn zero into data clusters';
+  await withStrerror(expanding, () => checkTables(image, snapshots));
   await dropBitmaps(image);
-  await withStrerror('Failed to turn zero into data clusters', () => expandZeroes(image, snapshots, told));
+  await withStrerror(expanding, () => expandZeroes(image, snapshots, told));
   await flushImage(image);
   await image.setIncompatible(Incompatible.dirty, false);
   header.version = 2;
@@ -128,7 +130,6 @@ async function hasCompressed(image: Qcow2Image, snapshots: readonly SnapshotEntr
 
 /** Replaces clusters that read as zeroes: by nothing where nothing shows through, by zeroes that are stored elsewhere. */
 async function expandZeroes(image: Qcow2Image, snapshots: readonly SnapshotEntry[], told: Told): Promise<void> {
-  checkTables(image, snapshots);
   await flushImage(image);
   for await (const { offset, index } of l2Tables(image, snapshots, told)) {
     if (image.allocator.shouldApply) await flushImage(image);

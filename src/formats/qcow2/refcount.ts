@@ -184,22 +184,28 @@ export class Refcounts implements Flushable {
 
   /**
    * Counts clusters down by one; calls `freed` with each that is free then. Counts that are 0 stay so.
-   * @returns the first cluster without a count, which only damaged images have; undefined: all had one.
+   * @param uncounted is called with each cluster that has no count to give up, which only damaged images have.
    */
-  async decrement(first: number, count: number, freed: (cluster: number) => void): Promise<number | undefined> {
-    let uncounted: number | undefined;
+  async decrement(
+    first: number,
+    count: number,
+    freed: (cluster: number) => void,
+    uncounted: (cluster: number) => void = () => undefined,
+  ): Promise<void> {
     let next = first;
+    const skipTo = (cluster: number): void => {
+      while (next < cluster) uncounted(next++);
+    };
     await this.#each(first, count, ({ view }, index, end, cluster) => {
-      if (cluster > next) uncounted ??= next;
-      for (let i = index; i < end; i++) {
+      skipTo(cluster);
+      for (let i = index; i < end; i++, next++) {
         const value = getRefcount(view, this.bits, i);
         if (value > 0) setRefcount(view, this.bits, i, value - 1);
-        else uncounted ??= cluster + i - index;
-        if (value === 1) freed(cluster + i - index);
+        else uncounted(next);
+        if (value === 1) freed(next);
       }
-      next = cluster + end - index;
     });
-    return uncounted ?? (next < first + count ? next : undefined);
+    skipTo(first + count);
   }
 
   /** Calls `visit` with the entries `[index, end)` of each block; the first of them is that of `cluster`. */
