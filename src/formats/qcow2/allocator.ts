@@ -1,8 +1,10 @@
 /** Host clusters: taking new ones, and giving up old ones once nothing refers to them any more. */
 import { isPromise } from '../../base/async.ts';
-import type { Qcow2Image } from './image.ts';
+import type { MetadataCache } from '../../block/cache.ts';
 import { Incompatible } from './layout.ts';
-import { noRefcount } from './refcountRuns.ts';
+import type { MetadataGuard } from './overlap.ts';
+import { noRefcount, type Refcounts } from './refcount.ts';
+import type { ImageState } from './state.ts';
 
 /** Given-up bytes after which the refcounts are brought up to date without waiting for a flush. */
 const RELEASE_LIMIT = 268435456;
@@ -15,6 +17,15 @@ const UNCOUNTED_LINES = 1000;
 /** What clusters are taken for, in the words of messages. */
 type Purpose = 'L2 table' | 'compressed cluster';
 
+/** What allocation works with. */
+interface AllocatedImage extends ImageState {
+  readonly refcounts: Refcounts;
+  readonly l2: MetadataCache;
+  readonly guard: MetadataGuard;
+  /** Where lines about damage go. */
+  readonly reportDamage: (line: string) => void;
+}
+
 /** A run of host clusters. */
 interface ClusterRun {
   readonly cluster: number;
@@ -23,7 +34,7 @@ interface ClusterRun {
 
 /** Allocation in one image. */
 export class Allocator {
-  readonly #image: Qcow2Image;
+  readonly #image: AllocatedImage;
   /** No cluster below is free. */
   #hint = 0;
   /** Where the next compressed cluster goes, if its host cluster has room; 0: nowhere. */
@@ -32,7 +43,7 @@ export class Allocator {
   #released: ClusterRun[] = [];
   #releasedBytes = 0;
 
-  constructor(image: Qcow2Image) {
+  constructor(image: AllocatedImage) {
     this.#image = image;
   }
 
@@ -187,7 +198,7 @@ export class Allocator {
   async #tellUncounted(cluster: number): Promise<void> {
     const image = this.#image;
     const block = await image.refcounts.blockOffset(Math.floor(cluster / image.refcounts.perBlock));
-    const reason = block === 0 ? noRefcount(image, cluster).strerror : 'Invalid argument';
+    const reason = block === 0 ? noRefcount(image.refcounts, cluster).strerror : 'Invalid argument';
     image.reportDamage(`qcow2_free_clusters failed: ${reason}`);
   }
 
