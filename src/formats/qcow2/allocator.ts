@@ -3,7 +3,8 @@ import { isPromise } from '../../base/async.ts';
 import type { MetadataCache } from '../../block/cache.ts';
 import { Incompatible } from './layout.ts';
 import type { MetadataGuard } from './overlap.ts';
-import { noRefcount, type Refcounts } from './refcount.ts';
+import type { Refcounts } from './refcount.ts';
+import { noRefcount } from './refcountEntry.ts';
 import type { ImageState } from './state.ts';
 
 /** Given-up bytes after which the refcounts are brought up to date without waiting for a flush. */

@@ -8,7 +8,7 @@ import { flushImage } from './flush.ts';
 import { hex } from './hex.ts';
 import type { Qcow2Image } from './image.ts';
 import type { Told } from './amendWork.ts';
-import { getRefcount } from './refcount.ts';
+import { getRefcount } from './refcountEntry.ts';
 import { type Placement, placeStructure, writeStructure } from './refcountBuilder.ts';
 
 /** Clusters beyond the end of the file that may have a refcount: only damaged images have more. */

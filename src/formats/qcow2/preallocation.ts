@@ -5,7 +5,8 @@ import type { Preallocation } from '../../storage/storage.ts';
 import { entryOffset, ownsHost, setEntry } from './geometry.ts';
 import type { Qcow2Image } from './image.ts';
 import { COMPRESSED_HIGH } from './layout.ts';
-import { getRefcount, type Refcounts } from './refcount.ts';
+import type { Refcounts } from './refcount.ts';
+import { getRefcount } from './refcountEntry.ts';
 import { entryPosition, writableL2 } from './write.ts';
 
 /** Clusters allocated at a time. */

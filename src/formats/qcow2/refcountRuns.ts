@@ -3,7 +3,7 @@ import { isPromise } from '../../base/async.ts';
 import { BlockError } from '../../base/error.ts';
 import type { Table } from '../../block/cache.ts';
 import type { Qcow2Image } from './image.ts';
-import { getRefcount, noRefcount, setRefcount } from './refcount.ts';
+import { getRefcount, noRefcount, setRefcount } from './refcountEntry.ts';
 
 /** Runs of freed clusters that are remembered before their space is given back. */
 const FREED_RUNS = 65536;

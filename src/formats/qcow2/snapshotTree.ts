@@ -6,7 +6,7 @@ import { hex } from './hex.ts';
 import type { Qcow2Image } from './image.ts';
 import { COMPRESSED_HIGH, COPIED_HIGH } from './layout.ts';
 import { l2Table } from './mapping.ts';
-import { noRefcount } from './refcount.ts';
+import { noRefcount } from './refcountEntry.ts';
 import { Lowering, raiseRun } from './refcountRuns.ts';
 
 /** Called with runs of host clusters, once for every reference. */
