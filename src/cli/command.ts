@@ -1,8 +1,8 @@
 /** What all commands share: reading options, `--help`, `--object`, and turning whatever is thrown into one line. */
-import { asBlockError, type BlockError } from '../base/error.ts';
+import { asBlockError } from '../base/error.ts';
 import { ArgumentError, ArgumentReader, type ReaderRules } from './argv.ts';
 import { type CommandSyntax, commandHelp } from './help.ts';
-import { hintLines } from './hints.ts';
+import { errorLines } from './hints.ts';
 import { type ModuleOf, type RequestOf, type Verb, VERBS } from '../operations/verbs.ts';
 import type { CommandIo, Job, View, Workplace } from './io.ts';
 import type { ObjectRegistry } from './objects.ts';
@@ -30,11 +30,6 @@ class EarlyExit extends Error {
     super('');
     this.code = code;
   }
-}
-
-/** The lines a person sees for an error, with `prefix` in front of the first. */
-export function errorLines(error: BlockError, prefix = 'qemu-img: '): string {
-  return `${prefix}${error.message}\n${hintLines(error)}`;
 }
 
 /** Does the work of a command with its operation and prints the result; gives the exit code, throws failures. */

@@ -2,7 +2,8 @@
 import { asBlockError } from '../base/error.ts';
 import type { Verb } from '../operations/verbs.ts';
 import { ArgumentError, ArgumentReader, type OptionDeclaration } from './argv.ts';
-import { type Command, errorLines } from './command.ts';
+import type { Command } from './command.ts';
+import { errorLines } from './hints.ts';
 import type { CommandIo } from './io.ts';
 import { VERSION_TEXT } from './version.ts';
 
@@ -94,10 +95,8 @@ async function standardOptions(reader: ArgumentReader, io: CommandIo): Promise<n
       return 0;
     }
     const { selectTrace } = await import('./trace.ts');
-    const listed = await selectTrace(argument.value, io, (text, hint) =>
-      io.err(`qemu-img: warning: ${text}\n${hint === undefined ? '' : `${hint}\n`}`),
-    );
-    if (listed) return 0;
+    const code = await selectTrace(argument.value, io);
+    if (code !== undefined) return code;
   }
   return undefined;
 }
@@ -125,7 +124,6 @@ export async function main(args: readonly string[], io: CommandIo): Promise<numb
     return await command.run(rest, io);
   } catch (thrown) {
     if (thrown instanceof ArgumentError) io.err(`qemu-img: ${thrown.message}\n${TRY_HELP}`);
-    else if (thrown instanceof Error && thrown.name === 'TraceListError') io.err(`qemu-img:${thrown.message}\n`);
     else io.err(errorLines(asBlockError(thrown)));
     return 1;
   }

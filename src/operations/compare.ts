@@ -42,8 +42,8 @@ export interface CompareObserver {
 }
 
 /**
- * Compares two images. Errors have `context.operation`: `open`, `status` or `read` (exit codes 2, 3 and 4 of the
- * program).
+ * Compares two images. Failures behind the opening have
+ * `context.phase`: `status` or `read` (exit codes 3 and 4 of the program).
  */
 export async function compare(
   context: OperationContext,
@@ -110,11 +110,11 @@ class Side {
     }
   }
 
-  #error(thrown: unknown, access: string, offset: number, message: string): BlockError {
+  #error(thrown: unknown, phase: 'status' | 'read', offset: number, message: string): BlockError {
     const error = asBlockError(thrown);
     if (error.kind === 'aborted') return error;
     return new BlockError(error.kind, message, {
-      context: { filename: this.#name, access, offset },
+      context: { filename: this.#name, phase, access: phase, offset },
       cause: error,
       posix: { code: error.code, text: error.strerror },
     });

@@ -57,8 +57,10 @@ async function coerced(image: Awaited<ReturnType<typeof newImage>>, request: Mea
   try {
     return coerceNewImage(image, optionPairs(request.options)).format;
   } catch (thrown) {
+    // Two lines: what is wrong, and what for.
     const cause = asBlockError(thrown);
-    throw new BlockError(cause.kind, `Invalid options for file format '${image.format.name}'`, { cause });
+    const hint = { about: 'first', error: cause } as const;
+    throw new BlockError(cause.kind, `Invalid options for file format '${image.format.name}'`, { cause, hint });
   }
 }
 

@@ -62,7 +62,9 @@ async function apply(node: ImageNode, store: ImageNode['snapshots'], name: strin
     await store.apply(name);
   } catch (thrown) {
     const error = asBlockError(thrown);
-    throw error.reworded(`${what}: Failed to load snapshot: ${error.strerror}`);
+    // A cause that says more than the C library's text stands above.
+    const hints = error.message === error.strerror ? error.hints : [{ about: 'first', error } as const];
+    throw error.reworded(`${what}: Failed to load snapshot: ${error.strerror}`, hints);
   }
 }
 

@@ -2,7 +2,8 @@
 import { BlockError } from '../../base/error.ts';
 import type { CompareResult } from '../../operations/compare.ts';
 import { compareExitCode, compareFailureCode, formatCompare, SIZES_DIFFER } from '../../report/compare.ts';
-import { type Command, defineCommand, errorLines, type Executor, UsageError } from '../command.ts';
+import { type Command, defineCommand, type Executor, UsageError } from '../command.ts';
+import { errorLines } from '../hints.ts';
 import { type CommandSyntax, HELP_OPTION, OBJECT_OPTION } from '../help.ts';
 import { cacheValue, imageSource } from '../values.ts';
 import { cacheOption, FORCE_SHARE, imageOptsOption, PROGRESS, QUIET } from '../sharedOptions.ts';

@@ -4,7 +4,7 @@ import type { ImageInput } from '../../operations/requests.ts';
 import { asksForHelp, parseImageOptions, parseOptionList } from '../../options/keyval.ts';
 import { type Command, defineCommand, type Executor, type Given, type Session } from '../command.ts';
 import { type CommandSyntax, HELP_OPTION, OBJECT_OPTION } from '../help.ts';
-import { hasAdvice, hintLines } from '../hints.ts';
+import { hasAdvice, programHint } from '../hints.ts';
 import { showOptions } from '../optionHelp.ts';
 import { FORCE_SHARE, imageOptsOption, PROGRESS, QUIET, RATE_LIMIT } from '../sharedOptions.ts';
 import { stoppable } from '../stoppable.ts';
@@ -179,7 +179,7 @@ const execute: Executor<'convert'> = async ({ convert }, request, { context, vie
   } catch (thrown) {
     if (!(thrown instanceof BlockError) || !hasAdvice(thrown, 'zero-target')) throw thrown;
     // Said, but not counted as a failure by the real tool.
-    err(`qemu-img: ${hintLines(thrown)}`);
+    err(`qemu-img: ${programHint({ about: 'zero-target' })}\n`);
   }
   return 0;
 };

@@ -1,8 +1,7 @@
 /** `qemu-img measure`. */
-import { BlockError } from '../../base/error.ts';
 import { parseOptionList } from '../../options/keyval.ts';
 import { formatMeasure, formatMeasureJson } from '../../report/measure.ts';
-import { type Command, defineCommand, errorLines, type Executor, type Given } from '../command.ts';
+import { type Command, defineCommand, type Executor, type Given } from '../command.ts';
 import { type CommandSyntax, HELP_OPTION, OBJECT_OPTION } from '../help.ts';
 import { imageSource, mistake, OptionLists, outputValue, sizeValue, snapshotValue } from '../values.ts';
 import { FORCE_SHARE, formatOption, imageOptsOption, OUTPUT } from '../sharedOptions.ts';
@@ -47,17 +46,10 @@ const syntax: CommandSyntax = {
 };
 
 /** Computes how large a new image will be. */
-const execute: Executor<'measure'> = async ({ measure }, request, { context, view, out, err }) => {
-  try {
-    const result = await measure(context, request);
-    out(view.json ? formatMeasureJson(result) : formatMeasure(result));
-    return 0;
-  } catch (thrown) {
-    // Bad options get two lines: what is wrong, and what for.
-    const options = thrown instanceof BlockError && thrown.message.startsWith('Invalid options for file format');
-    if (options && thrown.cause instanceof BlockError) err(errorLines(thrown.cause));
-    throw thrown;
-  }
+const execute: Executor<'measure'> = async ({ measure }, request, { context, view, out }) => {
+  const result = await measure(context, request);
+  out(view.json ? formatMeasureJson(result) : formatMeasure(result));
+  return 0;
 };
 
 /** What has to be there and what excludes each other, in the order in which the real tool notices. */

@@ -1,7 +1,6 @@
 /** `qemu-img snapshot`. */
-import { BlockError } from '../../base/error.ts';
 import type { SnapshotRequest } from '../../operations/requests.ts';
-import { causeLine, formatSnapshots } from '../../report/snapshot.ts';
+import { formatSnapshots } from '../../report/snapshot.ts';
 import { type Command, defineCommand, type Executor, UsageError } from '../command.ts';
 import { type CommandSyntax, HELP_OPTION, OBJECT_OPTION } from '../help.ts';
 import { imageSource, oneFile } from '../values.ts';
@@ -35,15 +34,9 @@ const syntax: CommandSyntax = {
 type Action = NonNullable<SnapshotRequest['action']>;
 
 /** Lists or changes snapshots. */
-const execute: Executor<'snapshot'> = async ({ snapshot }, request, { context, out, err }) => {
-  try {
-    const result = await snapshot(context, request);
-    if (request.action === 'list') out(formatSnapshots(result));
-  } catch (thrown) {
-    const line = thrown instanceof BlockError ? causeLine(thrown) : undefined;
-    if (line !== undefined) err(`qemu-img: ${line}\n`);
-    throw thrown;
-  }
+const execute: Executor<'snapshot'> = async ({ snapshot }, request, { context, out }) => {
+  const result = await snapshot(context, request);
+  if (request.action === 'list') out(formatSnapshots(result));
   return 0;
 };
 
