@@ -1,5 +1,6 @@
 /** Host clusters: taking new ones, and giving up old ones once nothing refers to them any more. */
-import { isPromise } from '../../base/async.ts';
+import { isPromise, type MaybePromise } from '../../base/async.ts';
+import { divideUp } from '../../base/offset.ts';
 import type { MetadataCache } from '../../block/cache.ts';
 import { Incompatible } from './layout.ts';
 import type { MetadataGuard } from './overlap.ts';
@@ -120,6 +121,19 @@ export class Allocator {
     const { clusterSize } = image.geometry;
     const what = purpose === 'L2 table' ? 'active L2 table' : 'new structure';
     await image.guard.check(first * clusterSize, count * clusterSize, what);
+  }
+
+  /**
+   * Writes a table into new clusters.
+   * @param mayWrite throws if nothing may be written to a byte range of the file.
+   * @returns the table's offset in the file.
+   */
+  async place(table: Uint8Array, mayWrite?: (offset: number, length: number) => MaybePromise<void>): Promise<number> {
+    const { file, geometry } = this.#image;
+    const offset = await this.allocate(Math.max(1, divideUp(table.length, geometry.clusterSize)));
+    await mayWrite?.(offset, table.length);
+    await file.write(offset, table);
+    return offset;
   }
 
   /**

@@ -26,6 +26,18 @@ export async function readBits(image: ImageState, stored: BitmapEntry): Promise<
   return new BitmapBits(image, granularity, size, places);
 }
 
+/**
+ * What the entry of a bitmap table at `at` says: the offset of its cluster, or where there is none, 0 or 1 for what all bits are.
+ * Undefined if reserved bits are set (1 to 8 and 56 to 63).
+ */
+export function bitmapEntryOf(view: DataView, at: number): number | undefined {
+  const low = view.getUint32(at + 4);
+  const place = entryOffset(view, at);
+  if ((view.getUint32(at) & 0xff000000) !== 0 || (low & 0x1fe) !== 0) return undefined;
+  if (place === 0) return low & 1;
+  return (low & 1) === 0 ? place : undefined;
+}
+
 /** The entries of a bitmap table; {@link DAMAGED} for those that cannot be. */
 async function readTable(image: ImageState, stored: BitmapEntry): Promise<number[]> {
   const bytes = new Uint8Array(stored.tableEntries * 8);
@@ -33,12 +45,8 @@ async function readTable(image: ImageState, stored: BitmapEntry): Promise<number
   const view = new DataView(bytes.buffer);
   const places: number[] = [];
   for (let at = 0; at < bytes.length; at += 8) {
-    const high = view.getUint32(at);
-    const low = view.getUint32(at + 4);
-    const place = entryOffset(view, at);
-    const reserved = (high & 0xff000000) !== 0 || (low & 0x1fe) !== 0;
-    if (reserved || place % image.geometry.clusterSize !== 0 || (place !== 0 && (low & 1) !== 0)) places.push(DAMAGED);
-    else places.push(place === 0 ? low & 1 : place);
+    const entry = bitmapEntryOf(view, at) ?? DAMAGED;
+    places.push(entry > 1 && entry % image.geometry.clusterSize !== 0 ? DAMAGED : entry);
   }
   return places;
 }

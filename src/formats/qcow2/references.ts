@@ -7,6 +7,7 @@ import type { Advice } from '../../base/hint.ts';
 import { alignUp, MAX_DISK, SECTOR } from '../../base/offset.ts';
 import type { CheckFindings, RepairMode } from '../../block/capabilities.ts';
 import { parseBitmapDirectory } from './bitmapDirectory.ts';
+import { bitmapEntryOf } from './bitmapTable.ts';
 import { CountTable } from './countTable.ts';
 import type { Qcow2Image } from './image.ts';
 import { hex, hexHalves } from './hex.ts';
@@ -214,15 +215,9 @@ export class ReferenceWalk {
       await this.image.file.readPadded(offset + start, bytes);
       const view = new DataView(bytes.buffer);
       for (let at = 0; at < bytes.length; at += 8) {
-        const high = view.getUint32(at);
-        const low = view.getUint32(at + 4);
-        // Bits 1-8 and 56-63 are reserved; bit 0 says what a missing cluster reads as.
-        const place = (high & OFFSET_HIGH) * TWO32 + ((low & OFFSET_LOW) >>> 0);
-        if ((high & 0xff000000) !== 0 || (low & 0x1fe) !== 0 || (place !== 0 && (low & 1) !== 0)) {
-          this.result.corruptions++;
-          continue;
-        }
-        if (place !== 0) this.count(place, clusterSize);
+        const entry = bitmapEntryOf(view, at);
+        if (entry === undefined) this.result.corruptions++;
+        else if (entry > 1) this.count(entry, clusterSize);
       }
     }
   }

@@ -111,8 +111,7 @@ async function growL1(image: Qcow2Image, entries: number): Promise<void> {
   const old = await image.l1.view();
   const bytes = new Uint8Array(entries * 8);
   bytes.set(new Uint8Array(old.buffer, 0, header.l1Entries * 8));
-  const offset = await image.allocator.allocate(divideUp(bytes.length, clusterSize));
-  await image.file.write(offset, bytes);
+  const offset = await image.allocator.place(bytes);
   await image.refcounts.flush();
   await image.file.flush();
   const { l1Offset, l1Entries } = header;

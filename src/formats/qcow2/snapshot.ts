@@ -81,13 +81,14 @@ export class Snapshots implements SnapshotStore {
     let l1Offset = 0;
     try {
       await unflagTree(image, l1, (index) => image.l1.markDirty(index));
-      l1Offset = await placeTable(image, copyOf(l1));
+      l1Offset = await image.allocator.place(copyOf(l1));
       // The flags go first: with them missing, clusters are copied before they are changed, whatever their refcount.
       await image.l2.flush();
       await image.l1.flush();
       await raiseTree(image, l1);
     } catch (error) {
-      if (l1Offset !== 0) await image.allocator.giveBack(l1Offset, tableClusters(image, l1.byteLength));
+      if (l1Offset !== 0)
+        await image.allocator.giveBack(l1Offset, Math.max(1, divideUp(l1.byteLength, image.geometry.clusterSize)));
       await undoFlags(image);
       throw error;
     }
@@ -137,7 +138,7 @@ export class Snapshots implements SnapshotStore {
     image.guard.setSnapshots({ entries, size: this.#table.size });
     let offset = 0;
     try {
-      if (size !== 0) offset = await placeTable(image, bytes, mayWrite);
+      if (size !== 0) offset = await image.allocator.place(bytes, mayWrite);
       await image.refcounts.flush();
     } catch (error) {
       image.guard.setSnapshots(this.#table);
@@ -179,7 +180,7 @@ export class Snapshots implements SnapshotStore {
     await unflagTree(image, l1, () => undefined);
     await image.l2.flush();
     const bytes = new Uint8Array(l1.buffer);
-    const offset = await placeTable(image, bytes);
+    const offset = await image.allocator.place(bytes);
     await image.refcounts.flush();
     await image.file.flush();
     await this.#switchTo(offset, bytes, size);
@@ -295,18 +296,6 @@ export function checkL1(image: Qcow2Image, entry: SnapshotEntry): void {
 async function readTable(image: Qcow2Image, entry: SnapshotEntry, into: Uint8Array): Promise<void> {
   if (entry.l1Offset + into.length > MAX_DISK) throw new BlockError('io', 'Input/output error');
   await image.file.readPadded(entry.l1Offset, into);
-}
-
-/** Writes a table into new clusters; gives their offset. */
-async function placeTable(image: Qcow2Image, bytes: Uint8Array, mayWrite?: PlaceCheck): Promise<number> {
-  const offset = await image.allocator.allocate(tableClusters(image, bytes.length));
-  await mayWrite?.(offset, bytes.length);
-  await image.file.write(offset, bytes);
-  return offset;
-}
-
-function tableClusters(image: Qcow2Image, bytes: number): number {
-  return Math.max(1, divideUp(bytes, image.geometry.clusterSize));
 }
 
 function copyOf(view: DataView): Uint8Array {
