@@ -1,7 +1,16 @@
 /** What is left to do when an image has grown: the new area reads as zeroes, whatever the backing image holds there. */
+import type { MaybePromise } from '../base/async.ts';
 import { alignDown, alignUp, MiB } from '../base/offset.ts';
 import type { Preallocation, Storage } from '../storage/storage.ts';
-import type { ImageNode } from './node.ts';
+import type { Mapping } from './mapping.ts';
+
+/** What is asked of an image that has grown; a node is one. */
+interface Grown extends Pick<Storage, 'size' | 'limits' | 'read' | 'write' | 'writeZeroes' | 'status'> {
+  readonly allocationUnit: number | undefined;
+  /** The backing image, if it is open. */
+  readonly backing: object | undefined;
+  map(offset: number, length: number): MaybePromise<Mapping>;
+}
 
 /** A growth that the driver has made. */
 export interface Growth {
@@ -13,7 +22,7 @@ export interface Growth {
 }
 
 /** Makes the new area of an image read as zeroes. */
-export async function finishGrowth(node: ImageNode, { before, preallocation, covered }: Growth): Promise<void> {
+export async function finishGrowth(node: Grown, { before, preallocation, covered }: Growth): Promise<void> {
   if (preallocation !== 'off') await completeUnit(node, before);
   const reserved = preallocation === 'falloc' || preallocation === 'full';
   // A backing image that reaches into the new area is hidden in all of it, as it could grow one day.
@@ -29,7 +38,7 @@ export async function finishGrowth(node: ImageNode, { before, preallocation, cov
 }
 
 /** Stores a unit that ends at `end` and comes from the backing image, unless its parts can be stored on their own. */
-async function completeUnit(node: ImageNode, end: number): Promise<void> {
+async function completeUnit(node: Grown, end: number): Promise<void> {
   const { allocationUnit: unit = 1, limits } = node;
   const start = alignDown(end, unit);
   if (!node.backing || start === end || (limits?.writeZeroesAlignment ?? unit) < unit) return;
@@ -40,7 +49,7 @@ async function completeUnit(node: ImageNode, end: number): Promise<void> {
 }
 
 /** Stores zeroes from `start` to `tail`, and behind that where the backing image still shows through. */
-async function overwrite(node: ImageNode, start: number, tail: number): Promise<void> {
+async function overwrite(node: Grown, start: number, tail: number): Promise<void> {
   await node.write(start, new Uint8Array(tail - start));
   for (let at = tail; at < node.size(); ) {
     const { kind, length } = await node.map(at, Math.min(MiB, node.size() - at));
