@@ -1,19 +1,21 @@
 /** What `measure` prints. */
-import { exactDecimal } from '../base/size.ts';
 import type { MeasureResult } from '../operations/measure.ts';
 import { formatJson } from './json.ts';
 
 /** For people. */
 export function formatMeasure(result: MeasureResult): string {
-  const bitmaps = result.bitmaps === undefined ? '' : `bitmaps size: ${exactDecimal(result.bitmaps)}\n`;
+  const bitmaps = result.bitmaps === undefined ? '' : `bitmaps size: ${BigInt(result.bitmaps)}\n`;
   return (
-    `required size: ${exactDecimal(result.required)}\n` +
-    `fully allocated size: ${exactDecimal(result.fullyAllocated)}\n${bitmaps}`
+    `required size: ${BigInt(result.required)}\n` + `fully allocated size: ${BigInt(result.fullyAllocated)}\n${bitmaps}`
   );
 }
 
-/** For programs. */
+/** For programs, which get signed numbers: 2^63 is negative there, as in the real program. */
 export function formatMeasureJson(result: MeasureResult): string {
   const { bitmaps, required, fullyAllocated } = result;
-  return `${formatJson({ bitmaps, required, 'fully-allocated': fullyAllocated })}\n`;
+  return `${formatJson({ bitmaps, required: signed(required), 'fully-allocated': signed(fullyAllocated) })}\n`;
+}
+
+function signed(bytes: number): bigint {
+  return BigInt.asIntN(64, BigInt(bytes));
 }

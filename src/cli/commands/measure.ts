@@ -3,7 +3,7 @@ import type { SnapshotSelector } from '../../operations/requests.ts';
 import { parseOptionList } from '../../options/keyval.ts';
 import { type Command, defineCommand } from '../command.ts';
 import { type CommandSyntax, HELP_OPTION, OBJECT_OPTION } from '../help.ts';
-import { imageSource, mistake, OptionLists, optional, outputValue, sizeValue, snapshotValue } from '../values.ts';
+import { imageSource, mistake, OptionLists, optional, outputValue, sectorsValue, snapshotValue } from '../values.ts';
 import { FORCE_SHARE, OUTPUT } from './common.ts';
 
 const syntax: CommandSyntax = {
@@ -80,7 +80,7 @@ export const command: Command = defineCommand(syntax, async (session, args) => {
       json = outputValue(value);
     },
     size: (value) => {
-      size = sizeValue('image size', value);
+      size = sectorsValue('image size', value);
     },
   });
   const [filename, second] = given.operands;
