@@ -14,7 +14,15 @@ import { describeNode } from './describe.ts';
 import type { BackingReference, FormatDriver, ImageDriver, OpenIntent, ProtocolStorage } from './driver.ts';
 import { filterNode } from './filter.ts';
 import { ImageNode, type Reopen } from './node.ts';
-import { coerceTree, isShared, ownOptions, withCommonOptions } from './openOptions.ts';
+import {
+  childOptions,
+  claimNodeName,
+  coerceTree,
+  isShared,
+  ownOptions,
+  withCommonOptions,
+  withGiven,
+} from './openOptions.ts';
 import { descriptorOfExtent, kindOfFile } from './notRaw.ts';
 import { passThrough } from './passThrough.ts';
 import { noAccess, soleAccess } from './permission.ts';
@@ -121,6 +129,7 @@ async function openNode(tree: OptionTree, above: Scope): Promise<ImageNode> {
   const { drivers } = scope.context;
   if (name !== undefined && drivers.isProtocol(name)) {
     const access = scope.inherited ?? accessOf('raw', scope);
+    claimNodeName(tree, scope);
     return passThrough(await openProtocol(tree, scope, access), name, reopener(tree, scope, undefined));
   }
   if (name !== undefined && drivers.isFilter(name)) return openFilter(name, tree, scope);
@@ -144,8 +153,12 @@ async function openFilter(name: string, tree: OptionTree, scope: Scope): Promise
   const filter = await drivers.filter(name);
   const child = tree[filter.child];
   if (child === undefined) throw new BlockError('invalid-argument', noChild(filter.child));
+  // Only a `file` is opened before the driver is asked.
+  const isLate = filter.child !== 'file';
+  if (isLate) claimNodeName(tree, scope);
   const below = await openChild(filter.child, child, scope);
   try {
+    if (!isLate) claimNodeName(tree, scope);
     const node = await filterNode(
       filter,
       tree,
@@ -177,7 +190,9 @@ async function openChild(role: string, child: OptionTree[string], scope: Scope):
   if (driver !== undefined && (drivers.isFormat(driver) || drivers.isFilter(driver))) {
     return openNode(child, { ...scope, inherited: noAccess, probed: undefined });
   }
-  return openProtocol(child, withCommonOptions(child, scope), noAccess);
+  const own = withCommonOptions(child, scope);
+  claimNodeName(child, scope);
+  return openProtocol(child, own, noAccess);
 }
 
 async function probeFormat(file: Storage, scope: Scope): Promise<string> {
@@ -210,6 +225,7 @@ async function openLayer(tree: OptionTree, file: FileNode | undefined, scope: Sc
   const format = named ?? scope.probed ?? (file ? await probeFormat(file, scope) : 'raw');
   const guessedRaw = format === 'raw' && named === undefined && scope.writable;
   const driver = await scope.context.drivers.format(format);
+  claimNodeName(tree, scope);
   const child = tree['file'];
   const shared = isTree(child) ? { ...scope, forceShare: isShared(child, scope) } : scope;
   const access = format === 'raw' && scope.inherited ? scope.inherited : accessOf(format, shared);
@@ -347,15 +363,19 @@ async function openNamedChild(
   scope: Scope,
 ): Promise<Storage | undefined> {
   const inner: Scope = { ...scope, writable: wanted.writable ?? scope.writable, still: stillBelow(scope) };
-  let target = tree[wanted.role];
-  if (target === undefined) {
+  const given = childOptions(tree, wanted.role);
+  let target = given;
+  // Elements of lists complete what the image says, others take its place.
+  if (target === undefined || wanted.role.includes('.')) {
     if (wanted.reference === undefined) {
       if (wanted.optional) return undefined;
       throw new BlockError('invalid-argument', noChild(wanted.role));
     }
     // Names inside images are plain file names: never `json:`, never a protocol.
     const filename = wanted.asGiven ? wanted.reference : placed(parent, wanted.reference);
-    const plain: OptionTree = { driver: 'file', filename };
+    const { drivers } = scope.context;
+    const driver = isTree(given) ? driverName(given) : undefined;
+    const plain = withGiven(filename, given, driver !== undefined && drivers.isFormat(driver));
     await scope.context.gate({ role: wanted.role, parent, reference: wanted.reference, target: plain });
     target = plain;
   }

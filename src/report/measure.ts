@@ -4,10 +4,9 @@ import { formatJson } from './json.ts';
 
 /** For people. */
 export function formatMeasure(result: MeasureResult): string {
-  const bitmaps = result.bitmaps === undefined ? '' : `bitmaps size: ${BigInt(result.bitmaps)}\n`;
-  return (
-    `required size: ${BigInt(result.required)}\n` + `fully allocated size: ${BigInt(result.fullyAllocated)}\n${bitmaps}`
-  );
+  const sizes = [`required size: ${BigInt(result.required)}`, `fully allocated size: ${BigInt(result.fullyAllocated)}`];
+  if (result.bitmaps !== undefined) sizes.push(`bitmaps size: ${BigInt(result.bitmaps)}`);
+  return `${sizes.join('\n')}\n`;
 }
 
 /** For programs, which get signed numbers: 2^63 is negative there, as in the real program. */
