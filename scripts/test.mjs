@@ -2,8 +2,9 @@
  * `npm test`: installs what is missing, builds, then checks everything, stopping at the first failure.
  * `npm test -- lint floors` runs these steps only. Uses nothing but Node until the dependencies are there.
  */
-import { spawnSync } from 'node:child_process';
-import { mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { install } from './lib/install.mjs';
@@ -14,6 +15,8 @@ checks.requireNode('test');
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const results = join(root, '.cache/vitest.json');
+/** For all tests together: some five minutes on two idle cores. */
+const TESTS_LIMIT_MS = 45 * 60_000;
 
 function run(...words) {
   const [program, ...args] = words;
@@ -24,12 +27,40 @@ function node(...args) {
   return run(process.execPath, ...args);
 }
 
-/** Runs a tool of a package, by the file that its package.json names. */
-function tool(name, ...args) {
+/** The file that a package names as its program. */
+function programOf(name) {
   const home = join(root, 'node_modules', name);
   const { bin } = JSON.parse(readFileSync(join(home, 'package.json'), 'utf8'));
-  const file = typeof bin === 'string' ? bin : (bin[name.replace(/^.*\//, '')] ?? Object.values(bin)[0]);
-  return node(join(home, file), ...args);
+  return join(home, typeof bin === 'string' ? bin : (bin[name.replace(/^.*\//, '')] ?? Object.values(bin)[0]));
+}
+
+function tool(name, ...args) {
+  return node(programOf(name), ...args);
+}
+
+/** Runs a program and all that it starts, at most for some time: a test that loops keeps vitest from ending itself. */
+async function limited(limit, file, ...args) {
+  const child = spawn(process.execPath, [file, ...args], { cwd: root, stdio: 'inherit', detached: true });
+  const end = (signal) => {
+    try {
+      process.kill(-child.pid, signal);
+    } catch {
+      // It has ended by itself.
+    }
+  };
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
+    process.once(signal, () => {
+      end('SIGKILL');
+      process.kill(process.pid, signal);
+    });
+  }
+  const timer = setTimeout(() => {
+    console.error(`test: ended after ${limit / 60_000} minutes; the last lines name the files that were running`);
+    end('SIGKILL');
+  }, limit);
+  const [code] = await once(child, 'exit');
+  clearTimeout(timer);
+  return code === 0;
 }
 
 async function installMissing() {
@@ -69,10 +100,12 @@ function mustNotSkip() {
   return process.env.QIMG_NO_SKIP === '1';
 }
 
-function runTests() {
+async function runTests() {
   mkdirSync(dirname(results), { recursive: true });
   rmSync(results, { force: true });
-  const ok = tool('vitest', 'run', '--reporter=default', '--reporter=json', `--outputFile.json=${results}`);
+  const reporters = ['default', 'json', './test/support/patience.ts'].map((name) => `--reporter=${name}`);
+  const ok = await limited(TESTS_LIMIT_MS, programOf('vitest'), 'run', ...reporters, `--outputFile.json=${results}`);
+  if (!existsSync(results)) return false;
   const { passed, failed, skipped } = readResults();
   const forbidden = mustNotSkip() ? skipped : [];
   for (const { name } of forbidden) console.error(`must not be skipped here: ${name}`);

@@ -1,7 +1,7 @@
 /** Writing through a cipher. */
 import { andThen, type MaybePromise } from '../base/async.ts';
 import type { Allocation } from './driver.ts';
-import type { BufferPool } from './services.ts';
+import type { BufferPool } from '../base/inflight.ts';
 
 /**
  * The room with bytes encrypted on their way into it. That happens in a buffer of the room's own: the caller's bytes

@@ -1,6 +1,6 @@
 /** Memory for the duration of one request. */
 import { alignUp } from '../base/offset.ts';
-import type { BufferPool } from './services.ts';
+import type { BufferPool } from '../base/inflight.ts';
 
 /** Pieces start at multiples of this. */
 const ALIGNMENT = 64;

@@ -1,4 +1,5 @@
 /** What formats and operations need from their host besides files; passed in, never ambient. */
+import type { BufferPool } from '../base/inflight.ts';
 import type { CodecPort } from '../codec/codec.ts';
 import type { CryptoPort } from '../crypto/crypto.ts';
 import type { FilePort } from '../storage/files.ts';
@@ -23,12 +24,4 @@ export interface Services {
   zoneOffset(seconds: number): number;
   /** A memory buffer suited for large transfers (page-aligned under Node); give it back with `release`. */
   readonly buffers: BufferPool;
-}
-
-/** Reusable transfer buffers of one size. */
-export interface BufferPool {
-  /** Bytes in each buffer. */
-  readonly size: number;
-  acquire(): Uint8Array;
-  release(buffer: Uint8Array): void;
 }

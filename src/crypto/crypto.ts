@@ -3,25 +3,7 @@
  * TypeScript on top of it.
  */
 import type { MaybePromise } from '../base/async.ts';
-import type { CipherSpec } from './spec.ts';
-
-/** Hashes that volumes can name, spelled as in options and in LUKS headers. */
-export const HASH_NAMES = ['md5', 'sha1', 'sha224', 'sha256', 'sha384', 'sha512', 'ripemd160', 'sm3'] as const;
-
-/** Name of a hash. */
-export type HashName = (typeof HASH_NAMES)[number];
-
-/** Length in bytes of what each hash gives. */
-export const HASH_LENGTHS: Readonly<Record<HashName, number>> = {
-  md5: 16,
-  sha1: 20,
-  sha224: 28,
-  sha256: 32,
-  sha384: 48,
-  sha512: 64,
-  ripemd160: 20,
-  sm3: 32,
-};
+import type { CipherSpec, HashName } from './spec.ts';
 
 /**
  * A block cipher with its key, applied to many independent blocks at once (ECB); the modes are built on it. Input is

@@ -1,6 +1,23 @@
-/** Names of ciphers, modes and IV generators as options spell them, and which of them go together. */
+/** Names of ciphers, modes, IV generators and hashes as options spell them, and which of them go together. */
 import { BlockError } from '../base/error.ts';
-import { HASH_LENGTHS, HASH_NAMES, type HashName } from './crypto.ts';
+
+/** Hashes that volumes can name, spelled as in options and in LUKS headers. */
+export const HASH_NAMES = ['md5', 'sha1', 'sha224', 'sha256', 'sha384', 'sha512', 'ripemd160', 'sm3'] as const;
+
+/** Name of a hash. */
+export type HashName = (typeof HASH_NAMES)[number];
+
+/** Length in bytes of what each hash gives. */
+export const HASH_LENGTHS: Readonly<Record<HashName, number>> = {
+  md5: 16,
+  sha1: 20,
+  sha224: 28,
+  sha256: 32,
+  sha384: 48,
+  sha512: 64,
+  ripemd160: 20,
+  sm3: 32,
+};
 
 /** Ciphers of sector encryption: cipher and key length in bits. */
 export const CIPHER_NAMES = [

@@ -1,8 +1,9 @@
 /** `bench`: times a run of requests. */
-import { isPromise, Semaphore } from '../base/async.ts';
+import { isPromise } from '../base/async.ts';
 import { asBlockError, BlockError } from '../base/error.ts';
+import { Breath, InFlight, SpareBuffers } from '../base/inflight.ts';
 import type { ImageNode } from '../block/node.ts';
-import { type OperationContext, throwIfAborted } from './context.ts';
+import type { OperationContext } from './context.ts';
 import type { BenchRequest } from './requests.ts';
 import { withSource } from './source.ts';
 
@@ -71,24 +72,23 @@ function seconds({ services }: OperationContext): number {
 
 /** One run with the image open. */
 class Run {
-  readonly #context: OperationContext;
   readonly #plan: BenchPlan;
   readonly #drain: boolean;
   readonly #node: ImageNode;
-  readonly #slots: Semaphore;
-  readonly #running: Set<Promise<void>> = new Set();
+  readonly #flight: InFlight;
+  readonly #breath: Breath;
   /** Memory of requests that are not under way. */
-  readonly #spare: Uint8Array[] = [];
+  readonly #buffers: SpareBuffers;
   /** What is written. */
   readonly #pattern: Uint8Array | undefined;
-  #failure: BlockError | undefined;
 
-  constructor(context: OperationContext, request: BenchRequest, plan: BenchPlan, node: ImageNode) {
-    this.#context = context;
+  constructor({ signal }: OperationContext, request: BenchRequest, plan: BenchPlan, node: ImageNode) {
     this.#plan = plan;
     this.#drain = request.drainOnFlush;
     this.#node = node;
-    this.#slots = new Semaphore(plan.depth);
+    this.#flight = new InFlight(plan.depth);
+    this.#breath = new Breath(BREATHE, signal);
+    this.#buffers = new SpareBuffers(plan.bufferSize);
     this.#pattern = plan.write ? new Uint8Array(plan.bufferSize).fill(request.pattern) : undefined;
   }
 
@@ -96,52 +96,42 @@ class Run {
     const { count, flushInterval, stepSize, bufferSize } = this.#plan;
     const wrap = this.#node.size() - bufferSize;
     let { offset } = this.#plan;
-    for (let sent = 0; sent < count && !this.#failure; sent++) {
-      if (sent % BREATHE === BREATHE - 1) await this.#breathe();
+    for (let sent = 0; sent < count && !this.#flight.failed; sent++) {
+      const breath = this.#breath.step();
+      if (isPromise(breath)) await breath;
       if (flushInterval > 0 && sent > 0 && sent % flushInterval === 0) await this.#flush();
-      const entry = this.#slots.acquire();
-      if (isPromise(entry)) await entry;
-      this.#begin(this.#transfer(offset));
+      const at = offset;
+      await this.#send(() => this.#transfer(at));
       // As the real tool does: the place where a request would just not fit any more counts as the start.
       offset = wrap > 0 ? (offset + stepSize) % wrap : 0;
     }
-    await Promise.all(this.#running);
-    if (this.#failure) throw this.#failure;
-  }
-
-  async #breathe(): Promise<void> {
-    throwIfAborted(this.#context);
-    await new Promise((resolve) => setTimeout(resolve, 0));
+    await this.#flight.finish();
   }
 
   /** Sends one request. */
   async #transfer(offset: number): Promise<void> {
     if (this.#pattern) return this.#node.write(offset, this.#pattern);
-    const buffer = this.#spare.pop() ?? new Uint8Array(this.#plan.bufferSize);
+    const buffer = this.#buffers.acquire();
     await this.#node.read(offset, buffer);
-    this.#spare.push(buffer);
+    this.#buffers.release(buffer);
   }
 
   /** Makes what was sent durable: once it is answered, or without waiting for that. */
   async #flush(): Promise<void> {
-    if (this.#drain) await Promise.all(this.#running);
-    const entry = this.#slots.acquire();
-    if (isPromise(entry)) await entry;
-    this.#begin((async () => this.#node.flush())());
-    if (this.#drain) await Promise.all(this.#running);
+    if (this.#drain) await this.#flight.idle();
+    await this.#send(async () => this.#node.flush());
+    if (this.#drain) await this.#flight.idle();
   }
 
-  /** Follows a request that holds a slot. */
-  #begin(request: Promise<void>): void {
-    const done = request
-      .catch((thrown: unknown) => {
+  /** Begins a request as soon as there is a slot. */
+  async #send(request: () => Promise<void>): Promise<void> {
+    const entry = this.#flight.enter();
+    if (isPromise(entry)) await entry;
+    void this.#flight.follow(
+      request().catch((thrown: unknown) => {
         const error = asBlockError(thrown);
-        this.#failure ??= error.reworded(`Failed request: ${error.strerror}`);
-      })
-      .finally(() => {
-        this.#running.delete(done);
-        this.#slots.release();
-      });
-    this.#running.add(done);
+        throw error.reworded(`Failed request: ${error.strerror}`);
+      }),
+    );
   }
 }

@@ -1,13 +1,14 @@
 /** `compare`: whether two images have the same guest content. */
-import { type MaybePromise, isPromise } from '../base/async.ts';
+import { andThen, isPromise, type MaybePromise } from '../base/async.ts';
 import { asBlockError, BlockError } from '../base/error.ts';
+import { throwIfStopped } from '../base/inflight.ts';
 import { alignDown, SECTOR } from '../base/offset.ts';
 import { firstDifference, isZero } from '../base/zero.ts';
 import type { ImageNode } from '../block/node.ts';
-import type { BufferPool } from '../block/services.ts';
+import type { BufferPool } from '../base/inflight.ts';
 import type { OperationContext } from './context.ts';
 import { CompareSteps } from './compareSteps.ts';
-import { throwIfStopped } from './copy/pipeline.ts';
+import { type PairRun, pairAt, readBoth } from './copy/pair.ts';
 import { firstUnreadable } from './copy/reading.ts';
 import { CopySource, type SourceRun } from './copy/source.ts';
 import type { CompareRequest, ImageSource } from './requests.ts';
@@ -224,16 +225,14 @@ class Comparison {
 
   /** An area that both images have. */
   #pair(offset: number, length: number): MaybePromise<{ length: number; finding?: Promise<Finding> }> {
-    const [first, second] = this.#sides;
-    const one = first.at(offset, length);
-    const other = second.at(offset, length);
-    if (!isPromise(one) && !isPromise(other)) return this.#compareRuns(offset, one, other);
-    return Promise.all([one, other]).then(([a, b]) => this.#compareRuns(offset, a, b));
+    return andThen(pairAt(this.#sides, offset, length), (runs) => this.#compareRuns(offset, runs));
   }
 
-  #compareRuns(offset: number, one: SourceRun, other: SourceRun): { length: number; finding?: Promise<Finding> } {
+  #compareRuns(
+    offset: number,
+    { one, other, length: shared }: PairRun<SourceRun>,
+  ): { length: number; finding?: Promise<Finding> } {
     const [first, second] = this.#sides;
-    const shared = Math.min(one.length, other.length);
     const [traits, otherTraits] = [first.traits(one, offset), second.traits(other, offset)];
     if (this.#strict && traits !== otherTraits && traits !== undefined && otherTraits !== undefined) {
       return { length: shared, finding: Promise.resolve({ what: 'status', offset }) };
@@ -275,19 +274,15 @@ class Comparison {
   }
 
   /** The first sector in which two runs differ. */
-  async #findDifference(one: SourceRun, other: SourceRun, offset: number, length: number): Promise<Finding> {
+  #findDifference(one: SourceRun, other: SourceRun, offset: number, length: number): Promise<Finding> {
     const [first, second] = this.#sides;
-    const buffers = [this.#buffers.acquire(), this.#buffers.acquire()] as const;
-    try {
-      const [a, b] = [buffers[0].subarray(0, length), buffers[1].subarray(0, length)];
-      const reads = [first.read(one, offset, a), second.read(other, offset, b)];
-      // Both are waited for, as the buffers are theirs until then; the first image's failure counts first.
-      await Promise.allSettled(reads);
-      for (const read of reads) await read;
+    const readers = [
+      (into: Uint8Array) => first.read(one, offset, into),
+      (into: Uint8Array) => second.read(other, offset, into),
+    ] as const;
+    return readBoth(this.#buffers, length, readers, (a, b): Finding => {
       const at = firstDifference(a, b);
       return at < 0 ? undefined : { what: 'content', offset: offset + alignDown(at, SECTOR) };
-    } finally {
-      for (const buffer of buffers) this.#buffers.release(buffer);
-    }
+    });
   }
 }

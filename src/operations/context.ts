@@ -1,5 +1,4 @@
 /** What every operation is given. Operations never print and never exit. */
-import { BlockError } from '../base/error.ts';
 import type { GraphContext } from '../block/context.ts';
 
 /** Drivers, ports and policy, and how to follow and stop the operation. */
@@ -18,10 +17,4 @@ export interface OperationContext extends GraphContext {
 /** True if counting the work is of use. */
 export function isWatched(context: OperationContext): boolean {
   return context.onProgress !== undefined && (context.watched?.() ?? true);
-}
-
-/** Throws kind `aborted` if the operation was stopped. */
-export function throwIfAborted(context: OperationContext): void {
-  if (!context.signal?.aborted) return;
-  throw new BlockError('aborted', 'Operation canceled', { cause: context.signal.reason });
 }

@@ -1,5 +1,6 @@
 /** `info`: describes an image and, on request, the images below it. */
 import { BlockError } from '../base/error.ts';
+import { throwIfStopped } from '../base/inflight.ts';
 import { alignUp, SECTOR } from '../base/offset.ts';
 import type { FormatInfo, InfoValue, ProtocolStorage, SnapshotInfo } from '../block/driver.ts';
 import { ImageNode } from '../block/node.ts';
@@ -7,7 +8,7 @@ import { identityOf, openImage } from '../block/open.ts';
 import { relativeTo } from '../options/filename.ts';
 import type { CacheMode } from '../storage/files.ts';
 import type { Limits, Storage } from '../storage/storage.ts';
-import { type OperationContext, throwIfAborted } from './context.ts';
+import type { OperationContext } from './context.ts';
 import type { ImageSource, InfoRequest } from './requests.ts';
 import { openSource } from './source.ts';
 
@@ -76,7 +77,7 @@ export async function info(context: OperationContext, request: InfoRequest): Pro
   const seen = new Set<string>();
   let next: { source: ImageSource; parent?: ImageInfo } | undefined = { source: request.image };
   while (next !== undefined) {
-    throwIfAborted(context);
+    throwIfStopped(context.signal);
     const image: ImageInfo = await describeImage(how, next.source, next.parent, seen);
     images.push(image);
     next = request.backingChain ? below(image) : undefined;

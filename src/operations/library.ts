@@ -1,6 +1,7 @@
 /** The operations as methods with defaults: what programs use that have this package as a library. */
 import { asBlockError, BlockError, type ErrorContext } from '../base/error.ts';
 import { type Hint, hintText } from '../base/hint.ts';
+import { throwIfStopped } from '../base/inflight.ts';
 import { parseSize } from '../base/size.ts';
 import { closedGate, type Gate, permissiveGate, sameDirectoryGate } from '../block/gate.ts';
 import type { ImageNode } from '../block/node.ts';
@@ -14,7 +15,7 @@ import type { BitmapResult } from './bitmap.ts';
 import type { CheckResult } from './check.ts';
 import type { CommitResult } from './commit.ts';
 import type { CompareResult } from './compare.ts';
-import { type OperationContext, throwIfAborted } from './context.ts';
+import type { OperationContext } from './context.ts';
 import type { ConvertResult } from './convert.ts';
 import type { CreateResult } from './create.ts';
 import type { DdResult } from './dd.ts';
@@ -78,7 +79,7 @@ export class ImageLibrary {
     further: ErrorContext = {},
   ): Promise<T> {
     try {
-      throwIfAborted(this.#context);
+      throwIfStopped(this.#context.signal);
       return await body();
     } catch (thrown) {
       throw asBlockError(thrown).within({ ...contextOf(operation, image), ...further });

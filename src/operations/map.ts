@@ -1,7 +1,8 @@
 /** `map`: lists what is allocated where. */
 import { asBlockError } from '../base/error.ts';
+import { throwIfStopped } from '../base/inflight.ts';
 import { type BlockStatus, walkChain } from '../block/chain.ts';
-import { type OperationContext, throwIfAborted } from './context.ts';
+import type { OperationContext } from './context.ts';
 import type { MapRequest } from './requests.ts';
 import { openSource } from './source.ts';
 
@@ -59,7 +60,7 @@ export async function* mapExtents(
       return;
     }
     for await (const status of readable(walkChain(node, request.startOffset, end))) {
-      throwIfAborted(context);
+      throwIfStopped(context.signal);
       yield toExtent(status);
       context.onProgress?.(status.start + status.length - request.startOffset, end - request.startOffset);
     }

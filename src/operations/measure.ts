@@ -1,10 +1,11 @@
 /** `measure`: how large a new image will be. */
 import { asBlockError, BlockError } from '../base/error.ts';
+import { throwIfStopped } from '../base/inflight.ts';
 import { alignUp, SECTOR } from '../base/offset.ts';
 import { walkChain } from '../block/chain.ts';
 import type { ImageDriver, MeasureContext, Measurement } from '../block/driver.ts';
 import type { ImageNode } from '../block/node.ts';
-import { type OperationContext, throwIfAborted } from './context.ts';
+import type { OperationContext } from './context.ts';
 import { coerceNewImage, type CreatableFormat, newImage } from './options.ts';
 import type { MeasureRequest } from './requests.ts';
 import { snapshotNode } from './copy/snapshot.ts';
@@ -70,7 +71,7 @@ async function* dataRuns(
   if (!source) return;
   try {
     for await (const status of walkChain(source)) {
-      throwIfAborted(context);
+      throwIfStopped(context.signal);
       if (status.data && !status.zero) yield { offset: status.start, length: status.length };
       context.onProgress?.(status.start + status.length, source.size());
     }

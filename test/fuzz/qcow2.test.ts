@@ -91,3 +91,10 @@ describe.each([
     );
   });
 });
+
+it('ends though the refcount table names a block at 2^62', async () => {
+  const bytes = await sample({ cluster_size: 512 });
+  // The second entry of the table, which stands in the second cluster.
+  bytes[520] = 0x40;
+  await use(bytes);
+});

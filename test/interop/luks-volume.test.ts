@@ -13,7 +13,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { HASH_NAMES } from '../../src/crypto/crypto.ts';
+import { HASH_NAMES } from '../../src/crypto/spec.ts';
 import { amendLuks } from '../../src/crypto/luks/amend.ts';
 import { luksInfo } from '../../src/crypto/luks/info.ts';
 import type { LuksIo } from '../../src/crypto/luks/keyslot.ts';

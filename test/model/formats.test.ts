@@ -177,7 +177,6 @@ it.each(KINDS)('$format $options holds what was written', { timeout: 30_000 + RU
     for (const step of steps) await model.apply(step);
     await model.end();
   });
-  const seed = Number(process.env['QIMG_MODEL_SEED'] ?? Date.now() % 2147483648);
   // Every opening of an encrypted image derives its key anew.
-  await fc.assert(property, { numRuns: encrypted ? Math.ceil(RUNS / 4) : RUNS, seed });
+  await fc.assert(property, { numRuns: encrypted ? Math.ceil(RUNS / 4) : RUNS });
 });

@@ -2,7 +2,8 @@
  * The anti-forensic splitter of LUKS ("LUKS On-Disk Format Specification", section 2.4): spreads a key over many stripes
  * such that it cannot be had back once any bit of them is gone.
  */
-import { type CryptoPort, HASH_LENGTHS, type HashName } from '../crypto.ts';
+import type { CryptoPort } from '../crypto.ts';
+import { HASH_LENGTHS, type HashName } from '../spec.ts';
 
 /** Replaces each digest-sized piece of `block` by the hash of its number (32 bits, big endian) and itself. */
 function diffuse(port: CryptoPort, hash: HashName, block: Uint8Array): void {

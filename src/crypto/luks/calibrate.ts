@@ -1,6 +1,7 @@
 /** How many PBKDF2 iterations a given time is worth on this machine. */
 import { BlockError } from '../../base/error.ts';
-import { type CryptoPort, HASH_LENGTHS, type HashName } from '../crypto.ts';
+import type { CryptoPort } from '../crypto.ts';
+import { HASH_LENGTHS, type HashName } from '../spec.ts';
 
 /** Fewest iterations of a new key (LUKS On-Disk Format Specification, section 4.1). */
 const LEAST_ITERATIONS = 1000;

@@ -5,7 +5,7 @@
 import { bigEndian, type Fields, utf8Bytes } from '../../base/bytes.ts';
 import { BlockError } from '../../base/error.ts';
 import { alignUp, SECTOR } from '../../base/offset.ts';
-import type { HashName } from '../crypto.ts';
+import type { HashName } from '../spec.ts';
 import { type CipherSpec, cipherFamily, volumeKeyLength } from '../spec.ts';
 import { parseHeaderNames } from './headerNames.ts';
 import { hasLuksMagic, LUKS_VERSION, putLuksMagic } from './magic.ts';

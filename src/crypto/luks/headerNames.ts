@@ -1,6 +1,6 @@
 /** Names in a LUKS header: the cipher, `mode-ivgen:hash`, the hash. */
 import { BlockError } from '../../base/error.ts';
-import { HASH_NAMES, type HashName } from '../crypto.ts';
+import { HASH_NAMES, type HashName } from '../spec.ts';
 import { CIPHER_MODES, type CipherSpec, checkIvGen, findCipher, IVGEN_NAMES, volumeKeyLength } from '../spec.ts';
 
 function unsupported(message: string): BlockError {

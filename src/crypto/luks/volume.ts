@@ -1,7 +1,8 @@
 /** LUKS 1 volumes: reading the header, unlocking, creating. Used by the luks format and inside of qcow2. */
 import { andThen, type MaybePromise } from '../../base/async.ts';
 import { BlockError } from '../../base/error.ts';
-import type { CryptoPort, HashName } from '../crypto.ts';
+import type { CryptoPort } from '../crypto.ts';
+import type { HashName } from '../spec.ts';
 import { type SectorCipher, sectorCipher } from '../sectorCipher.ts';
 import {
   type CipherSpec,

@@ -3,22 +3,9 @@ import { utf8Bytes } from '../../base/bytes.ts';
 import { BlockError } from '../../base/error.ts';
 import { alignUp, SECTOR } from '../../base/offset.ts';
 import type { CreateContext } from '../../block/driver.ts';
-import type { OptionValues } from '../../options/table.ts';
 import { checkNew, formatOfNew } from './encryption.ts';
 import { encodeHeader, HEADER_SIZE, l1EntriesFor, MAX_BACKING_NAME, MAX_L1_ENTRIES } from './header.ts';
-
-/** Options of `create -o`, in the order in which the real tool repeats them. */
-export const createOptions = {
-  size: { kind: 'size', help: 'Size of the virtual disk' },
-  backing_file: { kind: 'string', help: 'Name of the backing image' },
-  backing_fmt: { kind: 'string', help: 'Format of the backing image' },
-  encryption: { kind: 'bool', help: "Encrypt with format 'aes' (deprecated, use encrypt.format=aes)" },
-  'encrypt.format': { kind: 'string', help: "Encryption of the image: 'aes'" },
-  'encrypt.key-secret': { kind: 'string', help: 'Id of the secret with the AES key' },
-} as const;
-
-/** Values of {@link createOptions}. */
-export type CreateOptions = OptionValues<typeof createOptions>;
+import type { CreateOptions } from './options.ts';
 
 /** Geometry of images of their own, and of those with a backing image: there small clusters save copying. */
 const PLAIN = { clusterBits: 12, l2Bits: 9 } as const;

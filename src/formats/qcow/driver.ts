@@ -15,11 +15,12 @@ import type {
 import type { Mapping } from '../../block/mapping.ts';
 import { MissingTables } from '../../block/missing.ts';
 import type { Limits, Storage } from '../../storage/storage.ts';
-import { create, createOptions } from './create.ts';
+import { create } from './create.ts';
 import { deepCheckerOf } from './deepCheck.ts';
-import { checkFormatOption, cipherOf, openOptions } from './encryption.ts';
+import { checkFormatOption, cipherOf } from './encryption.ts';
 import { HEADER_SIZE, type Header, parseHeader } from './header.ts';
 import { QcowImage } from './image.ts';
+import { createOptions, openOptions } from './options.ts';
 import { map } from './mapping.ts';
 import { probe } from './probe.ts';
 import { SpecialReader } from './special.ts';

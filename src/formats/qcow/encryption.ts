@@ -2,18 +2,8 @@
 import { BlockError } from '../../base/error.ts';
 import type { Services } from '../../block/services.ts';
 import { legacyAesCipher, type SectorCipher } from '../../crypto/sectorCipher.ts';
-import type { OptionValues } from '../../options/table.ts';
-import type { CreateOptions } from './create.ts';
 import type { Header } from './header.ts';
-
-/** Runtime options. */
-export const openOptions = {
-  'encrypt.format': { kind: 'string', help: 'Encryption of the image' },
-  'encrypt.key-secret': { kind: 'string', help: 'Id of the secret with the AES key' },
-} as const;
-
-/** Values of {@link openOptions}; new images have options of the same names. */
-export type OpenOptions = OptionValues<typeof openOptions>;
+import type { CreateOptions, OpenOptions } from './options.ts';
 
 function refuse(message: string): BlockError {
   return new BlockError('invalid-argument', message);

@@ -1,7 +1,10 @@
 /** Host clusters: taking new ones, and giving up old ones once nothing refers to them any more. */
 import { isPromise } from '../../base/async.ts';
-import type { Qcow2Image } from './image.ts';
+import type { MetadataCache } from '../../block/cache.ts';
 import { Incompatible } from './layout.ts';
+import type { MetadataGuard } from './overlap.ts';
+import type { Refcounts } from './refcount.ts';
+import type { ImageState } from './state.ts';
 
 /** Given-up bytes after which the refcounts are brought up to date without waiting for a flush. */
 const RELEASE_LIMIT = 268435456;
@@ -11,6 +14,13 @@ const RELEASE_RUNS = 65536;
 /** What clusters are taken for, in the words of messages. */
 type Purpose = 'L2 table' | 'compressed cluster';
 
+/** What allocation works with. */
+interface AllocatedImage extends ImageState {
+  readonly refcounts: Refcounts;
+  readonly l2: MetadataCache;
+  readonly guard: MetadataGuard;
+}
+
 /** A run of host clusters. */
 interface ClusterRun {
   readonly cluster: number;
@@ -19,7 +29,7 @@ interface ClusterRun {
 
 /** Allocation in one image. */
 export class Allocator {
-  readonly #image: Qcow2Image;
+  readonly #image: AllocatedImage;
   /** No cluster below is free. */
   #hint = 0;
   /** Where the next compressed cluster goes, if its host cluster has room; 0: nowhere. */
@@ -28,7 +38,7 @@ export class Allocator {
   #released: ClusterRun[] = [];
   #releasedBytes = 0;
 
-  constructor(image: Qcow2Image) {
+  constructor(image: AllocatedImage) {
     this.#image = image;
   }
 

@@ -9,7 +9,7 @@ import { asBlockError, BlockError, withStrerror } from '../../base/error.ts';
 import { divideUp, isPowerOfTwo, log2 } from '../../base/offset.ts';
 import type { BitmapInfo, BitmapStore, InfoValue } from '../../block/driver.ts';
 import { BitmapBits } from './bitmapBits.ts';
-import { type ClusterRun, FreshClusters } from './bitmapClusters.ts';
+import { type AllocatingImage, type ClusterRun, FreshClusters } from './bitmapClusters.ts';
 import {
   type BitmapEntry,
   bitmapEntryLength,
@@ -23,8 +23,8 @@ import {
   parseBitmapDirectory,
 } from './bitmapDirectory.ts';
 import { readBits, readStrayTable } from './bitmapTable.ts';
-import type { Qcow2Image } from './image.ts';
 import { Autoclear } from './layout.ts';
+import type { Refcounts } from './refcount.ts';
 
 /** Name of the image's node in messages; the real tool numbers its nodes. */
 const NODE = '#block1';
@@ -35,6 +35,11 @@ const FLAGS_AT = 12;
 interface Range {
   readonly offset: number;
   readonly length: number;
+}
+
+/** What bitmaps work with. */
+interface BitmapImage extends AllocatingImage {
+  readonly refcounts: Refcounts;
 }
 
 /** One bitmap. */
@@ -52,7 +57,7 @@ interface Bitmap {
 
 /** The bitmaps of an open image. */
 export class Bitmaps implements BitmapStore {
-  readonly #image: Qcow2Image;
+  readonly #image: BitmapImage;
   #list: Bitmap[];
   /** Entries were added, removed or changed. */
   #changed = false;
@@ -64,7 +69,7 @@ export class Bitmaps implements BitmapStore {
   readonly #dropped: ClusterRun[] = [];
 
   /** Called by {@link openBitmaps}. */
-  constructor(image: Qcow2Image, list: Bitmap[], directory: readonly BitmapEntry[]) {
+  constructor(image: BitmapImage, list: Bitmap[], directory: readonly BitmapEntry[]) {
     this.#image = image;
     this.#list = list;
     this.#directory = directory;
@@ -424,7 +429,7 @@ function markAll(bitmaps: readonly Bitmap[], from: number, offset: number, lengt
  * Reads the bitmaps of an image, except for their bits. Undefined: the image cannot have bitmaps.
  * @throws BlockError if the directory or a table is damaged.
  */
-export async function openBitmaps(image: Qcow2Image): Promise<Bitmaps | undefined> {
+export async function openBitmaps(image: BitmapImage): Promise<Bitmaps | undefined> {
   const { header, file, geometry } = image;
   if (header.version < 3) return undefined;
   if (!header.bitmaps) return new Bitmaps(image, [], []);

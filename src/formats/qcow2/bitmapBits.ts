@@ -3,7 +3,7 @@ import { isPromise, type MaybePromise } from '../../base/async.ts';
 import { divideUp } from '../../base/offset.ts';
 import { isZero } from '../../base/zero.ts';
 import { setEntry } from './geometry.ts';
-import type { Qcow2Image } from './image.ts';
+import type { ImageState } from './state.ts';
 
 /** What a table entry says of a piece that is not stored. */
 const Missing = { zeroes: 0, ones: 1 } as const;
@@ -23,7 +23,7 @@ interface StoredBits {
 
 /** The bits of a bitmap over a guest size. */
 export class BitmapBits {
-  readonly #image: Qcow2Image;
+  readonly #image: ImageState;
   /** Bytes that one bit stands for. */
   readonly granularity: number;
   /** Guest size in bytes. */
@@ -41,7 +41,7 @@ export class BitmapBits {
   /**
    * @param places the stored table, an offset or 0 or 1 for each piece; absent: a new bitmap without a bit.
    */
-  constructor(image: Qcow2Image, granularity: number, size: number, places?: readonly number[]) {
+  constructor(image: ImageState, granularity: number, size: number, places?: readonly number[]) {
     this.#image = image;
     this.granularity = granularity;
     this.size = size;
@@ -201,7 +201,7 @@ export class BitmapBits {
 }
 
 /** Pieces that a bitmap has over so many guest bytes; at least one. */
-export function piecesFor(image: Qcow2Image, granularity: number, size: number): number {
+export function piecesFor(image: ImageState, granularity: number, size: number): number {
   return Math.max(1, divideUp(divideUp(divideUp(size, granularity), 8), image.geometry.clusterSize));
 }
 

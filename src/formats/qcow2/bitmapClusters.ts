@@ -1,7 +1,13 @@
 /** New clusters for bitmaps: until the header names what is in them, they can be given back. */
 import { divideUp } from '../../base/offset.ts';
 import { asBlockError, withStrerror } from '../../base/error.ts';
-import { OVERLAP_CHECK, type Qcow2Image } from './image.ts';
+import type { Allocator } from './allocator.ts';
+import { type ImageState, OVERLAP_CHECK } from './state.ts';
+
+/** An image with its allocator. */
+export interface AllocatingImage extends ImageState {
+  readonly allocator: Allocator;
+}
 
 /** Consecutive clusters from an offset on. */
 export interface ClusterRun {
@@ -11,12 +17,12 @@ export interface ClusterRun {
 
 /** Clusters that nothing on the disk refers to yet. */
 export class FreshClusters {
-  readonly #image: Qcow2Image;
+  readonly #image: AllocatingImage;
   readonly #first: string;
   readonly #runs: ClusterRun[] = [];
 
   /** @param first the bitmap that the real tool, which stores all of them, would be at when there is no room. */
-  constructor(image: Qcow2Image, first: string) {
+  constructor(image: AllocatingImage, first: string) {
     this.#image = image;
     this.#first = first;
   }

@@ -3,7 +3,7 @@ import { BlockError } from '../../base/error.ts';
 import { BitmapBits, piecesFor } from './bitmapBits.ts';
 import type { BitmapEntry } from './bitmapDirectory.ts';
 import { entryOffset } from './geometry.ts';
-import type { Qcow2Image } from './image.ts';
+import type { ImageState } from './state.ts';
 
 /** Stands for table entries that cannot be. */
 const DAMAGED = -1;
@@ -12,7 +12,7 @@ const DAMAGED = -1;
  * The bits of a stored bitmap; they are read when they are needed.
  * @throws BlockError `invalid-image` if its table is damaged.
  */
-export async function readBits(image: Qcow2Image, stored: BitmapEntry): Promise<BitmapBits> {
+export async function readBits(image: ImageState, stored: BitmapEntry): Promise<BitmapBits> {
   const granularity = 2 ** stored.granularityBits;
   const size = image.header.virtualSize;
   const places = await readTable(image, stored);
@@ -27,7 +27,7 @@ export async function readBits(image: Qcow2Image, stored: BitmapEntry): Promise<
 }
 
 /** The entries of a bitmap table; {@link DAMAGED} for those that cannot be. */
-async function readTable(image: Qcow2Image, stored: BitmapEntry): Promise<number[]> {
+async function readTable(image: ImageState, stored: BitmapEntry): Promise<number[]> {
   const bytes = new Uint8Array(stored.tableEntries * 8);
   await image.file.readPadded(stored.tableOffset, bytes);
   const view = new DataView(bytes.buffer);
@@ -44,7 +44,7 @@ async function readTable(image: Qcow2Image, stored: BitmapEntry): Promise<number
 }
 
 /** Clusters of a bitmap whose content does not matter. */
-export async function readStrayTable(image: Qcow2Image, stored: BitmapEntry): Promise<number[]> {
+export async function readStrayTable(image: ImageState, stored: BitmapEntry): Promise<number[]> {
   const places = await readTable(image, stored);
   return places.filter((place) => place > 1 && place < image.file.size());
 }

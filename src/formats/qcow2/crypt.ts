@@ -21,7 +21,8 @@ import {
 } from '../../crypto/luks/volume.ts';
 import { legacyAes } from '../../crypto/sectorCipher.ts';
 import type { Storage } from '../../storage/storage.ts';
-import type { ImageCipher, Qcow2Image } from './image.ts';
+import type { Qcow2Image } from './image.ts';
+import type { ImageCipher } from './state.ts';
 import { CryptMethod, LAST_OFFSET } from './layout.ts';
 import type { AmendOptions, CreateOptions, OpenOptions, openOptions } from './options.ts';
 

@@ -15,23 +15,10 @@ import { L1Table } from './l1.ts';
 import { Incompatible } from './layout.ts';
 import { MetadataGuard } from './overlap.ts';
 import { Refcounts } from './refcount.ts';
+import { type ChangeListener, type ImageCipher, type ImageState, OVERLAP_CHECK } from './state.ts';
 
 /** Bytes of L2 tables that are kept. */
 const L2_BUDGET = 33554432;
-
-/** What was being done when an error says that metadata lies over each other. */
-export const OVERLAP_CHECK = 'overlap check';
-
-/** Encryption of guest data; whole 512-byte sectors. */
-export interface ImageCipher {
-  /** Decodes in place. `hostOffset` is where the bytes are stored, `guestOffset` what they are. */
-  decrypt(bytes: Uint8Array, hostOffset: number, guestOffset: number): MaybePromise<void>;
-  /** Encodes in place. */
-  encrypt(bytes: Uint8Array, hostOffset: number, guestOffset: number): MaybePromise<void>;
-}
-
-/** Called with every guest range whose content changes, before it changes; the change waits for it. */
-export type ChangeListener = (offset: number, length: number) => MaybePromise<void>;
 
 /** What {@link Qcow2Image} is made of. */
 export interface ImageParts {
@@ -51,7 +38,7 @@ export interface ImageParts {
 }
 
 /** One open qcow2 image. */
-export class Qcow2Image {
+export class Qcow2Image implements ImageState {
   readonly file: Storage;
   readonly data: Storage;
   readonly header: Header;

@@ -1,13 +1,29 @@
 /** The part of a check that looks at L2 tables. */
 import { andThen, isPromise, type MaybePromise } from '../../base/async.ts';
+import type { CheckResult, RepairMode } from '../../block/driver.ts';
 import type { ReportDetail } from '../../block/report.ts';
 import { entryOffset, type Geometry, ownsHost, setEntry } from './geometry.ts';
 import { hexHalves } from './hex.ts';
 import { COMPRESSED_HIGH, COPIED_HIGH, ZERO_LOW } from './layout.ts';
-import type { ReferenceWalk } from './references.ts';
+import type { MetadataGuard } from './overlap.ts';
+import type { ImageState } from './state.ts';
 
 /** Receives the lines of the report. */
 export type Report = (line: string, detail?: ReportDetail) => void;
+
+/** The walk through all references that tables are a part of. */
+interface Walk {
+  readonly image: ImageState;
+  readonly result: CheckResult;
+  readonly report: Report;
+  /** What is put right on the way: `all` repairs entries that can be repaired by themselves. */
+  readonly repair: RepairMode;
+  readonly guard: MetadataGuard;
+  /** Reports one piece of damage. */
+  corrupt(line: string): void;
+  /** Counts the clusters of a byte range of the image file. */
+  count(offset: number, length: number, shown?: string, times?: number): void;
+}
 
 /** A reference from an L2 entry. */
 interface Reference {
@@ -37,16 +53,16 @@ interface Statistics {
 /** Lines that repeated references may give; beyond, they are only counted. */
 const REPEATED_LINES = 1000000;
 
-/** Walks L2 tables for a {@link ReferenceWalk}. */
+/** Walks L2 tables for a {@link Walk}. */
 export class L2Walker {
-  readonly #walk: ReferenceWalk;
+  readonly #walk: Walk;
   readonly #known = new Map<number, TableFindings>();
   #repeatedLines = 0;
   #hole = { start: 0, end: 0 };
   #nextContiguous = 0;
   #statistics: Statistics = { allocated: 0, compressed: 0, fragmented: 0 };
 
-  constructor(walk: ReferenceWalk) {
+  constructor(walk: Walk) {
     this.#walk = walk;
   }
 

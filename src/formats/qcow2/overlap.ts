@@ -1,9 +1,11 @@
 /** Keeps writes off other metadata: damaged tables may lie over each other, or over guest data. */
 import type { MaybePromise } from '../../base/async.ts';
 import { entryOffset } from './geometry.ts';
-import type { Qcow2Image } from './image.ts';
+import type { L1Table } from './l1.ts';
 import { OFFSET_LOW, TWO32 } from './layout.ts';
+import type { Refcounts } from './refcount.ts';
 import type { SnapshotTable } from './snapshotTable.ts';
+import type { ImageState } from './state.ts';
 
 /** What is written. */
 type Written =
@@ -16,6 +18,12 @@ type Written =
 
 /** Clusters that are not aligned and are remembered. */
 const MAX_ODD = 65536;
+
+/** What is guarded. */
+interface GuardedImage extends ImageState {
+  readonly l1: L1Table;
+  readonly refcounts: Refcounts;
+}
 
 /** Clusters that a table leads to. */
 class ClusterSet {
@@ -40,9 +48,11 @@ class ClusterSet {
   /** True if one of the clusters shares a byte with the range. */
   meets(offset: number, length: number): boolean {
     const size = this.#clusterSize;
-    const last = Math.floor((offset + length - 1) / size);
-    for (let cluster = Math.floor(offset / size); cluster <= last; cluster++) {
-      if (this.#clusters.has(cluster)) return true;
+    const first = Math.floor(offset / size);
+    // Counted: from 2^53 on, which refcount tables can name, adding one to a cluster's number changes nothing.
+    const count = Math.floor((offset + length - 1) / size) - first + 1;
+    for (let i = 0; i < count; i++) {
+      if (this.#clusters.has(first + i)) return true;
     }
     return this.#odd.some((place) => offset < place + size && place < offset + length);
   }
@@ -64,11 +74,11 @@ interface TablePlaces {
  * to them. Before a write is refused they are looked up again, for tables may have been given up meanwhile.
  */
 export class MetadataGuard {
-  readonly #image: Qcow2Image;
+  readonly #image: GuardedImage;
   #snapshots: SnapshotTable = { entries: [], size: 0 };
   #places: TablePlaces | undefined;
 
-  constructor(image: Qcow2Image) {
+  constructor(image: GuardedImage) {
     this.#image = image;
   }
 

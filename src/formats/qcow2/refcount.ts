@@ -6,8 +6,24 @@ import { isZero } from '../../base/zero.ts';
 import { type Flushable, MetadataCache, type Table } from '../../block/cache.ts';
 import { setEntry } from './geometry.ts';
 import { hex, hexHalves } from './hex.ts';
-import type { Qcow2Image } from './image.ts';
 import { MAX_REFTABLE_BYTES, TWO32 } from './layout.ts';
+import type { ImageState } from './state.ts';
+
+/** What refcounts work with. */
+interface CountedImage extends ImageState {
+  readonly allocator: {
+    /** Refuses clusters that damaged refcounts call free although metadata is there. */
+    checkPlace(first: number, count: number): Promise<void>;
+    /** Gives up references to clusters. */
+    release(cluster: number, count: number): void;
+  };
+  readonly guard: {
+    /** Refuses to write where other metadata is. */
+    check(offset: number, length: number, what: 'refcount block' | 'refcount table'): MaybePromise<void>;
+    /** There is a new refcount block at an offset. */
+    noteTable(kind: 'refblocks', offset: number): void;
+  };
+}
 
 /** Bytes of refcount blocks that are kept. */
 const BLOCK_BUDGET = 8388608;
@@ -58,7 +74,7 @@ export function setRefcount(view: DataView, bits: number, index: number, value: 
 
 /** The refcounts of an image. */
 export class Refcounts implements Flushable {
-  readonly #image: Qcow2Image;
+  readonly #image: CountedImage;
   /** Bits of an entry. */
   readonly bits: number;
   /** Entries in a block. */
@@ -69,7 +85,7 @@ export class Refcounts implements Flushable {
   #table: DataView | undefined;
   #tableDirty = false;
 
-  constructor(image: Qcow2Image) {
+  constructor(image: CountedImage) {
     const { clusterSize } = image.geometry;
     this.#image = image;
     this.bits = 2 ** image.header.refcountOrder;

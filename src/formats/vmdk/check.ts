@@ -4,7 +4,6 @@ import { SECTOR } from '../../base/offset.ts';
 import type { CheckResult, RepairMode } from '../../block/driver.ts';
 import type { ReportLine } from '../../block/report.ts';
 import type { Extent } from './extent.ts';
-import type { VmdkImage } from './image.ts';
 
 /** Where a line of the report goes. */
 
@@ -12,7 +11,11 @@ import type { VmdkImage } from './image.ts';
  * Looks through all extents, and stops at the first damage.
  * @throws BlockError at damage, after `report` was called with a line about it; kind `unsupported` for repairs.
  */
-export async function checkGrains(image: VmdkImage, repair: RepairMode, report: ReportLine): Promise<CheckResult> {
+export async function checkGrains(
+  image: { readonly extents: readonly Extent[] },
+  repair: RepairMode,
+  report: ReportLine,
+): Promise<CheckResult> {
   if (repair !== 'none') throw new BlockError('unsupported', 'This image format does not support checks');
   let start = 0;
   for (const extent of image.extents) {

@@ -1,7 +1,6 @@
 /** What `info` shows about an image. */
 import type { FormatInfo, InfoValue } from '../../block/driver.ts';
 import type { Extent } from './extent.ts';
-import type { VmdkImage } from './image.ts';
 
 function describe(extent: Extent): { readonly [key: string]: InfoValue } {
   return {
@@ -13,8 +12,16 @@ function describe(extent: Extent): { readonly [key: string]: InfoValue } {
   };
 }
 
+/** What there is to tell of. */
+interface Described {
+  readonly extents: readonly Extent[];
+  readonly contentId: number;
+  readonly parentContentId: number;
+  readonly createType: string;
+}
+
 /** Content ids, kind of image, and all extents. Extents that differ leave no common properties to show. */
-export function infoOf(image: VmdkImage): FormatInfo {
+export function infoOf(image: Described): FormatInfo {
   const [first] = image.extents;
   const alike = image.extents.every(
     ({ grainBytes, compressed }) => grainBytes === first?.grainBytes && compressed === first.compressed,

@@ -4,7 +4,8 @@ import { closeSync, openSync, readSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { BlockError } from '../../base/error.ts';
 import { mayUseThreads, soon } from './limits.ts';
-import type { BlockCipher, CryptoPort, HashName } from '../../crypto/crypto.ts';
+import type { BlockCipher, CryptoPort } from '../../crypto/crypto.ts';
+import type { HashName } from '../../crypto/spec.ts';
 
 let loaded: typeof Crypto | undefined;
 

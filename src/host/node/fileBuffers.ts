@@ -5,7 +5,7 @@
  */
 import { isPageMemory, sharedArray } from '../../base/kernels.ts';
 import { MiB } from '../../base/offset.ts';
-import type { BufferPool } from '../../block/services.ts';
+import type { BufferPool } from '../../base/inflight.ts';
 import { heedLimits } from './limits.ts';
 
 /** Alignment that is good for every device. */

@@ -2,7 +2,8 @@
 import type { MaybePromise } from '../../base/async.ts';
 import { utf8Bytes } from '../../base/bytes.ts';
 import { BlockError } from '../../base/error.ts';
-import type { BufferPool, SecretStore, Services } from '../../block/services.ts';
+import type { BufferPool } from '../../base/inflight.ts';
+import type { SecretStore, Services } from '../../block/services.ts';
 import type { CodecPort } from '../../codec/codec.ts';
 import { nodeCrypto } from './crypto.ts';
 import { NodeFiles } from './file.ts';

@@ -3,9 +3,10 @@
  * of their offsets. Memory is bounded by the number of pieces in flight.
  */
 import { isPromise, type MaybePromise, Semaphore } from '../../base/async.ts';
-import { asBlockError, BlockError } from '../../base/error.ts';
+import type { BlockError } from '../../base/error.ts';
+import { Breath, InFlight, SpareBuffers, throwIfStopped } from '../../base/inflight.ts';
 import { alignDown, MiB } from '../../base/offset.ts';
-import type { BufferPool } from '../../block/services.ts';
+import type { BufferPool } from '../../base/inflight.ts';
 import type { Pace } from './pace.ts';
 import type { Piece, Planner } from './plan.ts';
 import { failed, firstUnreadable, readSegments, salvageSegments } from './reading.ts';
@@ -35,11 +36,6 @@ export interface PipelineOptions {
   onBadSector?(offset: number, error: BlockError): void;
 }
 
-/** Throws kind `aborted` if the signal has fired. */
-export function throwIfStopped(signal: AbortSignal | undefined): void {
-  if (signal?.aborted) throw new BlockError('aborted', 'Operation canceled', { cause: signal.reason });
-}
-
 /** Copies everything that `planner` hands out into `store`. The first failure ends the copy, once all reads are back. */
 export async function runPipeline(planner: Planner, store: PieceStore, options: PipelineOptions): Promise<void> {
   await new Pipeline(store, options).run(planner);
@@ -62,33 +58,34 @@ class Turn {
 class Pipeline {
   readonly #store: PieceStore;
   readonly #options: PipelineOptions;
-  readonly #slots: Semaphore;
+  readonly #flight: InFlight;
   readonly #moved = new Semaphore(MOVED_DEPTH);
   readonly #writers: Semaphore;
+  readonly #buffers: SpareBuffers;
+  readonly #breath: Breath;
   #done = 0;
-  readonly #spare: Uint8Array[] = [];
-  #failure: BlockError | undefined;
-  #count = 0;
 
   constructor(store: PieceStore, options: PipelineOptions) {
     this.#store = store;
     this.#options = options;
     const affordable = Math.max(2, Math.floor(BUFFER_BUDGET / options.chunk));
     this.#writers = new Semaphore(store.writers);
-    this.#slots = new Semaphore(Math.min(options.depth ?? DEPTH, affordable));
+    this.#flight = new InFlight(Math.min(options.depth ?? DEPTH, affordable));
+    this.#buffers = new SpareBuffers(options.chunk, options.buffers);
+    this.#breath = new Breath(BREATHE, options.signal);
   }
 
   async run(planner: Planner): Promise<void> {
     /** The last piece handed out: resolves when its storing has begun. */
     let begun: Promise<void> = Promise.resolve();
-    const unfinished = new Set<Promise<void>>();
+    const flight = this.#flight;
     try {
-      while (!this.#failure) {
+      while (!flight.failed) {
         // The slot comes first: with a depth of 1 nothing is looked at before the last piece is done.
-        const entry = this.#slots.acquire();
+        const entry = flight.enter();
         if (isPromise(entry)) await entry;
         const piece = await this.#nextNeeded(planner);
-        if (!piece || this.#failure) break;
+        if (!piece || flight.failed) break;
         if (!this.#isCoded(piece)) {
           const room = this.#moved.acquire();
           if (isPromise(room)) await room;
@@ -96,15 +93,12 @@ class Pipeline {
         const before = begun;
         const turn = new Turn();
         begun = turn.begun;
-        const done = this.#finish(piece, before, turn, this.#prepare(piece));
-        unfinished.add(done);
-        void done.then(() => unfinished.delete(done));
+        void flight.follow(this.#finish(piece, before, turn, this.#prepare(piece)));
       }
     } catch (error) {
-      this.#failure ??= asBlockError(error);
+      flight.fail(error);
     }
-    await Promise.all(unfinished);
-    if (this.#failure) throw this.#failure;
+    await flight.finish();
   }
 
   /** True for pieces that the processor has work with. */
@@ -115,8 +109,8 @@ class Pipeline {
   /** The next piece that changes something. */
   async #nextNeeded(planner: Planner): Promise<Piece | undefined> {
     for (;;) {
-      throwIfStopped(this.#options.signal);
-      if (++this.#count % BREATHE === 0) await new Promise((resolve) => setTimeout(resolve, 0));
+      const breath = this.#breath.step();
+      if (isPromise(breath)) await breath;
       const next = planner.next();
       const piece = isPromise(next) ? await next : next;
       if (!piece || this.#store.needs(piece)) return piece;
@@ -126,7 +120,7 @@ class Pipeline {
   /** Reads and codes one piece. */
   async #prepare(piece: Piece): Promise<Ready> {
     if (piece.kind !== 'data' || this.#store.copiesDirectly(piece)) return { piece };
-    const buffer = this.#acquire();
+    const buffer = this.#buffers.acquire();
     const bytes = buffer.subarray(0, piece.length);
     try {
       const done = this.#read(piece, bytes);
@@ -134,7 +128,7 @@ class Pipeline {
       const ready = this.#store.prepare(piece, bytes);
       return { ...(isPromise(ready) ? await ready : ready), buffer };
     } catch (error) {
-      this.#release(buffer);
+      this.#buffers.release(buffer);
       throw error;
     }
   }
@@ -167,7 +161,7 @@ class Pipeline {
       const turn = this.#writers.acquire();
       if (isPromise(turn)) await turn;
       try {
-        if (this.#failure) return;
+        if (this.#flight.failed) return;
         throwIfStopped(this.#options.signal);
         await this.#options.pace?.take(piece.length, this.#options.signal);
         const stored = this.#store.store(ready);
@@ -179,12 +173,11 @@ class Pipeline {
       }
     } catch (error) {
       await before;
-      this.#failure ??= asBlockError(error);
+      this.#flight.fail(error);
     } finally {
       own.begin();
-      if (ready?.buffer) this.#release(ready.buffer);
+      if (ready?.buffer) this.#buffers.release(ready.buffer);
       if (!this.#isCoded(piece)) this.#moved.release();
-      this.#slots.release();
     }
   }
 
@@ -193,18 +186,6 @@ class Pipeline {
     if (done <= this.#done) return;
     this.#done = done;
     return this.#options.onProgress?.(done);
-  }
-
-  #acquire(): Uint8Array {
-    const { buffers, chunk } = this.#options;
-    if (chunk <= buffers.size) return buffers.acquire();
-    return this.#spare.pop() ?? new Uint8Array(chunk);
-  }
-
-  #release(buffer: Uint8Array): void {
-    const { buffers, chunk } = this.#options;
-    if (chunk <= buffers.size) buffers.release(buffer);
-    else this.#spare.push(buffer);
   }
 }
 

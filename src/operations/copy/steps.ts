@@ -1,7 +1,8 @@
 /** The steps in which the real tool counts a copy. They are found beside the copy, which is cut otherwise. */
 import { isPromise } from '../../base/async.ts';
+import { Breath } from '../../base/inflight.ts';
 import { alignDown, MiB } from '../../base/offset.ts';
-import { isWatched, type OperationContext, throwIfAborted } from '../context.ts';
+import { isWatched, type OperationContext } from '../context.ts';
 import { type Piece, Planner, type PlanOptions } from './plan.ts';
 import type { RunSource } from './source.ts';
 import { STRIDE } from './strides.ts';
@@ -29,11 +30,12 @@ export class CopySteps {
   #total: number | undefined;
   #done = 0;
   #last: Promise<void> = Promise.resolve();
-  #count = 0;
+  readonly #breath: Breath;
 
   constructor(context: OperationContext, options: StepOptions) {
     this.#context = context;
     this.#options = options;
+    this.#breath = new Breath(BREATHE, context.signal);
   }
 
   /** Tells what there is to do. */
@@ -87,8 +89,8 @@ export class CopySteps {
 
   async #nextData(planner: Planner): Promise<Piece | undefined> {
     for (;;) {
-      throwIfAborted(this.#context);
-      if (++this.#count % BREATHE === 0) await new Promise((resolve) => setTimeout(resolve, 0));
+      const breath = this.#breath.step();
+      if (isPromise(breath)) await breath;
       const next = planner.next();
       const piece = isPromise(next) ? await next : next;
       if (!piece || piece.kind === 'data') return piece;

@@ -4,7 +4,7 @@ import { BlockError } from '../../base/error.ts';
 import { isZero } from '../../base/zero.ts';
 import type { Compressor } from '../../block/driver.ts';
 import type { ImageNode } from '../../block/node.ts';
-import type { BufferPool } from '../../block/services.ts';
+import type { BufferPool } from '../../base/inflight.ts';
 import type { Piece } from './plan.ts';
 import { failed, readSegments } from './reading.ts';
 import { type BufferRun, splitZeroes, widenData, type ZeroSearch } from './zeroRuns.ts';

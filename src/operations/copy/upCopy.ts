@@ -2,8 +2,9 @@
  * What a safe `rebase` copies: for every part of an image that comes from its backing image, the units in which the
  * new backing image has something else.
  */
-import { isPromise, type MaybePromise, Semaphore } from '../../base/async.ts';
+import { isPromise, type MaybePromise } from '../../base/async.ts';
 import { asBlockError, type BlockError } from '../../base/error.ts';
+import { Breath, InFlight, SpareBuffers } from '../../base/inflight.ts';
 import { alignDown, alignUp, MiB, SECTOR } from '../../base/offset.ts';
 import { firstDifference } from '../../base/zero.ts';
 import { type BlockStatus, ChainCursor } from '../../block/chain.ts';
@@ -11,10 +12,9 @@ import type { Compressor } from '../../block/driver.ts';
 import type { Mapping } from '../../block/mapping.ts';
 import type { ImageNode } from '../../block/node.ts';
 import { identityOf } from '../../block/open.ts';
-import type { BufferPool } from '../../block/services.ts';
 import type { OperationContext } from '../context.ts';
 import { depthBelow } from './depth.ts';
-import { throwIfStopped } from './pipeline.ts';
+import { pairAt, readBoth } from './pair.ts';
 import { STRIDE, strideEnd } from './strides.ts';
 
 /** Most bytes in buffers. */
@@ -103,25 +103,20 @@ interface Area {
 
 /** One run of a safe rebase; the image still has its old backing image. */
 export class UpCopy {
-  readonly #context: OperationContext;
   readonly #node: ImageNode;
-  readonly #old: Side;
-  readonly #new: Side;
+  readonly #sides: readonly [old: Side, replacement: Side];
   readonly #compressor: Compressor | undefined;
   /** Number of layers between the image and the new backing image, if that stays below. */
   readonly #between: number | undefined;
   /** Bytes that are compared and stored as one. */
   readonly #step: number;
-  readonly #buffers: BufferPool;
   /** Longest area, a multiple of the step. */
   readonly #chunk: number;
-  readonly #slots: Semaphore;
-  readonly #running: Set<Promise<number>> = new Set();
+  readonly #buffers: SpareBuffers;
+  readonly #flight: InFlight;
+  readonly #breath: Breath;
   /** Where the last run of the latest area ends that was stored as data. */
-  #reach: Promise<number> = Promise.resolve(0);
-  readonly #spare: Uint8Array[] = [];
-  #failure: BlockError | undefined;
-  #count = 0;
+  #reach: Promise<number | undefined> = Promise.resolve(undefined);
   /** Bytes from below that were looked at. */
   #looked = 0;
 
@@ -136,19 +131,19 @@ export class UpCopy {
     replacement: ImageNode | undefined,
     compressor: Compressor | undefined,
   ) {
-    this.#context = context;
     this.#node = node;
-    this.#old = new Side(node.backing, 'old');
-    this.#new = new Side(replacement, 'new');
+    this.#sides = [new Side(node.backing, 'old'), new Side(replacement, 'new')];
     this.#compressor = compressor;
     const depth = replacement && depthBelow(node, replacement);
     this.#between = depth && depth - 1;
     // Subclusters are smaller than what is allocated, and show in what can be zeroed.
     const zeroable = node.limits.writeZeroesAlignment || Number.POSITIVE_INFINITY;
     this.#step = compressor?.unit ?? Math.max(SECTOR, Math.min(node.image.allocationUnit ?? 1, zeroable));
-    this.#buffers = context.services.buffers;
-    this.#chunk = Math.max(this.#buffers.size, this.#step);
-    this.#slots = new Semaphore(Math.max(1, Math.min(DEPTH, Math.floor(BUFFER_BUDGET / (2 * this.#chunk)))));
+    const { buffers } = context.services;
+    this.#chunk = Math.max(buffers.size, this.#step);
+    this.#buffers = new SpareBuffers(this.#chunk, buffers);
+    this.#flight = new InFlight(Math.max(1, Math.min(DEPTH, Math.floor(BUFFER_BUDGET / (2 * this.#chunk)))));
+    this.#breath = new Breath(BREATHE, context.signal);
   }
 
   /**
@@ -159,17 +154,16 @@ export class UpCopy {
     try {
       await this.#walk(looked);
     } catch (error) {
-      this.#failure ??= asBlockError(error);
+      this.#flight.fail(error);
     }
-    await Promise.all(this.#running);
-    if (this.#failure) throw this.#failure;
+    await this.#flight.finish();
   }
 
   async #walk(looked: (done: number) => void): Promise<void> {
     const size = this.#node.size();
     let runStart = 0;
-    for (let at = 0; at < size && !this.#failure; ) {
-      await this.#breathe();
+    for (let at = 0; at < size && !this.#flight.failed; ) {
+      await this.#breath.step();
       const { kind, length } = await this.#mapping(at, size - at);
       const end = at + length;
       if (kind === 'unallocated') {
@@ -198,12 +192,6 @@ export class UpCopy {
     }
   }
 
-  /** Lets other events in now and then, such as a request to stop. */
-  async #breathe(): Promise<void> {
-    throwIfStopped(this.#context.signal);
-    if (++this.#count % BREATHE === 0) await new Promise((resolve) => setTimeout(resolve, 0));
-  }
-
   async #mapping(offset: number, length: number): Promise<Mapping> {
     try {
       return await this.#node.map(offset, length);
@@ -217,7 +205,7 @@ export class UpCopy {
   async #inherited(runStart: number, start: number, end: number): Promise<void> {
     // What differs is taken apart where a cell begins.
     const cell = Math.max(STRIDE, this.#step);
-    for (let at = start; at < end && !this.#failure; ) {
+    for (let at = start; at < end && !this.#flight.failed; ) {
       const position = await this.#suspect(at, end);
       if (position === undefined) return;
       const areaStart = Math.max(at, alignDown(position, this.#step));
@@ -225,16 +213,16 @@ export class UpCopy {
       const limit = Math.min(end, alignDown(areaStart + this.#chunk, this.#step), cellStart + cell);
       const area = { start: areaStart, end: await this.#extent(position, limit) };
       at = area.end;
-      const entry = this.#slots.acquire();
+      const entry = this.#flight.enter();
       if (isPromise(entry)) await entry;
-      this.#begin(area, areaStart > cellStart ? this.#reach : undefined);
+      this.#reach = this.#flight.follow(this.#compare(area, areaStart > cellStart ? this.#reach : undefined));
     }
   }
 
   /** The first offset of a run that is not known to be the same on both sides. */
   async #suspect(start: number, end: number): Promise<number | undefined> {
     for (let at = start; at < end; ) {
-      await this.#breathe();
+      await this.#breath.step();
       const { length, same } = await this.#pair(at, end - at);
       if (!same) return at;
       at += length;
@@ -254,50 +242,31 @@ export class UpCopy {
   }
 
   async #pair(offset: number, length: number): Promise<{ readonly length: number; readonly same: boolean }> {
-    const one = await this.#old.at(offset, length);
-    const other = await this.#new.at(offset, one.length);
-    return { length: other.length, same: provablySame(one, other) };
-  }
-
-  /** Works on an area in the background, and gives its slot back. `reach`: of the area before it in the same cell. */
-  #begin(area: Area, reach: Promise<number> | undefined): void {
-    const done = this.#compare(area, reach)
-      .catch((error: unknown) => {
-        this.#failure ??= asBlockError(error);
-        return 0;
-      })
-      .finally(() => {
-        this.#running.delete(done);
-        this.#slots.release();
-      });
-    this.#reach = done;
-    this.#running.add(done);
+    const { one, other, length: both } = await pairAt(this.#sides, offset, length);
+    return { length: both, same: provablySame(one, other) };
   }
 
   /** @returns where the last run ends that was stored as data. */
-  async #compare({ start, end }: Area, reach: Promise<number> | undefined): Promise<number> {
-    let stored = 0;
-    const buffers = [this.#acquire(), this.#acquire()] as const;
-    try {
-      const [old, other] = [buffers[0].subarray(0, end - start), buffers[1].subarray(0, end - start)];
-      const reads = [this.#old.read(start, old), this.#new.read(start, other)];
-      // Both are waited for, as the buffers are theirs until then; the old image's failure counts first.
-      await Promise.allSettled(reads);
-      for (const read of reads) await read;
-      for (const run of differences(old, other, start, this.#step)) {
-        const bytes = old.subarray(run.start - start, run.end - start);
+  #compare({ start, end }: Area, reach: Promise<number | undefined> | undefined): Promise<number> {
+    const [old, replacement] = this.#sides;
+    const readers = [
+      (into: Uint8Array) => old.read(start, into),
+      (into: Uint8Array) => replacement.read(start, into),
+    ] as const;
+    return readBoth(this.#buffers, end - start, readers, async (bytes, other) => {
+      let stored = 0;
+      for (const run of differences(bytes, other, start, this.#step)) {
+        const changed = bytes.subarray(run.start - start, run.end - start);
         // As the real tool does with what differs behind the end of the old image only.
-        if (run.start >= this.#old.size && !(run.start === start && (await reach) === start)) {
-          await this.#zero(run.start, bytes);
+        if (run.start >= old.size && !(run.start === start && (await reach) === start)) {
+          await this.#zero(run.start, changed);
         } else {
-          await this.#store(run.start, bytes);
+          await this.#store(run.start, changed);
           stored = run.end;
         }
       }
       return stored;
-    } finally {
-      for (const buffer of buffers) this.#release(buffer);
-    }
+    });
   }
 
   /** Records zeroes that hide the new backing image. */
@@ -341,16 +310,6 @@ export class UpCopy {
       else await this.#node.write(offset + at, unit);
       at += unit.length;
     }
-  }
-
-  #acquire(): Uint8Array {
-    if (this.#chunk <= this.#buffers.size) return this.#buffers.acquire();
-    return this.#spare.pop() ?? new Uint8Array(this.#chunk);
-  }
-
-  #release(buffer: Uint8Array): void {
-    if (this.#chunk <= this.#buffers.size) this.#buffers.release(buffer);
-    else this.#spare.push(buffer);
   }
 }
 

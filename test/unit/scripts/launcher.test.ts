@@ -1,16 +1,18 @@
 import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import {
   cpSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readlinkSync,
   rmSync,
   statSync,
   symlinkSync,
   utimesSync,
   writeFileSync,
 } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { hostname, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
@@ -97,6 +99,19 @@ describe('the launcher', { timeout: 180_000 }, () => {
     utimesSync(join(root, '.cache/lock'), new Date(0), new Date(0));
     say('three');
     expect(launch(join(root, 'qimg'))).toMatchObject({ stderr: '', answer: ['three', [], 'input'] });
+  });
+
+  it.skipIf(!existsSync('/proc/self/ns/pid'))('takes over the lock of a process that nobody buried', async () => {
+    const parent = spawn('sh', ['-c', 'true & echo $!; exec sleep 60'], { stdio: ['ignore', 'pipe', 'inherit'] });
+    const [line] = (await once(parent.stdout, 'data')) as [Buffer];
+    try {
+      const space = `${hostname()} ${readlinkSync('/proc/self/ns/pid')}`;
+      writeFileSync(join(root, '.cache/lock'), JSON.stringify({ pid: Number(line.toString()), space, id: 'x' }));
+      say('buried');
+      expect(launch(join(root, 'qimg'))).toMatchObject({ stderr: '', answer: ['buried', [], 'input'] });
+    } finally {
+      parent.kill();
+    }
   });
 
   it('says in one line what is wrong with a build', () => {

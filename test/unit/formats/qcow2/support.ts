@@ -2,7 +2,8 @@
 import { programHint } from '../../../../src/cli/hints.ts';
 import type { OpenContext } from '../../../../src/block/driver.ts';
 import { ImageNode } from '../../../../src/block/node.ts';
-import type { BufferPool, Services } from '../../../../src/block/services.ts';
+import type { BufferPool } from '../../../../src/base/inflight.ts';
+import type { SecretStore, Services } from '../../../../src/block/services.ts';
 import type { CodecPort, DecompressPiece } from '../../../../src/codec/codec.ts';
 import type { Qcow2Driver } from '../../../../src/formats/qcow2/driver.ts';
 import { qcow2 } from '../../../../src/formats/qcow2/driver.ts';
@@ -42,8 +43,15 @@ export const codec: CodecPort = {
   },
 };
 
-/** Services with a codec only. */
-export const services: Services = { codec, buffers: fresh } as unknown as Services;
+/** Nobody has told any secret. */
+const secrets: SecretStore = {
+  get: (id) => {
+    throw new BlockError('not-found', `No secret with id '${id}'`);
+  },
+};
+
+/** Services with a codec and no secrets. */
+export const services: Services = { codec, secrets, buffers: fresh } as unknown as Services;
 
 /** How {@link openOn} opens. */
 export interface OpenChoice {

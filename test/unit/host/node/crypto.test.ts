@@ -1,6 +1,6 @@
 import { createCipheriv, createHash } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
-import { HASH_LENGTHS, HASH_NAMES } from '../../../../src/crypto/crypto.ts';
+import { HASH_LENGTHS, HASH_NAMES } from '../../../../src/crypto/spec.ts';
 import { nodeCrypto } from '../../../../src/host/node/crypto.ts';
 import { hex, unhex } from '../../crypto/hex.ts';
 
