@@ -5,12 +5,10 @@ import { openRequest } from '../block/open.ts';
 import { protocolPrefix, relativeTo } from '../options/filename.ts';
 import type { Storage } from '../storage/storage.ts';
 import type { OperationContext } from './context.ts';
+import { UNDESCRIBED } from './copy/strides.ts';
 import { UpCopy, writeError } from './copy/upCopy.ts';
 import type { RebaseRequest } from './requests.ts';
 import { withSource } from './source.ts';
-
-/** Formats of which the real tool does not know the clusters. */
-const UNDESCRIBED: ReadonlySet<string> = new Set(['parallels', 'null-co', 'null-aio']);
 
 /** Result of {@link rebase}. */
 export interface RebaseResult {

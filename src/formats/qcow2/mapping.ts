@@ -91,21 +91,11 @@ function scan(image: Qcow2Image, table: Table, offset: number, end: number, run:
       extended && kind !== Kind.compressed
         ? sameSubclusters(image, table, position, sub, kind) * subclusterSize - (inCluster % subclusterSize)
         : clusterSize - inCluster;
-    if (run.length > 0 && inCluster === 0 && length < clusterSize && endsWell(image, table, position, length))
-      return false;
     const nowhere = kind === Kind.unallocated && host === 0;
     if (!run.add(kind, nowhere ? 0 : host + inCluster, length)) return false;
     at += length;
   }
   return true;
-}
-
-/**
- * A run goes on into a cluster only if all of it continues the run: so the real program counts, which shows in the steps of
- * its progress. True if the cluster, of whose start `length` bytes are of one kind, can be looked at on its own.
- */
-function endsWell({ geometry }: Qcow2Image, { view }: Table, position: number, length: number): boolean {
-  return kindOf(geometry, view, position, length / geometry.subclusterSize) !== Kind.invalid;
 }
 
 /** How many subclusters from `sub` on are of one kind. */

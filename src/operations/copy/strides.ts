@@ -5,6 +5,15 @@ import type { ImageNode } from '../../block/node.ts';
 /** Longest area that the real tool copies or compares as one. */
 export const STRIDE: number = 2 * 1024 ** 2;
 
+/** Formats of which the real tool does not know the clusters. */
+export const UNDESCRIBED: ReadonlySet<string> = new Set(['parallels', 'null-co', 'null-aio']);
+
+/** `length` bytes from `offset` on without those in a last cluster of the image that they do not fill, if that leaves any. */
+export function wholeUnitsOf({ format, image }: ImageNode, offset: number, length: number): number {
+  const tail = UNDESCRIBED.has(format) ? 0 : (offset + length) % (image.allocationUnit ?? 1);
+  return length > tail ? length - tail : length;
+}
+
 /** The end of the area that the real tool sees as one run at `offset`, whatever follows it. */
 export function strideEnd(layers: readonly ImageNode[], status: BlockStatus, offset: number): number {
   const units = layers.slice(0, status.depth + 1).map(({ image }) => image.strideUnit);
