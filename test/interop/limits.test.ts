@@ -6,6 +6,7 @@ import { randomFillSync } from 'node:crypto';
 import { chmodSync, cpSync, existsSync, mkdtempSync, readdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { release, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import * as zlib from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { lackOf, lackOfMounts, lackOfRoot } from '../support/needs.ts';
 import { must, ourProgram, ours, run, words } from '../support/program.ts';
@@ -251,6 +252,48 @@ describe('limited to', () => {
       }
     },
   );
+
+  it.skipIf(noMounts !== undefined)(
+    `zstd by WebAssembly only, without room for it: it ended with code 0 and no file${because(noMounts)}`,
+    { timeout: 300_000 },
+    async () => {
+      const script =
+        'for l in $(ldconfig -p | sed -n "s/.*libzstd.so.1 .* //p"); do mount --bind /dev/null "$l"; done; exec prlimit --as=$0 "$@"';
+      for (const [line, failed] of [
+        ['convert -f qcow2 -O raw zstd.qcow2 out', 1],
+        ['convert -c -f raw -O qcow2 -o compression_type=zstd base.raw out', 1],
+        ['compare -f raw -F qcow2 disk.raw zstd.qcow2', 4],
+      ] as const) {
+        const program = [ourProgram(), ...words(line)];
+        const { code, stderr } = await run('unshare', ['-m', 'sh', '-c', script, `${2 * GiB}`, ...program], {
+          cwd: directory,
+        });
+        if ('zstdCompressSync' in zlib) expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+        else {
+          expect(stderr).toMatch(/^qemu-img: .*zstd .* needs WebAssembly here, which needs 12 GiB of address space\n$/);
+          expect(code).toBe(failed);
+        }
+        rmSync(join(directory, 'out'), { force: true });
+      }
+    },
+  );
+
+  it('an event that never comes, which is no success', async () => {
+    writeFileSync(join(directory, 'silent.cjs'), "require('node:crypto').pbkdf2 = () => {};\n");
+    for (const [line, failed] of [
+      [`convert ${SECRET} -O raw --image-opts ${LUKS} out`, 1],
+      [`compare ${SECRET} --image-opts driver=raw,file.filename=disk.raw ${LUKS}`, 2],
+    ] as const) {
+      const { code, stderr } = await run(ourProgram(), words(line), {
+        cwd: directory,
+        env: { QIMG_NODE_OPTIONS: `--require ${join(directory, 'silent.cjs')}` },
+      });
+      expect({ code, stderr }).toEqual({
+        code: failed,
+        stderr: 'qemu-img: The command was abandoned before it was complete\n',
+      });
+    }
+  });
 
   it.skipIf(noMounts !== undefined)(
     `no /proc, also with direct I/O${because(noMounts)}`,

@@ -5,6 +5,7 @@
  * little as possible is asked for.
  */
 import { readFileSync } from 'node:fs';
+import { BlockError } from '../../base/error.ts';
 import { reserveNothing } from '../../base/kernels.ts';
 import { MiB } from '../../base/offset.ts';
 import { libc } from './ffi.ts';
@@ -25,6 +26,8 @@ const OWN_THREADS = 64;
 const WORKER = 448 * MiB;
 /** Address space that is left for data, and for the growth of the main thread's heap. */
 const RESERVE = 320 * MiB;
+/** Address space that the memory of a WebAssembly module reserves, so that code in it needs no checks of bounds. */
+const WEB_ASSEMBLY = 12288 * MiB;
 /** What Node takes, where the kernel does not tell. */
 const NODE = 900 * MiB;
 
@@ -109,6 +112,23 @@ export function roomForWorkers(): number {
 /** True if address space is scarce, so that nobody should reserve what is not needed. */
 export function isAddressSpaceLimited(): boolean {
   return Number.isFinite(limits().addressSpace);
+}
+
+/**
+ * Asks whether a module of WebAssembly can be used: libraries do not say when they cannot.
+ * @param what is to be done with it, and with what else it could be done.
+ * @throws BlockError
+ */
+export function needWebAssembly(what: string): void {
+  const { addressSpace } = limits();
+  const lack = !('WebAssembly' in globalThis)
+    ? 'which is not there without compilers'
+    : addressSpace - addressSpaceInUse() < WEB_ASSEMBLY
+      ? `which needs ${WEB_ASSEMBLY / MiB / 1024} GiB of address space`
+      : undefined;
+  if (lack === undefined) return;
+  const message = `${what} needs WebAssembly here, ${lack}`;
+  throw new BlockError('unsupported', message, { posix: { code: 'ENOTSUP', text: message } });
 }
 
 function addressSpaceInUse(): number {

@@ -4,6 +4,7 @@
  */
 import { asBlockError } from '../../base/error.ts';
 import { damaged } from '../../codec/damaged.ts';
+import { needWebAssembly } from './limits.ts';
 
 /** A decoder as those of other methods, that answers later. */
 export type LateDecoder = (input: Uint8Array, into: Uint8Array) => Promise<number>;
@@ -12,6 +13,7 @@ type Library = typeof import('xz-decompress');
 
 /** A decoder of xz streams; it decodes on the thread that asks. */
 export async function xzDecoder(): Promise<LateDecoder> {
+  needWebAssembly('xz');
   // A CommonJS package: what loads it decides where its names are.
   const loaded: Library & { readonly default?: Library } = await import('xz-decompress');
   const { XzReadableStream } = loaded.default ?? loaded;

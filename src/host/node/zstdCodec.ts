@@ -8,6 +8,7 @@ import { asBlockError } from '../../base/error.ts';
 import type { Compression } from '../../codec/codec.ts';
 import { damaged } from '../../codec/damaged.ts';
 import { isZstdFrame, zstdFrame } from '../../codec/zstdFrame.ts';
+import { needWebAssembly } from './limits.ts';
 import type { Decoder, Encoder } from './zlibCodec.ts';
 import { ReusedStream, selfTest, zlib } from './zlibHandle.ts';
 import { type SystemZstd, systemZstd } from './zstdSystem.ts';
@@ -54,7 +55,8 @@ function allOfNode(): ZstdOfNode {
 type Wasm = typeof import('@bokuweb/zstd-wasm');
 let wasm: Promise<Wasm> | undefined;
 
-function loadWasm(): Promise<Wasm> {
+async function loadWasm(): Promise<Wasm> {
+  needWebAssembly('zstd (without libzstd.so.1 and Node 22.15)');
   wasm ??= import('@bokuweb/zstd-wasm').then(async (module) => {
     await module.init();
     return module;
