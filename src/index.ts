@@ -57,11 +57,11 @@ export { drivers } from './drivers.ts';
 export { type AmendObserver, type AmendResult, amend } from './operations/amend.ts';
 export { type BenchObserver, type BenchPlan, type BenchResult, bench } from './operations/bench.ts';
 export { type BitmapResult, bitmap } from './operations/bitmap.ts';
-export { type CheckObserver, type CheckResult, check, type Repairs } from './operations/check.ts';
+export { type CheckObserver, type CheckResult, check } from './operations/check.ts';
 export { type CommitObserver, type CommitResult, commit } from './operations/commit.ts';
 export { type CompareObserver, type CompareResult, compare } from './operations/compare.ts';
 export type { OperationContext } from './operations/context.ts';
-export { type ConvertResult, convert } from './operations/convert.ts';
+export { type ConvertObserver, type ConvertResult, convert } from './operations/convert.ts';
 export type { CopyOutcome } from './operations/copy/copy.ts';
 export {
   type CreateOptionTables,
@@ -72,14 +72,14 @@ export {
 } from './operations/create.ts';
 export { type DdResult, dd } from './operations/dd.ts';
 export { type ImageInfo, type InfoResult, info, type SnapshotEntry } from './operations/info.ts';
-export type * from './operations/inputs.ts';
-export { ImageLibrary } from './operations/library.ts';
+export { ImageLibrary, type ImplicitOpen, type LibraryMethods, type RunSettings } from './operations/library.ts';
 export { type MapExtent, type MapResult, map, mapExtents } from './operations/map.ts';
 export { type MeasureResult, measure } from './operations/measure.ts';
 export type * from './operations/requests.ts';
 export { type RebaseObserver, type RebaseResult, rebase } from './operations/rebase.ts';
 export { type ResizeResult, resize } from './operations/resize.ts';
 export { type SnapshotResult, snapshot } from './operations/snapshot.ts';
+export type { ModuleOf, Operations, RequestOf, ResultOf, Verb } from './operations/verbs.ts';
 export type { OptionPair } from './options/keyval.ts';
 export type {
   AnyOptionValues,

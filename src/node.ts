@@ -7,40 +7,10 @@ import type { ImageNode } from './block/node.ts';
 import type { SecretStore, Services } from './block/services.ts';
 import { drivers } from './drivers.ts';
 import { MapSecretStore, type NodeServicesOptions, nodeServices } from './host/node/host.ts';
-import type { AmendResult } from './operations/amend.ts';
-import type { BitmapResult } from './operations/bitmap.ts';
-import type { CheckResult } from './operations/check.ts';
-import type { CommitResult } from './operations/commit.ts';
-import type { CompareResult } from './operations/compare.ts';
-import type { ConvertResult } from './operations/convert.ts';
-import type { CreateResult } from './operations/create.ts';
-import type { DdResult } from './operations/dd.ts';
-import type { InfoResult } from './operations/info.ts';
-import type {
-  AmendInput,
-  BitmapInput,
-  CheckInput,
-  CommitInput,
-  CompareInput,
-  ConvertInput,
-  CreateInput,
-  DdInput,
-  ImageInput,
-  InfoInput,
-  MapInput,
-  MeasureInput,
-  OpenSettings,
-  RebaseInput,
-  ResizeInput,
-  RunSettings,
-  SnapshotInput,
-} from './operations/inputs.ts';
-import { ImageLibrary } from './operations/library.ts';
-import type { MapExtent, MapResult } from './operations/map.ts';
-import type { MeasureResult } from './operations/measure.ts';
-import type { RebaseResult } from './operations/rebase.ts';
-import type { ResizeResult } from './operations/resize.ts';
-import type { SnapshotResult } from './operations/snapshot.ts';
+import { ImageLibrary, type RunSettings } from './operations/library.ts';
+import type { MapExtent } from './operations/map.ts';
+import type { ImageInput, MapRequest, OpenSettings } from './operations/requests.ts';
+import type { RequestOf, ResultOf, Verb } from './operations/verbs.ts';
 
 export * from './index.ts';
 export { MapSecretStore, type NodeServicesOptions, nodeServices };
@@ -79,77 +49,59 @@ export function openImage(
   return nodeLibrary(settings).openImage(image, how);
 }
 
-/** Writes an empty image; what was there before is lost. */
-export function createImage(input: CreateInput, settings?: NodeSettings): Promise<CreateResult> {
-  return nodeLibrary(settings).createImage(input);
-}
-
-/** Describes an image. */
-export function info(input: InfoInput, settings?: NodeSettings): Promise<InfoResult> {
-  return nodeLibrary(settings).info(input);
-}
-
-/** Looks for structural damage and, with `repair`, repairs it. */
-export function check(input: CheckInput, settings?: NodeSettings): Promise<CheckResult> {
-  return nodeLibrary(settings).check(input);
-}
-
-/** Lists what is allocated where. */
-export function map(input: MapInput, settings?: NodeSettings): Promise<MapResult> {
-  return nodeLibrary(settings).map(input);
-}
-
 /** The runs of {@link map} one after the other, for images with very many. */
-export function mapExtents(input: MapInput, settings?: NodeSettings): AsyncGenerator<MapExtent, void, undefined> {
-  return nodeLibrary(settings).mapExtents(input);
+export function mapExtents(request: MapRequest, settings?: NodeSettings): AsyncGenerator<MapExtent, void, undefined> {
+  return nodeLibrary(settings).mapExtents(request);
 }
 
-/** How large a new image will be. */
-export function measure(input: MeasureInput, settings?: NodeSettings): Promise<MeasureResult> {
-  return nodeLibrary(settings).measure(input);
-}
+/** An operation with settings of its own. */
+export type NodeOperation<V extends Verb> = (request: RequestOf<V>, settings?: NodeSettings) => Promise<ResultOf<V>>;
 
-/** Changes the guest size. */
-export function resize(input: ResizeInput, settings?: NodeSettings): Promise<ResizeResult> {
-  return nodeLibrary(settings).resize(input);
-}
-
-/** Copies images into another one; a new target appears only when it is complete. */
-export function convert(input: ConvertInput, settings?: NodeSettings): Promise<ConvertResult> {
-  return nodeLibrary(settings).convert(input);
-}
-
-/** Whether two images have the same guest content. */
-export function compare(input: CompareInput, settings?: NodeSettings): Promise<CompareResult> {
-  return nodeLibrary(settings).compare(input);
-}
-
-/** Copies blocks. */
-export function dd(input: DdInput, settings?: NodeSettings): Promise<DdResult> {
-  return nodeLibrary(settings).dd(input);
-}
-
-/** Moves an overlay's content down into an image of its chain. */
-export function commit(input: CommitInput, settings?: NodeSettings): Promise<CommitResult> {
-  return nodeLibrary(settings).commit(input);
-}
-
-/** Gives an image another backing image, or none. */
-export function rebase(input: RebaseInput, settings?: NodeSettings): Promise<RebaseResult> {
-  return nodeLibrary(settings).rebase(input);
-}
-
-/** Lists, makes, applies or deletes internal snapshots. */
-export function snapshot(input: SnapshotInput, settings?: NodeSettings): Promise<SnapshotResult> {
-  return nodeLibrary(settings).snapshot(input);
-}
-
-/** Changes persistent dirty bitmaps. */
-export function bitmap(input: BitmapInput, settings?: NodeSettings): Promise<BitmapResult> {
-  return nodeLibrary(settings).bitmap(input);
+function operation<V extends Verb>(verb: V): NodeOperation<V> {
+  return (request, settings) => nodeLibrary(settings).run(verb, request);
 }
 
 /** Changes options of an existing image. */
-export function amend(input: AmendInput, settings?: NodeSettings): Promise<AmendResult> {
-  return nodeLibrary(settings).amend(input);
-}
+export const amend: NodeOperation<'amend'> = operation('amend');
+
+/** Times a run of requests. */
+export const bench: NodeOperation<'bench'> = operation('bench');
+
+/** Changes persistent dirty bitmaps. */
+export const bitmap: NodeOperation<'bitmap'> = operation('bitmap');
+
+/** Looks for structural damage and, with `repair`, repairs it. */
+export const check: NodeOperation<'check'> = operation('check');
+
+/** Moves an overlay's content down into an image of its chain. */
+export const commit: NodeOperation<'commit'> = operation('commit');
+
+/** Whether two images have the same guest content. */
+export const compare: NodeOperation<'compare'> = operation('compare');
+
+/** Copies images into another one; a new target appears only when it is complete. */
+export const convert: NodeOperation<'convert'> = operation('convert');
+
+/** Writes an empty image; what was there before is lost. */
+export const createImage: NodeOperation<'create'> = operation('create');
+
+/** Copies blocks. */
+export const dd: NodeOperation<'dd'> = operation('dd');
+
+/** Describes an image. */
+export const info: NodeOperation<'info'> = operation('info');
+
+/** Lists what is allocated where. */
+export const map: NodeOperation<'map'> = operation('map');
+
+/** How large a new image will be. */
+export const measure: NodeOperation<'measure'> = operation('measure');
+
+/** Gives an image another backing image, or none. */
+export const rebase: NodeOperation<'rebase'> = operation('rebase');
+
+/** Changes the guest size. */
+export const resize: NodeOperation<'resize'> = operation('resize');
+
+/** Lists, makes, applies or deletes internal snapshots. */
+export const snapshot: NodeOperation<'snapshot'> = operation('snapshot');

@@ -5,8 +5,7 @@
 import type { Services } from './block/services.ts';
 import { drivers } from './drivers.ts';
 import { nodeServices } from './host/node/host.ts';
-import type { RunSettings } from './operations/inputs.ts';
-import { ImageLibrary } from './operations/library.ts';
+import { ImageLibrary, type RunSettings } from './operations/library.ts';
 import { MemoryFiles } from './storage/memoryFiles.ts';
 
 export * from './index.ts';

@@ -14,7 +14,7 @@ import {
   utimesSync,
   writeFileSync,
 } from 'node:fs';
-import { join } from 'node:path';
+import { join, parse } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import * as util from 'node:util';
 import { stagingDirectory } from './staging.mjs';
@@ -74,6 +74,12 @@ function leastNode(root) {
   return /\d+(?:\.\d+)*/.exec(engines.node)[0];
 }
 
+/** The commands, each of which has a file of its own. */
+function commandNames(root) {
+  const folder = join(root, 'src/cli/commands');
+  return existsSync(folder) ? readdirSync(folder).map((file) => parse(file).name) : [];
+}
+
 /** Bundles the program and its worker in a process of its own, whose Node may get a loader's hooks. */
 async function bundleEntries(root, directory) {
   const file = (name) => join(root, 'scripts/lib', name);
@@ -108,7 +114,11 @@ function finishProgram(root, staging) {
   renameSync(bundled, join(staging, `${program}.cjs`));
   const start = readFileSync(join(root, 'scripts/lib/start.cjs'), 'utf8');
   const entry = join(staging, 'qimg.cjs');
-  writeFileSync(entry, start.replace('LEAST_NODE', leastNode(root)).replace('PROGRAM_NAME', program));
+  const values = { LEAST_NODE: leastNode(root), PROGRAM_NAME: program, COMMAND_NAMES: commandNames(root).join(' ') };
+  writeFileSync(
+    entry,
+    start.replace(/LEAST_NODE|PROGRAM_NAME|COMMAND_NAMES/g, (name) => values[name]),
+  );
   chmodSync(entry, 0o755);
 }
 

@@ -26,7 +26,7 @@ const { wrap } = require('node:module');
 const vm = require('node:vm');
 
 const PROGRAM = 'PROGRAM_NAME';
-const COMMANDS = 'amend bench bitmap check commit compare convert create dd info map measure rebase resize snapshot';
+const COMMANDS = 'COMMAND_NAMES';
 /** Caches are made by so many runs of a command, one after the other, and later by one that uses other modules. */
 const GENERATIONS = 3;
 /** After so much work V8 may have thrown away what only the start needed. In microseconds. */

@@ -50,6 +50,8 @@ export type ErrorKind =
 export interface ErrorContext {
   /** Operation of the library, for instance `convert`. */
   readonly operation?: string;
+  /** How far the operation had come, where that matters: `compare` fails at the `status` of a place, or at its `read`. */
+  readonly phase?: 'status' | 'read';
   /** Name of the file or image: the one that the failure is about, where that is known, else the one that was asked for. */
   readonly filename?: string;
   /** Format of that image. */

@@ -27,6 +27,8 @@ export type Advice =
   | { readonly about: 'skip-bitmaps' }
   /** The backing image is changed in another way. */
   | { readonly about: 'rebase' }
+  /** What was wrong in the first place; stands above the error. */
+  | { readonly about: 'first'; readonly error: { readonly message: string; readonly hints: readonly Hint[] } }
   /** A second thing that went wrong. */
   | { readonly about: 'also'; readonly message: string };
 
@@ -51,6 +53,7 @@ const LIBRARY: AdviceWords = {
   'remove-bitmap': () => "'bitmap' with the action 'remove' deletes it",
   'skip-bitmaps': () => "'skipBrokenBitmaps' leaves it out, 'bitmap' with the action 'remove' deletes it",
   rebase: () => "'rebase' does that",
+  first: ({ error }) => [error.message, ...error.hints.map(hintText)].join('\n'),
   also: ({ message }) => message,
 };
 

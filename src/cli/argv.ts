@@ -12,8 +12,8 @@ export interface OptionDeclaration {
   readonly short?: string;
   /** Without the dashes. */
   readonly long?: string;
-  /** The option takes a value. */
-  readonly value?: boolean;
+  /** Name of its value; without one the option takes none. */
+  readonly argument?: string;
   /** Only found when written in full, so that it takes no abbreviation away from others. */
   readonly exact?: boolean;
 }
@@ -98,7 +98,7 @@ export class ArgumentReader {
     this.#cluster = this.#cluster.slice(1);
     const option = this.#options.find((candidate) => candidate.short === letter);
     if (option === undefined) throw new ArgumentError(`invalid option -- '${letter}'`);
-    if (option.value !== true) return { kind: 'option', id: option.id, value: '' };
+    if (option.argument === undefined) return { kind: 'option', id: option.id, value: '' };
     const attached = this.#cluster;
     this.#cluster = '';
     const value = attached === '' ? this.#args[this.#index++] : attached;
@@ -111,7 +111,7 @@ export class ArgumentReader {
     const name = arg.slice(2, equals < 0 ? undefined : equals);
     const option = this.#find(name, arg);
     const attached = equals < 0 ? undefined : arg.slice(equals + 1);
-    if (option.value !== true) {
+    if (option.argument === undefined) {
       if (attached !== undefined) throw new ArgumentError(`option '--${option.long}' doesn't allow an argument`);
       return { kind: 'option', id: option.id, value: '' };
     }

@@ -1,9 +1,10 @@
 /** What all commands share: reading options, `--help`, `--object`, and turning whatever is thrown into one line. */
-import { asBlockError, type BlockError } from '../base/error.ts';
+import { asBlockError } from '../base/error.ts';
 import { ArgumentError, ArgumentReader, type ReaderRules } from './argv.ts';
 import { type CommandSyntax, commandHelp } from './help.ts';
-import { hintLines } from './hints.ts';
-import type { CommandIo, Requests, View } from './io.ts';
+import { errorLines } from './hints.ts';
+import { type ModuleOf, type RequestOf, type Verb, VERBS } from '../operations/verbs.ts';
+import type { CommandIo, Job, View, Workplace } from './io.ts';
 import type { ObjectRegistry } from './objects.ts';
 import { Progress } from './progress.ts';
 
@@ -31,20 +32,30 @@ class EarlyExit extends Error {
   }
 }
 
-/** The lines a person sees for an error, with `prefix` in front of the first. */
-export function errorLines(error: BlockError, prefix = 'qemu-img: '): string {
-  return `${prefix}${error.message}\n${hintLines(error)}`;
+/** Does the work of a command with its operation and prints the result; gives the exit code, throws failures. */
+export type Executor<V extends Verb> = (
+  operation: ModuleOf<V>,
+  request: RequestOf<V>,
+  place: Workplace,
+) => Promise<number>;
+
+/** Options about how a result is shown. */
+interface Shown {
+  readonly json?: boolean | undefined;
+  readonly quiet?: boolean;
 }
 
-/** What to do at once with the values of some options. */
-export type OptionHandlers = Readonly<Record<string, (value: string) => void>>;
+/** What reads the values of some options, as soon as they come. */
+export type OptionReaders = Readonly<Record<string, (text: string) => unknown>>;
 
 /** What was on a command line. */
-export interface Given {
+export interface Given<R extends OptionReaders = OptionReaders> {
   readonly operands: readonly string[];
+  /** What the readers made of the last value of each option. */
+  readonly values: { readonly [K in keyof R]?: ReturnType<R[K]> };
   /** True if the option was there. */
   has(id: string): boolean;
-  /** The last value of an option without a handler. */
+  /** The last value of an option as it was written. */
   text(id: string): string | undefined;
 }
 
@@ -70,10 +81,11 @@ export class Session {
   };
 
   /** Reads everything from left to right; handles `--help` and `--object`. */
-  async read(args: readonly string[], handlers: OptionHandlers = {}, rules: ReaderRules = {}): Promise<Given> {
+  async read<R extends OptionReaders>(args: readonly string[], readers: R, rules: ReaderRules = {}): Promise<Given<R>> {
     const reader = new ArgumentReader(args, this.#syntax.options, rules);
     const operands: string[] = [];
-    const values = new Map<string, string>();
+    const texts = new Map<string, string>();
+    const values: Record<string, unknown> = {};
     for (let argument = reader.next(); argument !== undefined; argument = reader.next()) {
       if (argument.kind === 'operand') {
         operands.push(argument.value);
@@ -85,11 +97,17 @@ export class Session {
       }
       if (argument.id === 'object') await this.#addObject(argument.value);
       else {
-        values.set(argument.id, argument.value);
-        handlers[argument.id]?.(argument.value);
+        texts.set(argument.id, argument.value);
+        values[argument.id] = readers[argument.id]?.(argument.value);
       }
     }
-    return { operands, has: (id) => values.has(id), text: (id) => values.get(id) };
+    return {
+      operands,
+      // Each was made by the reader of its name.
+      values: values as Given<R>['values'],
+      has: (id) => texts.has(id),
+      text: (id) => texts.get(id),
+    };
   }
 
   async #addObject(text: string): Promise<void> {
@@ -107,12 +125,15 @@ export class Session {
     return this.#progress;
   }
 
-  /** Has the work done. */
-  async execute<V extends keyof Requests>(
-    verb: V,
-    request: Requests[V],
-    how: { readonly json?: boolean; readonly quiet?: boolean } = {},
-  ): Promise<number> {
+  /** Has the work of a verb done; its operation is loaded then. */
+  execute<V extends Verb>(verb: V, request: RequestOf<V>, executor: Executor<V>, how: Shown = {}): Promise<number> {
+    const run = async (place: Workplace): Promise<number> =>
+      executor((await VERBS[verb]()) as ModuleOf<V>, request, place);
+    return this.work(verb, request, run, how);
+  }
+
+  /** Has work done. */
+  async work(verb: Job['verb'], request: unknown, run: Job['run'], how: Shown = {}): Promise<number> {
     const progress = this.#progress ?? this.progress(false);
     const { noSecrets } = await import('./secrets.ts');
     const view: View = {
@@ -124,7 +145,7 @@ export class Session {
     };
     const stop = this.io.onProgressSignal?.(() => progress.request());
     try {
-      return await this.io.execute(verb, request, view);
+      return await this.io.execute({ verb, request, view, run });
     } finally {
       stop?.();
     }

@@ -3,8 +3,6 @@ import type { OptionDeclaration } from './argv.ts';
 
 /** An option as its command declares it. */
 export interface CommandOption extends OptionDeclaration {
-  /** Name of the value. */
-  readonly argument?: string;
   /** Lines of help; absent for spellings that are kept for old scripts. */
   readonly help?: readonly string[];
   /** For options that the real program does not have: what it does, as the end of a sentence. Takes the place of `help`. */
@@ -36,11 +34,9 @@ export const HELP_OPTION: CommandOption = { id: 'help', short: 'h', long: 'help'
 export const OBJECT_OPTION: CommandOption = {
   id: 'object',
   long: 'object',
-  value: true,
   argument: 'OBJDEF',
   help: ['create an object, for instance a secret that holds a passphrase'],
 };
-
 function spellings(option: CommandOption): string {
   const short = option.short === undefined ? [] : [`-${option.short}`];
   const long = option.long === undefined ? [] : [`--${option.long}`];

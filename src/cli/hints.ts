@@ -19,6 +19,7 @@ const PROGRAM: AdviceWords = {
   'remove-bitmap': () => 'Try block-dirty-bitmap-remove to delete this bitmap from disk',
   'skip-bitmaps': () => "Try --skip-broken-bitmaps, or use 'qemu-img bitmap --remove' to delete it",
   rebase: () => "You can use 'qemu-img rebase' instead.",
+  first: ({ error }) => [`qemu-img: ${error.message}`, ...error.hints.map(programHint)].join('\n'),
   also: ({ message }) => `qemu-img: ${message}`,
 };
 
@@ -27,9 +28,15 @@ export function programHint(hint: Hint): string {
   return wordHint(hint, PROGRAM);
 }
 
-/** The lines that an error brings with it, each with a line feed. */
-export function hintLines(error: BlockError): string {
-  return error.hints.map((hint) => `${programHint(hint)}\n`).join('');
+function standsAbove(hint: Hint): boolean {
+  return typeof hint !== 'string' && hint.about === 'first';
+}
+
+/** The lines that a person sees for an error, with `prefix` in front of its message. */
+export function errorLines(error: BlockError, prefix = 'qemu-img: '): string {
+  const first = error.hints.filter(standsAbove).map(programHint);
+  const below = error.hints.filter((hint) => !standsAbove(hint)).map(programHint);
+  return [...first, `${prefix}${error.message}`, ...below, ''].join('\n');
 }
 
 /** True if an error brings advice of that kind with it. */

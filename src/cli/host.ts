@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import type { OperationContext } from '../operations/context.ts';
 import { programHint } from './hints.ts';
-import type { CommandIo, Requests, View } from './io.ts';
+import type { CommandIo, View } from './io.ts';
 import type { OutputStream } from './streams.ts';
 
 async function contextFor(view: View, err: (text: string) => void): Promise<OperationContext> {
@@ -49,10 +49,8 @@ export function machineIo(output: OutputStream, errors: OutputStream): CommandIo
     out,
     err,
     readFile: readWhole,
-    async execute<V extends keyof Requests>(verb: V, request: Requests[V], view: View) {
-      const { executorOf } = await import('./execute/index.ts');
-      const executor = await executorOf(verb);
-      return executor(await contextFor(view, err), request, view, { out, err });
+    async execute({ view, run }) {
+      return run({ context: await contextFor(view, err), view, out, err });
     },
     onProgressSignal(listener) {
       process.on('SIGUSR1', listener);

@@ -1,55 +1,8 @@
-/** What a command gets from outside: two streams, small files, and who does the work. */
-import type {
-  AmendRequest,
-  BenchRequest,
-  BitmapRequest,
-  CheckRequest,
-  CommitRequest,
-  CompareRequest,
-  ConvertRequest,
-  CreateRequest,
-  DdRequest,
-  ImageSource,
-  InfoRequest,
-  MapRequest,
-  MeasureRequest,
-  RebaseRequest,
-  ResizeRequest,
-  SnapshotRequest,
-} from '../operations/requests.ts';
+/** What a command gets from outside: two streams, small files, and somebody to have work done. */
 import type { SecretStore } from '../block/services.ts';
+import type { OperationContext } from '../operations/context.ts';
+import type { Verb } from '../operations/verbs.ts';
 import type { Progress } from './progress.ts';
-
-/** `-o help`: the options of a format. */
-export interface OptionHelpRequest {
-  readonly purpose: 'create' | 'amend';
-  /** Driver name; with `amend` absent if the image decides. */
-  readonly format?: string;
-  /** The file that would be written, for the options of its protocol. */
-  readonly filename?: string;
-  /** With `amend` and no format: the image to look at. */
-  readonly image?: ImageSource;
-}
-
-/** The request of each command. */
-export interface Requests {
-  readonly create: CreateRequest;
-  readonly info: InfoRequest;
-  readonly check: CheckRequest;
-  readonly map: MapRequest;
-  readonly measure: MeasureRequest;
-  readonly compare: CompareRequest;
-  readonly convert: ConvertRequest;
-  readonly dd: DdRequest;
-  readonly commit: CommitRequest;
-  readonly rebase: RebaseRequest;
-  readonly resize: ResizeRequest;
-  readonly snapshot: SnapshotRequest;
-  readonly bitmap: BitmapRequest;
-  readonly amend: AmendRequest;
-  readonly bench: BenchRequest;
-  readonly 'option-help': OptionHelpRequest;
-}
 
 /** How the result is shown; not part of what is done. */
 export interface View {
@@ -61,6 +14,26 @@ export interface View {
   warn(text: string): void;
 }
 
+/** What work is done in: the context of operations, and where the result goes. */
+export interface Workplace {
+  readonly context: OperationContext;
+  readonly view: View;
+  /** Standard output. */
+  readonly out: (text: string) => void;
+  /** Standard error. */
+  readonly err: (text: string) => void;
+}
+
+/** Work that a command asks for when it has understood its arguments. */
+export interface Job {
+  readonly verb: Verb | 'option-help';
+  /** What is to be done, as plain data. */
+  readonly request: unknown;
+  readonly view: View;
+  /** Does it, prints the result, and gives the exit code. Failures are thrown. */
+  readonly run: (place: Workplace) => Promise<number>;
+}
+
 /** The world of a command. */
 export interface CommandIo {
   /** Standard output. */
@@ -69,8 +42,8 @@ export interface CommandIo {
   err(text: string): void;
   /** A whole small file; fails with a `BlockError` that has the C library's text. */
   readFile(name: string): Promise<Uint8Array>;
-  /** Does the work, prints the result, and gives the exit code. Failures are thrown. */
-  execute<V extends keyof Requests>(verb: V, request: Requests[V], view: View): Promise<number>;
+  /** Gives the work a place, and passes on its exit code. */
+  execute(job: Job): Promise<number>;
   /** Calls `listener` whenever the user asks for progress by a signal; the result stops that. */
   onProgressSignal?(listener: () => void): () => void;
 }

@@ -1,51 +1,35 @@
 /** The program: options in front of the command, and which command it is. Only the command that runs is loaded. */
 import { asBlockError } from '../base/error.ts';
+import type { Verb } from '../operations/verbs.ts';
 import { ArgumentError, ArgumentReader, type OptionDeclaration } from './argv.ts';
-import { type Command, errorLines } from './command.ts';
-import type { CommandIo, Requests } from './io.ts';
+import type { Command } from './command.ts';
+import { errorLines } from './hints.ts';
+import type { CommandIo } from './io.ts';
 import { VERSION_TEXT } from './version.ts';
 
-/** Names of all commands. */
-type Verb = Exclude<keyof Requests, 'option-help'>;
-
-/** A command before it is loaded. */
-interface CommandEntry {
-  readonly summary: string;
-  readonly load: () => Promise<{ command: Command }>;
-}
-
-/** Every command with its one-line description, in the order of the help text. */
-const COMMANDS: Readonly<Record<Verb, CommandEntry>> = {
-  amend: { summary: 'Update format-specific options of the image', load: () => import('./commands/amend.ts') },
-  bench: { summary: 'Run a simple image benchmark', load: () => import('./commands/bench.ts') },
-  bitmap: {
-    summary: 'Perform modifications of the persistent bitmap in the image',
-    load: () => import('./commands/bitmap.ts'),
-  },
-  check: { summary: 'Check basic image integrity', load: () => import('./commands/check.ts') },
-  commit: { summary: 'Commit image to its backing file', load: () => import('./commands/commit.ts') },
-  compare: { summary: 'Check if two images have the same contents', load: () => import('./commands/compare.ts') },
-  convert: {
-    summary: 'Copy one or more images to another with optional format conversion',
-    load: () => import('./commands/convert.ts'),
-  },
-  create: { summary: 'Create and format a new image file', load: () => import('./commands/create.ts') },
-  dd: { summary: 'Copy input to output with optional format conversion', load: () => import('./commands/dd.ts') },
-  info: { summary: 'Display information about the image', load: () => import('./commands/info.ts') },
-  map: { summary: 'Dump image metadata', load: () => import('./commands/map.ts') },
-  measure: {
-    summary: 'Calculate the file size required for a new image',
-    load: () => import('./commands/measure.ts'),
-  },
-  rebase: { summary: 'Change the backing file of the image', load: () => import('./commands/rebase.ts') },
-  resize: { summary: 'Resize the image', load: () => import('./commands/resize.ts') },
-  snapshot: { summary: 'List or manipulate snapshots in the image', load: () => import('./commands/snapshot.ts') },
+/** Every command, loaded when it is used, in the order of the help text. */
+const COMMANDS: Readonly<Record<Verb, () => Promise<{ readonly command: Command }>>> = {
+  amend: () => import('./commands/amend.ts'),
+  bench: () => import('./commands/bench.ts'),
+  bitmap: () => import('./commands/bitmap.ts'),
+  check: () => import('./commands/check.ts'),
+  commit: () => import('./commands/commit.ts'),
+  compare: () => import('./commands/compare.ts'),
+  convert: () => import('./commands/convert.ts'),
+  create: () => import('./commands/create.ts'),
+  dd: () => import('./commands/dd.ts'),
+  info: () => import('./commands/info.ts'),
+  map: () => import('./commands/map.ts'),
+  measure: () => import('./commands/measure.ts'),
+  rebase: () => import('./commands/rebase.ts'),
+  resize: () => import('./commands/resize.ts'),
+  snapshot: () => import('./commands/snapshot.ts'),
 };
 
 const OPTIONS: readonly OptionDeclaration[] = [
   { id: 'help', short: 'h', long: 'help' },
   { id: 'version', short: 'V', long: 'version' },
-  { id: 'trace', short: 'T', long: 'trace', value: true },
+  { id: 'trace', short: 'T', long: 'trace', argument: 'TRACE' },
 ];
 
 const TRY_HELP = "Try 'qemu-img --help' for more information\n";
@@ -56,8 +40,9 @@ const FORMATS =
   'qcow qcow2 qed raw vdi vhdx vmdk vpc vvfat';
 
 /** The text of `--help`. */
-function helpText(): string {
-  const commands = Object.entries(COMMANDS).map(([name, { summary }]) => `  ${name} - ${summary}\n`);
+async function helpText(): Promise<string> {
+  const modules = await Promise.all(Object.values(COMMANDS).map((load) => load()));
+  const commands = modules.map(({ command: { syntax } }) => `  ${syntax.name} - ${syntax.summary}\n`);
   return `${VERSION_TEXT}QEMU disk image utility.  Usage:
 
   qemu-img [standard options] COMMAND [--help | command options]
@@ -89,7 +74,7 @@ async function standardOptions(reader: ArgumentReader, io: CommandIo): Promise<n
   for (let argument = reader.next(); argument !== undefined; argument = reader.next()) {
     if (argument.kind === 'operand') continue;
     if (argument.id === 'help') {
-      io.out(helpText());
+      io.out(await helpText());
       return 0;
     }
     if (argument.id === 'version') {
@@ -97,10 +82,8 @@ async function standardOptions(reader: ArgumentReader, io: CommandIo): Promise<n
       return 0;
     }
     const { selectTrace } = await import('./trace.ts');
-    const listed = await selectTrace(argument.value, io, (text, hint) =>
-      io.err(`qemu-img: warning: ${text}\n${hint === undefined ? '' : `${hint}\n`}`),
-    );
-    if (listed) return 0;
+    const code = await selectTrace(argument.value, io);
+    if (code !== undefined) return code;
   }
   return undefined;
 }
@@ -124,11 +107,10 @@ export async function main(args: readonly string[], io: CommandIo): Promise<numb
       io.err(`qemu-img: Command not found: ${name}\n${TRY_HELP}`);
       return 1;
     }
-    const { command } = await COMMANDS[name].load();
+    const { command } = await COMMANDS[name]();
     return await command.run(rest, io);
   } catch (thrown) {
     if (thrown instanceof ArgumentError) io.err(`qemu-img: ${thrown.message}\n${TRY_HELP}`);
-    else if (thrown instanceof Error && thrown.name === 'TraceListError') io.err(`qemu-img:${thrown.message}\n`);
     else io.err(errorLines(asBlockError(thrown)));
     return 1;
   }

@@ -1,7 +1,7 @@
 /** Values of options that several commands have, with the real tool's messages. */
 import { BlockError } from '../base/error.ts';
 import { type ParsedNumber, parseInteger, parseSize } from '../base/size.ts';
-import type { ImageSource, SnapshotSelector } from '../operations/requests.ts';
+import type { ImageInput, SnapshotSelector } from '../operations/requests.ts';
 import { isOptionList, parseDescription, parseImageOptions } from '../options/keyval.ts';
 import type { CacheMode } from '../storage/files.ts';
 import { type Given, type Session, UsageError } from './command.ts';
@@ -94,18 +94,18 @@ export class OptionLists {
 }
 
 /** An image that the user names, by `--image-opts` or with the option `formatId`; both together are refused. */
-export function imageSource(session: Session, given: Given, filename: string, formatId = 'format'): ImageSource {
+export function imageSource(session: Session, given: Given, filename: string, formatId = 'format'): ImageInput {
   const format = given.text(formatId);
   if (given.has('image-opts')) {
     if (format !== undefined) throw mistake('--image-opts and --format are mutually exclusive');
-    const imageOptions = parseImageOptions(filename, session.warn);
-    const shared = imageOptions['force-share'];
+    const options = parseImageOptions(filename, session.warn);
+    const shared = options['force-share'];
     if (given.has('force-share') && shared !== undefined && shared !== 'on') {
       throw mistake('--force-share/-U conflicts with image options');
     }
-    return { filename, imageOptions };
+    return { options, name: filename };
   }
-  return format === undefined ? { filename } : { filename, format };
+  return { filename, format };
 }
 
 /** The one operand of a command. */
@@ -113,9 +113,4 @@ export function oneFile({ operands }: Given): string {
   const [filename] = operands;
   if (filename === undefined || operands.length !== 1) throw new UsageError('Expecting one image file name');
   return filename;
-}
-
-/** `{ [name]: value }`, or nothing if the value is undefined: for optional fields of requests. */
-export function optional<N extends string, T>(name: N, value: T | undefined): { readonly [K in N]?: T } {
-  return value === undefined ? {} : ({ [name]: value } as { readonly [K in N]: T });
 }

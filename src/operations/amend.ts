@@ -6,6 +6,7 @@ import { coerceOptions } from '../options/coerce.ts';
 import type { OptionPair } from '../options/keyval.ts';
 import type { OperationContext } from './context.ts';
 import type { AmendRequest } from './requests.ts';
+import { imageName, optionPairs } from './shorthand.ts';
 import { withSource } from './source.ts';
 
 /** Result of {@link amend}. */
@@ -29,11 +30,11 @@ export async function amend(
   request: AmendRequest,
   observer: AmendObserver = {},
 ): Promise<AmendResult> {
-  const { cache, image, force } = request;
-  const how = { writable: true, resize: true, ...(cache === undefined ? {} : { cache }) };
+  const { cache, image, force = false } = request;
+  const how = { writable: true, resize: true, cache };
   return withSource(context, image, how, async (node) => {
     const driver = await context.drivers.format(node.format);
-    const options = amendValues(driver, request.options);
+    const options = amendValues(driver, optionPairs(request.options));
     const { amender } = node.image;
     if (!amender) throw unsupported(driver.name);
     observer.started?.();
@@ -50,7 +51,7 @@ export async function amend(
       // Also where it failed: the real tool's line ends so.
       context.onProgress?.(1, 1);
     }
-    return { filename: image.filename, format: node.format };
+    return { filename: imageName(image), format: node.format };
   });
 }
 

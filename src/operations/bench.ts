@@ -5,6 +5,7 @@ import { Breath, InFlight, SpareBuffers } from '../base/inflight.ts';
 import type { ImageNode } from '../block/node.ts';
 import type { OperationContext } from './context.ts';
 import type { BenchRequest } from './requests.ts';
+import { BENCH_DEPTH, imageName } from './shorthand.ts';
 import { withSource } from './source.ts';
 
 /** What is going to be done. */
@@ -42,11 +43,11 @@ export async function bench(
   request: BenchRequest,
   observer: BenchObserver = {},
 ): Promise<BenchResult> {
-  const { write, forceShare, cache = 'writeback', image } = request;
+  const { write = false, forceShare, cache = 'writeback', image } = request;
   return withSource(context, image, { writable: write, forceShare, cache }, async (node) => {
     checkAio(request);
-    const { count, bufferSize, depth, offset, flushInterval } = request;
-    const stepSize = request.stepSize === 0 ? bufferSize : request.stepSize;
+    const { count = 75000, depth = BENCH_DEPTH, offset = 0, bufferSize = 4096, flushInterval = 0 } = request;
+    const stepSize = request.stepSize || bufferSize;
     const plan = { write, count, bufferSize, depth, offset, stepSize, flushInterval };
     observer.onStart?.(plan);
     const start = seconds(context);
@@ -60,7 +61,7 @@ function checkAio({ aio, cache = 'writeback', image }: BenchRequest): void {
   if (aio !== 'native' || cache === 'none' || cache === 'off' || cache === 'directsync') return;
   throw new BlockError(
     'invalid-argument',
-    `Could not open '${image.filename}': aio=native was specified, but it requires cache.direct=on, which was not ` +
+    `Could not open '${imageName(image)}': aio=native was specified, but it requires cache.direct=on, which was not ` +
       'specified.',
   );
 }
@@ -84,12 +85,12 @@ class Run {
 
   constructor({ signal }: OperationContext, request: BenchRequest, plan: BenchPlan, node: ImageNode) {
     this.#plan = plan;
-    this.#drain = request.drainOnFlush;
+    this.#drain = request.drainOnFlush ?? true;
     this.#node = node;
     this.#flight = new InFlight(plan.depth);
     this.#breath = new Breath(BREATHE, signal);
     this.#buffers = new SpareBuffers(plan.bufferSize);
-    this.#pattern = plan.write ? new Uint8Array(plan.bufferSize).fill(request.pattern) : undefined;
+    this.#pattern = plan.write ? new Uint8Array(plan.bufferSize).fill(request.pattern ?? 0) : undefined;
   }
 
   async run(): Promise<void> {

@@ -4,12 +4,13 @@ import type { BitmapStore } from '../block/driver.ts';
 import type { ImageNode } from '../block/node.ts';
 import type { OperationContext } from './context.ts';
 import { differentSizes } from './copy/bitmaps.ts';
-import type { BitmapAction, BitmapRequest, ImageSource } from './requests.ts';
+import type { BitmapAction, BitmapRequest, ImageInput } from './requests.ts';
+import { imageName, imageOptions } from './shorthand.ts';
 import { withSource } from './source.ts';
 
 /** Name of the image's node in messages; the real tool numbers those that the user gives none. */
-function nodeName({ imageOptions }: ImageSource): string {
-  const name = imageOptions?.['node-name'];
+function nodeName(image: ImageInput): string {
+  const name = imageOptions(image)?.['node-name'];
   return typeof name === 'string' ? name : '#block1';
 }
 
@@ -24,7 +25,7 @@ export interface BitmapResult {
  * @throws BlockError `Operation KIND on bitmap NAME failed: ...`.
  */
 export async function bitmap(context: OperationContext, request: BitmapRequest): Promise<BitmapResult> {
-  const { image, sourceFile, sourceFormat } = request;
+  const { image } = request;
   let failure: BlockError | undefined;
   const format = await withSource(context, image, { writable: true, noBacking: true }, async (node) => {
     const steps = async (source: ImageNode): Promise<void> => {
@@ -36,15 +37,12 @@ export async function bitmap(context: OperationContext, request: BitmapRequest):
       }
       failure = (await lost(context, node, failure)) ?? failure;
     };
-    if (sourceFile === undefined) await steps(node);
-    else {
-      const source = { filename: sourceFile, ...(sourceFormat === undefined ? {} : { format: sourceFormat }) };
-      await withSource(context, source, { noBacking: true }, steps);
-    }
+    if (request.source === undefined) await steps(node);
+    else await withSource(context, request.source, { noBacking: true }, steps);
     return node.format;
   });
   if (failure) throw failure;
-  return { filename: image.filename, format };
+  return { filename: imageName(image), format };
 }
 
 /** Stores the bitmaps; gives the error if they cannot be. The lines that come before its own are shown. */

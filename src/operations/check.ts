@@ -1,19 +1,15 @@
 /** `check`: looks for structural damage and repairs it. */
 import { asBlockError, BlockError } from '../base/error.ts';
-import type { Checker, CheckResult as Findings } from '../block/driver.ts';
+import { hintText } from '../base/hint.ts';
+import type { Checker, CheckResult as Findings, RepairMode } from '../block/driver.ts';
 import type { ImageNode } from '../block/node.ts';
 import type { ReportDetail } from '../block/report.ts';
 import type { OperationContext } from './context.ts';
-import type { CheckRequest } from './requests.ts';
+import type { CheckRequest, Repairs } from './requests.ts';
+import { imageName } from './shorthand.ts';
 import { withSource } from './source.ts';
 
 export type { Findings };
-
-/** Repairs that were made. */
-export interface Repairs {
-  readonly leaks: number;
-  readonly corruptions: number;
-}
 
 /** What became of a check. */
 export type CheckResult =
@@ -35,7 +31,7 @@ export type CheckResult =
       readonly format: string;
     };
 
-/** Follows a check while it runs. */
+/** Follows a check while it runs; by default, what the request has for that does. */
 export interface CheckObserver {
   /** A line of the report, as the format's check reports it. */
   line?(text: string, stream: 'out' | 'err', detail?: ReportDetail): void;
@@ -50,25 +46,35 @@ export interface CheckObserver {
 export async function check(
   context: OperationContext,
   request: CheckRequest,
-  observer: CheckObserver = {},
+  observer: CheckObserver = observerIn(request),
 ): Promise<CheckResult> {
+  const { repair = 'none', deep = false, cache, forceShare } = request;
   const how = {
     intent: 'check',
-    writable: request.repair !== 'none',
-    keyless: request.deep === true && request.repair === 'none',
-    forceShare: request.forceShare,
-    ...(request.cache === undefined ? {} : { cache: request.cache }),
+    writable: repair !== 'none',
+    keyless: deep && repair === 'none',
+    cache,
+    forceShare,
   } as const;
   return withSource(context, request.image, how, (node) => checkNode(node, request, observer));
 }
 
+/** The observer that is part of a request; advice becomes text. */
+function observerIn(request: CheckRequest): CheckObserver {
+  return {
+    line: (text, stream, { hint } = {}) => request.line?.(hint ? `${text}\n${hintText(hint)}` : text, stream),
+    repaired: (repairs) => request.repaired?.(repairs),
+  };
+}
+
 async function checkNode(node: ImageNode, request: CheckRequest, observer: CheckObserver): Promise<CheckResult> {
-  const subject = { filename: request.image.filename, format: node.format };
+  const { repair: wanted = 'none' } = request;
+  const subject = { filename: imageName(request.image), format: node.format };
   const checker = checkerOf(node, request);
   if (!checker) return { kind: 'unsupported', ...subject };
-  const run = (repair: CheckRequest['repair']): Promise<Findings | undefined> =>
+  const run = (repair: RepairMode): Promise<Findings | undefined> =>
     Promise.resolve(node.change(() => runChecker(checker, repair, observer)));
-  let findings = await run(request.repair);
+  let findings = await run(wanted);
   if (!findings) return { kind: 'unsupported', ...subject };
   const { leaksFixed, corruptionsFixed } = findings;
   if (leaksFixed > 0 || corruptionsFixed > 0) {
@@ -83,13 +89,14 @@ async function checkNode(node: ImageNode, request: CheckRequest, observer: Check
 /** The checks of the format, and the deep ones where they are wanted. */
 function checkerOf(node: ImageNode, request: CheckRequest): Checker | undefined {
   const { checker, deepChecker } = node.image;
-  if (!deepChecker || !request.deep || (checker && request.repair !== 'none')) return checker;
-  if (request.repair !== 'none') {
+  const { repair = 'none' } = request;
+  if (!deepChecker || !request.deep || (checker && repair !== 'none')) return checker;
+  if (repair !== 'none') {
     throw new BlockError('unsupported', `A deep check of format '${node.format}' cannot repair anything`);
   }
   return {
-    async check(repair, report) {
-      const findings = await checker?.check(repair, report);
+    async check(mode, report) {
+      const findings = await checker?.check(mode, report);
       const deep = await deepChecker.check(report);
       return findings ? { ...findings, corruptions: findings.corruptions + deep.corruptions } : deep;
     },
@@ -99,7 +106,7 @@ function checkerOf(node: ImageNode, request: CheckRequest): Checker | undefined 
 /** Undefined if the format cannot do that. */
 async function runChecker(
   checker: Checker,
-  repair: CheckRequest['repair'],
+  repair: RepairMode,
   observer: CheckObserver,
 ): Promise<Findings | undefined> {
   try {

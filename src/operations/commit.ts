@@ -9,6 +9,7 @@ import type { OperationContext } from './context.ts';
 import { CommitSource } from './copy/commitSource.ts';
 import { copyInto } from './copy/copy.ts';
 import type { CommitRequest } from './requests.ts';
+import { imageName } from './shorthand.ts';
 import { withSource } from './source.ts';
 
 /** Result of {@link commit}. */
@@ -78,7 +79,7 @@ async function findBase(context: OperationContext, request: CommitRequest, top: 
   for (let overlay = top; overlay.backing; overlay = overlay.backing, depth++) {
     if (await isBackingOf(context, overlay, name)) return { base: overlay.backing, overlay, depth };
   }
-  throw new BlockError('not-found', `Did not find '${name}' in the backing chain of '${request.image.filename}'`);
+  throw new BlockError('not-found', `Did not find '${name}' in the backing chain of '${imageName(request.image)}'`);
 }
 
 /** True if the user calls the backing image of `overlay` so: as it is stored, or by a name of the same file. */
@@ -184,7 +185,7 @@ async function empty({ image }: CommitRequest, top: ImageNode): Promise<boolean>
     await top.flush();
   } catch (thrown) {
     const error = asBlockError(thrown);
-    throw error.reworded(`Could not empty ${image.filename}: ${error.strerror}`);
+    throw error.reworded(`Could not empty ${imageName(image)}: ${error.strerror}`);
   }
   return true;
 }

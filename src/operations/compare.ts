@@ -11,7 +11,8 @@ import { CompareSteps } from './compareSteps.ts';
 import { type PairRun, pairAt, readBoth } from './copy/pair.ts';
 import { firstUnreadable } from './copy/reading.ts';
 import { CopySource, type SourceRun } from './copy/source.ts';
-import type { CompareRequest, ImageSource } from './requests.ts';
+import type { CompareRequest, ImageInput } from './requests.ts';
+import { imageName } from './shorthand.ts';
 import { withSource } from './source.ts';
 
 /** Result of {@link compare}. */
@@ -41,24 +42,22 @@ export interface CompareObserver {
 }
 
 /**
- * Compares two images. Errors have `context.operation`: `open`, `status` or `read` (exit codes 2, 3 and 4 of the
- * program).
+ * Compares two images. Failures behind the opening have
+ * `context.phase`: `status` or `read` (exit codes 3 and 4 of the program).
  */
 export async function compare(
   context: OperationContext,
   request: CompareRequest,
   observer: CompareObserver = {},
 ): Promise<CompareResult> {
-  const how = { cache: request.cache ?? 'writeback', forceShare: request.forceShare } as const;
+  const { cache = 'writeback', forceShare, strict = false } = request;
+  const how = { cache, forceShare };
   const both = { ...context, nodeNames: new Set<string>() };
   return withSource(both, request.first, how, (first) =>
     withSource(both, request.second, how, (second) => {
-      const sides = [
-        new Side(first, request.first, request.strict),
-        new Side(second, request.second, request.strict),
-      ] as const;
+      const sides = [new Side(first, request.first, strict), new Side(second, request.second, strict)] as const;
       const steps = new CompareSteps(context, [first, second]);
-      return new Comparison(context, sides, request.strict, steps).run(observer);
+      return new Comparison(context, sides, strict, steps).run(observer);
     }),
   );
 }
@@ -70,9 +69,9 @@ class Side {
   readonly #size: number;
 
   /** @param strict runs matter, so they have to be those of the real tool. */
-  constructor(node: ImageNode, image: ImageSource, strict: boolean) {
+  constructor(node: ImageNode, image: ImageInput, strict: boolean) {
     this.source = new CopySource([node], { asShown: strict });
-    this.#name = image.filename;
+    this.#name = imageName(image);
     this.#size = node.size();
   }
 
@@ -111,11 +110,11 @@ class Side {
     }
   }
 
-  #error(thrown: unknown, access: string, offset: number, message: string): BlockError {
+  #error(thrown: unknown, phase: 'status' | 'read', offset: number, message: string): BlockError {
     const error = asBlockError(thrown);
     if (error.kind === 'aborted') return error;
     return new BlockError(error.kind, message, {
-      context: { filename: this.#name, access, offset },
+      context: { filename: this.#name, phase, access: phase, offset },
       cause: error,
       posix: { code: error.code, text: error.strerror },
     });

@@ -12,7 +12,8 @@ import { snapshotNode } from './copy/snapshot.ts';
 import { CopySource, type SourceOptions } from './copy/source.ts';
 import { createTarget, type Target } from './copy/target.ts';
 import { coerceNewImage, type NewImage, type NewImageOptions, newImage } from './options.ts';
-import type { ConvertRequest } from './requests.ts';
+import type { ConvertRequest, ImageInput } from './requests.ts';
+import { imageFormat, imageName, imageOptions, optionPairs } from './shorthand.ts';
 import { openSource } from './source.ts';
 
 /** Result of {@link convert}. */
@@ -23,7 +24,13 @@ export interface ConvertResult {
   readonly badSectors: number;
 }
 
-/** `-S` when it is not given. */
+/** What is told while images are copied. */
+export interface ConvertObserver {
+  /** With `salvage`: what cannot be read and becomes zeroes, one line of text. */
+  unreadable?(text: string): void;
+}
+
+/** Zeroes in a row that are left out when nothing else is said. */
 const DEFAULT_SPARSE_SIZE = 4096;
 /** Piece of a copy inside the kernel. */
 const KERNEL_CHUNK = 16 * MiB;
@@ -33,14 +40,21 @@ const KERNEL_CHUNK = 16 * MiB;
  * With `atomic` this is so for one that was there, too: it keeps its content until then.
  * @throws BlockError with the real tool's message.
  */
-export async function convert(context: OperationContext, request: ConvertRequest): Promise<ConvertResult> {
-  if (request.copyBitmaps && request.sources.length > 1)
-    throw refused('Copying bitmaps only possible with single source');
+export async function convert(
+  context: OperationContext,
+  request: ConvertRequest,
+  observer: ConvertObserver = {},
+): Promise<ConvertResult> {
+  const sources = isList(request.source) ? request.source : [request.source];
+  if (request.bitmaps && sources.length > 1) throw refused('Copying bitmaps only possible with single source');
   if (request.atomic && request.noCreate) throw refused('An existing image that is written into cannot be replaced');
+  if (imageOptions(request.target) && !request.noCreate) {
+    throw refused('A target that is described by options has to be there');
+  }
   const opened: ImageNode[] = [];
   const shared = { ...context, nodeNames: new Set<string>() };
   try {
-    for (const source of request.sources) {
+    for (const source of sources) {
       opened.push(
         await openSource(shared, source, {
           cache: request.sourceCache ?? 'writeback',
@@ -50,10 +64,14 @@ export async function convert(context: OperationContext, request: ConvertRequest
         }),
       );
     }
-    return await new Conversion(shared, request, opened).run();
+    return await new Conversion(shared, request, observer, opened).run();
   } finally {
     for (const node of opened) await node.close().catch(() => undefined);
   }
+}
+
+function isList(source: ConvertRequest['source']): source is readonly ImageInput[] {
+  return Array.isArray(source);
 }
 
 function refused(message: string): BlockError {
@@ -72,21 +90,28 @@ interface NewTarget {
 class Conversion {
   readonly #context: OperationContext;
   readonly #request: ConvertRequest;
+  readonly #observer: ConvertObserver;
   readonly #opened: readonly ImageNode[];
 
-  constructor(context: OperationContext, request: ConvertRequest, opened: readonly ImageNode[]) {
+  constructor(
+    context: OperationContext,
+    request: ConvertRequest,
+    observer: ConvertObserver,
+    opened: readonly ImageNode[],
+  ) {
     this.#context = context;
     this.#request = request;
+    this.#observer = observer;
     this.#opened = opened;
   }
 
   async run(): Promise<ConvertResult> {
     const sources = await this.#sources();
     const size = new CopySource(sources).size;
-    if (this.#request.noCreate) this.#checkBacking(this.#request.backingFile);
+    if (this.#request.noCreate) this.#checkBacking(this.#request.backing?.filename);
     const fresh = this.#request.noCreate ? undefined : await this.#checkNew();
     const [first] = this.#opened;
-    const bitmaps = this.#request.copyBitmaps && first ? await bitmapsToCopy(first, this.#bitmapChoice()) : undefined;
+    const bitmaps = this.#request.bitmaps && first ? await bitmapsToCopy(first, this.#bitmapChoice()) : undefined;
     const target = fresh ? await this.#create(fresh, size) : await this.#existing();
     let outcome: CopyOutcome;
     try {
@@ -119,25 +144,25 @@ class Conversion {
 
   #bitmapChoice(): { skipBroken: boolean; warn(text: string): void } {
     return {
-      skipBroken: this.#request.skipBrokenBitmaps,
+      skipBroken: this.#request.skipBrokenBitmaps ?? false,
       warn: (line) => this.#context.onWarning?.(line),
     };
   }
 
   /** The checks of a new target that need no file, in the real tool's order. */
   async #checkNew(): Promise<NewTarget> {
-    const { target, compress } = this.#request;
-    const image = await newImage(this.#context, target.format ?? 'raw', target.filename);
-    const options = coerceNewImage(image, this.#request.options);
+    const { target, compress, backing = {} } = this.#request;
+    const image = await newImage(this.#context, imageFormat(target) ?? 'raw', imageName(target));
+    const options = coerceNewImage(image, optionPairs(this.#request.options));
     const { name, createOptions, driver } = image.format;
-    if (this.#request.backingFile !== undefined && !('backing_file' in createOptions)) {
+    if (backing.filename !== undefined && !('backing_file' in createOptions)) {
       throw refused(`Backing file not supported for file format '${name}'`);
     }
-    if (this.#request.backingFormat !== undefined && !('backing_fmt' in createOptions)) {
+    if (backing.format !== undefined && !('backing_fmt' in createOptions)) {
       throw refused(`Backing file format not supported for file format '${name}'`);
     }
-    const backingFile = this.#request.backingFile ?? text(options.format['backing_file']);
-    const backingFormat = this.#request.backingFormat ?? text(options.format['backing_fmt']);
+    const backingFile = backing.filename ?? text(options.format['backing_file']);
+    const backingFormat = backing.format ?? text(options.format['backing_fmt']);
     this.#checkBacking(backingFile);
     if (backingFile !== undefined && backingFormat === undefined && 'backing_fmt' in createOptions) {
       throw refused('Use of backing file requires explicit backing format');
@@ -156,7 +181,7 @@ class Conversion {
   }
 
   #create(fresh: NewTarget, size: number): Promise<Target> {
-    const { filename } = this.#request.target;
+    const filename = imageName(this.#request.target);
     const { backingFile, backingFormat } = fresh;
     return createTarget(this.#context, {
       filename,
@@ -177,10 +202,11 @@ class Conversion {
 
   /** `-n`: opens the target as it is. */
   async #existing(): Promise<Target> {
-    const { target, targetCache, backingFile, targetIsZero } = this.#request;
-    const node = await openSource(this.#context, target, {
+    const { target, targetCache, backing, targetIsZero = false } = this.#request;
+    const named = { filename: imageName(target), format: imageFormat(target) ?? 'raw' };
+    const node = await openSource(this.#context, imageOptions(target) ? target : named, {
       writable: true,
-      noBacking: backingFile === undefined,
+      noBacking: backing?.filename === undefined,
       cache: targetCache ?? 'unsafe',
       discard: 'unmap',
     });
@@ -198,13 +224,14 @@ class Conversion {
     bitmaps: readonly BitmapInfo[] | undefined,
   ): Promise<CopyOutcome> {
     const { node } = target;
-    const { compress, backingFile, targetIsZero, sparseSize, copyRange, rateLimit } = this.#request;
+    const { compress, targetIsZero, sparseSize, copyRange, rateLimit } = this.#request;
     const compressor = node.image.compressor;
     if (compress && !compressor) throw await this.#cannotCompress(node);
     if (compress && (await node.image.info()).encrypted) throw compressedAndEncrypted();
     const source = new CopySource(sources, this.#sourceOptions(sources, node));
     if (node.size() < source.size) throw refused('output file is smaller than input file');
-    const backing = backingFile === undefined && !fresh?.backingFile ? undefined : node.backing;
+    const wanted = this.#request.backing?.filename ?? fresh?.backingFile;
+    const backing = wanted === undefined ? undefined : node.backing;
     if (targetIsZero && backing) {
       throw new BlockError('unsupported', 'A target that has a backing image does not read as zeroes', {
         hint: { about: 'zero-target' },
@@ -263,7 +290,7 @@ class Conversion {
 
   #report(what: string): (offset: number, error: BlockError) => void {
     return (offset, error) => {
-      if (!this.#request.quiet) this.#context.onWarning?.(`${what} ${offset}: ${error.strerror}`);
+      this.#observer.unreadable?.(`${what} ${offset}: ${error.strerror}`);
     };
   }
 }

@@ -7,6 +7,7 @@ import type { AnyOptionValues, OptionTable } from '../options/table.ts';
 import type { OperationContext } from './context.ts';
 import { coerceNewImage, type NewImage, type NewImageOptions, namingFile, newImage, showValue } from './options.ts';
 import type { CreateRequest } from './requests.ts';
+import { bytesOf, optionPairs } from './shorthand.ts';
 
 /** What is going to be created: the content of the `Formatting ...` line. */
 export interface CreatePlan {
@@ -55,50 +56,52 @@ export async function create(
   request: CreateRequest,
   onStart?: (plan: CreatePlan) => void,
 ): Promise<CreateResult> {
-  return namingFile(request.filename, async () => {
-    const image = await newImage(context, request.format, request.filename);
-    const options = coerceNewImage(image, request.options);
-    if (request.size !== undefined && options.given.has('size')) {
+  const { filename, format = 'raw' } = request;
+  const asked = request.size === undefined ? undefined : bytesOf(request.size);
+  return namingFile(filename, async () => {
+    const image = await newImage(context, format, filename);
+    const options = coerceNewImage(image, optionPairs(request.options));
+    if (asked !== undefined && options.given.has('size')) {
       throw new BlockError('invalid-argument', 'The image size must be specified only once');
     }
     const backing = backingOf(request, image, options);
-    const size = await sizeOf(context, request, image, options, backing);
+    const size = await sizeOf(context, request, asked ?? options.format['size'], image, options, backing);
     const values: AnyOptionValues = {
       ...options.format,
       size,
       ...(backing.file === undefined ? {} : { backing_file: backing.file }),
       ...(backing.format === undefined ? {} : { backing_fmt: backing.format }),
     };
-    const plan: CreatePlan = {
-      filename: request.filename,
-      format: request.format,
-      options: shownOptions(image, options, values),
-    };
+    const plan: CreatePlan = { filename, format, options: shownOptions(image, options, values) };
     onStart?.(plan);
-    checkBackingFormat(context, request.format, backing.format);
-    await writeImage(context, request, image, values, options.protocol);
+    checkBackingFormat(context, format, backing.format);
+    await writeImage(context, { filename }, image, values, options.protocol);
     return { ...plan, size };
   });
 }
 
 /** The backing image as it is to be recorded. */
-interface NewBacking {
+interface RecordedBacking {
   readonly file: string | undefined;
   readonly format: string | undefined;
 }
 
-function backingOf(request: CreateRequest, image: NewImage, options: NewImageOptions): NewBacking {
+function backingOf(
+  { filename, backing = {} }: CreateRequest,
+  image: NewImage,
+  options: NewImageOptions,
+): RecordedBacking {
   const { name, createOptions } = image.format;
-  if (request.backingFile !== undefined && !('backing_file' in createOptions)) {
+  if (backing.filename !== undefined && !('backing_file' in createOptions)) {
     throw new BlockError('unsupported', `Backing file not supported for file format '${name}'`);
   }
-  if (request.backingFormat !== undefined && !('backing_fmt' in createOptions)) {
+  if (backing.format !== undefined && !('backing_fmt' in createOptions)) {
     throw new BlockError('unsupported', `Backing file format not supported for file format '${name}'`);
   }
-  const file = request.backingFile ?? textOf(options.format['backing_file']);
-  const format = request.backingFormat ?? textOf(options.format['backing_fmt']);
+  const file = backing.filename ?? textOf(options.format['backing_file']);
+  const format = backing.format ?? textOf(options.format['backing_fmt']);
   if (file === '') throw new BlockError('invalid-argument', 'Expected backing file name, got empty string');
-  if (file === request.filename) {
+  if (file === filename) {
     throw new BlockError(
       'invalid-argument',
       'Error: Trying to create an image with the same filename as the backing file',
@@ -124,14 +127,14 @@ function checkBackingFormat(context: OperationContext, format: string, backing: 
 async function sizeOf(
   context: OperationContext,
   request: CreateRequest,
+  own: AnyOptionValues[string],
   image: NewImage,
   options: NewImageOptions,
-  backing: NewBacking,
+  backing: RecordedBacking,
 ): Promise<number> {
-  const own = request.size ?? options.format['size'];
   const known = typeof own === 'number' ? own : undefined;
   let inherited: number | undefined;
-  if (backing.file !== undefined && !request.backingUnsafe) {
+  if (backing.file !== undefined && !request.backing?.unsafe) {
     inherited = await lookAtBacking(context, request.filename, backing.file, backing.format);
   } else if (backing.file !== undefined && backing.format === undefined) {
     throw withoutFormat();

@@ -9,6 +9,7 @@ import { WindowSource } from './copy/source.ts';
 import { createTarget } from './copy/target.ts';
 import { coerceNewImage, newImage } from './options.ts';
 import type { DdRequest } from './requests.ts';
+import { bytesOf, imageFormat, imageName } from './shorthand.ts';
 import { withSource } from './source.ts';
 
 /** Result of {@link dd}. */
@@ -25,12 +26,13 @@ export interface DdResult {
  */
 export async function dd(context: OperationContext, request: DdRequest): Promise<DdResult> {
   const how = { forceShare: request.forceShare, cache: 'writeback' } as const;
-  return withSource(context, request.input, how, (node) => copyBlocks(context, request, node));
+  return withSource(context, request.source, how, (node) => copyBlocks(context, request, node));
 }
 
 /** The part of the input that is copied, in bytes. `count` blocks are counted from the start of the input. */
 function windowOf(request: DdRequest, size: number): { start: number; length: number; skippedAll: boolean } {
-  const { blockSize, count = Number.POSITIVE_INFINITY, skip } = request;
+  const { count = Number.POSITIVE_INFINITY, skip = 0 } = request;
+  const blockSize = bytesOf(request.blockSize ?? 512);
   const start = skip * blockSize;
   const end = Math.min(size, count * blockSize);
   if (start > end) return { start: 0, length: 0, skippedAll: true };
@@ -38,9 +40,10 @@ function windowOf(request: DdRequest, size: number): { start: number; length: nu
 }
 
 async function copyBlocks(context: OperationContext, request: DdRequest, node: ImageNode): Promise<DdResult> {
-  const { outputFilename: filename, outputFormat } = request;
-  if (!context.drivers.has(outputFormat)) throw new BlockError('unsupported', 'Unknown file format');
-  const image = await newImage(context, outputFormat, filename);
+  const filename = imageName(request.target);
+  const format = imageFormat(request.target) ?? 'raw';
+  if (!context.drivers.has(format)) throw new BlockError('unsupported', 'Unknown file format');
+  const image = await newImage(context, format, filename);
   const options = coerceNewImage(image, []);
   const { start, length, skippedAll } = windowOf(request, node.size());
   const prefix = `${filename}: error while creating output image: `;

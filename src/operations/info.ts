@@ -9,7 +9,8 @@ import { relativeTo } from '../options/filename.ts';
 import type { CacheMode } from '../storage/files.ts';
 import type { Limits, Storage } from '../storage/storage.ts';
 import type { OperationContext } from './context.ts';
-import type { ImageSource, InfoRequest } from './requests.ts';
+import type { ImageInput, InfoRequest } from './requests.ts';
+import { imageFormat, imageName, imageOptions } from './shorthand.ts';
 import { openSource } from './source.ts';
 
 /** An internal snapshot with what is needed to show its date. */
@@ -69,13 +70,13 @@ interface Collection {
 export async function info(context: OperationContext, request: InfoRequest): Promise<InfoResult> {
   const how: Collection = {
     context,
-    limits: request.limits,
-    forceShare: request.forceShare,
+    limits: request.limits ?? false,
+    forceShare: request.forceShare ?? false,
     cache: request.cache,
   };
   const images: ImageInfo[] = [];
   const seen = new Set<string>();
-  let next: { source: ImageSource; parent?: ImageInfo } | undefined = { source: request.image };
+  let next: { source: ImageInput; parent?: ImageInfo } | undefined = { source: request.image };
   while (next !== undefined) {
     throwIfStopped(context.signal);
     const image: ImageInfo = await describeImage(how, next.source, next.parent, seen);
@@ -86,19 +87,20 @@ export async function info(context: OperationContext, request: InfoRequest): Pro
 }
 
 /** The backing image to look at after `image`. */
-function below(image: ImageInfo): { source: ImageSource; parent: ImageInfo } | undefined {
+function below(image: ImageInfo): { source: ImageInput; parent: ImageInfo } | undefined {
   if (image.fullBackingFile === undefined) return undefined;
-  const format = image.backingFormat === undefined ? {} : { format: image.backingFormat };
-  return { source: { filename: image.fullBackingFile, ...format }, parent: image };
+  return { source: { filename: image.fullBackingFile, format: image.backingFormat }, parent: image };
 }
 
 /** @param seen identities of the images before; a second visit is a loop. */
 async function describeImage(
   how: Collection,
-  source: ImageSource,
+  source: ImageInput,
   parent: ImageInfo | undefined,
   seen: Set<string>,
 ): Promise<ImageInfo> {
+  const filename = imageName(source);
+  const format = imageFormat(source);
   const settings = {
     intent: 'info',
     noBacking: true,
@@ -108,18 +110,18 @@ async function describeImage(
   const node = parent
     ? await openImage(how.context, {
         ...settings,
-        filename: source.filename,
-        ...(source.format === undefined ? {} : { format: source.format }),
+        filename,
+        ...(format === undefined ? {} : { format }),
         implicit: { role: 'backing', parent: parent.filename, reference: parent.backingFile ?? '' },
       })
     : await openSource(how.context, source, settings);
   try {
-    const identity = identityOf(node.file) ?? source.filename;
+    const identity = identityOf(node.file) ?? filename;
     if (seen.has(identity)) {
-      throw new BlockError('invalid-image', `Backing file '${source.filename}' creates an infinite loop.`);
+      throw new BlockError('invalid-image', `Backing file '${filename}' creates an infinite loop.`);
     }
     seen.add(identity);
-    const probed = source.format === undefined && source.imageOptions === undefined;
+    const probed = format === undefined && imageOptions(source) === undefined;
     return await describe(how, node, probed);
   } finally {
     await node.close();

@@ -53,16 +53,16 @@ export async function* mapExtents(
   const node = await openSource(context, request.image, { forceShare: request.forceShare, mapOnly: true });
   try {
     onOpen?.();
-    const size = node.size();
-    const end = request.maxLength === undefined ? size : Math.min(size, request.startOffset + request.maxLength);
-    if (request.startOffset >= end) {
-      yield { start: request.startOffset, length: 0, ...NOTHING };
+    const { start = 0, length = Number.POSITIVE_INFINITY } = request;
+    const end = Math.min(node.size(), start + length);
+    if (start >= end) {
+      yield { start, length: 0, ...NOTHING };
       return;
     }
-    for await (const status of readable(walkChain(node, request.startOffset, end))) {
+    for await (const status of readable(walkChain(node, start, end))) {
       throwIfStopped(context.signal);
       yield toExtent(status);
-      context.onProgress?.(status.start + status.length - request.startOffset, end - request.startOffset);
+      context.onProgress?.(status.start + status.length - start, end - start);
     }
   } finally {
     await node.close();

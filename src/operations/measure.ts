@@ -8,6 +8,7 @@ import type { ImageNode } from '../block/node.ts';
 import type { OperationContext } from './context.ts';
 import { coerceNewImage, type CreatableFormat, newImage } from './options.ts';
 import type { MeasureRequest } from './requests.ts';
+import { bytesOf, optionPairs } from './shorthand.ts';
 import { snapshotNode } from './copy/snapshot.ts';
 import { withSource } from './source.ts';
 
@@ -20,8 +21,11 @@ export type MeasureResult = Measurement;
  * `Invalid options for file format 'x'` with the option's own error as its cause.
  */
 export async function measure(context: OperationContext, request: MeasureRequest): Promise<MeasureResult> {
-  const { image, snapshot } = request;
-  if (!image) return measureTarget(context, request);
+  const { image, size, snapshot } = request;
+  if ((image === undefined) === (size === undefined)) {
+    throw new BlockError('invalid-argument', 'Exactly one of image and size is needed');
+  }
+  if (image === undefined) return measureTarget(context, request);
   return withSource(context, image, { forceShare: request.forceShare, mapOnly: true }, async (node) => {
     const content = snapshot === undefined ? node : await snapshotNode(node, snapshot);
     return measureTarget(context, request, { image: node.image, content });
@@ -34,25 +38,28 @@ async function measureTarget(
   source?: { readonly image: ImageDriver; readonly content: ImageNode },
 ): Promise<MeasureResult> {
   // The target has no name yet; files are what it will most likely be written to.
-  const image = await newImage(context, request.targetFormat, 'file:');
+  const image = await newImage(context, request.format ?? 'raw', 'file:');
   const options = await coerced(image, request);
   const driver = measurable(image.format);
-  const virtualSize = alignUp(request.size ?? source?.content.size() ?? 0, SECTOR);
+  const size = request.size === undefined ? undefined : bytesOf(request.size);
+  const virtualSize = alignUp(size ?? source?.content.size() ?? 0, SECTOR);
   const measureContext: MeasureContext = {
     virtualSize,
     services: context.services,
     ...(source ? { source: source.image } : {}),
     dataRuns: () => dataRuns(context, source?.content),
   };
-  return driver(measureContext, { ...options, size: request.size ?? virtualSize });
+  return driver(measureContext, { ...options, size: size ?? virtualSize });
 }
 
 async function coerced(image: Awaited<ReturnType<typeof newImage>>, request: MeasureRequest) {
   try {
-    return coerceNewImage(image, request.options).format;
+    return coerceNewImage(image, optionPairs(request.options)).format;
   } catch (thrown) {
+    // Two lines: what is wrong, and what for.
     const cause = asBlockError(thrown);
-    throw new BlockError(cause.kind, `Invalid options for file format '${request.targetFormat}'`, { cause });
+    const hint = { about: 'first', error: cause } as const;
+    throw new BlockError(cause.kind, `Invalid options for file format '${image.format.name}'`, { cause, hint });
   }
 }
 

@@ -7,8 +7,11 @@ import type { Storage } from '../storage/storage.ts';
 import type { OperationContext } from './context.ts';
 import { UNDESCRIBED } from './copy/strides.ts';
 import { UpCopy, writeError } from './copy/upCopy.ts';
-import type { RebaseRequest } from './requests.ts';
+import type { NamedImage, RebaseRequest } from './requests.ts';
 import { withSource } from './source.ts';
+
+/** What is recorded for an image that stands alone. */
+const NO_BACKING: NamedImage = { filename: '' };
 
 /** Result of {@link rebase}. */
 export interface RebaseResult {
@@ -35,15 +38,15 @@ export async function rebase(
   request: RebaseRequest,
   observer: RebaseObserver = {},
 ): Promise<RebaseResult> {
-  const { cache = 'writeback', backingUnsafe } = request;
-  const how = { writable: true, noBacking: backingUnsafe, cache, discard: 'unmap' } as const;
+  const { cache = 'writeback', unsafe = false } = request;
+  const how = { writable: true, noBacking: unsafe, cache, discard: 'unmap' } as const;
   return withSource(context, request.image, how, async (node) => {
     await checkDrivers(context, request, node);
     const replacement = await openReplacement(context, request, node);
     const size = node.size();
     try {
       const problem = problemOfNewName(request, node);
-      if (!problem && !backingUnsafe) {
+      if (!problem && !unsafe) {
         const compressor = request.compress ? node.image.compressor : undefined;
         await new UpCopy(context, node, replacement, compressor).run((done) => {
           context.onProgress?.(done, size);
@@ -63,15 +66,15 @@ export async function rebase(
 
 async function checkDrivers(
   { drivers }: OperationContext,
-  { compress, backingFormat }: RebaseRequest,
+  { compress, backing }: RebaseRequest,
   { format, file }: ImageNode,
 ): Promise<void> {
   const driver = drivers.isFormat(format) ? await drivers.format(format) : undefined;
   if (compress && !driver?.compresses) {
     throw new BlockError('unsupported', 'Compression not supported for this file format');
   }
-  if (backingFormat !== undefined && !drivers.has(backingFormat)) {
-    throw new BlockError('invalid-argument', `Invalid format name: '${backingFormat}'`);
+  if (backing?.format !== undefined && !drivers.has(backing.format)) {
+    throw new BlockError('invalid-argument', `Invalid format name: '${backing.format}'`);
   }
   // Raw images have no clusters of their own.
   const below: (Storage & { readonly protocol?: string }) | undefined = format === 'raw' ? file : undefined;
@@ -85,19 +88,24 @@ async function openReplacement(
   request: RebaseRequest,
   { name }: ImageNode,
 ): Promise<ImageNode | undefined> {
-  const { backingFile, backingFormat, backingCache = 'writeback', forceShare } = request;
-  if (request.backingUnsafe || backingFile === '') return undefined;
-  const placed = isPlain(backingFile) ? relativeTo(name, backingFile) : backingFile;
+  const {
+    unsafe,
+    backing: { filename, format } = NO_BACKING,
+    backingCache = 'writeback',
+    forceShare = false,
+  } = request;
+  if (unsafe || filename === '') return undefined;
+  const placed = isPlain(filename) ? relativeTo(name, filename) : filename;
   if (placed === undefined) {
     throw new BlockError(
       'invalid-argument',
       `Could not resolve backing filename: Cannot use relative backing file names for '${name}'`,
     );
   }
-  return withPrefix(`Could not open new backing file '${backingFile}': `, () =>
+  return withPrefix(`Could not open new backing file '${filename}': `, () =>
     openRequest(context, {
       filename: placed,
-      ...(backingFormat === undefined ? {} : { format: backingFormat }),
+      ...(format === undefined ? {} : { format }),
       cache: backingCache,
       forceShare,
     }),
@@ -109,26 +117,28 @@ function isPlain(name: string): boolean {
 }
 
 /** What the real tool finds only when everything is copied; there is no reason to wait for it. */
-function problemOfNewName({ backingFile, backingFormat }: RebaseRequest, { image }: ImageNode): BlockError | undefined {
-  const prefix = `Could not change the backing file to '${backingFile}': `;
-  if (backingFile !== '' && backingFormat === undefined) {
+function problemOfNewName({ backing = NO_BACKING }: RebaseRequest, { image }: ImageNode): BlockError | undefined {
+  const { filename, format } = backing;
+  const prefix = `Could not change the backing file to '${filename}': `;
+  if (filename !== '' && format === undefined) {
     return new BlockError('invalid-argument', `${prefix}backing format must be specified`);
   }
   return image.setBacking ? undefined : new BlockError('unsupported', `${prefix}Operation not supported`);
 }
 
-async function rename({ backingFile, backingFormat }: RebaseRequest, node: ImageNode): Promise<void> {
+async function rename({ backing = NO_BACKING }: RebaseRequest, node: ImageNode): Promise<void> {
+  const { filename, format = '' } = backing;
   const { image } = node;
   // Data, and everything that refers to it, comes before the new name.
   await flushed(node);
   try {
-    const reference = backingFile === '' ? undefined : { file: backingFile, format: backingFormat as string };
+    const reference = filename === '' ? undefined : { file: filename, format };
     await node.change(() => image.setBacking?.(reference));
   } catch (thrown) {
     const error = asBlockError(thrown);
     if (error.kind === 'aborted') throw error;
     const text = error.kind === 'no-space' ? 'No space left in the file header' : error.strerror;
-    throw error.reworded(`Could not change the backing file to '${backingFile}': ${text}`);
+    throw error.reworded(`Could not change the backing file to '${filename}': ${text}`);
   }
 }
 

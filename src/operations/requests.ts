@@ -1,10 +1,12 @@
 /**
- * What each operation is asked to do: plain data, already free of command-line syntax. The program makes these from
- * argv, a library user writes them as object literals. Sizes and offsets are bytes. An absent field means "as the real
- * tool does without the option".
+ * What each operation is asked to do. Users of the library write these as object literals, the program makes them from
+ * argv. A field that is absent or undefined means "as the real tool does without the option": the operation that reads a
+ * field knows its default. Sizes and offsets are bytes.
  *
- * Checks that need only the arguments are made by the command; checks that need an image, a driver or its option table
- * are made by the operation, in the real tool's order and with its messages.
+ * Errors name what a request is about: its `image` (`target`, `first`), or what it creates.
+ *
+ * Checks that need only the arguments and have words of the command line are made by the command; checks that need an image,
+ * a driver or its option table are made by the operation, in the real tool's order and with its messages.
  */
 import type { RepairMode } from '../block/driver.ts';
 import type { OptionPair } from '../options/keyval.ts';
@@ -12,240 +14,272 @@ import type { OptionTree } from '../options/tree.ts';
 import type { CacheMode } from '../storage/files.ts';
 import type { Preallocation } from '../storage/storage.ts';
 
-/** An existing image, as the user names it. */
-export interface ImageSource {
-  /** File name, `json:` or protocol name; with `imageOptions`, the option string as written (for messages). */
+/** An image by its name. */
+export interface NamedImage {
+  /** File name, `json:` or protocol name. */
   readonly filename: string;
-  /** Driver name; absent: probed. Never given together with `imageOptions`. */
-  readonly format?: string;
-  /** Parsed `--image-opts`: the image is described by these options and not by `filename`. */
-  readonly imageOptions?: OptionTree;
+  /** Driver name. Absent: an existing image is looked at, a new one is raw. */
+  readonly format?: string | undefined;
 }
 
-/** `create`: writes an empty image. */
-export interface CreateRequest {
-  readonly filename: string;
-  /** Driver name, `raw` by default. */
-  readonly format: string;
-  /** `-o` options in order; the operation coerces them with the driver's table (and the protocol's). */
-  readonly options: readonly OptionPair[];
-  /** Guest size; absent: that of the backing image. */
-  readonly size?: number;
-  /** `-b`; conflicts with `backing_file` in `options` are the operation's to report. */
-  readonly backingFile?: string;
-  /** `-B`/`-F`. */
-  readonly backingFormat?: string;
-  /** `-u`: do not open the backing image. */
-  readonly backingUnsafe: boolean;
-  /** No `Formatting ...` line. */
-  readonly quiet: boolean;
+/** An existing image by the options of its graph. */
+export interface DescribedImage {
+  /** For instance `{ driver: 'qcow2', file: { driver: 'file', filename: 'a.qcow2' } }`. */
+  readonly options: OptionTree;
+  /** What messages call the image: the program has the description as it was written. Default: `image`. */
+  readonly name?: string | undefined;
 }
 
-/** `info`: describes an image and, on request, its backing chain. */
-export interface InfoRequest {
-  readonly image: ImageSource;
-  readonly backingChain: boolean;
-  /** `-t`; changes the limits that are shown. */
-  readonly cache?: CacheMode;
-  /** Collect block limits too. */
-  readonly limits: boolean;
-  readonly forceShare: boolean;
+/** An image: a file name (the format is found by looking at it), a name with its format, or the options of a graph. */
+export type ImageInput = string | NamedImage | DescribedImage;
+
+/** Bytes, or text with a suffix for powers of 1024: `'10G'`. */
+export type SizeInput = number | string;
+
+/**
+ * Options of a format as `create -o` has them, for instance `{ cluster_size: '2M', lazy_refcounts: true }`; or a list of
+ * them in order, in which the last of a name counts.
+ */
+export type FormatOptions = Readonly<Record<string, string | number | boolean>> | readonly OptionPair[];
+
+/** The backing image that an image is going to have. */
+export interface BackingInput {
+  /** Absent: as the `backing_file` of `options` says, or none. */
+  readonly filename?: string | undefined;
+  /** Has to be there when the backing image is: what a file looks like is up to whoever writes to it. */
+  readonly format?: string | undefined;
 }
 
-/** `check`: looks for structural damage and repairs it. */
-export interface CheckRequest {
-  readonly image: ImageSource;
-  readonly repair: RepairMode;
-  /** Look at formats too for which the real tool has no checks; these cannot be repaired. */
-  readonly deep?: boolean;
-  readonly cache?: CacheMode;
-  readonly forceShare: boolean;
+/** How an image is opened. */
+export interface OpenSettings {
+  readonly cache?: CacheMode | undefined;
+  /** Read even while another program writes to the image. */
+  readonly forceShare?: boolean | undefined;
 }
 
-/** `map`: lists what is allocated where. */
-export interface MapRequest {
-  readonly image: ImageSource;
-  readonly startOffset: number;
-  /** Absent: to the end of the image. */
-  readonly maxLength?: number;
-  readonly forceShare: boolean;
-}
-
-/** `measure`: bytes a new image will need. Exactly one of `image` and `size` is there. */
-export interface MeasureRequest {
-  readonly image?: ImageSource;
-  readonly size?: number;
-  /** Target driver name, `raw` by default. */
-  readonly targetFormat: string;
-  /** `-o` options of the target. */
-  readonly options: readonly OptionPair[];
-  readonly snapshot?: SnapshotSelector;
-  readonly forceShare: boolean;
-}
-
-/** `-l` of convert and measure: one internal snapshot as the source. */
+/** One internal snapshot as the source of a copy. */
 export type SnapshotSelector =
   | { /** Id or name. */ readonly either: string }
-  | { readonly id?: string; readonly name?: string };
+  | { readonly id?: string | undefined; readonly name?: string | undefined };
 
-/** `compare`: whether two images have the same guest content. */
-export interface CompareRequest {
-  readonly first: ImageSource;
-  readonly second: ImageSource;
-  /** Different sizes and different allocation are differences. */
-  readonly strict: boolean;
-  readonly cache?: CacheMode;
-  readonly forceShare: boolean;
-}
-
-/** Where `convert` writes. */
-export interface ConvertTarget {
+/** What `create` is to do: writes an empty image. */
+export interface CreateRequest {
   readonly filename: string;
-  /** Driver name; absent with `imageOptions`. */
-  readonly format?: string;
-  /** `--target-image-opts`: an existing image described by options. */
-  readonly imageOptions?: OptionTree;
+  /** Driver name. Default: `raw`. */
+  readonly format?: string | undefined;
+  /** Guest size. Absent: that of the backing image. */
+  readonly size?: SizeInput | undefined;
+  readonly options?: FormatOptions | undefined;
+  readonly backing?: NewBacking | undefined;
 }
 
-/** `convert`: copies one or more images, one behind the other, into a new or an existing image. */
+/** The backing image of an image that is created. */
+export interface NewBacking extends BackingInput {
+  /** Do not look at the backing image, so that it may be missing. */
+  readonly unsafe?: boolean | undefined;
+}
+
+/** What `info` is to do: describes an image and, on request, its backing chain. */
+export interface InfoRequest extends OpenSettings {
+  readonly image: ImageInput;
+  /** Describe all images below as well; what `implicitOpen` refuses is an error then. */
+  readonly backingChain?: boolean | undefined;
+  /** Limits of requests too; they may depend on the cache mode. */
+  readonly limits?: boolean | undefined;
+}
+
+/** Repairs that were made. */
+export interface Repairs {
+  readonly leaks: number;
+  readonly corruptions: number;
+}
+
+/** What `check` is to do: looks for structural damage and, on request, repairs it. */
+export interface CheckRequest extends OpenSettings {
+  readonly image: ImageInput;
+  /** Default: `none`. */
+  readonly repair?: RepairMode | undefined;
+  /** Look at vpc, qcow, luks, bochs, cloop and dmg too, which the real tool cannot check or repair. */
+  readonly deep?: boolean | undefined;
+  /** A line of the report, as the format's check reports it; advice follows in further lines of the text. */
+  line?(text: string, stream: 'out' | 'err'): void;
+  /** Something was repaired, and the image is going to be checked again. */
+  repaired?(repairs: Repairs): void;
+}
+
+/** What `map` is to do: lists what is allocated where. */
+export interface MapRequest {
+  readonly image: ImageInput;
+  /** First guest byte. Default: 0. */
+  readonly start?: number | undefined;
+  /** Absent: to the end. */
+  readonly length?: number | undefined;
+  readonly forceShare?: boolean | undefined;
+}
+
+/** What `measure` is to do: bytes a new image will need. Exactly one of `image` and `size` is there. */
+export interface MeasureRequest {
+  readonly image?: ImageInput | undefined;
+  readonly size?: SizeInput | undefined;
+  /** Format of the new image. Default: `raw`. */
+  readonly format?: string | undefined;
+  readonly options?: FormatOptions | undefined;
+  readonly snapshot?: SnapshotSelector | undefined;
+  readonly forceShare?: boolean | undefined;
+}
+
+/** What `compare` is to do: says whether two images have the same guest content. */
+export interface CompareRequest extends OpenSettings {
+  readonly first: ImageInput;
+  readonly second: ImageInput;
+  /** Different sizes and different allocation are differences. */
+  readonly strict?: boolean | undefined;
+}
+
+/** What `convert` is to do: copies one or more images, one behind the other, into a new or an existing image. */
 export interface ConvertRequest {
-  /** At least one. */
-  readonly sources: readonly ImageSource[];
-  readonly target: ConvertTarget;
-  /** `-o` options of the target. */
-  readonly options: readonly OptionPair[];
-  readonly snapshot?: SnapshotSelector;
-  readonly backingFile?: string;
-  readonly backingFormat?: string;
-  readonly sourceCache?: CacheMode;
-  readonly targetCache?: CacheMode;
-  /** `-S` in bytes, a multiple of 512; 0 means that zeroes are written as data. Absent: 4096. */
-  readonly sparseSize?: number;
-  /** `-n`: write into an existing image. */
-  readonly noCreate: boolean;
-  /** An existing target is replaced when the new image is complete, instead of being written over. */
-  readonly atomic?: boolean;
-  readonly targetIsZero: boolean;
-  readonly compress: boolean;
-  readonly copyBitmaps: boolean;
-  readonly skipBrokenBitmaps: boolean;
-  readonly salvage: boolean;
+  /** One image, or several that are put one behind the other. */
+  readonly source: ImageInput | readonly ImageInput[];
+  /** A name, or with `noCreate` the options of an existing image. Without a format it is raw. */
+  readonly target: ImageInput;
+  readonly options?: FormatOptions | undefined;
+  readonly backing?: BackingInput | undefined;
+  readonly snapshot?: SnapshotSelector | undefined;
+  readonly compress?: boolean | undefined;
+  /** Write into an existing image. */
+  readonly noCreate?: boolean | undefined;
+  /** Replace an existing target when the new image is complete, instead of writing over it; it keeps mode and owner. */
+  readonly atomic?: boolean | undefined;
+  /** With `noCreate`: the target reads as zeroes already. */
+  readonly targetIsZero?: boolean | undefined;
+  /** Zeroes in a row that are left out, a multiple of 512; 0 writes them. Default: 4096. */
+  readonly sparseSize?: number | undefined;
+  /** Copy the persistent bitmaps too. */
+  readonly bitmaps?: boolean | undefined;
+  readonly skipBrokenBitmaps?: boolean | undefined;
+  /** Put zeroes where the source cannot be read. */
+  readonly salvage?: boolean | undefined;
   /** Bytes per second. */
-  readonly rateLimit?: number;
-  /** `-m`, 1 to 16. */
-  readonly parallel?: number;
-  readonly outOfOrder: boolean;
-  readonly copyRange: boolean;
-  readonly quiet: boolean;
-  readonly forceShare: boolean;
+  readonly rateLimit?: number | undefined;
+  /** Let the storage copy by itself, where it can. */
+  readonly copyRange?: boolean | undefined;
+  /** Default: `writeback`. */
+  readonly sourceCache?: CacheMode | undefined;
+  /** Default: `unsafe`. */
+  readonly targetCache?: CacheMode | undefined;
+  readonly forceShare?: boolean | undefined;
 }
 
-/** `dd`: copies blocks. */
+/** What `dd` is to do: copies blocks. */
 export interface DdRequest {
-  readonly input: ImageSource;
-  readonly outputFilename: string;
-  /** Driver name, `raw` by default. */
-  readonly outputFormat: string;
-  readonly blockSize: number;
-  /** Blocks to copy; absent: all. */
-  readonly count?: number;
-  /** Blocks to leave out at the start of the input. */
-  readonly skip: number;
-  readonly forceShare: boolean;
+  readonly source: ImageInput;
+  /** What was there before is lost. Without a format it is raw. */
+  readonly target: string | NamedImage;
+  /** Default: 512. */
+  readonly blockSize?: SizeInput | undefined;
+  /** Blocks of the source to look at, skipped ones included. Absent: all. */
+  readonly count?: number | undefined;
+  /** Blocks to leave out at the start of the source. Default: 0. */
+  readonly skip?: number | undefined;
+  readonly forceShare?: boolean | undefined;
 }
 
-/** `commit`: moves an overlay's content down into a backing image. */
+/** What `commit` is to do: moves an overlay's content down into an image of its chain. */
 export interface CommitRequest {
-  readonly image: ImageSource;
-  /** Name of the backing image to commit into; absent: the next one. */
-  readonly base?: string;
+  readonly image: ImageInput;
+  /** Name of the image in the chain to commit into. Absent: the next one. */
+  readonly base?: string | undefined;
   /** Leave the overlay as it is afterwards. */
-  readonly drop: boolean;
-  readonly cache?: CacheMode;
-  readonly rateLimit?: number;
-  readonly quiet: boolean;
+  readonly drop?: boolean | undefined;
+  readonly cache?: CacheMode | undefined;
+  /** Bytes per second. */
+  readonly rateLimit?: number | undefined;
 }
 
-/** `rebase`: gives an image another backing file. */
+/** What `rebase` is to do: gives an image another backing image, or none. */
 export interface RebaseRequest {
-  readonly image: ImageSource;
-  /** New backing name; the empty string means none. Absent only with `backingUnsafe` missing: reported by the command. */
-  readonly backingFile: string;
-  readonly backingFormat?: string;
-  /** Only change the name; content may change. */
-  readonly backingUnsafe: boolean;
-  readonly compress: boolean;
-  readonly cache?: CacheMode;
-  readonly backingCache?: CacheMode;
-  readonly forceShare: boolean;
-  readonly quiet: boolean;
+  readonly image: ImageInput;
+  /** The new backing image; it needs a format. Absent, or with an empty name: none, the image stands alone then. */
+  readonly backing?: NamedImage | undefined;
+  /** Only change the name: the content changes where the old and the new backing image differ. */
+  readonly unsafe?: boolean | undefined;
+  readonly compress?: boolean | undefined;
+  readonly cache?: CacheMode | undefined;
+  /** Of the new backing image. */
+  readonly backingCache?: CacheMode | undefined;
+  /** Read the new backing image even while another program writes to it. */
+  readonly forceShare?: boolean | undefined;
 }
 
-/** `resize`: changes the guest size. */
+/** What `resize` is to do: changes the guest size. */
 export interface ResizeRequest {
-  readonly image: ImageSource;
-  /** Bytes: the new size, or how much to add (`+`) or take away (`-`). */
-  readonly size: number;
-  readonly relative: '' | '+' | '-';
-  readonly shrink: boolean;
-  readonly preallocation: Preallocation;
-  readonly quiet: boolean;
+  readonly image: ImageInput;
+  /** New size; text with `+` or `-` in front changes the size by so much. */
+  readonly size: SizeInput;
+  /** Without it a smaller size is an error. */
+  readonly shrink?: boolean | undefined;
+  /** Default: `off`. */
+  readonly preallocation?: Preallocation | undefined;
 }
 
-/** `snapshot`: lists or changes internal snapshots. */
+/** What `snapshot` is to do: lists or changes internal snapshots. */
 export interface SnapshotRequest {
-  readonly image: ImageSource;
-  readonly action: 'list' | 'create' | 'apply' | 'delete';
-  /** Absent only for `list`. */
-  readonly name?: string;
-  readonly forceShare: boolean;
-  readonly quiet: boolean;
+  readonly image: ImageInput;
+  /** Default: `list`. */
+  readonly action?: 'list' | 'create' | 'apply' | 'delete' | undefined;
+  /** Name (or id) of the snapshot; needed for everything but `list`. */
+  readonly name?: string | undefined;
+  readonly forceShare?: boolean | undefined;
 }
 
-/** One step of `bitmap`; steps are done in order. */
+/** One step of `bitmap`. */
 export type BitmapAction =
   | { readonly kind: 'add' | 'remove' | 'clear' | 'enable' | 'disable' | 'remove-all' }
   | { readonly kind: 'merge'; readonly source: string };
 
-/** `bitmap`: changes persistent dirty bitmaps. */
+/** What `bitmap` is to do: changes persistent dirty bitmaps. */
 export interface BitmapRequest {
-  readonly image: ImageSource;
-  /** Absent only if every action is `remove-all`. */
-  readonly bitmap?: string;
+  readonly image: ImageInput;
+  /** Needed unless every action is `remove-all`. */
+  readonly bitmap?: string | undefined;
+  /** Done in order. */
   readonly actions: readonly BitmapAction[];
-  /** Bytes per bit for `add`. */
-  readonly granularity?: number;
-  /** Image that `merge` takes its bitmaps from; absent: the same image. */
-  readonly sourceFile?: string;
-  readonly sourceFormat?: string;
+  /** Bytes per bit of a bitmap that is added. */
+  readonly granularity?: number | undefined;
+  /** Image that `merge` takes its bitmaps from. Absent: the same image. */
+  readonly source?: ImageInput | undefined;
 }
 
-/** `amend`: changes format-specific options. */
+/** What `amend` is to do: changes options of an existing image. */
 export interface AmendRequest {
-  readonly image: ImageSource;
-  readonly options: readonly OptionPair[];
-  readonly force: boolean;
-  readonly cache?: CacheMode;
-  readonly quiet: boolean;
+  readonly image: ImageInput;
+  readonly options: FormatOptions;
+  /** Do what may lose access to data, such as erasing the last key. */
+  readonly force?: boolean | undefined;
+  readonly cache?: CacheMode | undefined;
 }
 
-/** `bench`: times a run of requests. */
-export interface BenchRequest {
-  readonly image: ImageSource;
-  readonly cache?: CacheMode;
-  readonly count: number;
-  readonly depth: number;
-  readonly offset: number;
-  readonly bufferSize: number;
-  /** Bytes from one request to the next; 0 is replaced by the buffer size. */
-  readonly stepSize: number;
-  readonly write: boolean;
-  /** Byte value that is written. */
-  readonly pattern: number;
-  /** Flush after so many requests; 0 never. */
-  readonly flushInterval: number;
-  readonly drainOnFlush: boolean;
-  readonly aio?: 'threads' | 'native' | 'io_uring';
-  readonly forceShare: boolean;
-  readonly quiet: boolean;
+/** What `bench` is to do: times a run of requests. */
+export interface BenchRequest extends OpenSettings {
+  readonly image: ImageInput;
+  /** Requests in all. Default: 75000. */
+  readonly count?: number | undefined;
+  /** Requests at a time. Default: 64. */
+  readonly depth?: number | undefined;
+  /** Where the first request starts. Default: 0. */
+  readonly offset?: number | undefined;
+  /** Bytes in a request. Default: 4096. */
+  readonly bufferSize?: number | undefined;
+  /** Bytes from one request to the next. Default, and 0: the buffer size. */
+  readonly stepSize?: number | undefined;
+  /** Write instead of reading. */
+  readonly write?: boolean | undefined;
+  /** Byte value that is written. Default: 0. */
+  readonly pattern?: number | undefined;
+  /** Flush after so many requests. Default: 0, never. */
+  readonly flushInterval?: number | undefined;
+  /** Wait for the requests under way before a flush. Default: true. */
+  readonly drainOnFlush?: boolean | undefined;
+  /** How to send requests. It is checked, and makes no difference. */
+  readonly aio?: 'threads' | 'native' | 'io_uring' | undefined;
 }

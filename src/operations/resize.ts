@@ -2,7 +2,8 @@
 import { BlockError } from '../base/error.ts';
 import { MAX_DISK, MAX_SIZE } from '../base/offset.ts';
 import type { OperationContext } from './context.ts';
-import type { ResizeRequest } from './requests.ts';
+import type { ResizeRequest, SizeInput } from './requests.ts';
+import { bytesOf, imageName } from './shorthand.ts';
 import { withSource } from './source.ts';
 
 /** Result of {@link resize}. */
@@ -19,24 +20,37 @@ export interface ResizeResult {
  * @throws BlockError if the size is impossible, or smaller without `shrink`.
  */
 export async function resize(context: OperationContext, request: ResizeRequest): Promise<ResizeResult> {
-  return withSource(context, request.image, { writable: true, resize: true }, async (node) => {
+  const { image, shrink = false, preallocation = 'off' } = request;
+  const change = changeOf(request.size);
+  return withSource(context, image, { writable: true, resize: true }, async (node) => {
     const oldSize = node.size();
-    const size = newSize(request, oldSize);
-    if (size <= oldSize && request.preallocation !== 'off') {
+    const size = newSize(change, oldSize);
+    if (size <= oldSize && preallocation !== 'off') {
       throw new BlockError('invalid-argument', 'Preallocation can only be used for growing images');
     }
-    if (size < oldSize && !request.shrink) {
+    if (size < oldSize && !shrink) {
       throw new BlockError('invalid-argument', 'Shrinking has to be asked for', { hint: { about: 'shrink' } });
     }
-    await node.truncate(size, request.preallocation);
+    await node.truncate(size, preallocation);
     await node.flush();
-    return { filename: request.image.filename, format: node.format, oldSize, size: node.size() };
+    return { filename: imageName(image), format: node.format, oldSize, size: node.size() };
   });
 }
 
-function newSize(request: ResizeRequest, oldSize: number): number {
-  const { size, relative } = request;
-  const total = relative === '' ? size : relative === '+' ? oldSize + size : oldSize - size;
+/** A size, or how much to add to the old one or to take away from it. */
+interface SizeChange {
+  readonly sign: '' | '+' | '-';
+  readonly bytes: number;
+}
+
+function changeOf(size: SizeInput): SizeChange {
+  if (typeof size === 'number') return { sign: '', bytes: size };
+  const sign = size.startsWith('+') ? '+' : size.startsWith('-') ? '-' : '';
+  return { sign, bytes: bytesOf(size.slice(sign.length)) };
+}
+
+function newSize({ sign, bytes }: SizeChange, oldSize: number): number {
+  const total = sign === '' ? bytes : sign === '+' ? oldSize + bytes : oldSize - bytes;
   if (!(total > 0 && total <= MAX_SIZE)) throw new BlockError('invalid-argument', 'New image size must be positive');
   if (total > MAX_DISK)
     throw new BlockError('too-large', `offset(${BigInt(total)}) exceeds maximum(${BigInt(MAX_DISK)})`);

@@ -18,7 +18,10 @@ export interface SnapshotResult {
  * @throws BlockError with the real tool's message. Where that has two lines, the first is the message of the cause.
  */
 export async function snapshot(context: OperationContext, request: SnapshotRequest): Promise<SnapshotResult> {
-  const { action, name = '', forceShare } = request;
+  const { action = 'list', name = '', forceShare } = request;
+  if (action !== 'list' && request.name === undefined) {
+    throw new BlockError('invalid-argument', 'A snapshot name is needed');
+  }
   return withSource(context, request.image, { forceShare, writable: action !== 'list' }, async (node) => {
     const owner = ownerOf(node);
     const store = owner.image.snapshots;
@@ -62,7 +65,9 @@ async function apply(node: ImageNode, store: SnapshotStore | undefined, name: st
     await store.apply(name);
   } catch (thrown) {
     const error = asBlockError(thrown);
-    throw error.reworded(`${what}: Failed to load snapshot: ${error.strerror}`);
+    // A cause that says more than the C library's text stands above.
+    const hints = error.message === error.strerror ? error.hints : [{ about: 'first', error } as const];
+    throw error.reworded(`${what}: Failed to load snapshot: ${error.strerror}`, hints);
   }
 }
 

@@ -2,34 +2,42 @@
 import type { ImageNode } from '../block/node.ts';
 import { type OpenRequest, openImage } from '../block/open.ts';
 import type { OperationContext } from './context.ts';
-import type { ImageSource } from './requests.ts';
+import type { ImageInput } from './requests.ts';
+import { imageFormat, imageName, imageOptions } from './shorthand.ts';
+
+/** What for, and with which cache mode and locks. */
+type OpenHow = Omit<OpenRequest, 'filename' | 'tree' | 'format' | 'cache' | 'forceShare'> & {
+  readonly cache?: OpenRequest['cache'] | undefined;
+  readonly forceShare?: boolean | undefined;
+};
 
 /**
- * Opens `source`; the caller closes it.
+ * Opens `image`; the caller closes it.
  * @param how what for, and with which cache mode and locks.
  * @throws BlockError whose message begins with `Could not open 'NAME': `.
  */
-export function openSource(
-  context: OperationContext,
-  source: ImageSource,
-  how: Omit<OpenRequest, 'filename' | 'tree' | 'format'> = {},
-): Promise<ImageNode> {
+export function openSource(context: OperationContext, image: ImageInput, how: OpenHow = {}): Promise<ImageNode> {
+  const { cache, forceShare = false, ...rest } = how;
+  const tree = imageOptions(image);
+  const format = imageFormat(image);
   return openImage(context, {
-    ...how,
-    filename: source.filename,
-    ...(source.imageOptions ? { tree: source.imageOptions } : {}),
-    ...(source.format === undefined ? {} : { format: source.format }),
+    ...rest,
+    filename: imageName(image),
+    forceShare,
+    ...(cache === undefined ? {} : { cache }),
+    ...(tree === undefined ? {} : { tree }),
+    ...(format === undefined ? {} : { format }),
   });
 }
 
-/** Opens `source`, runs `body` on it and closes it, whatever happens. A failure of `body` hides one of closing. */
+/** Opens `image`, runs `body` on it and closes it, whatever happens. A failure of `body` hides one of closing. */
 export async function withSource<T>(
   context: OperationContext,
-  source: ImageSource,
-  how: Omit<OpenRequest, 'filename' | 'tree' | 'format'>,
+  image: ImageInput,
+  how: OpenHow,
   body: (node: ImageNode) => Promise<T>,
 ): Promise<T> {
-  const node = await openSource(context, source, how);
+  const node = await openSource(context, image, how);
   let result: T;
   try {
     result = await body(node);

@@ -1,6 +1,7 @@
 /** What `check` prints, and the exit codes that scripts know. */
 import { exactDecimal } from '../base/size.ts';
-import type { CheckResult, Findings, Repairs } from '../operations/check.ts';
+import type { CheckResult, Findings } from '../operations/check.ts';
+import type { Repairs } from '../operations/requests.ts';
 import { formatJson } from './json.ts';
 
 /** Exit code of each outcome. */

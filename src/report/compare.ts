@@ -29,6 +29,5 @@ export function compareExitCode(result: CompareResult): number {
 
 /** Exit code of a failure: where an image could not be opened, looked at, or read. */
 export function compareFailureCode(error: BlockError): number {
-  if (error.context.access === 'status') return 3;
-  return error.context.access === 'read' && error.message.startsWith('Error while reading') ? 4 : 2;
+  return { open: 2, status: 3, read: 4 }[error.context.phase ?? 'open'];
 }

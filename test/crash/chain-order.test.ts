@@ -66,7 +66,7 @@ describe('a power cut during commit', () => {
     await make(context, 'top', { backing: ['base', format], size: SIZE + 65536, options: SMALL, areas: TOP });
     const content = await contentOf(context, 'top');
     files.start();
-    await commit(context, { image: { filename: 'top', format: 'qcow2' }, drop: false, quiet: true });
+    await commit(context, { image: { filename: 'top', format: 'qcow2' } });
     await expectSurvival(
       files,
       [
@@ -85,7 +85,7 @@ describe('a power cut during commit', () => {
     await make(context, 'top', { backing: ['middle', 'qcow2'], options: SMALL, areas: TOP });
     const content = await contentOf(context, 'top');
     files.start();
-    await commit(context, { image: { filename: 'top', format: 'qcow2' }, base: 'base', drop: true, quiet: true });
+    await commit(context, { image: { filename: 'top', format: 'qcow2' }, base: 'base', drop: true });
     await expectSurvival(
       files,
       [
@@ -124,12 +124,8 @@ describe('a power cut during rebase', () => {
     files.start();
     await rebase(context, {
       image: { filename: 'top', format },
-      backingFile: onto,
-      ...(onto === '' ? {} : { backingFormat: 'qcow2' }),
-      backingUnsafe: false,
+      backing: { filename: onto, format: onto === '' ? undefined : 'qcow2' },
       compress,
-      forceShare: false,
-      quiet: true,
     });
     await expectSurvival(files, [['top', format]], content);
   });

@@ -79,7 +79,7 @@ describe.each(FORMATS)('%s of %i bytes with %j', (format, size, options) => {
       recovered: format === 'vhdx',
       async prepare(context) {
         const pairs = Object.entries(options).map(([name, value]) => ({ name, value }));
-        await create(context, { filename: 'a.img', format, options: pairs, size, backingUnsafe: false, quiet: true });
+        await create(context, { filename: 'a.img', format, options: pairs, size });
         await edit(context, format, async (node) => node.write(0, pattern(0, 6144, 1)));
       },
       act: (context) => edit(context, format, change),
@@ -96,7 +96,7 @@ it.each(DAMAGES)('a repair: %s, %s', async (format, _, at, bytes) => {
     damaged: true,
     async prepare(context, files) {
       const pairs = Object.entries(options).map(([name, value]) => ({ name, value }));
-      await create(context, { ...image, options: pairs, size, backingUnsafe: false, quiet: true });
+      await create(context, { ...image, options: pairs, size });
       await edit(context, format, async (node) => node.write(0, pattern(0, 6144, 1)));
       const file = await files.open('a.img', { writable: true });
       if (file.size() <= at) await file.truncate?.(at + bytes.length, 'off');
@@ -104,7 +104,7 @@ it.each(DAMAGES)('a repair: %s, %s', async (format, _, at, bytes) => {
       await file.close();
     },
     act: async (context) => {
-      const { kind } = await check(context, { image, repair: 'all', forceShare: false });
+      const { kind } = await check(context, { image, repair: 'all' });
       expect(kind).toBe('clean');
     },
   });

@@ -23,8 +23,7 @@ function watched(format: string, unit: Watched['unit']): Watched[] {
 }
 
 async function edit(context: OperationContext, format: string, body: (node: ImageNode) => Promise<void>) {
-  const source = { filename: 'a.img', imageOptions: withKey(format, 'key') };
-  const node = await openSource(context, source, { writable: true });
+  const node = await openSource(context, { options: withKey(format, 'key') }, { writable: true });
   await body(node);
   await node.close();
 }
@@ -32,13 +31,13 @@ async function edit(context: OperationContext, format: string, body: (node: Imag
 async function change(context: OperationContext, format: string, settings: Readonly<Record<string, string>>) {
   const prefix = format === 'luks' ? '' : 'encrypt.';
   const options = Object.entries(settings).map(([name, value]) => ({ name: prefix + name, value }));
-  const image = { filename: 'a.img', imageOptions: withKey(format, 'key') };
-  await amend(context, { image, options, force: false, quiet: true });
+  const image = { options: withKey(format, 'key') };
+  await amend(context, { image, options });
 }
 
 /** Whether a secret opens the image. */
 async function opens(context: OperationContext, format: string, secret: string): Promise<boolean> {
-  const opened = openSource(context, { filename: 'a.img', imageOptions: withKey(format, secret) });
+  const opened = openSource(context, { options: withKey(format, secret) });
   return opened.then(
     async (node) => {
       await node.close();
@@ -56,7 +55,7 @@ async function prepare(context: OperationContext, format: string): Promise<void>
       ? { 'key-secret': 'key', 'iter-time': '1' }
       : { cluster_size: '4096', 'encrypt.format': 'luks', 'encrypt.key-secret': 'key', 'encrypt.iter-time': '1' };
   const options = Object.entries(settings).map(([name, value]) => ({ name, value }));
-  await create(context, { filename: 'a.img', format, options, size: SIZE, backingUnsafe: false, quiet: true });
+  await create(context, { filename: 'a.img', format, options, size: SIZE });
   await edit(context, format, async (node) => node.write(0, pattern(0, 6144, 1)));
 }
 

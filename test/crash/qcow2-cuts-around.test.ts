@@ -29,9 +29,7 @@ async function make(
     format: 'qcow2',
     options: Object.entries(options).map(([name, value]) => ({ name, value })),
     size: SIZE,
-    backingUnsafe: false,
-    quiet: true,
-    ...(backing === undefined ? {} : { backingFile: backing, backingFormat: 'qcow2' }),
+    backing: backing === undefined ? undefined : { filename: backing, format: 'qcow2' },
   });
 }
 
@@ -142,7 +140,7 @@ describe('bitmaps', () => {
       prepare,
       act: async (context) => {
         const options = [{ name: 'compat', value: '0.10' }];
-        await amend(context, { image, options, force: false, quiet: true });
+        await amend(context, { image, options });
       },
       verify,
     }));
@@ -193,7 +191,7 @@ describe('a repair', () => {
       damaged: true,
       prepare,
       act: async (context) => {
-        await check(context, { image, repair, forceShare: false });
+        await check(context, { image, repair });
       },
     });
     if (process.env['QIMG_CRASH_COUNT']) process.stdout.write(`${states} states\n`);
@@ -224,18 +222,17 @@ describe.each([SMALL, { cluster_size: '4096' }])('chains of %j', (options) => {
       images: [watch('top', 'whole'), watch('base', 512)],
       prepare: (context) => chain(context, options),
       act: async (context) => {
-        await commit(context, { image, drop, quiet: true });
+        await commit(context, { image, drop });
       },
     }),
   );
 
-  it.each(['other', ''])("rebase to '%s'", (backingFile) =>
+  it.each(['other', ''])("rebase to '%s'", (filename) =>
     run({
       images: [watch('top', 'whole'), watch('base', 'whole'), watch('other', 'whole')],
       prepare: (context) => chain(context, options),
       act: async (context) => {
-        const how = { backingUnsafe: false, compress: false, forceShare: false, quiet: true };
-        await rebase(context, { image, backingFile, backingFormat: 'qcow2', ...how });
+        await rebase(context, { image, backing: { filename, format: 'qcow2' } });
       },
     }),
   );
@@ -245,25 +242,15 @@ describe.each([SMALL, { cluster_size: '4096' }])('chains of %j', (options) => {
       images: [watch('top', 'whole')],
       prepare: (context) => chain(context, options),
       act: async (context) => {
-        const how = { backingUnsafe: true, compress: false, forceShare: false, quiet: true };
-        await rebase(context, { image, backingFile: 'other', backingFormat: 'qcow2', ...how });
+        await rebase(context, { image, backing: { filename: 'other', format: 'qcow2' }, unsafe: true });
       },
     }));
 });
 
 describe('convert', () => {
   const request = {
-    sources: [{ filename: 'top', format: 'qcow2' }],
+    source: { filename: 'top', format: 'qcow2' },
     options: [{ name: 'cluster_size', value: '512' }],
-    targetIsZero: false,
-    compress: false,
-    copyBitmaps: false,
-    skipBrokenBitmaps: false,
-    salvage: false,
-    outOfOrder: false,
-    copyRange: false,
-    quiet: true,
-    forceShare: false,
   };
 
   it('into an existing image', () =>
@@ -286,7 +273,7 @@ describe('convert', () => {
       prepare: (context) => chain(context),
       act: async (context) => {
         const target = { filename: 'target', format: 'qcow2' };
-        await convert(context, { ...request, compress, target, noCreate: false });
+        await convert(context, { ...request, compress, target });
       },
     }),
   );
@@ -301,7 +288,7 @@ describe('convert', () => {
       },
       act: async (context) => {
         const target = { filename: 'target', format: 'qcow2' };
-        await convert(context, { ...request, target, noCreate: false });
+        await convert(context, { ...request, target });
       },
     }));
 });

@@ -18,7 +18,7 @@ type Options = Readonly<Record<string, string>>;
 
 async function make(context: OperationContext, options: Options, size: number = SIZE): Promise<void> {
   const pairs = Object.entries(options).map(([name, value]) => ({ name, value }));
-  await create(context, { filename: FILE, format: 'qcow2', options: pairs, size, backingUnsafe: false, quiet: true });
+  await create(context, { filename: FILE, format: 'qcow2', options: pairs, size });
 }
 
 async function edit(context: OperationContext, body: (node: ImageNode) => Promise<void>): Promise<void> {
@@ -107,7 +107,7 @@ describe.each<Options>([
       images: watched('whole'),
       prepare: (context) => prepared(context, options, 0),
       act: async (context) => {
-        await resize(context, { image, size, relative: '', shrink: true, preallocation: 'off', quiet: true });
+        await resize(context, { image, size, shrink: true, preallocation: 'off' });
       },
     }),
   );
@@ -141,8 +141,6 @@ describe.each(Object.entries(GEOMETRIES))('%s', (_, options) => {
           image,
           action,
           name: action === 'create' ? 'new' : 's0',
-          forceShare: false,
-          quiet: true,
         });
       },
     }),
@@ -153,7 +151,7 @@ describe.each(Object.entries(GEOMETRIES))('%s', (_, options) => {
       images: watched('whole'),
       prepare: (context) => prepared(context, options, 0),
       act: async (context) => {
-        await resize(context, { image, size, relative: '', shrink: true, preallocation: 'off', quiet: true });
+        await resize(context, { image, size, shrink: true, preallocation: 'off' });
       },
     }),
   );
@@ -172,7 +170,7 @@ describe.each(Object.entries(GEOMETRIES))('%s', (_, options) => {
     { size: '90112' },
   ])('amend: %j', async (amended) => {
     const pairs = Object.entries(amended).map(([name, value]) => ({ name, value }));
-    const request = { image, options: pairs, force: false, quiet: true };
+    const request = { image, options: pairs };
     const allowed =
       (options['compat'] !== '0.10' || amended['compat'] === '1.1' || amended['size'] !== undefined) &&
       (amended['compat'] !== '0.10' ||

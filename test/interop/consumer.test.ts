@@ -14,7 +14,8 @@ const run = promisify(execFile);
 const root = join(dirname(fileURLToPath(import.meta.url)), '../..');
 
 const PROGRAM = `
-import { BlockError, type Advice, type ErrorKind, type ImageNode, type InfoResult, info, nodeLibrary, openImage } from 'qimg/node';
+import { BlockError, type Advice, type ConvertRequest, type ErrorKind, type ImageNode, type InfoResult, type RequestOf } from 'qimg/node';
+import { convert, info, nodeLibrary, openImage } from 'qimg/node';
 import { type FormatDriver, ImageLibrary, type Services, drivers } from 'qimg';
 import { MemoryLibrary } from 'qimg/testing';
 
@@ -35,6 +36,12 @@ export function kindOf(error: unknown): ErrorKind | Advice['about'] | undefined 
   return typeof hint === 'object' ? hint.about : error.kind;
 }
 
+export async function copied(source: ConvertRequest['source'], format: string | undefined): Promise<number> {
+  const { size } = await convert({ source, target: { filename: 'copy', format }, options: { cluster_size: '1M' } });
+  return size;
+}
+
+export const few: RequestOf<'bench'> = { image: { filename: 'a', format: 'raw' }, count: 10 };
 export const made = (services: Services): ImageLibrary => new ImageLibrary(drivers, services);
 export const opened = (name: string): Promise<ImageNode> => openImage(name, { writable: true });
 export const memory: MemoryLibrary = new MemoryLibrary();

@@ -36,7 +36,7 @@ function path(name: string): string {
 }
 
 async function ours(image: string, action: SnapshotRequest['action'], name?: string): Promise<string[]> {
-  const request = { image: { filename: path(image) }, action, forceShare: false, quiet: false };
+  const request = { image: { filename: path(image) }, action };
   const { snapshots } = await snapshot(context(), name === undefined ? request : { ...request, name });
   return snapshots.map((entry) => `${entry.id} ${entry.name} ${entry.virtualSize}`);
 }
@@ -93,20 +93,10 @@ describeWithOracle('snapshots and bitmaps', () => {
     real('bitmap', '--add', 'source.qcow2', 'b');
     io('source.qcow2', 'write -P 2 0 8M');
     const request = {
-      sources: [{ filename: path('source.qcow2') }],
+      source: path('source.qcow2'),
       target: { filename: path('target.qcow2'), format: 'qcow2' },
-      options: [],
       snapshot: { either: 'one' },
-      noCreate: false,
-      targetIsZero: false,
-      compress: false,
-      copyBitmaps: true,
-      skipBrokenBitmaps: false,
-      salvage: false,
-      outOfOrder: false,
-      copyRange: false,
-      quiet: true,
-      forceShare: false,
+      bitmaps: true,
     };
     await convert(context(), request);
     io('target.qcow2', 'read -P 0 0 1M', 'read -P 1 1M 1M', 'read -P 0 2M 6M');
@@ -133,7 +123,6 @@ describeWithOracle('snapshots and bitmaps', () => {
       image: { filename: path('bitmaps.qcow2') },
       backingChain: false,
       limits: false,
-      forceShare: false,
     });
     expect(images[0]?.specific?.data['bitmaps']).toEqual([
       { flags: [], name: 'a', granularity: 4096 },

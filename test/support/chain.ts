@@ -48,10 +48,8 @@ export async function make(context: OperationContext, filename: string, plan: Im
     filename,
     format,
     options: Object.entries(options).map(([name, value]) => ({ name, value })),
-    backingUnsafe: false,
-    quiet: true,
-    ...(size === undefined ? {} : { size }),
-    ...(backing ? { backingFile: backing[0], backingFormat: backing[1] } : {}),
+    size,
+    backing: backing && { filename: backing[0], format: backing[1] },
   });
   await fill(context, filename, format, areas);
 }
@@ -87,6 +85,6 @@ export async function layerOf(
 
 /** Damage other than leaks that a check finds. */
 export async function damageOf(context: OperationContext, filename: string, format = 'qcow2'): Promise<number> {
-  const result = await check(context, { image: { filename, format }, repair: 'none', forceShare: false });
+  const result = await check(context, { image: { filename, format }, repair: 'none' });
   return result.kind === 'unsupported' ? 0 : result.findings.corruptions;
 }

@@ -5,7 +5,7 @@ import { BlockError } from '../../src/base/error.ts';
 import { ImageNode } from '../../src/block/node.ts';
 import { check } from '../../src/operations/check.ts';
 import type { OperationContext } from '../../src/operations/context.ts';
-import type { ImageSource } from '../../src/operations/requests.ts';
+import type { ImageInput } from '../../src/operations/requests.ts';
 import { openSource } from '../../src/operations/source.ts';
 import type { OptionTree } from '../../src/options/tree.ts';
 import type { MemoryFiles } from '../../src/storage/memoryFiles.ts';
@@ -54,8 +54,8 @@ export async function contentOf(node: ImageNode): Promise<Uint8Array> {
 }
 
 /** The image as operations take it. */
-function sourceOf({ filename, format, imageOptions }: Watched): ImageSource {
-  return imageOptions ? { filename, imageOptions } : { filename, format };
+function sourceOf({ filename, format, imageOptions }: Watched): ImageInput {
+  return imageOptions ? { options: imageOptions } : { filename, format };
 }
 
 /** Content of an image and its snapshots. */
@@ -87,7 +87,6 @@ async function damageOf(context: OperationContext, image: Watched, harmless?: Re
   const request = {
     image: sourceOf(image),
     repair: 'none',
-    forceShare: false,
   } as const;
   const result = await check(context, request, { line: (text) => lines.push(text) });
   if (result.kind === 'unsupported') return [];
@@ -225,8 +224,8 @@ async function expectRepairable(context: OperationContext, image: Watched): Prom
     if (!equalBytes(written.get(name) ?? new Uint8Array(0), bytes))
       expect(`content of '${name}' after a write`).toBe('kept');
   }
-  await check(context, { image: source, repair: 'all', forceShare: false });
-  const result = await check(context, { image: source, repair: 'none', forceShare: false });
+  await check(context, { image: source, repair: 'all' });
+  const result = await check(context, { image: source, repair: 'none' });
   expect(result.kind).toBe('clean');
   const repaired = await contentsOf(context, image);
   for (const [name, bytes] of known) {

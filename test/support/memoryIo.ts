@@ -1,13 +1,13 @@
 /** A world for commands that records what is asked for instead of doing it. */
 import { BlockError, posixError } from '../../src/base/error.ts';
-import type { CommandIo, Requests, View } from '../../src/cli/io.ts';
+import type { CommandIo, Job } from '../../src/cli/io.ts';
 
 /** What a run of a command left behind. */
 export class MemoryIo implements CommandIo {
   stdout = '';
   stderr = '';
   /** The work that was asked for, in order. */
-  readonly requests: { verb: keyof Requests; request: unknown; view: View }[] = [];
+  readonly requests: Job[] = [];
   readonly files: Map<string, Uint8Array> = new Map();
   /** Exit code of the work, or what goes wrong. */
   outcome: number | BlockError = 0;
@@ -25,8 +25,8 @@ export class MemoryIo implements CommandIo {
     return bytes ? Promise.resolve(bytes) : Promise.reject(posixError('not-found', name));
   }
 
-  execute<V extends keyof Requests>(verb: V, request: Requests[V], view: View): Promise<number> {
-    this.requests.push({ verb, request, view });
+  execute(job: Job): Promise<number> {
+    this.requests.push(job);
     return this.outcome instanceof BlockError ? Promise.reject(this.outcome) : Promise.resolve(this.outcome);
   }
 }

@@ -15,7 +15,7 @@ import { MapSecretStore, nodeServices } from '../../src/host/node/host.ts';
 import type { OperationContext } from '../../src/operations/context.ts';
 import { check } from '../../src/operations/check.ts';
 import { create } from '../../src/operations/create.ts';
-import type { ImageSource } from '../../src/operations/requests.ts';
+import type { ImageInput } from '../../src/operations/requests.ts';
 import { openSource } from '../../src/operations/source.ts';
 import type { FileHandle, FileOpenOptions } from '../../src/storage/files.ts';
 import { MemoryFiles } from '../../src/storage/memoryFiles.ts';
@@ -103,10 +103,10 @@ export class Subject {
   }
 
   /** The image as operations take it. */
-  get source(): ImageSource {
+  get source(): ImageInput {
     if (this.shape.crypt === 'none') return { filename: TOP, format: 'qcow2' };
     const tree = { driver: 'qcow2', 'encrypt.key-secret': 'key', file: { driver: 'file', filename: TOP } };
-    return { filename: TOP, imageOptions: tree };
+    return { options: tree };
   }
 
   async create(): Promise<void> {
@@ -128,11 +128,8 @@ export class Subject {
       format: 'qcow2',
       options: Object.entries(options).map(([name, value]) => ({ name, value: String(value) })),
       size: shape.size,
-      backingUnsafe: false,
-      quiet: true,
-      ...(this.base === undefined
-        ? {}
-        : { backingFile: backingName(0), backingFormat: shape.backing[0]?.format ?? 'raw' }),
+      backing:
+        this.base === undefined ? undefined : { filename: backingName(0), format: shape.backing[0]?.format ?? 'raw' },
     });
     this.bytes = seen(this.bases[0], shape.size);
   }
@@ -140,7 +137,7 @@ export class Subject {
   async #createBase(index: number, format: 'raw' | 'qcow2', size: number): Promise<void> {
     const filename = backingName(index);
     const options = format === 'raw' ? [] : [{ name: 'cluster_size', value: index === 0 ? '4096' : '65536' }];
-    await create(this.context, { filename, format, options, size, backingUnsafe: false, quiet: true });
+    await create(this.context, { filename, format, options, size });
     const node = await openSource(this.context, { filename, format }, { writable: true });
     // Half of it is the same everywhere, so that a rebase has something to leave out.
     await node.write(0, pattern(0, Math.floor(size * 0.6), 0));

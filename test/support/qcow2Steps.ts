@@ -86,7 +86,7 @@ const amendBy =
     const wanted = options(subject, step);
     await subject.close();
     const pairs = Object.entries(wanted).map(([name, value]) => ({ name, value }));
-    const request = { image: subject.source, options: pairs, force: false, quiet: true };
+    const request = { image: subject.source, options: pairs };
     const error = await subject.attempt(['invalid-argument', 'unsupported', 'invalid-image'], () =>
       amend(subject.context, request),
     );
@@ -149,7 +149,7 @@ async function commitTop(subject: Subject): Promise<void> {
   const owned = await ownership(subject);
   if (subject.base === undefined || !owned) return;
   await subject.close();
-  await commit(subject.context, { image: subject.source, drop: false, quiet: true });
+  await commit(subject.context, { image: subject.source });
   const base = subject.bases[subject.base] ?? new Uint8Array(0);
   const merged = seen(base, Math.max(base.length, subject.bytes.length));
   merged.set(subject.bytes);
@@ -160,7 +160,7 @@ async function commitTop(subject: Subject): Promise<void> {
 }
 
 const rebaseBy =
-  (how: { readonly compress: boolean; readonly backingUnsafe: boolean }): Run =>
+  (how: { readonly compress: boolean; readonly unsafe: boolean }): Run =>
   async (subject, { seed }) => {
     const { shape } = subject;
     const owned = await ownership(subject);
@@ -170,10 +170,10 @@ const rebaseBy =
     // Encrypted images are described by options, and such have no directory that a name could count from.
     if (to && shape.crypt !== 'none') return;
     await subject.close();
-    const backing = to ? { backingFile: backingName(index), backingFormat: to.format } : { backingFile: '' };
-    await rebase(subject.context, { image: subject.source, ...backing, ...how, forceShare: false, quiet: true });
+    const backing = to && { filename: backingName(index), format: to.format };
+    await rebase(subject.context, { image: subject.source, backing, ...how });
     subject.base = to ? index : undefined;
-    if (!how.backingUnsafe) owned[0] = new Uint8Array(0);
+    if (!how.unsafe) owned[0] = new Uint8Array(0);
     subject.adopt(owned);
     for (const bitmap of subject.bitmaps.values()) if (bitmap.enabled) bitmap.touch(0, subject.bytes.length);
     subject.settle();
@@ -224,7 +224,7 @@ const STEPS: Record<StepKind, Run> = {
   check: (subject) => subject.verifyClosed(),
   async repair(subject, { seed }) {
     await subject.close();
-    const request = { image: subject.source, repair: seed % 2 ? 'leaks' : 'all', forceShare: false } as const;
+    const request = { image: subject.source, repair: seed % 2 ? 'leaks' : 'all' } as const;
     expect(await check(subject.context, request)).toMatchObject({ kind: 'clean', findings: { corruptionsFixed: 0 } });
   },
   resize: resizeWith('off'),
@@ -300,9 +300,9 @@ const STEPS: Record<StepKind, Run> = {
       : { compat: '1.1', refcount_bits: String(2 ** (step.seed % 7)) }),
   })),
   commit: commitTop,
-  rebase: rebaseBy({ compress: false, backingUnsafe: false }),
-  rebaseCompressed: rebaseBy({ compress: true, backingUnsafe: false }),
-  rebaseUnsafe: rebaseBy({ compress: false, backingUnsafe: true }),
+  rebase: rebaseBy({ compress: false, unsafe: false }),
+  rebaseCompressed: rebaseBy({ compress: true, unsafe: false }),
+  rebaseUnsafe: rebaseBy({ compress: false, unsafe: true }),
 };
 
 /** Changes of guest content. */

@@ -1,9 +1,10 @@
 /** `qemu-img amend`. */
 import { asksForHelp, parseOptionList } from '../../options/keyval.ts';
-import { type Command, defineCommand, UsageError } from '../command.ts';
+import { type Command, defineCommand, type Executor, UsageError } from '../command.ts';
 import { type CommandSyntax, HELP_OPTION, OBJECT_OPTION } from '../help.ts';
-import { cacheValue, imageSource, mistake, OptionLists, optional } from '../values.ts';
-import { cacheOption, FILE_OPERAND, formatOption, imageOptsOption, PROGRESS, QUIET } from './common.ts';
+import { showOptions } from '../optionHelp.ts';
+import { cacheValue, imageSource, mistake, OptionLists } from '../values.ts';
+import { cacheOption, FILE_OPERAND, formatOption, imageOptsOption, PROGRESS, QUIET } from '../sharedOptions.ts';
 
 const syntax: CommandSyntax = {
   name: 'amend',
@@ -15,7 +16,6 @@ const syntax: CommandSyntax = {
       id: 'options',
       short: 'o',
       long: 'options',
-      value: true,
       argument: 'FMT_OPTS',
       help: ["the options to change ('-o help' lists them); required"],
     },
@@ -30,7 +30,14 @@ const syntax: CommandSyntax = {
   operands: [FILE_OPERAND],
 };
 
-/** Changes options of an image. */
+/** Changes options of an image; prints nothing. */
+const execute: Executor<'amend'> = async ({ amend }, request, { context, view }) => {
+  const onProgress = (done: number, total: number): void => view.progress.update(done, total);
+  await amend({ ...context, onProgress }, request, { started: () => view.progress.start() });
+  return 0;
+};
+
+/** `amend`. */
 export const command: Command = defineCommand(syntax, async (session, args) => {
   const lists = new OptionLists();
   const given = await session.read(args, { options: (value) => lists.add(value) });
@@ -40,18 +47,12 @@ export const command: Command = defineCommand(syntax, async (session, args) => {
   session.progress(given.has('progress') && !quiet).open();
   const format = given.text('format');
   const help = asksForHelp(list);
-  if (help && format !== undefined) return session.execute('option-help', { purpose: 'amend', format });
+  if (help && format !== undefined) return showOptions(session, { purpose: 'amend', format });
   const [filename] = given.operands;
   if (filename === undefined || given.operands.length !== 1) throw mistake('Expecting one image file name');
   const cache = cacheValue(given.text('cache'));
   const image = imageSource(session, given, filename);
-  if (help) return session.execute('option-help', { purpose: 'amend', image });
-  const request = {
-    image,
-    options: parseOptionList(list),
-    force: given.has('force'),
-    ...optional('cache', cache),
-    quiet,
-  };
-  return session.execute('amend', request, { quiet });
+  if (help) return showOptions(session, { purpose: 'amend', image });
+  const request = { image, options: parseOptionList(list), force: given.has('force'), cache };
+  return session.execute('amend', request, execute, { quiet });
 });

@@ -1,23 +1,76 @@
 /** `qemu-img bench`. */
-import type { BenchRequest } from '../../operations/requests.ts';
-import type { CacheMode } from '../../storage/files.ts';
 import { BlockError } from '../../base/error.ts';
-import { type Command, defineCommand, type Given, type Session } from '../command.ts';
-import { cacheValue, countValue, imageSource, INT32_MAX, mistake, oneFile, optional, sizeValue } from '../values.ts';
-import { syntax } from './benchSyntax.ts';
+import type { BenchPlan } from '../../operations/bench.ts';
+import type { BenchRequest } from '../../operations/requests.ts';
+import { BENCH_DEPTH } from '../../operations/shorthand.ts';
+import { formatBench, formatBenchPlan } from '../../report/bench.ts';
+import type { CacheMode } from '../../storage/files.ts';
+import { type Command, defineCommand, type Executor } from '../command.ts';
+import { type CommandSyntax, HELP_OPTION, OBJECT_OPTION } from '../help.ts';
+import { cacheOption, FILE_OPERAND, FORCE_SHARE, formatOption, imageOptsOption, QUIET } from '../sharedOptions.ts';
+import { stoppable } from '../stoppable.ts';
+import { cacheValue, countValue, imageSource, INT32_MAX, mistake, oneFile, sizeValue } from '../values.ts';
 
-/** Numbers of the command line; 0 stands for what depends on others. */
-interface Numbers {
-  count: number;
-  depth: number;
-  offset: number;
-  bufferSize: number;
-  stepSize: number;
-  pattern: number;
-  flushInterval: number;
-  cache?: CacheMode;
-  aio?: NonNullable<BenchRequest['aio']>;
-}
+const syntax: CommandSyntax = {
+  name: 'bench',
+  summary: 'Run a simple image benchmark',
+  usage: [
+    '[-f FMT | --image-opts] [-t CACHE]',
+    '[-c COUNT] [-d DEPTH] [-o OFFSET] [-s BUFFER_SIZE] [-S STEP_SIZE]',
+    '[-w [--pattern PATTERN] [--flush-interval INTERVAL [--no-drain]]]',
+    '[-i AIO] [-n] [-U] [-q] FILE',
+  ],
+  options: [
+    HELP_OPTION,
+    formatOption('FILE'),
+    imageOptsOption('FILE'),
+    cacheOption('t', 'FILE'),
+    { id: 'count', short: 'c', long: 'count', argument: 'COUNT', help: ['requests to send (default: 75000)'] },
+    { id: 'depth', short: 'd', long: 'depth', argument: 'DEPTH', help: ['requests at a time (default: 64)'] },
+    {
+      id: 'offset',
+      short: 'o',
+      long: 'offset',
+      argument: 'OFFSET',
+      help: ['where the first request starts (default: 0)'],
+    },
+    {
+      id: 'buffer-size',
+      short: 's',
+      long: 'buffer-size',
+      argument: 'BUFFER_SIZE[bkKMGTPE]',
+      help: ['bytes in a request, with a suffix for powers of 1024 (default: 4K)'],
+    },
+    {
+      id: 'step-size',
+      short: 'S',
+      long: 'step-size',
+      argument: 'STEP_SIZE[bkKMGTPE]',
+      help: ['bytes from one request to the next (default: BUFFER_SIZE)'],
+    },
+    { id: 'write', short: 'w', long: 'write', help: ['write instead of reading'] },
+    { id: 'pattern', long: 'pattern', argument: 'PATTERN', help: ['byte to write (default: 0)'] },
+    {
+      id: 'flush-interval',
+      long: 'flush-interval',
+      argument: 'INTERVAL',
+      help: ['flush after so many requests (default: never)'],
+    },
+    { id: 'no-drain', long: 'no-drain', help: ['flush without waiting for the requests under way'] },
+    {
+      id: 'aio',
+      short: 'i',
+      long: 'aio',
+      argument: 'AIO',
+      help: ['how to send requests: threads, native or io_uring'],
+    },
+    { id: 'native', short: 'n', long: 'native', help: ['the same as -i native'] },
+    FORCE_SHARE,
+    QUIET,
+    OBJECT_OPTION,
+  ],
+  operands: [FILE_OPERAND],
+};
 
 function cacheMode(text: string): CacheMode | undefined {
   try {
@@ -27,77 +80,53 @@ function cacheMode(text: string): CacheMode | undefined {
   }
 }
 
-function aioValue(text: string): NonNullable<BenchRequest['aio']> {
+function aioValue(text: string): BenchRequest['aio'] {
   if (text === 'threads' || text === 'native' || text === 'io_uring') return text;
   throw mistake(`Invalid aio option: ${text}`);
 }
 
-async function readArguments(session: Session, args: readonly string[]): Promise<{ given: Given; numbers: Numbers }> {
-  const numbers: Numbers = {
-    count: 75000,
-    depth: 64,
-    offset: 0,
-    bufferSize: 4096,
-    stepSize: 0,
-    pattern: 0,
-    flushInterval: 0,
-  };
-  const given = await session.read(args, {
-    cache: (value) => {
-      const mode = cacheMode(value);
-      if (mode !== undefined) numbers.cache = mode;
-    },
-    count: (value) => {
-      numbers.count = countValue('request count', value, 1n, INT32_MAX);
-    },
-    depth: (value) => {
-      numbers.depth = countValue('queue depth', value, 1n, INT32_MAX);
-    },
-    offset: (value) => {
-      numbers.offset = sizeValue('offset', value);
-    },
-    'buffer-size': (value) => {
-      numbers.bufferSize = sizeValue('buffer size', value, 1n, INT32_MAX);
-    },
-    'step-size': (value) => {
-      numbers.stepSize = sizeValue('step size', value, 0n, INT32_MAX);
-    },
-    pattern: (value) => {
-      numbers.pattern = countValue('pattern byte', value, 0n, 255n);
-    },
-    'flush-interval': (value) => {
-      numbers.flushInterval = countValue('flush interval', value, 0n, INT32_MAX);
-    },
-    aio: (value) => {
-      numbers.aio = aioValue(value);
-    },
-    native: () => {
-      numbers.aio = 'native';
-    },
-  });
-  return { given, numbers };
-}
+/** Times requests; `-q` changes nothing. */
+const execute: Executor<'bench'> = async ({ bench }, request, { context, out }) => {
+  const onStart = (plan: BenchPlan): void => out(formatBenchPlan(plan));
+  const result = await stoppable(context, (inner) => bench(inner, request, { onStart }));
+  out(formatBench(result));
+  return 0;
+};
 
-/** Times requests. */
+/** `bench`. */
 export const command: Command = defineCommand(syntax, async (session, args) => {
-  const { given, numbers } = await readArguments(session, args);
+  let aio: BenchRequest['aio'];
+  const given = await session.read(args, {
+    cache: cacheMode,
+    count: (text) => countValue('request count', text, 1n, INT32_MAX),
+    depth: (text) => countValue('queue depth', text, 1n, INT32_MAX),
+    offset: (text) => sizeValue('offset', text),
+    'buffer-size': (text) => sizeValue('buffer size', text, 1n, INT32_MAX),
+    'step-size': (text) => sizeValue('step size', text, 0n, INT32_MAX),
+    pattern: (text) => countValue('pattern byte', text, 0n, 255n),
+    'flush-interval': (text) => countValue('flush interval', text, 0n, INT32_MAX),
+    aio: (text) => (aio = aioValue(text)),
+    native: () => (aio = 'native'),
+  });
   const filename = oneFile(given);
   const write = given.has('write');
-  const { flushInterval, depth, cache, aio, ...plain } = numbers;
+  const { cache, count, depth = BENCH_DEPTH, offset, pattern, 'flush-interval': flushInterval = 0 } = given.values;
   if (!write && flushInterval !== 0) throw mistake('--flush-interval is only available in write tests');
   if (flushInterval !== 0 && flushInterval < depth) throw mistake("Flush interval can't be smaller than depth");
-  const quiet = given.has('quiet');
   const request = {
     image: imageSource(session, given, filename),
-    ...optional('cache', cache),
-    ...plain,
+    cache,
+    count,
     depth,
+    offset,
+    bufferSize: given.values['buffer-size'],
+    stepSize: given.values['step-size'],
     write,
+    pattern,
     flushInterval,
     drainOnFlush: !given.has('no-drain'),
-    ...optional('aio', aio),
+    aio,
     forceShare: given.has('force-share'),
-    quiet,
   };
-  return session.execute('bench', request, { quiet });
+  return session.execute('bench', request, execute, { quiet: given.has('quiet') });
 });

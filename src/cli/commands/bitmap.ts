@@ -1,9 +1,9 @@
 /** `qemu-img bitmap`. */
 import type { BitmapAction } from '../../operations/requests.ts';
-import { type Command, defineCommand, type Given } from '../command.ts';
+import { type Command, defineCommand, type Executor, type Given } from '../command.ts';
 import { type CommandSyntax, HELP_OPTION, OBJECT_OPTION } from '../help.ts';
-import { imageSource, mistake, optional, sizeValue } from '../values.ts';
-import { FILE_OPERAND, formatOption, imageOptsOption } from './common.ts';
+import { imageSource, mistake, sizeValue } from '../values.ts';
+import { FILE_OPERAND, formatOption, imageOptsOption } from '../sharedOptions.ts';
 
 const syntax: CommandSyntax = {
   name: 'bitmap',
@@ -23,7 +23,6 @@ const syntax: CommandSyntax = {
       id: 'granularity',
       short: 'g',
       long: 'granularity',
-      value: true,
       argument: 'SIZE[bKMGTPE]',
       help: ['with --add: bytes that one bit stands for, with a suffix for powers of 1024'],
     },
@@ -32,18 +31,11 @@ const syntax: CommandSyntax = {
     { id: 'clear', long: 'clear', help: ['mark everything in BITMAP as clean'] },
     { id: 'enable', long: 'enable', help: ['let BITMAP record writes'] },
     { id: 'disable', long: 'disable', help: ['let BITMAP no longer record writes'] },
-    {
-      id: 'merge',
-      long: 'merge',
-      value: true,
-      argument: 'SOURCE',
-      help: ['mark in BITMAP what is dirty in the bitmap SOURCE'],
-    },
+    { id: 'merge', long: 'merge', argument: 'SOURCE', help: ['mark in BITMAP what is dirty in the bitmap SOURCE'] },
     {
       id: 'source-file',
       short: 'b',
       long: 'source-file',
-      value: true,
       argument: 'SRC_FILE',
       help: ['with --merge: the image that has SOURCE (default: FILE)'],
     },
@@ -51,7 +43,6 @@ const syntax: CommandSyntax = {
       id: 'source-format',
       short: 'F',
       long: 'source-format',
-      value: true,
       argument: 'SRC_FMT',
       help: ['format of SRC_FILE (default: found by looking at it)'],
     },
@@ -74,18 +65,21 @@ function checkActions(given: Given, actions: readonly BitmapAction[]): void {
   if (given.has('source-format') && !given.has('source-file')) throw mistake('-F only supported with -b');
 }
 
-/** Changes persistent bitmaps. */
+/** Changes persistent bitmaps; prints nothing. */
+const execute: Executor<'bitmap'> = async ({ bitmap }, request, { context }) => {
+  await bitmap(context, request);
+  return 0;
+};
+
+/** `bitmap`. */
 export const command: Command = defineCommand(syntax, async (session, args) => {
   const actions: BitmapAction[] = [];
-  let granularity: number | undefined;
-  const handlers: Record<string, (value: string) => void> = {
-    granularity: (value) => {
-      granularity = sizeValue('granularity', value);
-    },
-    merge: (value) => actions.push({ kind: 'merge', source: value }),
-  };
-  for (const kind of SIMPLE) handlers[kind] = () => actions.push({ kind });
-  const given = await session.read(args, handlers);
+  const simple = SIMPLE.map((kind) => [kind, () => actions.push({ kind })] as const);
+  const given = await session.read(args, {
+    ...Object.fromEntries(simple),
+    granularity: (text: string) => sizeValue('granularity', text),
+    merge: (source: string) => actions.push({ kind: 'merge', source }),
+  });
   checkActions(given, actions);
   const [filename, bitmap, extra] = given.operands;
   const needsName = actions.some((action) => action.kind !== 'remove-all');
@@ -93,12 +87,8 @@ export const command: Command = defineCommand(syntax, async (session, args) => {
     throw mistake('Expecting filename and bitmap name');
   }
   if (filename === undefined || (!needsName && bitmap !== undefined)) throw mistake('Expecting filename');
-  return session.execute('bitmap', {
-    image: imageSource(session, given, filename),
-    ...optional('bitmap', bitmap),
-    actions,
-    ...optional('granularity', granularity),
-    ...optional('sourceFile', given.text('source-file')),
-    ...optional('sourceFormat', given.text('source-format')),
-  });
+  const image = imageSource(session, given, filename);
+  const sourceFile = given.text('source-file');
+  const source = sourceFile === undefined ? undefined : { filename: sourceFile, format: given.text('source-format') };
+  return session.execute('bitmap', { image, bitmap, actions, granularity: given.values.granularity, source }, execute);
 });

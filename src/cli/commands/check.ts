@@ -1,9 +1,19 @@
 /** `qemu-img check`. */
 import type { RepairMode } from '../../block/driver.ts';
-import { type Command, defineCommand, UsageError } from '../command.ts';
+import { checkError, checkExitCode, formatCheck, formatCheckJson, formatRepairs } from '../../report/check.ts';
+import { type Command, defineCommand, type Executor, UsageError } from '../command.ts';
 import { type CommandSyntax, HELP_OPTION, OBJECT_OPTION } from '../help.ts';
-import { cacheValue, imageSource, oneFile, optional, outputValue } from '../values.ts';
-import { cacheOption, FILE_OPERAND, FORCE_SHARE, formatOption, imageOptsOption, OUTPUT, QUIET } from './common.ts';
+import { programHint } from '../hints.ts';
+import { cacheValue, imageSource, oneFile, outputValue } from '../values.ts';
+import {
+  cacheOption,
+  FILE_OPERAND,
+  FORCE_SHARE,
+  formatOption,
+  imageOptsOption,
+  OUTPUT,
+  QUIET,
+} from '../sharedOptions.ts';
 
 const syntax: CommandSyntax = {
   name: 'check',
@@ -21,7 +31,6 @@ const syntax: CommandSyntax = {
       id: 'repair',
       short: 'r',
       long: 'repair',
-      value: true,
       argument: 'leaks|all',
       help: ['repair only lost space, or all errors; the image is then opened', 'for writing (not together with -U)'],
     },
@@ -44,27 +53,32 @@ function repairValue(text: string): RepairMode {
   throw new UsageError(`--repair (-r) expects 'leaks' or 'all', not '${text}'`);
 }
 
-/** Looks for structural damage. */
-export const command: Command = defineCommand(syntax, async (session, args) => {
-  let repair: RepairMode = 'none';
-  let json = false;
-  const given = await session.read(args, {
-    repair: (value) => {
-      repair = repairValue(value);
+/** Checks an image. Reports are for people only; errors of the check itself are always shown. */
+const execute: Executor<'check'> = async ({ check }, request, { context, view, out, err }) => {
+  const talk = !view.json && !view.quiet;
+  const result = await check(context, request, {
+    line(text, stream, { isError, hint } = {}) {
+      const lines = `${isError ? 'qemu-img: ' : ''}${text}\n${hint ? `${programHint(hint)}\n` : ''}`;
+      if (stream === 'err') err(lines);
+      else if (talk) out(lines);
     },
-    output: (value) => {
-      json = outputValue(value);
+    repaired(repairs) {
+      if (talk) out(formatRepairs(repairs));
     },
   });
+  if (result.kind !== 'unsupported' && !view.quiet) out(view.json ? formatCheckJson(result) : formatCheck(result));
+  const error = checkError(result);
+  if (error !== undefined) err(`qemu-img: ${error}\n`);
+  return checkExitCode(result);
+};
+
+/** `check`: exit codes 1, 2, 3 and 63. */
+export const command: Command = defineCommand(syntax, async (session, args) => {
+  const given = await session.read(args, { repair: repairValue, output: outputValue });
+  const { repair, output: json } = given.values;
   const filename = oneFile(given);
   const cache = cacheValue(given.text('cache'), 'source cache');
   const image = imageSource(session, given, filename);
-  const request = {
-    image,
-    repair,
-    deep: given.has('deep'),
-    ...optional('cache', cache),
-    forceShare: given.has('force-share'),
-  };
-  return session.execute('check', request, { json, quiet: given.has('quiet') });
+  const request = { image, repair, deep: given.has('deep'), cache, forceShare: given.has('force-share') };
+  return session.execute('check', request, execute, { json, quiet: given.has('quiet') });
 });

@@ -1,8 +1,18 @@
 /** `qemu-img commit`. */
-import { type Command, defineCommand } from '../command.ts';
+import { formatCommit } from '../../report/commit.ts';
+import { type Command, defineCommand, type Executor } from '../command.ts';
 import { type CommandSyntax, HELP_OPTION, OBJECT_OPTION } from '../help.ts';
-import { cacheValue, imageSource, oneFile, optional, sizeValue } from '../values.ts';
-import { cacheOption, FILE_OPERAND, formatOption, imageOptsOption, PROGRESS, QUIET, RATE_LIMIT } from './common.ts';
+import { stoppable } from '../stoppable.ts';
+import { cacheValue, imageSource, oneFile, sizeValue } from '../values.ts';
+import {
+  cacheOption,
+  FILE_OPERAND,
+  formatOption,
+  imageOptsOption,
+  PROGRESS,
+  QUIET,
+  RATE_LIMIT,
+} from '../sharedOptions.ts';
 
 const syntax: CommandSyntax = {
   name: 'commit',
@@ -18,7 +28,6 @@ const syntax: CommandSyntax = {
       id: 'base',
       short: 'b',
       long: 'base',
-      value: true,
       argument: 'BASE_IMG',
       help: ['image of the backing chain to write to (default: the next one;', 'implies --drop)'],
     },
@@ -31,25 +40,27 @@ const syntax: CommandSyntax = {
 };
 
 /** Moves an overlay's content down. */
+const execute: Executor<'commit'> = async ({ commit }, request, { context, view, out }) => {
+  // The line begins when the image is open, and not when that has failed.
+  const observer = { started: () => view.progress.start() };
+  await stoppable(context, (inner) => commit(inner, request, observer));
+  view.progress.finish();
+  if (!view.quiet) out(formatCommit());
+  return 0;
+};
+
+/** `commit`. */
 export const command: Command = defineCommand(syntax, async (session, args) => {
-  let rateLimit: number | undefined;
-  const given = await session.read(args, {
-    'rate-limit': (value) => {
-      rateLimit = sizeValue('rate limit', value);
-    },
-  });
+  const given = await session.read(args, { 'rate-limit': (text) => sizeValue('rate limit', text) });
   const filename = oneFile(given);
   const quiet = given.has('quiet');
   session.progress(given.has('progress') && !quiet);
   const cache = cacheValue(given.text('cache'));
-  const request = {
-    image: imageSource(session, given, filename),
-    ...optional('base', given.text('base')),
-    // Emptying the image would make the ones between it and the base wrong.
-    drop: given.has('drop') || given.has('base'),
-    ...optional('cache', cache),
-    ...optional('rateLimit', rateLimit),
+  const image = imageSource(session, given, filename);
+  const base = given.text('base');
+  // Emptying the image would make the ones between it and the base wrong.
+  const drop = given.has('drop') || base !== undefined;
+  return session.execute('commit', { image, base, drop, cache, rateLimit: given.values['rate-limit'] }, execute, {
     quiet,
-  };
-  return session.execute('commit', request, { quiet });
+  });
 });

@@ -1,8 +1,12 @@
 /** `qemu-img compare`. */
-import { type Command, defineCommand, UsageError } from '../command.ts';
+import { BlockError } from '../../base/error.ts';
+import type { CompareResult } from '../../operations/compare.ts';
+import { compareExitCode, compareFailureCode, formatCompare, SIZES_DIFFER } from '../../report/compare.ts';
+import { type Command, defineCommand, type Executor, UsageError } from '../command.ts';
+import { errorLines } from '../hints.ts';
 import { type CommandSyntax, HELP_OPTION, OBJECT_OPTION } from '../help.ts';
-import { cacheValue, imageSource, optional } from '../values.ts';
-import { cacheOption, FORCE_SHARE, imageOptsOption, PROGRESS, QUIET } from './common.ts';
+import { cacheValue, imageSource } from '../values.ts';
+import { cacheOption, FORCE_SHARE, imageOptsOption, PROGRESS, QUIET } from '../sharedOptions.ts';
 
 const syntax: CommandSyntax = {
   name: 'compare',
@@ -14,7 +18,6 @@ const syntax: CommandSyntax = {
       id: 'a-format',
       short: 'f',
       long: 'a-format',
-      value: true,
       argument: 'FMT',
       help: ['format of FILE1 (default: found by looking at it)'],
     },
@@ -22,7 +25,6 @@ const syntax: CommandSyntax = {
       id: 'b-format',
       short: 'F',
       long: 'b-format',
-      value: true,
       argument: 'FMT',
       help: ['format of FILE2 (default: found by looking at it)'],
     },
@@ -43,8 +45,33 @@ const LINE_STEP = 2;
 const FAILED = 2;
 
 /** Compares two images. */
+const execute: Executor<'compare'> = async ({ compare }, request, { context, view, out, err }) => {
+  let result: CompareResult;
+  let before = 0;
+  const onProgress = (done: number, total: number): void => {
+    if (done === 0) view.progress.start();
+    // The real tool adds up shares.
+    else view.progress.add(((done - before) / total) * 100);
+    before = done;
+  };
+  try {
+    result = await compare({ ...context, onProgress }, request, {
+      sizesDiffer() {
+        if (!view.quiet) out(SIZES_DIFFER);
+      },
+    });
+  } catch (thrown) {
+    if (!(thrown instanceof BlockError) || compareFailureCode(thrown) === FAILED) throw thrown;
+    err(errorLines(thrown));
+    return compareFailureCode(thrown);
+  }
+  if (!view.quiet) out(formatCompare(result));
+  return compareExitCode(result);
+};
+
+/** `compare`: exit codes 1 to 4. */
 export const command: Command = defineCommand(syntax, async (session, args) => {
-  const given = await session.read(args);
+  const given = await session.read(args, {});
   const [firstName, secondName] = given.operands;
   if (firstName === undefined || secondName === undefined || given.operands.length !== 2) {
     throw new UsageError('Expecting two image file names');
@@ -57,8 +84,8 @@ export const command: Command = defineCommand(syntax, async (session, args) => {
     first: imageSource(session, given, firstName, 'a-format'),
     second: imageSource(session, given, secondName, 'b-format'),
     strict: given.has('strict'),
-    ...optional('cache', cache),
+    cache,
     forceShare: given.has('force-share'),
   };
-  return session.execute('compare', request, { quiet });
+  return session.execute('compare', request, execute, { quiet });
 });

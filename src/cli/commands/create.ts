@@ -1,9 +1,11 @@
 /** `qemu-img create`. */
 import { asksForHelp, parseOptionList } from '../../options/keyval.ts';
-import { type Command, defineCommand, UsageError } from '../command.ts';
+import { formatCreate } from '../../report/create.ts';
+import { type Command, defineCommand, type Executor, UsageError } from '../command.ts';
 import { type CommandSyntax, HELP_OPTION, OBJECT_OPTION } from '../help.ts';
-import { OptionLists, optional, sizeValue } from '../values.ts';
-import { QUIET } from './common.ts';
+import { showOptions } from '../optionHelp.ts';
+import { OptionLists, sizeValue } from '../values.ts';
+import { QUIET } from '../sharedOptions.ts';
 
 const syntax: CommandSyntax = {
   name: 'create',
@@ -11,19 +13,11 @@ const syntax: CommandSyntax = {
   usage: ['[-f FMT] [-o FMT_OPTS]', '[-b BACKING_FILE [-B BACKING_FMT]] [-u]', '[-q] [--object OBJDEF] FILE [SIZE]'],
   options: [
     HELP_OPTION,
-    {
-      id: 'format',
-      short: 'f',
-      long: 'format',
-      value: true,
-      argument: 'FMT',
-      help: ['format of the new image (default: raw)'],
-    },
+    { id: 'format', short: 'f', long: 'format', argument: 'FMT', help: ['format of the new image (default: raw)'] },
     {
       id: 'options',
       short: 'o',
       long: 'options',
-      value: true,
       argument: 'FMT_OPTS',
       help: ["options of the format ('-o help' lists them)"],
     },
@@ -31,7 +25,6 @@ const syntax: CommandSyntax = {
       id: 'backing',
       short: 'b',
       long: 'backing',
-      value: true,
       argument: 'BACKING_FILE',
       help: ['make the image an overlay of BACKING_FILE'],
     },
@@ -39,12 +32,11 @@ const syntax: CommandSyntax = {
       id: 'backing-format',
       short: 'B',
       long: 'backing-format',
-      value: true,
       argument: 'BACKING_FMT',
       note: '(formerly -F)',
       help: ['format of BACKING_FILE (default: found by looking at it)'],
     },
-    { id: 'backing-format', short: 'F', value: true },
+    { id: 'backing-format', short: 'F', argument: 'BACKING_FMT' },
     {
       id: 'backing-unsafe',
       short: 'u',
@@ -63,32 +55,30 @@ const syntax: CommandSyntax = {
   ],
 };
 
-/** Creates an image. */
+/** Creates an image, after saying so. */
+const execute: Executor<'create'> = async ({ create }, request, { context, view, out }) => {
+  await create(context, request, (plan) => {
+    if (!view.quiet) out(formatCreate(plan));
+  });
+  return 0;
+};
+
+/** `create`. */
 export const command: Command = defineCommand(syntax, async (session, args) => {
   const lists = new OptionLists();
   const given = await session.read(args, { options: (value) => lists.add(value) });
   const [filename, sizeText, extra] = given.operands;
   const list = lists.text ?? '';
-  const format = given.text('format') ?? 'raw';
-  if (asksForHelp(list)) {
-    return session.execute('option-help', { purpose: 'create', format, ...optional('filename', filename) });
-  }
+  const format = given.text('format');
+  if (asksForHelp(list)) return showOptions(session, { purpose: 'create', format, filename });
   if (filename === undefined) throw new UsageError('Expecting image file name');
   const size = sizeText === undefined ? undefined : sizeValue('image size', sizeText);
   if (extra !== undefined) throw new UsageError(`Unexpected argument: ${extra}`);
-  const quiet = given.has('quiet');
-  return session.execute(
-    'create',
-    {
-      filename,
-      format,
-      options: parseOptionList(list),
-      ...optional('size', size),
-      ...optional('backingFile', given.text('backing')),
-      ...optional('backingFormat', given.text('backing-format')),
-      backingUnsafe: given.has('backing-unsafe'),
-      quiet,
-    },
-    { quiet },
-  );
+  const backing = {
+    filename: given.text('backing'),
+    format: given.text('backing-format'),
+    unsafe: given.has('backing-unsafe'),
+  };
+  const request = { filename, format, options: parseOptionList(list), size, backing };
+  return session.execute('create', request, execute, { quiet: given.has('quiet') });
 });

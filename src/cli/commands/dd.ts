@@ -1,8 +1,10 @@
 /** `qemu-img dd`. */
-import { type Command, defineCommand } from '../command.ts';
+import { imageName } from '../../operations/shorthand.ts';
+import { type Command, defineCommand, type Executor } from '../command.ts';
 import { type CommandSyntax, HELP_OPTION, OBJECT_OPTION } from '../help.ts';
-import { imageSource, INT32_MAX, mistake, optional, sizeValue } from '../values.ts';
-import { FORCE_SHARE, formatOption, imageOptsOption } from './common.ts';
+import { stoppable } from '../stoppable.ts';
+import { imageSource, INT32_MAX, mistake, sizeValue } from '../values.ts';
+import { FORCE_SHARE, formatOption, imageOptsOption } from '../sharedOptions.ts';
 
 const syntax: CommandSyntax = {
   name: 'dd',
@@ -19,7 +21,6 @@ const syntax: CommandSyntax = {
       id: 'output-format',
       short: 'O',
       long: 'output-format',
-      value: true,
       argument: 'OUTPUT_FMT',
       help: ['format of OUTPUT (default: raw)'],
     },
@@ -37,8 +38,8 @@ const syntax: CommandSyntax = {
 
 /** The `name=value` operands. */
 interface Operands {
-  input?: string;
-  output?: string;
+  source?: string;
+  target?: string;
   blockSize?: number;
   count?: number;
   skip?: number;
@@ -51,8 +52,8 @@ function readOperands(operands: readonly string[]): Operands {
     const name = equals < 0 ? operand : operand.slice(0, equals);
     const value = equals < 0 ? undefined : operand.slice(equals + 1);
     if (value === undefined) throw mistake(`unrecognized operand ${name}`);
-    if (name === 'if') result.input = value;
-    else if (name === 'of') result.output = value;
+    if (name === 'if') result.source = value;
+    else if (name === 'of') result.target = value;
     else if (name === 'bs') result.blockSize = sizeValue('bs', value, 1n, INT32_MAX);
     else if (name === 'count') result.count = sizeValue('count', value);
     else if (name === 'skip') result.skip = sizeValue('skip', value);
@@ -62,17 +63,22 @@ function readOperands(operands: readonly string[]): Operands {
 }
 
 /** Copies blocks. */
+const execute: Executor<'dd'> = async ({ dd }, request, { context, err }) => {
+  const { skippedAll } = await stoppable(context, (inner) => dd(inner, request));
+  if (skippedAll) err(`qemu-img: ${imageName(request.source)}: cannot skip to specified offset\n`);
+  return 0;
+};
+
+/** `dd`. */
 export const command: Command = defineCommand(syntax, async (session, args) => {
-  const given = await session.read(args);
-  const { input, output, blockSize, count, skip } = readOperands(given.operands);
-  if (input === undefined || output === undefined) throw mistake('Must specify both input and output files');
-  return session.execute('dd', {
-    input: imageSource(session, given, input),
-    outputFilename: output,
-    outputFormat: given.text('output-format') ?? 'raw',
-    blockSize: blockSize ?? 512,
-    ...optional('count', count),
-    skip: skip ?? 0,
+  const given = await session.read(args, {});
+  const { source, target, ...blocks } = readOperands(given.operands);
+  if (source === undefined || target === undefined) throw mistake('Must specify both input and output files');
+  const request = {
+    source: imageSource(session, given, source),
+    target: { filename: target, format: given.text('output-format') },
+    ...blocks,
     forceShare: given.has('force-share'),
-  });
+  };
+  return session.execute('dd', request, execute);
 });

@@ -1,8 +1,9 @@
 /** `qemu-img info`. */
-import { type Command, defineCommand } from '../command.ts';
+import { formatInfo, formatInfoJson } from '../../report/info.ts';
+import { type Command, defineCommand, type Executor } from '../command.ts';
 import { type CommandSyntax, HELP_OPTION, OBJECT_OPTION } from '../help.ts';
-import { cacheValue, imageSource, oneFile, optional, outputValue } from '../values.ts';
-import { cacheOption, FILE_OPERAND, FORCE_SHARE, formatOption, imageOptsOption, OUTPUT } from './common.ts';
+import { cacheValue, imageSource, oneFile, outputValue } from '../values.ts';
+import { cacheOption, FILE_OPERAND, FORCE_SHARE, formatOption, imageOptsOption, OUTPUT } from '../sharedOptions.ts';
 
 const syntax: CommandSyntax = {
   name: 'info',
@@ -23,21 +24,23 @@ const syntax: CommandSyntax = {
 };
 
 /** Describes an image. */
+const execute: Executor<'info'> = async ({ info }, request, { context, view, out }) => {
+  const result = await info(context, request);
+  out(view.json ? formatInfoJson(result, request.backingChain ?? false) : formatInfo(result));
+  return 0;
+};
+
+/** `info`. */
 export const command: Command = defineCommand(syntax, async (session, args) => {
-  let json = false;
-  const given = await session.read(args, {
-    output: (value) => {
-      json = outputValue(value);
-    },
-  });
+  const given = await session.read(args, { output: outputValue });
   const filename = oneFile(given);
   const cache = cacheValue(given.text('cache'));
   const request = {
     image: imageSource(session, given, filename),
     backingChain: given.has('backing-chain'),
-    ...optional('cache', cache),
     limits: given.has('limits'),
+    cache,
     forceShare: given.has('force-share'),
   };
-  return session.execute('info', request, { json });
+  return session.execute('info', request, execute, { json: given.values.output });
 });

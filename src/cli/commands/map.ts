@@ -1,8 +1,9 @@
 /** `qemu-img map`. */
-import { type Command, defineCommand } from '../command.ts';
+import { formatMap, formatMapJson, mapOpening } from '../../report/map.ts';
+import { type Command, defineCommand, type Executor } from '../command.ts';
 import { type CommandSyntax, HELP_OPTION, OBJECT_OPTION } from '../help.ts';
-import { imageSource, oneFile, optional, outputValue, sizeValue } from '../values.ts';
-import { FILE_OPERAND, FORCE_SHARE, formatOption, imageOptsOption, OUTPUT } from './common.ts';
+import { imageSource, oneFile, outputValue, sizeValue } from '../values.ts';
+import { FILE_OPERAND, FORCE_SHARE, formatOption, imageOptsOption, OUTPUT } from '../sharedOptions.ts';
 
 const syntax: CommandSyntax = {
   name: 'map',
@@ -20,7 +21,6 @@ const syntax: CommandSyntax = {
       id: 'start-offset',
       short: 's',
       long: 'start-offset',
-      value: true,
       argument: 'OFFSET',
       help: ['first byte of the disk to look at (default: 0)'],
     },
@@ -28,7 +28,6 @@ const syntax: CommandSyntax = {
       id: 'max-length',
       short: 'l',
       long: 'max-length',
-      value: true,
       argument: 'LENGTH',
       help: ['bytes to look at (default: up to the end)'],
     },
@@ -39,23 +38,22 @@ const syntax: CommandSyntax = {
   operands: [FILE_OPERAND],
 };
 
-/** Lists what is allocated where. */
+/** Lists what is allocated where, while it is found. */
+const execute: Executor<'map'> = async ({ mapExtents }, request, { context, view, out }) => {
+  const extents = mapExtents(context, request, () => out(mapOpening(view.json)));
+  for await (const text of view.json ? formatMapJson(extents) : formatMap(extents)) out(text);
+  return 0;
+};
+
+/** `map`. */
 export const command: Command = defineCommand(syntax, async (session, args) => {
-  let startOffset = 0;
-  let maxLength: number | undefined;
-  let json = false;
   const given = await session.read(args, {
-    'start-offset': (value) => {
-      startOffset = sizeValue('start offset', value);
-    },
-    'max-length': (value) => {
-      maxLength = sizeValue('max length', value);
-    },
-    output: (value) => {
-      json = outputValue(value);
-    },
+    'start-offset': (text) => sizeValue('start offset', text),
+    'max-length': (text) => sizeValue('max length', text),
+    output: outputValue,
   });
+  const { 'start-offset': start, 'max-length': length, output: json } = given.values;
   const image = imageSource(session, given, oneFile(given));
-  const forceShare = given.has('force-share');
-  return session.execute('map', { image, startOffset, ...optional('maxLength', maxLength), forceShare }, { json });
+  const request = { image, start, length, forceShare: given.has('force-share') };
+  return session.execute('map', request, execute, { json });
 });

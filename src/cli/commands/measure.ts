@@ -1,10 +1,10 @@
 /** `qemu-img measure`. */
-import type { SnapshotSelector } from '../../operations/requests.ts';
 import { parseOptionList } from '../../options/keyval.ts';
-import { type Command, defineCommand } from '../command.ts';
+import { formatMeasure, formatMeasureJson } from '../../report/measure.ts';
+import { type Command, defineCommand, type Executor, type Given } from '../command.ts';
 import { type CommandSyntax, HELP_OPTION, OBJECT_OPTION } from '../help.ts';
-import { imageSource, mistake, OptionLists, optional, outputValue, sectorsValue, snapshotValue } from '../values.ts';
-import { FORCE_SHARE, OUTPUT } from './common.ts';
+import { imageSource, mistake, OptionLists, outputValue, sectorsValue, snapshotValue } from '../values.ts';
+import { FORCE_SHARE, formatOption, imageOptsOption, OUTPUT } from '../sharedOptions.ts';
 
 const syntax: CommandSyntax = {
   name: 'measure',
@@ -16,40 +16,21 @@ const syntax: CommandSyntax = {
   ],
   options: [
     HELP_OPTION,
-    { id: 'format', long: 'source-format', value: true },
-    {
-      id: 'format',
-      short: 'f',
-      long: 'format',
-      value: true,
-      argument: 'FMT',
-      help: ['format of FILE (default: found by looking at it)'],
-    },
-    {
-      id: 'image-opts',
-      long: 'image-opts',
-      help: ['take FILE as a description (key=value,..) instead of a file name', '(not together with -f)'],
-    },
+    { id: 'format', long: 'source-format', argument: 'FMT' },
+    formatOption('FILE'),
+    imageOptsOption('FILE'),
     { id: 'image-opts', long: 'source-image-opts' },
-    {
-      id: 'snapshot',
-      short: 'l',
-      long: 'snapshot',
-      value: true,
-      argument: 'SNAPSHOT',
-      help: ['measure this snapshot of FILE'],
-    },
+    { id: 'snapshot', short: 'l', long: 'snapshot', argument: 'SNAPSHOT', help: ['measure this snapshot of FILE'] },
     {
       id: 'target-format',
       short: 'O',
       long: 'target-format',
-      value: true,
       argument: 'TARGET_FMT',
       help: ['format of the new image (default: raw)'],
     },
-    { id: 'options', long: 'target-format-options', value: true },
-    { id: 'options', short: 'o', value: true, argument: 'TARGET_FMT_OPTS', help: ['options of the new format'] },
-    { id: 'options', long: 'options', value: true },
+    { id: 'options', long: 'target-format-options', argument: 'TARGET_FMT_OPTS' },
+    { id: 'options', short: 'o', argument: 'TARGET_FMT_OPTS', help: ['options of the new format'] },
+    { id: 'options', long: 'options', argument: 'TARGET_FMT_OPTS' },
     FORCE_SHARE,
     OUTPUT,
     OBJECT_OPTION,
@@ -57,7 +38,6 @@ const syntax: CommandSyntax = {
       id: 'size',
       short: 's',
       long: 'size',
-      value: true,
       argument: 'SIZE[bKMGTPE]',
       help: ['measure an empty disk of this size, with a suffix for powers of 1024'],
     },
@@ -66,42 +46,43 @@ const syntax: CommandSyntax = {
 };
 
 /** Computes how large a new image will be. */
-export const command: Command = defineCommand(syntax, async (session, args) => {
-  const lists = new OptionLists();
-  let snapshot: SnapshotSelector | undefined;
-  let size: number | undefined;
-  let json = false;
-  const given = await session.read(args, {
-    snapshot: (value) => {
-      snapshot = snapshotValue(session, value);
-    },
-    options: (value) => lists.add(value),
-    output: (value) => {
-      json = outputValue(value);
-    },
-    size: (value) => {
-      size = sectorsValue('image size', value);
-    },
-  });
+const execute: Executor<'measure'> = async ({ measure }, request, { context, view, out }) => {
+  const result = await measure(context, request);
+  out(view.json ? formatMeasureJson(result) : formatMeasure(result));
+  return 0;
+};
+
+/** What has to be there and what excludes each other, in the order in which the real tool notices. */
+function checkConflicts(given: Given): void {
+  const sized = given.has('size');
   const [filename, second] = given.operands;
   if (second !== undefined) throw mistake('At most one filename argument is allowed.');
-  if (filename === undefined && (given.has('format') || given.has('image-opts') || snapshot !== undefined)) {
+  if (filename === undefined && (given.has('format') || given.has('image-opts') || given.has('snapshot'))) {
     throw mistake('--image-opts, -f, and -l require a filename argument.');
   }
-  if (filename !== undefined && size !== undefined) {
-    throw mistake('--size N cannot be used together with a filename.');
-  }
-  if (filename === undefined && size === undefined) {
-    throw mistake('Either --size N or one filename must be specified.');
-  }
-  const image = filename === undefined ? undefined : imageSource(session, given, filename);
+  if (filename !== undefined && sized) throw mistake('--size N cannot be used together with a filename.');
+  if (filename === undefined && !sized) throw mistake('Either --size N or one filename must be specified.');
+}
+
+/** `measure`. */
+export const command: Command = defineCommand(syntax, async (session, args) => {
+  const lists = new OptionLists();
+  const given = await session.read(args, {
+    snapshot: (text) => snapshotValue(session, text),
+    options: (text) => lists.add(text),
+    output: outputValue,
+    size: (text) => sectorsValue('image size', text),
+  });
+  checkConflicts(given);
+  const { snapshot, output: json, size } = given.values;
+  const [filename] = given.operands;
   const request = {
-    ...optional('image', image),
-    ...optional('size', size),
-    targetFormat: given.text('target-format') ?? 'raw',
+    image: filename === undefined ? undefined : imageSource(session, given, filename),
+    size,
+    format: given.text('target-format'),
     options: parseOptionList(lists.text ?? ''),
-    ...optional('snapshot', snapshot),
+    snapshot,
     forceShare: given.has('force-share'),
   };
-  return session.execute('measure', request, { json });
+  return session.execute('measure', request, execute, { json });
 });

@@ -1,8 +1,18 @@
 /** `qemu-img rebase`. */
-import { type Command, defineCommand, UsageError } from '../command.ts';
+import { STRIDE } from '../../operations/copy/strides.ts';
+import { type Command, defineCommand, type Executor, UsageError } from '../command.ts';
 import { type CommandSyntax, HELP_OPTION, OBJECT_OPTION } from '../help.ts';
-import { cacheValue, imageSource, oneFile, optional } from '../values.ts';
-import { cacheOption, FILE_OPERAND, FORCE_SHARE, formatOption, imageOptsOption, PROGRESS, QUIET } from './common.ts';
+import { stoppable } from '../stoppable.ts';
+import { cacheValue, imageSource, oneFile } from '../values.ts';
+import {
+  cacheOption,
+  FILE_OPERAND,
+  FORCE_SHARE,
+  formatOption,
+  imageOptsOption,
+  PROGRESS,
+  QUIET,
+} from '../sharedOptions.ts';
 
 const syntax: CommandSyntax = {
   name: 'rebase',
@@ -22,7 +32,6 @@ const syntax: CommandSyntax = {
       id: 'backing',
       short: 'b',
       long: 'backing',
-      value: true,
       argument: 'BACKING_FILE|""',
       help: ['the new backing file; an empty name for none'],
     },
@@ -30,17 +39,15 @@ const syntax: CommandSyntax = {
       id: 'backing-format',
       short: 'B',
       long: 'backing-format',
-      value: true,
       argument: 'BACKING_FMT',
       note: '(formerly -F)',
       help: ['format of BACKING_FILE (default: found by looking at it)'],
     },
-    { id: 'backing-format', short: 'F', value: true },
+    { id: 'backing-format', short: 'F', argument: 'BACKING_FMT' },
     {
       id: 'backing-cache',
       short: 'T',
       long: 'backing-cache',
-      value: true,
       argument: 'CACHE',
       help: ['cache mode for the old and the new backing file (default: writeback)'],
     },
@@ -61,29 +68,40 @@ const syntax: CommandSyntax = {
 /** Percentage points between two lines of progress. */
 const LINE_STEP = 2;
 
-/** Gives an image another backing file. */
+/** Gives an image another backing file; prints nothing. */
+const execute: Executor<'rebase'> = async ({ rebase }, request, { context, view }) => {
+  const observer = {
+    // The real tool adds up shares, of as many areas as fit into the image.
+    looked: (size: number) => view.progress.add(100 / Math.max(1, Math.floor(size / STRIDE))),
+    copied: () => view.progress.update(1, 1),
+  };
+  // Bytes are the library's.
+  await stoppable({ ...context, onProgress: () => undefined }, (inner) => rebase(inner, request, observer));
+  return 0;
+};
+
+/** `rebase`. */
 export const command: Command = defineCommand(syntax, async (session, args) => {
-  const given = await session.read(args);
+  const given = await session.read(args, {});
   const filename = oneFile(given);
-  const backingFile = given.text('backing');
-  const backingUnsafe = given.has('backing-unsafe');
-  if (backingFile === undefined && !backingUnsafe) {
+  const backing = given.text('backing');
+  const unsafe = given.has('backing-unsafe');
+  if (backing === undefined && !unsafe) {
     throw new UsageError('Must specify backing file (-b) or use unsafe mode (-u)');
   }
   const quiet = given.has('quiet');
   session.progress(given.has('progress') && !quiet, LINE_STEP).start();
   const cache = cacheValue(given.text('cache'));
   const backingCache = cacheValue(given.text('backing-cache'), 'source cache');
+  const image = imageSource(session, given, filename);
   const request = {
-    image: imageSource(session, given, filename),
-    backingFile: backingFile ?? '',
-    ...optional('backingFormat', given.text('backing-format')),
-    backingUnsafe,
+    image,
+    backing: { filename: backing ?? '', format: given.text('backing-format') },
+    unsafe,
     compress: given.has('compress'),
-    ...optional('cache', cache),
-    ...optional('backingCache', backingCache),
+    cache,
+    backingCache,
     forceShare: given.has('force-share'),
-    quiet,
   };
-  return session.execute('rebase', request, { quiet });
+  return session.execute('rebase', request, execute, { quiet });
 });

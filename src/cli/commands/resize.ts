@@ -1,10 +1,13 @@
 /** `qemu-img resize`. */
+import { BlockError } from '../../base/error.ts';
 import { parseSizeOption } from '../../options/coerce.ts';
 import type { Preallocation } from '../../storage/storage.ts';
-import { type Command, defineCommand, UsageError } from '../command.ts';
+import { formatResize } from '../../report/resize.ts';
+import { type Command, defineCommand, type Executor, UsageError } from '../command.ts';
 import { type CommandSyntax, HELP_OPTION, OBJECT_OPTION } from '../help.ts';
+import { hasAdvice, programHint } from '../hints.ts';
 import { imageSource, mistake } from '../values.ts';
-import { FILE_OPERAND, formatOption, imageOptsOption, QUIET } from './common.ts';
+import { FILE_OPERAND, formatOption, imageOptsOption, QUIET } from '../sharedOptions.ts';
 
 const syntax: CommandSyntax = {
   name: 'resize',
@@ -20,7 +23,6 @@ const syntax: CommandSyntax = {
     {
       id: 'preallocation',
       long: 'preallocation',
-      value: true,
       argument: 'PREALLOC',
       help: ['how to reserve the space that is added'],
     },
@@ -45,28 +47,31 @@ function preallocationValue(text: string): Preallocation {
 }
 
 /** Changes the size. */
+const execute: Executor<'resize'> = async ({ resize }, request, { context, view, out, err }) => {
+  try {
+    await resize(context, request);
+  } catch (thrown) {
+    if (!(thrown instanceof BlockError) || !hasAdvice(thrown, 'shrink')) throw thrown;
+    // The advice is a warning below the error.
+    err('qemu-img: Use the --shrink option to perform a shrink operation.\n');
+    view.warn(programHint({ about: 'shrink' }));
+    return 1;
+  }
+  if (!view.quiet) out(formatResize());
+  return 0;
+};
+
+/** `resize`. */
 export const command: Command = defineCommand(syntax, async (session, args) => {
-  let preallocation: Preallocation = 'off';
-  const handlers = {
-    preallocation: (value: string): void => {
-      preallocation = preallocationValue(value);
-    },
-  };
   // `resize FILE -1M`: behind the file name, a negative number is no option.
-  const given = await session.read(args, handlers, { negativeSecond: true });
-  const [filename, sizeText] = given.operands;
-  if (filename === undefined || sizeText === undefined) throw new UsageError('Expecting image file name and size');
+  const given = await session.read(args, { preallocation: preallocationValue }, { negativeSecond: true });
+  const [filename, size] = given.operands;
+  if (filename === undefined || size === undefined) throw new UsageError('Expecting image file name and size');
   if (given.operands.length > 2) throw new UsageError('Extra argument(s) in command line');
-  const relative = sizeText.startsWith('+') ? '+' : sizeText.startsWith('-') ? '-' : '';
-  const size = parseSizeOption('size', sizeText.slice(relative.length));
-  const quiet = given.has('quiet');
-  const request = {
-    image: imageSource(session, given, filename),
-    size,
-    relative,
-    shrink: given.has('shrink'),
-    preallocation,
-    quiet,
-  } as const;
-  return session.execute('resize', request, { quiet });
+  // Mistakes have the words of the command line here.
+  parseSizeOption('size', size.replace(/^[+-]/, ''));
+  const image = imageSource(session, given, filename);
+  const { preallocation } = given.values;
+  const request = { image, size, shrink: given.has('shrink'), preallocation };
+  return session.execute('resize', request, execute, { quiet: given.has('quiet') });
 });

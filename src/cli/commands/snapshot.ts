@@ -1,9 +1,10 @@
 /** `qemu-img snapshot`. */
 import type { SnapshotRequest } from '../../operations/requests.ts';
-import { type Command, defineCommand, UsageError } from '../command.ts';
+import { formatSnapshots } from '../../report/snapshot.ts';
+import { type Command, defineCommand, type Executor, UsageError } from '../command.ts';
 import { type CommandSyntax, HELP_OPTION, OBJECT_OPTION } from '../help.ts';
-import { imageSource, oneFile, optional } from '../values.ts';
-import { FILE_OPERAND, FORCE_SHARE, formatOption, imageOptsOption, QUIET } from './common.ts';
+import { imageSource, oneFile } from '../values.ts';
+import { FILE_OPERAND, FORCE_SHARE, formatOption, imageOptsOption, QUIET } from '../sharedOptions.ts';
 
 const syntax: CommandSyntax = {
   name: 'snapshot',
@@ -14,27 +15,12 @@ const syntax: CommandSyntax = {
     formatOption('FILE'),
     imageOptsOption('FILE'),
     { id: 'list', short: 'l', long: 'list', help: ['list the snapshots (done if nothing else is asked for)'] },
-    {
-      id: 'apply',
-      short: 'a',
-      long: 'apply',
-      value: true,
-      argument: 'SNAPSHOT',
-      help: ['make the disk what it was at SNAPSHOT'],
-    },
-    {
-      id: 'create',
-      short: 'c',
-      long: 'create',
-      value: true,
-      argument: 'SNAPSHOT',
-      help: ['keep the state of now as SNAPSHOT'],
-    },
+    { id: 'apply', short: 'a', long: 'apply', argument: 'SNAPSHOT', help: ['make the disk what it was at SNAPSHOT'] },
+    { id: 'create', short: 'c', long: 'create', argument: 'SNAPSHOT', help: ['keep the state of now as SNAPSHOT'] },
     {
       id: 'delete',
       short: 'd',
       long: 'delete',
-      value: true,
       argument: 'SNAPSHOT',
       help: ['remove SNAPSHOT (only one of these four at a time)'],
     },
@@ -45,11 +31,20 @@ const syntax: CommandSyntax = {
   operands: [FILE_OPERAND],
 };
 
+type Action = NonNullable<SnapshotRequest['action']>;
+
 /** Lists or changes snapshots. */
+const execute: Executor<'snapshot'> = async ({ snapshot }, request, { context, out }) => {
+  const result = await snapshot(context, request);
+  if (request.action === 'list') out(formatSnapshots(result));
+  return 0;
+};
+
+/** `snapshot`. */
 export const command: Command = defineCommand(syntax, async (session, args) => {
-  let action: SnapshotRequest['action'] | undefined;
+  let action: Action | undefined;
   let name: string | undefined;
-  const choose = (chosen: SnapshotRequest['action']) => (value: string) => {
+  const choose = (chosen: Action) => (value: string) => {
     if (action !== undefined) throw new UsageError("Cannot mix '-l', '-a', '-c', '-d'");
     action = chosen;
     if (chosen !== 'list') name = value;
@@ -61,13 +56,11 @@ export const command: Command = defineCommand(syntax, async (session, args) => {
     delete: choose('delete'),
   });
   const filename = oneFile(given);
-  const quiet = given.has('quiet');
   const request = {
     image: imageSource(session, given, filename),
     action: action ?? 'list',
-    ...optional('name', name),
+    name,
     forceShare: given.has('force-share'),
-    quiet,
   };
-  return session.execute('snapshot', request, { quiet });
+  return session.execute('snapshot', request, execute, { quiet: given.has('quiet') });
 });

@@ -2,12 +2,12 @@ import { describe, expect, test } from 'vitest';
 import { ArgumentError, ArgumentReader, type OptionDeclaration, type ReaderRules } from '../../../src/cli/argv.ts';
 
 const OPTIONS: readonly OptionDeclaration[] = [
-  { id: 'format', short: 'f', long: 'format', value: true },
+  { id: 'format', short: 'f', long: 'format', argument: 'FORMAT' },
   { id: 'share', short: 'U', long: 'force-share' },
-  { id: 'output', long: 'output', value: true },
-  { id: 'object', long: 'object', value: true },
-  { id: 'target', long: 'target', value: true },
-  { id: 'target-options', long: 'target-options', value: true },
+  { id: 'output', long: 'output', argument: 'OUTPUT' },
+  { id: 'object', long: 'object', argument: 'OBJECT' },
+  { id: 'target', long: 'target', argument: 'TARGET' },
+  { id: 'target-options', long: 'target-options', argument: 'TARGET-OPTIONS' },
   { id: 'same', long: 'same-one' },
   { id: 'same', long: 'same-two' },
   { id: 'whole', long: 'whole', exact: true },

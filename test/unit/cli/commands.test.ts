@@ -26,10 +26,7 @@ describe('requests', () => {
         { name: 'c', value: 'off', bare: true },
       ],
       size: 1610612736,
-      backingFile: 'base',
-      backingFormat: 'raw',
-      backingUnsafe: true,
-      quiet: true,
+      backing: { filename: 'base', format: 'raw', unsafe: true },
     });
     expect(view.quiet).toBe(true);
   });
@@ -50,20 +47,20 @@ describe('requests', () => {
     const { request } = await ask('check --image-opts -r all driver=qcow2,file.filename=x');
     expect(request).toMatchObject({
       image: {
-        filename: 'driver=qcow2,file.filename=x',
-        imageOptions: { driver: 'qcow2', file: { filename: 'x' } },
+        options: { driver: 'qcow2', file: { filename: 'x' } },
+        name: 'driver=qcow2,file.filename=x',
       },
       repair: 'all',
       deep: false,
     });
-    expect((await ask('check --deep x')).request).toMatchObject({ repair: 'none', deep: true });
+    expect((await ask('check --deep x')).request).toMatchObject({ deep: true });
   });
 
   test('map, measure, compare', async () => {
-    expect((await ask('map -s 1k -l 2k x')).request).toMatchObject({ startOffset: 1024, maxLength: 2048 });
+    expect((await ask('map -s 1k -l 2k x')).request).toMatchObject({ start: 1024, length: 2048 });
     expect((await ask('measure -O qcow2 --size 1M')).request).toEqual({
       size: 1048576,
-      targetFormat: 'qcow2',
+      format: 'qcow2',
       options: [],
       forceShare: false,
     });
@@ -81,15 +78,14 @@ describe('requests', () => {
       'convert -p -f raw -O qcow2 -o x=y -c -S 4k -m 3 -r 1M -W -U -t none -T unsafe -l snap -B base -F raw a b c',
     );
     expect(request).toEqual({
-      sources: [
+      source: [
         { filename: 'a', format: 'raw' },
         { filename: 'b', format: 'raw' },
       ],
       target: { filename: 'c', format: 'qcow2' },
       options: [{ name: 'x', value: 'y' }],
       snapshot: { either: 'snap' },
-      backingFile: 'base',
-      backingFormat: 'raw',
+      backing: { filename: 'base', format: 'raw' },
       sourceCache: 'unsafe',
       targetCache: 'none',
       sparseSize: 4096,
@@ -97,42 +93,37 @@ describe('requests', () => {
       atomic: false,
       targetIsZero: false,
       compress: true,
-      copyBitmaps: false,
+      bitmaps: false,
       skipBrokenBitmaps: false,
       salvage: false,
       rateLimit: 1048576,
-      parallel: 3,
-      outOfOrder: true,
       copyRange: false,
-      quiet: false,
       forceShare: true,
     });
     expect(io.stdout).toBe('    (0.00/100%)\r\n');
     expect((await ask('convert --compress a b')).request).toMatchObject({ compress: true });
     expect((await ask('convert -n --target-image-opts a driver=raw')).request).toMatchObject({
-      target: { filename: 'driver=raw', imageOptions: { driver: 'raw' } },
+      target: { name: 'driver=raw', options: { driver: 'raw' } },
     });
   });
 
   test('dd, commit, rebase', async () => {
     expect((await ask('dd bs=1k count=2 skip=1 -O qcow2 if=a of=b')).request).toEqual({
-      input: { filename: 'a' },
-      outputFilename: 'b',
-      outputFormat: 'qcow2',
+      source: { filename: 'a' },
+      target: { filename: 'b', format: 'qcow2' },
       blockSize: 1024,
       count: 2,
       skip: 1,
       forceShare: false,
     });
     expect((await ask('commit -b base x')).request).toMatchObject({ base: 'base', drop: true });
-    expect((await ask('rebase -u x')).request).toMatchObject({ backingFile: '', backingUnsafe: true });
+    expect((await ask('rebase -u x')).request).toMatchObject({ backing: { filename: '' }, unsafe: true });
   });
 
   test('resize', async () => {
-    expect((await ask('resize x -1M')).request).toMatchObject({ size: 1048576, relative: '-' });
+    expect((await ask('resize x -1M')).request).toMatchObject({ size: '-1M' });
     expect((await ask('resize --shrink --preallocation=full x +1k')).request).toMatchObject({
-      size: 1024,
-      relative: '+',
+      size: '+1k',
       shrink: true,
       preallocation: 'full',
     });
@@ -146,7 +137,7 @@ describe('requests', () => {
       bitmap: 'b',
       actions: [{ kind: 'add' }, { kind: 'disable' }, { kind: 'merge', source: 'm' }],
       granularity: 65536,
-      sourceFile: 'src',
+      source: { filename: 'src' },
     });
     expect((await ask('amend -o a=b --force x')).request).toMatchObject({ force: true });
   });
@@ -156,16 +147,12 @@ describe('requests', () => {
       image: { filename: 'x' },
       count: 5,
       depth: 2,
-      offset: 0,
-      bufferSize: 4096,
-      stepSize: 0,
       write: true,
       pattern: 65,
       flushInterval: 3,
       drainOnFlush: false,
       aio: 'native',
       forceShare: false,
-      quiet: false,
     });
   });
 

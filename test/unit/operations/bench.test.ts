@@ -13,15 +13,6 @@ function requestOf(more: Partial<BenchRequest>): BenchRequest {
     image: { filename: 'disk', format: 'raw' },
     count: 10,
     depth: 4,
-    offset: 0,
-    bufferSize: 4096,
-    stepSize: 0,
-    write: false,
-    pattern: 0,
-    flushInterval: 0,
-    drainOnFlush: true,
-    forceShare: false,
-    quiet: false,
     ...more,
   };
 }

@@ -9,7 +9,7 @@ import { type Area, contentOf, contextOf, damageOf, layerOf, make } from '../../
 const MIB = 1 << 20;
 
 function down(context: OperationContext, more: Partial<CommitRequest> = {}): ReturnType<typeof commit> {
-  return commit(context, { image: { filename: 'top', format: 'qcow2' }, drop: false, quiet: true, ...more });
+  return commit(context, { image: { filename: 'top', format: 'qcow2' }, ...more });
 }
 
 /** Comparing large arrays with `toEqual` takes too long. */

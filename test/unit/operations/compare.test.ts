@@ -35,14 +35,14 @@ describe('compare', () => {
   });
 
   async function qcow2(filename: string, size: number, areas: readonly (readonly [number, number, number])[]) {
-    await create(context, { filename, format: 'qcow2', size, options: [], backingUnsafe: false, quiet: true });
+    await create(context, { filename, format: 'qcow2', size, options: [] });
     const node = await openImage(context, { filename, writable: true });
     for (const [offset, length, value] of areas) await node.write(offset, new Uint8Array(length).fill(value));
     await node.close();
   }
 
   function ask(first: string, second: string, strict = false): Promise<CompareResult> {
-    return compare(context, { first: sourceOf(first), second: sourceOf(second), strict, forceShare: false });
+    return compare(context, { first: sourceOf(first), second: sourceOf(second), strict });
   }
 
   it('finds the first sector that differs, wherever it is', async () => {

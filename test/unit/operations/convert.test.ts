@@ -28,19 +28,8 @@ function world(more: Partial<OperationContext> = {}, files = new MemoryFiles()):
 
 function request(source: string, target: string, format: string, more: Partial<ConvertRequest> = {}): ConvertRequest {
   return {
-    sources: [{ filename: source }],
+    source,
     target: { filename: target, format },
-    options: [],
-    noCreate: false,
-    targetIsZero: false,
-    compress: false,
-    copyBitmaps: false,
-    skipBrokenBitmaps: false,
-    salvage: false,
-    outOfOrder: false,
-    copyRange: false,
-    quiet: false,
-    forceShare: false,
     ...more,
   };
 }
@@ -54,8 +43,8 @@ async function image(
   size = SIZE,
   backingFile?: string,
 ): Promise<void> {
-  const backing = backingFile === undefined ? {} : { backingFile, backingFormat: 'qcow2' };
-  await create(context, { filename, format, size, options: [], backingUnsafe: false, quiet: true, ...backing });
+  const backing = backingFile === undefined ? undefined : { filename: backingFile, format: 'qcow2' };
+  await create(context, { filename, format, size, backing });
   const node = await openImage(context, { filename, format, writable: true });
   for (const [offset, length, value] of areas) await node.write(offset, new Uint8Array(length).fill(value));
   await node.close();
@@ -173,6 +162,19 @@ describe('convert', () => {
     expect(await contentOf(here, 'old.raw', 'raw')).toHaveLength(SIZE);
   });
 
+  it('salvages, and tells whoever follows it what cannot be read', async () => {
+    const here = world();
+    await image(here, 'a.raw', 'raw', AREAS);
+    here.files.inject('a.raw', { operation: 'read', offset: SIZE - 65536 });
+    const source = { filename: 'a.raw', format: 'raw' };
+    const told: string[] = [];
+    const salvaging = request('a.raw', 'b.raw', 'raw', { source, salvage: true });
+    const { badSectors } = await convert(here.context, salvaging, { unreadable: (text) => told.push(text) });
+    expect(badSectors).toBeGreaterThan(0);
+    expect(told[0]).toBe(`error while reading offset ${SIZE - 65536}: Input/output error`);
+    expect(here.warnings).toEqual([]);
+  });
+
   it('believes --target-is-zero', async () => {
     const here = world();
     await image(here, 'a.raw', 'raw', AREAS);
@@ -186,11 +188,11 @@ describe('convert', () => {
     await image(here, 'base', 'qcow2', [[0, SIZE, 7]]);
     await image(here, 'mid', 'qcow2', [[65536, 65536, 8]], SIZE, 'base');
     await image(here, 'top', 'qcow2', [[196608, 65536, 9]], SIZE, 'mid');
-    for (const [backingFile, layers] of [
+    for (const [filename, layers] of [
       ['mid', '...d............'],
       ['base', '.d.d............'],
     ] as const) {
-      await convert(here.context, request('top', 'out', 'qcow2', { backingFile, backingFormat: 'qcow2' }));
+      await convert(here.context, request('top', 'out', 'qcow2', { backing: { filename, format: 'qcow2' } }));
       expect(await layersOf(here, 'out')).toBe(layers);
       expect((await contentOf(here, 'out')).equals(await contentOf(here, 'top'))).toBe(true);
       await here.files.remove('out');
@@ -202,12 +204,12 @@ describe('convert', () => {
     ['compressed raw', { format: 'raw', compress: true }, 'Compression not supported for this file format'],
     [
       'a backing image of raw',
-      { format: 'raw', backingFile: 'a.raw' },
+      { format: 'raw', backing: { filename: 'a.raw' } },
       "Backing file not supported for file format 'raw'",
     ],
     [
       'a backing image of unknown format',
-      { backingFile: 'a.raw' },
+      { backing: { filename: 'a.raw' } },
       'Use of backing file requires explicit backing format',
     ],
     [
@@ -215,20 +217,25 @@ describe('convert', () => {
       { snapshot: { either: 'x' } },
       "Failed to load snapshot: Block format 'raw' used by device '' ",
     ],
-    ['bitmaps of raw', { copyBitmaps: true }, 'Source lacks bitmap support'],
+    ['bitmaps of raw', { bitmaps: true }, 'Source lacks bitmap support'],
     [
       'compressed and preallocated',
       { compress: true, options: [{ name: 'preallocation', value: 'full' }] },
       'Compression and preallocation not supported at the same time',
     ],
     [
+      'a new target that is described',
+      { target: { options: { driver: 'raw', file: { driver: 'file', filename: 'b' } } } },
+      'A target that is described by options has to be there',
+    ],
+    [
       'two snapshots',
-      { sources: [{ filename: 'a.raw' }, { filename: 'a.raw' }], snapshot: { either: 'x' } },
+      { source: ['a.raw', 'a.raw'], snapshot: { either: 'x' } },
       'No support for concatenating multiple snapshot',
     ],
     [
       'two sources over one backing image',
-      { sources: [{ filename: 'a.raw' }, { filename: 'a.raw' }], backingFile: 'a.raw', backingFormat: 'raw' },
+      { source: ['a.raw', 'a.raw'], backing: { filename: 'a.raw', format: 'raw' } },
       'Having a backing file for the target makes no sense when concatenating multiple input images',
     ],
   ])('refuses %s', async (_, { format = 'qcow2', ...more }, message) => {
@@ -259,12 +266,8 @@ async function numbered(): Promise<World> {
 
 describe('dd', () => {
   const base: DdRequest = {
-    input: { filename: 'a.raw', format: 'raw' },
-    outputFilename: 'b.raw',
-    outputFormat: 'raw',
-    blockSize: 512,
-    skip: 0,
-    forceShare: false,
+    source: { filename: 'a.raw', format: 'raw' },
+    target: 'b.raw',
   };
 
   it.each([
@@ -290,7 +293,7 @@ describe('dd', () => {
 
   it('does not destroy its own input', async () => {
     const here = await numbered();
-    await expect(dd(here.context, { ...base, outputFilename: 'a.raw' })).rejects.toThrow('Failed to get "write" lock');
+    await expect(dd(here.context, { ...base, target: 'a.raw' })).rejects.toThrow('Failed to get "write" lock');
     expect((await contentOf(here, 'a.raw', 'raw'))[9999]).toBe(19);
   });
 });

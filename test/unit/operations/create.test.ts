@@ -18,7 +18,7 @@ function world(): World {
   return { files, context: { drivers, services, gate: permissiveGate }, library: new ImageLibrary(drivers, services) };
 }
 
-const REQUEST: CreateRequest = { filename: 'a', format: 'qcow2', options: [], backingUnsafe: false, quiet: false };
+const REQUEST: CreateRequest = { filename: 'a', format: 'qcow2', options: [] };
 
 /** What is said before the file is touched. */
 async function planOf(context: OperationContext, request: CreateRequest): Promise<string> {
@@ -53,7 +53,7 @@ describe('create', () => {
   it('takes the size of the backing image, and remembers where that is', async () => {
     const { context, files, library } = world();
     files.put('dir/base', 5000);
-    const request = { ...REQUEST, filename: 'dir/top', backingFile: 'base', backingFormat: 'raw' };
+    const request = { ...REQUEST, filename: 'dir/top', backing: { filename: 'base', format: 'raw' } };
     expect(await planOf(context, request)).toMatch(/size=5120 backing_file=base backing_fmt=raw/);
     const { images } = await library.info({ image: 'dir/top' });
     expect(images[0]).toMatchObject({ virtualSize: 5120, backingFile: 'base', fullBackingFile: 'dir/base' });
@@ -72,32 +72,48 @@ describe('create', () => {
       'a: The image size must be specified only once',
     ],
     ['no size', {}, 'a: Image creation needs a size parameter'],
-    ['a raw overlay', { format: 'raw', backingFile: 'b' }, "a: Backing file not supported for file format 'raw'"],
-    ['a raw overlay format', { format: 'raw', backingFormat: 'raw' }, 'a: Backing file format not supported for file'],
-    ['an empty backing name', { backingFile: '' }, 'a: Expected backing file name, got empty string'],
-    ['itself below', { backingFile: 'a' }, 'a: Error: Trying to create an image with the same filename as the backing'],
+    [
+      'a raw overlay',
+      { format: 'raw', backing: { filename: 'b' } },
+      "a: Backing file not supported for file format 'raw'",
+    ],
+    [
+      'a raw overlay format',
+      { format: 'raw', backing: { format: 'raw' } },
+      'a: Backing file format not supported for file',
+    ],
+    ['an empty backing name', { backing: { filename: '' } }, 'a: Expected backing file name, got empty string'],
+    [
+      'itself below',
+      { backing: { filename: 'a' } },
+      'a: Error: Trying to create an image with the same filename as the backing',
+    ],
     [
       'a missing backing image',
-      { backingFile: 'b', backingFormat: 'raw', size: 512 },
+      { backing: { filename: 'b', format: 'raw' }, size: 512 },
       "a: Could not open 'b': No such file or directory",
       'Could not open backing image.',
     ],
     [
       'an unknown backing format',
-      { backingFile: 'base', backingFormat: 'x' },
+      { backing: { filename: 'base', format: 'x' } },
       "a: Unknown driver 'x'",
       'Could not open backing image.',
     ],
     [
       'a backing image without format',
-      { backingFile: 'base' },
+      { backing: { filename: 'base' } },
       'a: Backing file specified without backing format',
       'Detected format of raw.',
     ],
-    ['the same unseen', { backingFile: 'b', backingUnsafe: true }, 'a: Backing file specified without backing format'],
+    [
+      'the same unseen',
+      { backing: { filename: 'b', unsafe: true } },
+      'a: Backing file specified without backing format',
+    ],
     [
       'no size for an unseen backing image',
-      { backingFile: 'b', backingFormat: 'raw', backingUnsafe: true },
+      { backing: { filename: 'b', format: 'raw', unsafe: true } },
       'a: Image creation needs a size parameter',
     ],
   ])('refuses %s, before it touches anything', async (_, request, message, hint) => {

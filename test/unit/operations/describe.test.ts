@@ -61,7 +61,7 @@ async function checkWith(
       services: memoryServices(files),
       gate: permissiveGate,
     },
-    { image: { filename: 'a', format: 'fake' }, repair: 'all', forceShare: false, ...how },
+    { image: { filename: 'a', format: 'fake' }, repair: 'all', ...how },
     {
       line: (text, stream) => log.push(`${stream}: ${text}`),
       repaired: ({ leaks, corruptions }) => log.push(`repaired ${leaks} ${corruptions}`),

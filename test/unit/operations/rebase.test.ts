@@ -11,17 +11,12 @@ const MIB = 1 << 20;
 
 function onto(
   context: OperationContext,
-  backingFile: string,
+  filename: string,
   more: Partial<RebaseRequest> = {},
 ): ReturnType<typeof rebase> {
   return rebase(context, {
     image: { filename: 'top', format: 'qcow2' },
-    backingFile,
-    ...(backingFile === '' ? {} : { backingFormat: 'qcow2' }),
-    backingUnsafe: false,
-    compress: false,
-    forceShare: false,
-    quiet: true,
+    backing: { filename, format: filename === '' ? undefined : 'qcow2' },
     ...more,
   });
 }
@@ -122,9 +117,9 @@ describe('rebase', () => {
     const context = contextOf(new MemoryFiles());
     await make(context, 'old', { size: MIB, areas: [[0, MIB, 1]] });
     await make(context, 'top', { backing: ['old', 'qcow2'] });
-    await onto(context, 'nowhere', { backingUnsafe: true });
+    await onto(context, 'nowhere', { unsafe: true });
     expect(await backingOf(context)).toBe('nowhere');
-    await onto(context, '', { backingUnsafe: true });
+    await onto(context, '', { unsafe: true });
     expect((await contentOf(context, 'top'))[0]).toBe(0);
   });
 
@@ -139,11 +134,14 @@ describe('rebase', () => {
     const image = files.bytes('top');
     const fails = (file: string, message: string, more: Partial<RebaseRequest> = {}): Promise<void> =>
       expect(onto(context, file, more)).rejects.toThrow(message);
-    await fails('new', "Invalid format name: 'nonsense'", { backingFormat: 'nonsense' });
+    await fails('new', "Invalid format name: 'nonsense'", {
+      backing: { filename: 'new', format: 'nonsense' },
+    });
     await fails('none', "Could not open new backing file 'none': Could not open 'none': No such file or directory");
-    await fails('new', "Could not open new backing file 'new': Image not in QED format", { backingFormat: 'qed' });
-    const bare = { image: { filename: 'top' }, backingUnsafe: false, compress: false, forceShare: false, quiet: true };
-    await expect(rebase(context, { ...bare, backingFile: 'new' })).rejects.toThrow(
+    await fails('new', "Could not open new backing file 'new': Image not in QED format", {
+      backing: { filename: 'new', format: 'qed' },
+    });
+    await expect(rebase(context, { image: 'top', backing: { filename: 'new' } })).rejects.toThrow(
       "Could not change the backing file to 'new': backing format must be specified",
     );
     await fails('new', "Could not change the backing file to 'new': Operation not supported", {
@@ -154,7 +152,7 @@ describe('rebase', () => {
       compress: true,
     });
     await fails('top', 'Could not open new backing file \'top\': Failed to get shared "write" lock');
-    await fails('x'.repeat(1024), 'Invalid argument', { backingUnsafe: true });
+    await fails('x'.repeat(1024), 'Invalid argument', { unsafe: true });
     files.inject('old', { operation: 'read', offset: 6 * 65536 });
     await fails('new', 'error while reading from old backing file');
     files.heal('old');

@@ -1,5 +1,5 @@
 /** Options that many commands declare alike. */
-import type { CommandOption } from '../help.ts';
+import type { CommandOption } from './help.ts';
 
 /** `-f`: the format of `what`. */
 export function formatOption(what: string): CommandOption {
@@ -7,7 +7,6 @@ export function formatOption(what: string): CommandOption {
     id: 'format',
     short: 'f',
     long: 'format',
-    value: true,
     argument: 'FMT',
     help: [`format of ${what} (default: found by looking at it)`],
   };
@@ -28,7 +27,6 @@ export function cacheOption(short: string, what: string, standard = 'writeback')
     id: 'cache',
     short,
     long: 'cache',
-    value: true,
     argument: 'CACHE',
     help: [`cache mode for ${what} (default: ${standard})`],
   };
@@ -57,7 +55,6 @@ export const PROGRESS: CommandOption = {
 export const OUTPUT: CommandOption = {
   id: 'output',
   long: 'output',
-  value: true,
   argument: 'human|json',
   help: ['form of the output (default: human)'],
 };
@@ -67,7 +64,6 @@ export const RATE_LIMIT: CommandOption = {
   id: 'rate-limit',
   short: 'r',
   long: 'rate-limit',
-  value: true,
   argument: 'RATE',
   help: ['write at most RATE bytes per second'],
 };

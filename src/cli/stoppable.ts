@@ -1,6 +1,6 @@
 /** Work that cleans up after itself when the user stops the program. */
-import { ignoredSignals } from '../../host/node/signals.ts';
-import type { OperationContext } from '../../operations/context.ts';
+import { ignoredSignals } from '../host/node/signals.ts';
+import type { OperationContext } from '../operations/context.ts';
 
 const STOPPING = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
