@@ -15,14 +15,18 @@ const FLOORS = [
   { floor: 2, path: /^src\/(block)\// },
   { floor: 3, path: /^src\/((?:formats|protocols|filters)\/[^/]+)\// },
   { floor: 4, path: /^src\/(operations)\// },
+  { floor: 4, path: /^src\/(host\/shared)\// },
   { floor: 4, path: /^src\/(drivers\.ts)$/ },
-  { floor: 5, path: /^src\/(report|host\/node|host\/browser)\// },
-  { floor: 6, path: /^src\/()(?:index|node|browser|testing)\.ts$/, unit: 'the entry points' },
+  { floor: 5, path: /^src\/(report|host\/node|host\/portable)\// },
+  { floor: 6, path: /^src\/()(?:index|node|testing)\.ts$/, unit: 'the entry points' },
   { floor: 7, path: /^src\/(cli)\// },
 ];
 
 /** The only places that may know the platform. */
 const PLATFORM = /^src\/(host\/node|cli)\//;
+/** Entry points for every platform, and what they must not stand on. */
+const PORTABLE_ENTRY = /^src\/(?:index|testing)\.ts$/;
+const NODE_ONLY = /^src\/(?:host\/node\/|node\.ts$)/;
 /** The only places that may load packages; everything else gets what it needs passed in. */
 const PACKAGES = /^src\/host\//;
 /** Words that only the program says; the library has its own (src/base/hint.ts). */
@@ -54,6 +58,7 @@ function objectionTo(root, from, name) {
   const here = placeOf(from);
   const there = placeOf(target);
   if (!there) return 'it belongs to no floor';
+  if (PORTABLE_ENTRY.test(from) && NODE_ONLY.test(target)) return 'this entry point is for every platform';
   if (here.unit === there.unit || there.floor < here.floor) return undefined;
   if (there.floor > here.floor) return `floor ${there.floor} is above floor ${here.floor}`;
   return `${here.unit} and ${there.unit} of floor ${here.floor} are blind to each other`;

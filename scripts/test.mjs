@@ -118,7 +118,7 @@ const STEPS = {
   install: installMissing,
   build: () => node('scripts/build.mjs'),
   format: () => tool('@biomejs/biome', 'format', '.'),
-  types: () => tool('typescript', '-p', '.'),
+  types: () => tool('typescript', '-p', '.') && tool('typescript', '-p', 'tsconfig.portable.json'),
   lint: () => tool('oxlint', '--deny-warnings'),
   floors: () => node('scripts/check-floors.mjs'),
   docs: () => node('scripts/check-docs.mjs'),

@@ -6,7 +6,8 @@
 import type { ImageNode } from './block/node.ts';
 import type { SecretStore, Services } from './block/services.ts';
 import { drivers } from './drivers.ts';
-import { MapSecretStore, type NodeServicesOptions, nodeServices } from './host/node/host.ts';
+import { type NodeServicesOptions, nodeServices } from './host/node/host.ts';
+import { MapSecretStore } from './host/shared/secrets.ts';
 import { ImageLibrary, type RunSettings } from './operations/library.ts';
 import type { MapExtent } from './operations/map.ts';
 import type { ImageInput, MapRequest, OpenSettings } from './operations/requests.ts';
@@ -34,10 +35,19 @@ function secretStore(secrets: NodeSettings['secrets']): SecretStore | undefined 
   return store;
 }
 
+let shared: Services | undefined;
+
+/** The services of all calls that bring none: what one has made for later, the next one finds. */
+function sharedServices(): Services {
+  shared ??= nodeServices();
+  return shared;
+}
+
 /** All operations with the same settings, as methods. */
 export function nodeLibrary(settings: NodeSettings = {}): ImageLibrary {
   const secrets = secretStore(settings.secrets);
-  return new ImageLibrary(drivers, settings.services ?? nodeServices(secrets ? { secrets } : {}), settings);
+  const own = secrets ? { ...sharedServices(), secrets } : sharedServices();
+  return new ImageLibrary(drivers, settings.services ?? own, settings);
 }
 
 /** Opens an image to read (and with `writable` to write) its guest bytes. Close it. */

@@ -4,7 +4,8 @@
  */
 import type { Services } from './block/services.ts';
 import { drivers } from './drivers.ts';
-import { nodeServices } from './host/node/host.ts';
+import { portableServices } from './host/portable/host.ts';
+import { MapSecretStore } from './host/shared/secrets.ts';
 import { ImageLibrary, type RunSettings } from './operations/library.ts';
 import { MemoryFiles } from './storage/memoryFiles.ts';
 
@@ -12,12 +13,12 @@ export * from './index.ts';
 export type { CheckedOptions, CheckedStorage } from './storage/checked.ts';
 export { type Crash, type Fault, FaultDriver, type FaultOperation, type LogEntry, replay } from './storage/fault.ts';
 export { MemoryDriver, memoryStorage } from './storage/memory.ts';
-export { MemoryFiles };
+export { MapSecretStore, MemoryFiles };
 
-/** The services of Node with files in memory and a clock that stands still. */
+/** Services that need no platform, with files in memory and a clock that stands still. */
 export function memoryServices(files: MemoryFiles = new MemoryFiles()): Services {
   return {
-    ...nodeServices({ files }),
+    ...portableServices({ files }),
     now: () => ({ seconds: 1_700_000_000, nanoseconds: 0 }),
     zoneOffset: () => 0,
   };

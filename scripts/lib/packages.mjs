@@ -5,6 +5,9 @@ import { join } from 'node:path';
 /** What builds the program (`scripts/lib/bundleEntries.mjs`). Everything else of `devDependencies` is for tests and checks. */
 const BUILDERS = ['rolldown'];
 
+/** What is for the library on other platforms only (`src/host/portable`): the program never loads it. */
+const UNUSED = ['@noble/hashes', 'pako'];
+
 function readJson(path) {
   return JSON.parse(readFileSync(path, 'utf8'));
 }
@@ -63,8 +66,9 @@ export function manifests(root, set) {
   const packages = withoutDoubts(lock.packages);
   if (set === 'all') return { manifest, lock: { ...lock, packages } };
   const { name, version, dependencies, optionalDependencies, devDependencies } = manifest;
-  const builders = Object.fromEntries(BUILDERS.map((builder) => [builder, devDependencies[builder]]));
-  const small = { name, version, dependencies: { ...dependencies, ...builders }, optionalDependencies };
+  const used = Object.entries(dependencies).filter(([dependency]) => !UNUSED.includes(dependency));
+  const builders = BUILDERS.map((builder) => [builder, devDependencies[builder]]);
+  const small = { name, version, dependencies: Object.fromEntries([...used, ...builders]), optionalDependencies };
   return { manifest: small, lock: { ...lock, packages: reachable(packages, small) } };
 }
 

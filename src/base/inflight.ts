@@ -7,15 +7,23 @@ export function throwIfStopped(signal: AbortSignal | undefined): void {
   if (signal?.aborted) throw new BlockError('aborted', 'Operation canceled', { cause: signal.reason });
 }
 
+/** Who can wait: the services of a host. */
+export interface Waiter {
+  /** Resolves after so many milliseconds; 0 lets other events in and goes on. */
+  wait(milliseconds: number): Promise<void>;
+}
+
 /** Lets other events in now and then, such as a request to stop: what never has to wait would keep them out. */
 export class Breath {
   readonly #steps: number;
+  readonly #waiter: Waiter;
   readonly #signal: AbortSignal | undefined;
   #count = 0;
 
   /** @param steps after which other events get a chance. */
-  constructor(steps: number, signal: AbortSignal | undefined) {
+  constructor(steps: number, waiter: Waiter, signal: AbortSignal | undefined) {
     this.#steps = steps;
+    this.#waiter = waiter;
     this.#signal = signal;
   }
 
@@ -25,7 +33,7 @@ export class Breath {
    */
   step(): MaybePromise<void> {
     throwIfStopped(this.#signal);
-    if (++this.#count % this.#steps === 0) return new Promise((resolve) => setTimeout(resolve, 0));
+    if (++this.#count % this.#steps === 0) return this.#waiter.wait(0);
   }
 }
 

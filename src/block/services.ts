@@ -22,6 +22,13 @@ export interface Services {
   now(): { readonly seconds: number; readonly nanoseconds: number };
   /** The host's time zone offset at that time in seconds east of UTC, for dates shown to people. */
   zoneOffset(seconds: number): number;
+  /** Resolves after so many milliseconds, or as soon as the signal fires; 0 lets other events in and goes on. */
+  wait(milliseconds: number, signal?: AbortSignal): Promise<void>;
   /** A memory buffer suited for large transfers (page-aligned under Node); give it back with `release`. */
   readonly buffers: BufferPool;
+  /**
+   * Gives back what is kept for later use: threads and buffers. Nothing may be under way. Whoever uses the services
+   * afterwards has it made again.
+   */
+  close(): Promise<void>;
 }

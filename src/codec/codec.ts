@@ -31,6 +31,13 @@ export interface DecompressPiece {
   readonly output: Uint8Array;
 }
 
+/** Decodes a stream into `into`; see `CodecPort.decompress`. */
+export type Decoder = (input: Uint8Array, into: Uint8Array) => number;
+/** A decoder as those of other methods, that answers later. */
+export type LateDecoder = (input: Uint8Array, into: Uint8Array) => Promise<number>;
+/** Compresses `input`; undefined if that takes `limit` bytes or more. The result is valid until the next call. */
+export type Encoder = (input: Uint8Array, limit: number) => Uint8Array | undefined;
+
 /**
  * Compression and decompression. Arrays passed in must stay untouched until the call is done; they may be views on
  * shared memory. Damaged data throws a `BlockError` of kind `io`.

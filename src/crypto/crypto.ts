@@ -17,9 +17,9 @@ export interface BlockCipher {
   decrypt(data: Uint8Array): Uint8Array;
   /**
    * Starts a CBC chain with an all-zero initialization vector; each call of the result encrypts the next blocks of
-   * that chain. Only where the host does this quicker than block by block.
+   * that chain.
    */
-  startCbc?(): (data: Uint8Array) => Uint8Array;
+  startCbc(): (data: Uint8Array) => Uint8Array;
 }
 
 /** Sectors to encrypt or decrypt in place. Plain data: can be sent to another thread. */

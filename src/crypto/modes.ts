@@ -14,21 +14,6 @@ export function ecb(cipher: BlockCipher): ModeCipher {
   };
 }
 
-/** A chain of CBC on the block cipher itself, one block after the other. */
-function slowChain(cipher: BlockCipher): (data: Uint8Array) => Uint8Array {
-  const step = cipher.blockSize;
-  const block = new Uint8Array(step);
-  return (data) => {
-    const out = new Uint8Array(data.length);
-    for (let at = 0; at < data.length; at += step) {
-      for (let i = 0; i < step; i++) block[i]! ^= data[at + i]!;
-      block.set(cipher.encrypt(block));
-      out.set(block, at);
-    }
-    return out;
-  };
-}
-
 /**
  * CBC. Encrypting is one endless chain: a sector starts afresh because its first block is XORed beforehand with its
  * vector and with the block that the chain is about to add. Decrypting is ECB and XORs.
@@ -39,7 +24,7 @@ export function cbc(cipher: BlockCipher, iv: IvGenerator): ModeCipher {
   let chain: ((data: Uint8Array) => Uint8Array) | undefined;
   return {
     encrypt(sector, piece) {
-      chain ??= cipher.startCbc?.() ?? slowChain(cipher);
+      chain ??= cipher.startCbc();
       const words = wordsOf(piece);
       const ivs = wordsOf(iv(sector, piece.length / 512));
       for (let i = 0; i < words.length / SECTOR_WORDS; i++) {

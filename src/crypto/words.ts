@@ -30,6 +30,7 @@ export function wordCipher(
   encryptBlock: WordTransform,
   decryptBlock: WordTransform,
 ): BlockCipher {
+  const step = blockSize / 4;
   let scratch = new Int32Array(1024);
   const apply = (data: Uint8Array, transform: WordTransform): Uint8Array => {
     const count = data.length / 4;
@@ -37,7 +38,7 @@ export function wordCipher(
     const bytes = new Uint8Array(scratch.buffer, 0, data.length);
     bytes.set(data);
     if (endian === 'big') swapBytes(scratch, count);
-    for (let at = 0; at < count; at += blockSize / 4) transform(scratch, at);
+    for (let at = 0; at < count; at += step) transform(scratch, at);
     if (endian === 'big') swapBytes(scratch, count);
     return bytes;
   };
@@ -45,6 +46,15 @@ export function wordCipher(
     blockSize,
     encrypt: (data) => apply(data, encryptBlock),
     decrypt: (data) => apply(data, decryptBlock),
+    startCbc() {
+      const last = new Int32Array(step);
+      const chain: WordTransform = (words, at) => {
+        for (let i = 0; i < step; i++) words[at + i]! ^= last[i]!;
+        encryptBlock(words, at);
+        for (let i = 0; i < step; i++) last[i] = words[at + i]!;
+      };
+      return (data) => apply(data, chain);
+    },
   };
 }
 

@@ -83,12 +83,12 @@ class Run {
   /** What is written. */
   readonly #pattern: Uint8Array | undefined;
 
-  constructor({ signal }: OperationContext, request: BenchRequest, plan: BenchPlan, node: ImageNode) {
+  constructor({ services, signal }: OperationContext, request: BenchRequest, plan: BenchPlan, node: ImageNode) {
     this.#plan = plan;
     this.#drain = request.drainOnFlush ?? true;
     this.#node = node;
     this.#flight = new InFlight(plan.depth);
-    this.#breath = new Breath(BREATHE, signal);
+    this.#breath = new Breath(BREATHE, services, signal);
     this.#buffers = new SpareBuffers(plan.bufferSize);
     this.#pattern = plan.write ? new Uint8Array(plan.bufferSize).fill(request.pattern ?? 0) : undefined;
   }

@@ -128,7 +128,9 @@ function needed(): string[] {
   type Names = Readonly<Record<string, string>>;
   const text = readFileSync(join(project, 'package.json'), 'utf8');
   const manifest = JSON.parse(text) as { readonly dependencies: Names; readonly optionalDependencies: Names };
-  const names = Object.keys({ ...manifest.dependencies, ...manifest.optionalDependencies });
+  const all = Object.keys({ ...manifest.dependencies, ...manifest.optionalDependencies });
+  // What is for other platforms only stays out.
+  const names = all.filter((name) => name !== 'pako' && name !== '@noble/hashes');
   return ['rolldown', '@rolldown', '@oxc-project', ...names.map((name) => name.split('/')[0] ?? '')];
 }
 

@@ -1,4 +1,4 @@
-/** A service that calls the library again and again: no call leaves threads or open files behind. */
+/** A service that calls the library again and again: no call leaves threads, open files or buffers behind. */
 import { execFile } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -10,12 +10,23 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 const run = promisify(execFile);
 const root = join(dirname(fileURLToPath(import.meta.url)), '../..');
 
-/** Prints `[threads, descriptors]` after the first calls, after all of them, and after a rest. */
+/**
+ * Prints `[threads, descriptors, MiB of buffers, GiB of address space]` after the first calls, after all of them, and after
+ * a rest. Buffers are counted when nothing holds them but what may be used again; each of their memories reserves 10 GiB.
+ */
 const SERVICE = `
-import { readdirSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout } from 'node:timers/promises';
 const { compare, convert, createImage, info, openImage } = await import(process.argv[1]);
-const count = () => ['task', 'fd'].map((kind) => readdirSync('/proc/self/' + kind).length);
+async function count() {
+  const counts = ['task', 'fd'].map((kind) => readdirSync('/proc/self/' + kind).length);
+  for (let times = 0; times < 3; times++) {
+    gc();
+    await setTimeout(10);
+  }
+  const reserved = /VmSize:\\s+(\\d+)/.exec(readFileSync('/proc/self/status', 'latin1'))[1];
+  return [...counts, process.memoryUsage().external / 2 ** 20, reserved / 2 ** 20];
+}
 await createImage({ filename: 'a.raw', size: '1M' });
 const node = await openImage({ filename: 'a.raw', format: 'raw' }, { writable: true });
 await node.write(0, Uint8Array.from({ length: 1 << 20 }, (_, at) => (at * at) >> 9));
@@ -32,11 +43,11 @@ async function round() {
   await info({ image: 'missing' }).catch(() => undefined);
 }
 await round();
-const counts = [count()];
+const counts = [await count()];
 for (let done = 0; done < 40; done++) await round();
-counts.push(count());
+counts.push(await count());
 await setTimeout(3000);
-counts.push(count());
+counts.push(await count());
 console.log(JSON.stringify(counts));
 `;
 
@@ -52,14 +63,18 @@ describe('200 calls', () => {
     if (directory !== '') rmSync(directory, { recursive: true, force: true });
   });
 
-  it('leave no thread and no open file behind', async () => {
+  it('leave no thread, open file or buffer behind', async () => {
     const library = pathToFileURL(join(root, 'dist/lib/node.js')).href;
-    const { stdout } = await run(process.execPath, ['--input-type=module', '-e', SERVICE, library], { cwd: directory });
+    const { stdout } = await run(process.execPath, ['--expose-gc', '--input-type=module', '-e', SERVICE, library], {
+      cwd: directory,
+    });
     const [early = [], late = [], rested = []] = JSON.parse(stdout) as number[][];
     // Node's own threads come as they are needed; what a call leaves would count 200 times.
     expect(late[0]).toBeLessThanOrEqual((early[0] ?? 0) + 8);
     expect(rested[0]).toBeLessThanOrEqual(early[0] ?? 0);
     expect(late[1]).toBe(early[1]);
     expect(rested[1]).toBeLessThanOrEqual(early[1] ?? 0);
+    expect(rested[2]).toBeLessThan((early[2] ?? 0) + 1);
+    expect(rested[3]).toBeLessThan((early[3] ?? 0) + 10);
   }, 300_000);
 });

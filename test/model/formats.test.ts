@@ -3,7 +3,7 @@ import * as fc from 'fast-check';
 import { expect, it } from 'vitest';
 import type { ImageNode } from '../../src/block/node.ts';
 import { drivers } from '../../src/drivers.ts';
-import { MapSecretStore } from '../../src/host/node/host.ts';
+import { MapSecretStore } from '../../src/host/shared/secrets.ts';
 import { ImageLibrary } from '../../src/operations/library.ts';
 import { MemoryFiles, memoryServices } from '../../src/testing.ts';
 

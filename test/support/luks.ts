@@ -2,7 +2,8 @@
 import type { CreateContext, FormatDriver, OpenContext } from '../../src/block/driver.ts';
 import { ImageNode } from '../../src/block/node.ts';
 import type { Services } from '../../src/block/services.ts';
-import { MapSecretStore, nodeServices } from '../../src/host/node/host.ts';
+import { nodeServices } from '../../src/host/node/host.ts';
+import { MapSecretStore } from '../../src/host/shared/secrets.ts';
 import type { AnyOptionValues } from '../../src/options/table.ts';
 import type { Storage } from '../../src/storage/storage.ts';
 import { quickCrypto } from '../unit/crypto/luks/fixture.ts';

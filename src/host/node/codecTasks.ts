@@ -1,10 +1,9 @@
 /** What worker threads do for codecs: many small streams in one message. */
-import type { MaybePromise } from '../../base/async.ts';
-import { isPromise } from '../../base/async.ts';
 import type { Compression, Decompression } from '../../codec/codec.ts';
+import { Coders } from '../shared/coders.ts';
+import { needWebAssembly } from './limits.ts';
 import type { Task } from './task.ts';
-import type { LateDecoder } from './xzCodec.ts';
-import { type Decoder, deflater, type Encoder, inflater } from './zlibCodec.ts';
+import { deflater, inflater } from './zlibCodec.ts';
 
 /** Units of one array to compress. */
 export interface CompressArgument {
@@ -40,59 +39,19 @@ export type CompressTask = Task<CompressArgument, CompressResult>;
 /** Decodes streams. */
 export type DecompressTask = Task<DecompressArgument, DecompressResult>;
 
-const encoders = new Map<string, MaybePromise<Encoder>>();
-const decoders = new Map<string, MaybePromise<Decoder | LateDecoder>>();
-
-/** Keeps what `make` returns for later calls; a promise is replaced by its value. */
-function kept<T>(cache: Map<string, MaybePromise<T>>, key: string, make: () => MaybePromise<T>): MaybePromise<T> {
-  const known = cache.get(key);
-  if (known !== undefined) return known;
-  const made = make();
-  cache.set(key, made);
-  if (isPromise(made)) {
-    made.then(
-      (value) => cache.set(key, value),
-      () => cache.delete(key),
-    );
-  }
-  return made;
-}
-
-/** The encoder for `how`; the same one for the same settings. */
-export function encoderFor(how: Compression): MaybePromise<Encoder> {
-  const key = `${how.method},${how.level},${how.windowBits},${how.memLevel}`;
-  return kept(encoders, key, () =>
-    how.method === 'zstd' ? import('./zstdCodec.ts').then((module) => module.zstdEncoder(how)) : deflater(how),
-  );
-}
-
-/** The decoder for `how`; the same one for the same settings. */
-export function decoderFor(how: Decompression): MaybePromise<Decoder | LateDecoder> {
-  return kept(decoders, `${how.method},${how.windowBits}`, () => makeDecoder(how));
-}
-
-function makeDecoder(how: Decompression): MaybePromise<Decoder | LateDecoder> {
-  switch (how.method) {
-    case 'deflate-raw':
-    case 'zlib':
-      return inflater(how);
-    case 'zstd':
-      return import('./zstdCodec.ts').then((module) => module.zstdDecoder());
-    case 'bzip2':
-      return import('../../codec/bzip2.ts').then((module) => module.decodeBzip2);
-    case 'lzfse':
-      return import('../../codec/lzfse.ts').then((module) => module.decodeLzfse);
-    case 'adc':
-      return import('../../codec/adc.ts').then((module) => module.decodeAdc);
-    case 'xz':
-      return import('./xzCodec.ts').then((module) => module.xzDecoder());
-  }
-}
+/** The coders of this thread. */
+export const coders: Coders = new Coders({
+  deflater,
+  inflater,
+  zstdEncoder: (how) => import('./zstdCodec.ts').then((module) => module.zstdEncoder(how)),
+  zstdDecoder: () => import('./zstdCodec.ts').then((module) => module.zstdDecoder()),
+  needWebAssembly,
+});
 
 /** {@link CompressTask} */
 export const compressTask: CompressTask = {
   async run({ how, input, unit, limit }) {
-    const encode = await encoderFor(how);
+    const encode = await coders.encoder(how);
     // All that can come out, plus the byte that tells the encoder it was too much.
     let bytes = new Uint8Array(Math.min(input.length, 65536) + 1024);
     const lengths: number[] = [];
@@ -117,7 +76,7 @@ export const compressTask: CompressTask = {
 /** {@link DecompressTask} */
 export const decompressTask: DecompressTask = {
   async run({ how, inputs, outputs }) {
-    const decode = await decoderFor(how);
+    const decode = await coders.decoder(how);
     let size = 0;
     for (const output of outputs) if (typeof output === 'number') size += output;
     const bytes = new Uint8Array(size);

@@ -3,7 +3,7 @@ import type { MaybePromise } from '../../base/async.ts';
 import { isPromise } from '../../base/async.ts';
 import type { CodecPort, Compression, Decompression, DecompressPiece } from '../../codec/codec.ts';
 import type { CompressResult, DecompressArgument } from './codecTasks.ts';
-import { decoderFor } from './codecTasks.ts';
+import { coders } from './codecTasks.ts';
 import { forOtherThread, isShared, WorkerPool } from './pool.ts';
 
 /** Wanted duration of a job in milliseconds. */
@@ -28,7 +28,7 @@ function decompressRate({ method }: Decompression): number {
 export function nodeCodecs(pool: WorkerPool = new WorkerPool()): CodecPort {
   return {
     decompress(how, input, into): MaybePromise<number> {
-      const decoder = decoderFor(how);
+      const decoder = coders.decoder(how);
       return isPromise(decoder) ? decoder.then((decode) => decode(input, into)) : decoder(input, into);
     },
     decompressBatch: (how, pieces) => decompressBatch(pool, how, pieces),

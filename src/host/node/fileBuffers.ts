@@ -24,10 +24,13 @@ export function pageArray(length: number): Uint8Array {
   return sharedArray(length);
 }
 
-/** Page-aligned buffers of one size. */
+/** Page-aligned buffers of one size. While none of them is in use, the free ones are there only until memory is needed. */
 export class AlignedBufferPool implements BufferPool {
   readonly size: number;
-  readonly #free: Uint8Array[] = [];
+  #free: Uint8Array[] = [];
+  #used = 0;
+  /** The free ones while none is in use. */
+  #idle: WeakRef<Uint8Array[]> | undefined;
 
   /** @param size bytes in each buffer, a multiple of 4,096; 1 MiB has measured best. */
   constructor(size: number = MiB) {
@@ -35,16 +38,29 @@ export class AlignedBufferPool implements BufferPool {
   }
 
   acquire(): Uint8Array {
-    const known = this.#free.pop();
-    if (known) return known;
+    if (this.#used++ === 0) this.#free = this.#idle?.deref() ?? [];
+    return this.#free.pop() ?? this.#makeSlab();
+  }
+
+  release(buffer: Uint8Array): void {
+    this.#free.push(buffer);
+    if (--this.#used > 0) return;
+    this.#idle = new WeakRef(this.#free);
+    this.#free = [];
+  }
+
+  /** Forgets the free buffers. */
+  clear(): void {
+    this.#free = [];
+    this.#idle = undefined;
+  }
+
+  /** Returns the first buffer of a new slab; the others are free. */
+  #makeSlab(): Uint8Array {
     const slab = pageArray(this.size * SLAB_BUFFERS);
     for (let index = SLAB_BUFFERS - 1; index > 0; index--) {
       this.#free.push(slab.subarray(index * this.size, (index + 1) * this.size));
     }
     return slab.subarray(0, this.size);
-  }
-
-  release(buffer: Uint8Array): void {
-    this.#free.push(buffer);
   }
 }

@@ -1,30 +1,14 @@
 /** The services of Node. What takes time to load is loaded when it is first used. */
 import type { MaybePromise } from '../../base/async.ts';
-import { utf8Bytes } from '../../base/bytes.ts';
-import { BlockError } from '../../base/error.ts';
 import type { BufferPool } from '../../base/inflight.ts';
 import type { SecretStore, Services } from '../../block/services.ts';
 import type { CodecPort } from '../../codec/codec.ts';
+import { MapSecretStore } from '../shared/secrets.ts';
+import { now, wait, zoneOffset } from '../shared/time.ts';
 import { nodeCrypto } from './crypto.ts';
 import { NodeFiles } from './file.ts';
 import { AlignedBufferPool } from './fileBuffers.ts';
 import type { WorkerPool } from './pool.ts';
-
-/** Secrets in memory. */
-export class MapSecretStore implements SecretStore {
-  readonly #secrets = new Map<string, Uint8Array>();
-
-  /** Adds a secret; text is taken as UTF-8. */
-  set(id: string, secret: Uint8Array | string): void {
-    this.#secrets.set(id, typeof secret === 'string' ? utf8Bytes(secret) : secret);
-  }
-
-  get(id: string): Uint8Array {
-    const secret = this.#secrets.get(id);
-    if (!secret) throw new BlockError('not-found', `No secret with id '${id}'`, { context: { access: 'secret' } });
-    return secret;
-  }
-}
 
 /** Parts that take the place of those of Node. */
 export interface NodeServicesOptions {
@@ -37,19 +21,35 @@ export interface NodeServicesOptions {
 }
 
 let sharedPool: Promise<WorkerPool> | undefined;
+/** How many services have asked for the threads and were not closed since. */
+let users = 0;
 
-/** The worker threads of this process, for all codecs and encryption; the module is loaded at the first call. */
-function workers(): Promise<WorkerPool> {
-  sharedPool ??= import('./pool.ts').then((module) => new module.WorkerPool());
-  return sharedPool;
+/** The worker threads of this process, which all services share; the module is loaded at the first call. */
+class Workers {
+  #used = false;
+
+  get(): Promise<WorkerPool> {
+    if (!this.#used) users++;
+    this.#used = true;
+    sharedPool ??= import('./pool.ts').then((module) => new module.WorkerPool());
+    return sharedPool;
+  }
+
+  /** Ends the threads if nobody else is there who may need them; otherwise they end when there is nothing to do. */
+  async close(): Promise<void> {
+    if (!this.#used) return;
+    this.#used = false;
+    users--;
+    if (users === 0) await (await sharedPool)?.rest();
+  }
 }
 
 /** Loads the real codecs at the first call, and is only a function call away from them afterwards. */
-function lazyCodec(): CodecPort {
+function lazyCodec(workers: Workers): CodecPort {
   let loading: Promise<CodecPort> | undefined;
   let loaded: CodecPort | undefined;
   const codec = (): Promise<CodecPort> => {
-    loading ??= Promise.all([import('./codecs.ts'), workers()]).then(([module, threads]) => {
+    loading ??= Promise.all([import('./codecs.ts'), workers.get()]).then(([module, threads]) => {
       loaded = module.nodeCodecs(threads);
       return loaded;
     });
@@ -66,11 +66,11 @@ function lazyCodec(): CodecPort {
 }
 
 /** The crypto port, with long runs of sectors on all threads. */
-function threadedCrypto(): Services['crypto'] {
+function threadedCrypto(workers: Workers): Services['crypto'] {
   return {
     ...nodeCrypto(),
     async cryptSectors(work) {
-      const [module, threads] = await Promise.all([import('./cryptoPool.ts'), workers()]);
+      const [module, threads] = await Promise.all([import('./cryptoPool.ts'), workers.get()]);
       await module.cryptSectors(threads, work);
     },
   };
@@ -78,19 +78,22 @@ function threadedCrypto(): Services['crypto'] {
 
 /** The ports of this machine. */
 export function nodeServices(options: NodeServicesOptions = {}): Services {
-  const crypto = options.crypto ?? threadedCrypto();
+  const workers = new Workers();
+  const crypto = options.crypto ?? threadedCrypto(workers);
+  const buffers = new AlignedBufferPool();
   return {
     files: options.files ?? new NodeFiles(),
-    codec: options.codec ?? lazyCodec(),
+    codec: options.codec ?? lazyCodec(workers),
     crypto,
     secrets: options.secrets ?? new MapSecretStore(),
     random: (into) => crypto.fillRandom(into),
-    now() {
-      const milliseconds = Date.now();
-      const seconds = Math.floor(milliseconds / 1000);
-      return { seconds, nanoseconds: (milliseconds - seconds * 1000) * 1e6 };
+    now,
+    zoneOffset,
+    wait,
+    buffers: options.buffers ?? buffers,
+    async close() {
+      buffers.clear();
+      await workers.close();
     },
-    zoneOffset: (seconds) => new Date(seconds * 1000).getTimezoneOffset() * -60 || 0,
-    buffers: options.buffers ?? new AlignedBufferPool(),
   };
 }

@@ -145,6 +145,11 @@ export class WorkerPool {
     await Promise.all(this.#threads.splice(0).map((thread) => this.#stop(thread)));
   }
 
+  /** Ends the workers at once instead of after a while; does nothing while there is work. */
+  async rest(): Promise<void> {
+    if (this.#queue.length === 0 && this.#threads.every(({ jobs }) => jobs.size === 0)) await this.#endWorkers();
+  }
+
   async #stop(thread: Thread): Promise<void> {
     const jobs = [...thread.jobs.values()];
     thread.jobs.clear();
@@ -217,7 +222,7 @@ export class WorkerPool {
 
   #pump(): void {
     this.#handOut();
-    if (this.#isIdle) this.#rest ??= setTimeout(() => this.#endWorkers(), this.#restAfter).unref();
+    if (this.#isIdle) this.#rest ??= setTimeout(() => void this.#endWorkers(), this.#restAfter).unref();
   }
 
   #handOut(): void {
@@ -242,10 +247,11 @@ export class WorkerPool {
   }
 
   /** Ends the workers; what comes later counts from the start again. */
-  #endWorkers(): void {
+  async #endWorkers(): Promise<void> {
+    clearTimeout(this.#rest);
     this.#rest = undefined;
     this.#seen = 0;
-    for (const thread of this.#threads.splice(0)) void this.#stop(thread);
+    await Promise.all(this.#threads.splice(0).map((thread) => this.#stop(thread)));
   }
 
   #post(thread: Thread, job: Job): void {

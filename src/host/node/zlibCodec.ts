@@ -1,14 +1,10 @@
 /** Deflate in both directions over `node:zlib`. */
 import type * as Zlib from 'node:zlib';
 import { asBlockError } from '../../base/error.ts';
-import type { Compression, Decompression } from '../../codec/codec.ts';
+import type { Compression, Decoder, Decompression, Encoder } from '../../codec/codec.ts';
 import { damaged } from '../../codec/damaged.ts';
+import { deflateBound } from '../shared/coders.ts';
 import { ReusedStream, selfTest, zlib } from './zlibHandle.ts';
-
-/** Decodes a stream into `into`; see `CodecPort.decompress`. */
-export type Decoder = (input: Uint8Array, into: Uint8Array) => number;
-/** Compresses `input`; undefined if that takes `limit` bytes or more. The result is valid until the next call. */
-export type Encoder = (input: Uint8Array, limit: number) => Uint8Array | undefined;
 
 const Z_FINISH = 4;
 /** A decoder that cannot stop early gets at most this much room beyond what was asked for. */
@@ -57,11 +53,6 @@ function inflateWhole(raw: boolean, options: Zlib.ZlibOptions, input: Uint8Array
   const length = Math.min(output.length, into.length);
   into.set(output.subarray(0, length));
   return length;
-}
-
-/** Upper bound of a deflate stream with any setting, wrapper included (zlib's documented conservative bound). */
-function deflateBound(length: number): number {
-  return length + Math.floor((length + 7) / 8) + Math.floor((length + 63) / 64) + 18;
 }
 
 /** An encoder to deflate data, raw or with the zlib wrapper. */

@@ -1,15 +1,11 @@
 /**
  * Zstandard in both directions: the system's library where there is one, `node:zlib` where it has it (Node 22.15), else
  * WebAssembly.
- * Frames are measured first (`zstdFrame`), because most decoders refuse bytes behind a frame and trust the content
- * size in its header.
  */
-import { asBlockError } from '../../base/error.ts';
-import type { Compression } from '../../codec/codec.ts';
+import type { Compression, Decoder, Encoder } from '../../codec/codec.ts';
 import { damaged } from '../../codec/damaged.ts';
-import { isZstdFrame, zstdFrame } from '../../codec/zstdFrame.ts';
+import { checkOverrun, guarded, overFrames } from '../../codec/zstdFrames.ts';
 import { needWebAssembly } from './limits.ts';
-import type { Decoder, Encoder } from './zlibCodec.ts';
 import { ReusedStream, selfTest, zlib } from './zlibHandle.ts';
 import { type SystemZstd, systemZstd } from './zstdSystem.ts';
 
@@ -27,8 +23,6 @@ export type ZstdWay = 'system' | 'handle' | 'sync' | 'wasm';
 const ZSTD_e_end = 2;
 const ZSTD_c_compressionLevel = 100;
 const DEFAULT_LEVEL = 3;
-/** A frame that yields this much more than was asked for is refused by decoders that cannot stop early. */
-const OVERRUN = 64 * 1024 * 1024;
 
 let found: ZstdWay | undefined;
 
@@ -52,61 +46,17 @@ function allOfNode(): ZstdOfNode {
   return zlib() as unknown as ZstdOfNode;
 }
 
-type Wasm = typeof import('@bokuweb/zstd-wasm');
-let wasm: Promise<Wasm> | undefined;
-
-async function loadWasm(): Promise<Wasm> {
+/** The coders in WebAssembly. */
+async function portable(): Promise<typeof import('../shared/zstd.ts')> {
   needWebAssembly('zstd (without libzstd.so.1 and Node 22.15)');
-  wasm ??= import('@bokuweb/zstd-wasm').then(async (module) => {
-    await module.init();
-    return module;
-  });
-  return wasm;
-}
-
-/** Decodes one frame into `into`, which may be smaller than its content. */
-type FrameDecoder = (frame: Uint8Array, maxContent: number, into: Uint8Array) => number;
-
-/** Decodes frame after frame until `into` is full or no further frame follows. */
-function overFrames(decodeFrame: FrameDecoder): Decoder {
-  return (input, into) => {
-    let at = 0;
-    let produced = 0;
-    do {
-      const frame = zstdFrame(input, at);
-      if (!frame.skippable && produced < into.length) {
-        const maxContent = Math.min(frame.maxContent, frame.contentSize ?? frame.maxContent);
-        const bytes = input.subarray(at, at + frame.length);
-        produced += decodeFrame(bytes, maxContent, produced === 0 ? into : into.subarray(produced));
-      }
-      at += frame.length;
-    } while (produced < into.length && isZstdFrame(input, at));
-    return produced;
-  };
-}
-
-function checkOverrun(maxContent: number, into: Uint8Array): void {
-  if (maxContent > into.length + OVERRUN) throw damaged('zstd', 'the content is larger than expected');
-}
-
-/** Runs a library's decoder; its errors become errors of the data. */
-function guarded(decode: () => Uint8Array, into: Uint8Array): number {
-  let output: Uint8Array;
-  try {
-    output = decode();
-  } catch (error) {
-    throw damaged('zstd', asBlockError(error).message, error);
-  }
-  const length = Math.min(output.length, into.length);
-  into.set(output.length > length ? output.subarray(0, length) : output);
-  return length;
+  return import('../shared/zstd.ts');
 }
 
 /** A decoder of zstd frames. */
 export async function zstdDecoder(way: ZstdWay = bestWay()): Promise<Decoder> {
   const system = way === 'system' ? systemZstd() : undefined;
   if (system) return systemDecoder(system);
-  if (way === 'wasm' || way === 'system') return wasmDecoder();
+  if (way === 'wasm' || way === 'system') return (await portable()).zstdDecoder();
   const node = allOfNode();
   if (way === 'sync') {
     return overFrames((frame, maxContent, into) => {
@@ -138,24 +88,6 @@ function systemDecoder(system: SystemZstd): Decoder {
   });
 }
 
-async function wasmDecoder(): Promise<Decoder> {
-  const module = await loadWasm();
-  let context = module.createDCtx();
-  const noDictionary = new Uint8Array(0);
-  return overFrames((frame, maxContent, into) => {
-    // The library allocates what the header states, so a lie must not get that far.
-    checkOverrun(maxContent, into);
-    const options = { defaultHeapSize: Math.max(1, maxContent) };
-    try {
-      return guarded(() => module.decompressUsingDict(context, frame, noDictionary, options), into);
-    } catch (error) {
-      module.freeDCtx(context);
-      context = module.createDCtx();
-      throw error;
-    }
-  });
-}
-
 /** An encoder to one zstd frame. */
 export async function zstdEncoder(how: Compression, way: ZstdWay = bestWay()): Promise<Encoder> {
   const level = how.level ?? DEFAULT_LEVEL;
@@ -165,16 +97,12 @@ export async function zstdEncoder(how: Compression, way: ZstdWay = bestWay()): P
   if (way === 'handle') return handleEncoder(options);
   if (way === 'sync') {
     const node = allOfNode();
-    return (input, limit) => shorter(node.zstdCompressSync(input, options), limit);
+    return (input, limit) => {
+      const output = node.zstdCompressSync(input, options);
+      return output.length < limit ? output : undefined;
+    };
   }
-  const module = await loadWasm();
-  const context = module.createCCtx();
-  const noDictionary = new Uint8Array(0);
-  return (input, limit) => shorter(module.compressUsingDict(context, input, noDictionary, level), limit);
-}
-
-function shorter(output: Uint8Array, limit: number): Uint8Array | undefined {
-  return output.length < limit ? output : undefined;
+  return (await portable()).zstdEncoder(level);
 }
 
 /** `ZSTD_compressBound`: the content, 1/256 of it, and a margin for small content. */

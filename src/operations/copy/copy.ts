@@ -106,7 +106,7 @@ export async function copyInto(
   await steps.begin();
   await runPipeline(planner, store, {
     chunk,
-    buffers,
+    services: context.services,
     onProgress: (done) => steps.advance(done),
     ...(context.signal ? { signal: context.signal } : {}),
     ...(rateLimit === undefined ? {} : { pace: new Pace(rateLimit, context.services) }),

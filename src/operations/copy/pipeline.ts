@@ -7,6 +7,7 @@ import type { BlockError } from '../../base/error.ts';
 import { Breath, InFlight, SpareBuffers, throwIfStopped } from '../../base/inflight.ts';
 import { alignDown, MiB } from '../../base/offset.ts';
 import type { BufferPool } from '../../base/inflight.ts';
+import type { Services } from '../../block/services.ts';
 import type { Pace } from './pace.ts';
 import type { Piece, Planner } from './plan.ts';
 import { failed, firstUnreadable, readSegments, salvageSegments } from './reading.ts';
@@ -25,7 +26,7 @@ const BREATHE = 512;
 export interface PipelineOptions {
   /** Longest data piece in bytes. */
   readonly chunk: number;
-  readonly buffers: BufferPool;
+  readonly services: Pick<Services, 'buffers' | 'wait'>;
   /** Pieces in flight; default as many as pay. */
   readonly depth?: number;
   readonly pace?: Pace;
@@ -71,8 +72,8 @@ class Pipeline {
     const affordable = Math.max(2, Math.floor(BUFFER_BUDGET / options.chunk));
     this.#writers = new Semaphore(store.writers);
     this.#flight = new InFlight(Math.min(options.depth ?? DEPTH, affordable));
-    this.#buffers = new SpareBuffers(options.chunk, options.buffers);
-    this.#breath = new Breath(BREATHE, options.signal);
+    this.#buffers = new SpareBuffers(options.chunk, options.services.buffers);
+    this.#breath = new Breath(BREATHE, options.services, options.signal);
   }
 
   async run(planner: Planner): Promise<void> {

@@ -35,7 +35,7 @@ export class CopySteps {
   constructor(context: OperationContext, options: StepOptions) {
     this.#context = context;
     this.#options = options;
-    this.#breath = new Breath(BREATHE, context.signal);
+    this.#breath = new Breath(BREATHE, context.services, context.signal);
   }
 
   /** Tells what there is to do. */

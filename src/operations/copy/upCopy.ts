@@ -143,7 +143,7 @@ export class UpCopy {
     this.#chunk = Math.max(buffers.size, this.#step);
     this.#buffers = new SpareBuffers(this.#chunk, buffers);
     this.#flight = new InFlight(Math.max(1, Math.min(DEPTH, Math.floor(BUFFER_BUDGET / (2 * this.#chunk)))));
-    this.#breath = new Breath(BREATHE, context.signal);
+    this.#breath = new Breath(BREATHE, context.services, context.signal);
   }
 
   /**

@@ -4,6 +4,7 @@ import { BlockError } from '../../base/error.ts';
 import { parseSize } from '../../base/size.ts';
 import { alignUp, GiB, MAX_DISK, SECTOR } from '../../base/offset.ts';
 import type { ProtocolDriver } from '../../block/driver.ts';
+import type { Services } from '../../block/services.ts';
 import type { OptionTable, OptionValues } from '../../options/table.ts';
 import type { OptionTree } from '../../options/tree.ts';
 import { printJsonName } from '../../options/jsonName.ts';
@@ -19,8 +20,6 @@ const openOptions = {
 /** Values of {@link openOptions}. */
 type OpenOptions = OptionValues<typeof openOptions>;
 
-declare function setTimeout(callback: () => void, milliseconds: number): unknown;
-
 /** A storage of `size` bytes that reads as zeroes and forgets what is written. */
 class NullDriver implements StorageDriver {
   readonly limits: Limits = {
@@ -29,6 +28,7 @@ class NullDriver implements StorageDriver {
     optimalMemoryAlignment: 4096,
     maxIov: 1024,
   };
+  readonly #services: Pick<Services, 'wait'>;
   readonly #size: number;
   readonly #latency: number;
   readonly #zeroes: boolean;
@@ -37,7 +37,8 @@ class NullDriver implements StorageDriver {
    * @param latency milliseconds per request.
    * @param zeroes reading is promised to yield zeroes.
    */
-  constructor(size: number, latency: number, zeroes: boolean) {
+  constructor(services: Pick<Services, 'wait'>, size: number, latency: number, zeroes: boolean) {
+    this.#services = services;
     this.#size = size;
     this.#latency = latency;
     this.#zeroes = zeroes;
@@ -80,7 +81,7 @@ class NullDriver implements StorageDriver {
   }
 
   #wait(): MaybePromise<void> {
-    if (this.#latency > 0) return new Promise((resolve) => setTimeout(resolve, this.#latency));
+    if (this.#latency > 0) return this.#services.wait(this.#latency);
   }
 }
 
@@ -122,6 +123,7 @@ function nullProtocol(name: string): ProtocolDriver {
     },
     open: async (context, options) => {
       const driver = new NullDriver(
+        context.services,
         sizeOption(options, context.given?.['size']),
         latencyOption(options),
         options['read-zeroes'] === true,

@@ -32,12 +32,20 @@ class TinyBuffers implements BufferPool {
   }
 }
 
-function now(): { seconds: number; nanoseconds: number } {
-  return { seconds: Date.now() / 1000, nanoseconds: 0 };
+function contextWith(buffers: BufferPool, more: Partial<OperationContext> = {}): OperationContext {
+  const services = { buffers, now: () => ({ seconds: 0, nanoseconds: 0 }), wait: async () => undefined };
+  return { services: services as unknown as Services, ...more } as OperationContext;
 }
 
-function contextWith(buffers: BufferPool, more: Partial<OperationContext> = {}): OperationContext {
-  return { services: { buffers, now } as Services, ...more } as OperationContext;
+/** A clock that goes on only while somebody waits. */
+function patientClock(): Pick<Services, 'now' | 'wait'> {
+  let seconds = 0;
+  return {
+    now: () => ({ seconds, nanoseconds: 0 }),
+    async wait(milliseconds) {
+      seconds += milliseconds / 1000;
+    },
+  };
 }
 
 function rawNode(content: Uint8Array, name = 'raw'): ImageNode {
@@ -330,8 +338,12 @@ describe('copy', () => {
   it('keeps to a rate', async () => {
     const source = rawNode(new Uint8Array(size).fill(1));
     const target = fakeNode({ size, cluster: 512 });
-    const start = performance.now();
-    await copyInto(contextWith(new TinyBuffers()), new CopySource([source]), target, { ...NEW, rateLimit: size * 4 });
-    expect(performance.now() - start).toBeGreaterThan(180);
+    const context = contextWith(new TinyBuffers());
+    const clock = patientClock();
+    const timed = { ...context, services: { ...context.services, ...clock } };
+    await copyInto(timed, new CopySource([source]), target, { ...NEW, rateLimit: size * 4 });
+    // A quarter of a second, but for what the last piece would have taken.
+    expect(clock.now().seconds).toBeGreaterThan(0.18);
+    expect(clock.now().seconds).toBeLessThan(0.25);
   });
 });

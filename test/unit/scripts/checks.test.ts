@@ -39,7 +39,10 @@ describe('check-floors', () => {
       "import type { B } from '../../block/b.ts'; export type R = B; export const table = [];",
     'src/drivers.ts': "export type * from './formats/raw/driver.ts';",
     'src/host/node/file.ts': "import fs from 'node:fs'; import koffi from 'koffi'; export const f = [fs, koffi];",
+    'src/host/shared/time.ts': 'export const now = 1;',
+    'src/host/portable/host.ts': "import pako from 'pako'; export { now } from '../shared/time.ts'; export { pako };",
     'src/index.ts': "export * from './drivers.ts';",
+    'src/testing.ts': "export * from './index.ts'; export * from './host/portable/host.ts';",
     'src/node.ts': "export * from './index.ts'; export * from './host/node/file.ts';",
     'src/cli/main.ts': "import path from 'node:path'; import * as all from '../node.ts'; export const m = [path, all];",
   };
@@ -65,6 +68,15 @@ describe('check-floors', () => {
     ['a file of no floor', 'src/formats/x14.ts', '', 'belongs to no floor'],
     ['an option of the program', 'src/block/x16.ts', "export const x = 'Use --force';", 'only src/cli speaks'],
     ['its name', 'src/base/x17.ts', 'export const x = `qemu-img: ${1}`;', 'only src/cli speaks'],
+    ['the platform in the other host', 'src/host/portable/x18.ts', "import 'node:fs';", 'the platform is known to'],
+    ['a host that knows the other', 'src/host/portable/x19.ts', "import '../node/file.ts';", 'are blind to each other'],
+    [
+      'the same the other way round',
+      'src/host/node/x20.ts',
+      "import '../portable/host.ts';",
+      'are blind to each other',
+    ],
+    ['what hosts share knowing one', 'src/host/shared/x21.ts', "import '../portable/host.ts';", 'floor 5 is above'],
     ['state in a module', 'src/formats/vdi/x15.ts', 'export let state = 0;', 'module-scope state that can change'],
   ];
   let complaints: string[] = [];
@@ -75,6 +87,14 @@ describe('check-floors', () => {
 
   it.each(bad)('catches %s', (_, path, _text, complaint) => {
     expect(complaints.filter((line) => line.startsWith(`${path}:`))).toEqual([expect.stringContaining(complaint)]);
+  });
+
+  it.each(['src/index.ts', 'src/testing.ts'])('keeps %s off the host of one platform', (path) => {
+    for (const name of ['./node.ts', './host/node/file.ts']) {
+      expect(check('check-floors.mjs', { ...sound, [path]: `export * from '${name}';` })).toContain(
+        `${path}:1: may not import '${name}': this entry point is for every platform`,
+      );
+    }
   });
 
   it('catches a cycle, but lets files of one folder know the types of each other', () => {

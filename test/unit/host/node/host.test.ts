@@ -1,5 +1,6 @@
 import { expect, it } from 'vitest';
-import { MapSecretStore, nodeServices } from '../../../../src/host/node/host.ts';
+import { nodeServices } from '../../../../src/host/node/host.ts';
+import { MapSecretStore } from '../../../../src/host/shared/secrets.ts';
 
 it('composes the services of Node', async () => {
   const services = nodeServices();
@@ -25,4 +26,25 @@ it('keeps secrets by id', () => {
   expect(Buffer.from(secrets.get('a')).toString()).toBe('pässword');
   expect([...secrets.get('b')]).toEqual([1, 2]);
   expect(() => secrets.get('zz')).toThrow("No secret with id 'zz'");
+});
+
+it('waits, until a signal says that it is enough', async () => {
+  const services = nodeServices();
+  await services.wait(0);
+  const stop = new AbortController();
+  const waiting = services.wait(1_000_000, stop.signal);
+  stop.abort();
+  await waiting;
+  await services.wait(1_000_000, stop.signal);
+});
+
+it('gives back buffers when it is closed, and makes others when they are needed', async () => {
+  const services = nodeServices();
+  const buffer = services.buffers.acquire();
+  services.buffers.release(buffer);
+  expect(services.buffers.acquire() === buffer).toBe(true);
+  services.buffers.release(buffer);
+  await services.close();
+  expect(services.buffers.acquire() === buffer).toBe(false);
+  await services.close();
 });

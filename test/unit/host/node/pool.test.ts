@@ -89,6 +89,17 @@ describe('WorkerPool', () => {
     expect(pool.workers).toBe(1);
   });
 
+  it('lets them go at once when it is told to, but not those that work', async () => {
+    const pool = newPool({ worker });
+    await onWorkers(pool, 1);
+    const working = pool.run(job());
+    await pool.rest();
+    await working;
+    await pool.rest();
+    expect(pool.workers).toBe(0);
+    await onWorkers(pool, 1);
+  });
+
   it('yields the same from a worker as from the main thread', async () => {
     const pool = newPool({ worker });
     const here = await newPool({ worker: undefined }).run(job());

@@ -1,19 +1,15 @@
 /**
- * LZMA2 in xz streams ("The .xz File Format" 1.2.1): nothing in Node decodes them, so xz-embedded does, in WebAssembly.
+ * LZMA2 in xz streams ("The .xz File Format" 1.2.1): no platform decodes them, so xz-embedded does, in WebAssembly.
  * It hands out pieces of 64 KiB, and is asked for no more of them than there is room for.
  */
 import { asBlockError } from '../../base/error.ts';
+import type { LateDecoder } from '../../codec/codec.ts';
 import { damaged } from '../../codec/damaged.ts';
-import { needWebAssembly } from './limits.ts';
-
-/** A decoder as those of other methods, that answers later. */
-export type LateDecoder = (input: Uint8Array, into: Uint8Array) => Promise<number>;
 
 type Library = typeof import('xz-decompress');
 
 /** A decoder of xz streams; it decodes on the thread that asks. */
 export async function xzDecoder(): Promise<LateDecoder> {
-  needWebAssembly('xz');
   // A CommonJS package: what loads it decides where its names are.
   const loaded: Library & { readonly default?: Library } = await import('xz-decompress');
   const { XzReadableStream } = loaded.default ?? loaded;

@@ -1,0 +1,58 @@
+/**
+ * The services of any platform: files in memory, codecs and ciphers in JavaScript and WebAssembly, no threads. They use
+ * what every platform has besides the language itself: timers, `TextEncoder`, `TextDecoder`, `crypto` for random bytes, and
+ * for `xz` and `zstd` what those libraries load their modules with.
+ */
+import type { BufferPool } from '../../base/inflight.ts';
+import { MiB } from '../../base/offset.ts';
+import type { SecretStore, Services } from '../../block/services.ts';
+import { MemoryFiles } from '../../storage/memoryFiles.ts';
+import { MapSecretStore } from '../shared/secrets.ts';
+import { now, wait, zoneOffset } from '../shared/time.ts';
+import { portableCodecs } from './codecs.ts';
+import { portableCrypto } from './crypto.ts';
+
+/** Parts that take the place of the portable ones. */
+export interface PortableServicesOptions {
+  /** Default: files in memory, none at the beginning. */
+  readonly files?: Services['files'];
+  /** Default: a store without secrets. */
+  readonly secrets?: SecretStore;
+}
+
+class PlainBuffers implements BufferPool {
+  readonly size: number = MiB;
+  #free: Uint8Array[] = [];
+
+  acquire(): Uint8Array {
+    return this.#free.pop() ?? new Uint8Array(this.size);
+  }
+
+  release(buffer: Uint8Array): void {
+    this.#free.push(buffer);
+  }
+
+  clear(): void {
+    this.#free = [];
+  }
+}
+
+/** Services that need no platform. */
+export function portableServices(options: PortableServicesOptions = {}): Services {
+  const crypto = portableCrypto();
+  const buffers = new PlainBuffers();
+  return {
+    files: options.files ?? new MemoryFiles(),
+    codec: portableCodecs(),
+    crypto,
+    secrets: options.secrets ?? new MapSecretStore(),
+    random: (into) => crypto.fillRandom(into),
+    now,
+    zoneOffset,
+    wait,
+    buffers,
+    async close() {
+      buffers.clear();
+    },
+  };
+}
