@@ -57,4 +57,34 @@ describeWithOracle('resize', () => {
     }
     expect(problems).toEqual([]);
   });
+
+  /** Options, old size, what is written before, new size. */
+  const growths = [
+    ['cluster_size=4096', 1049088, 'write 1M 512', '+512'],
+    ['cluster_size=4096', 1049088, 'write 1M 512', '+3M'],
+    ['cluster_size=4096', 1048576, 'write 1044480 4k', '+4M'],
+    ['cluster_size=512', 1048576, 'write 0 4k', '+75k'],
+    ['cluster_size=4096,refcount_bits=64', 1048576, 'write 0 1M', '+3M'],
+    ['cluster_size=4096,refcount_bits=1', 1049088, 'write 64k 64k', '+1M'],
+    ['cluster_size=16384,extended_l2=on', 1049088, 'write 1M 512', '+7680'],
+    ['cluster_size=16384,extended_l2=on', 1048576, 'write 0 64k', '+66048'],
+    ['cluster_size=65536,extended_l2=on', 1048576, 'write 0 64k', '+512'],
+    ['cluster_size=65536,compat=0.10', 1049088, 'write 1M 512', '+512'],
+    ['cluster_size=65536', 1049088, 'write -z 0 1M', '+1M'],
+    ['cluster_size=65536', 1048576, 'discard 64k 128k', '+64k'],
+  ] as const;
+
+  it.each(growths)('by preallocated space: %s %i %s %s', async (options, size, write, more) => {
+    await both.prepare(async (real) => {
+      await real('qemu-img', `create -q -f qcow2 -o ${options} old ${size}`);
+      await real('qemu-io', `-f qcow2 -c '${write}' old`);
+    });
+    for (const mode of ['metadata', 'falloc', 'full']) {
+      both.damage('old', mode, 0, '514649fb');
+      const lines = [`resize -q --preallocation=${mode} ${mode} ${more}`, `check --output=json ${mode}`];
+      const differing = await both.differences(lines);
+      expect({ mode, differing, sameLength: both.sameLength(mode) }).toEqual({ mode, differing: [], sameLength: true });
+      await SideBySide.real('qemu-img', `compare -q ${mode} ${both.path('theirs', mode)}`, both.path('ours'));
+    }
+  });
 });

@@ -4,12 +4,16 @@ import type { MetadataCache } from '../../block/cache.ts';
 import { Incompatible } from './layout.ts';
 import type { MetadataGuard } from './overlap.ts';
 import type { Refcounts } from './refcount.ts';
+import { noRefcount } from './refcountEntry.ts';
 import type { ImageState } from './state.ts';
 
 /** Given-up bytes after which the refcounts are brought up to date without waiting for a flush. */
 const RELEASE_LIMIT = 268435456;
 /** Runs of given-up clusters that are remembered at most. */
 const RELEASE_RUNS = 65536;
+
+/** Most lines about clusters without a count at a time: only damaged images have any. */
+const UNCOUNTED_LINES = 1000;
 
 /** What clusters are taken for, in the words of messages. */
 type Purpose = 'L2 table' | 'compressed cluster';
@@ -19,6 +23,8 @@ interface AllocatedImage extends ImageState {
   readonly refcounts: Refcounts;
   readonly l2: MetadataCache;
   readonly guard: MetadataGuard;
+  /** Where lines about damage go. */
+  readonly reportDamage: (line: string) => void;
 }
 
 /** A run of host clusters. */
@@ -149,11 +155,16 @@ export class Allocator {
     const { refcounts } = this.#image;
     const known = refcounts.get(cluster);
     if ((isPromise(known) ? await known : known) !== 0) return false;
-    await this.#beginChange();
-    await this.checkPlace(cluster, 1);
-    await refcounts.ensureBlock(cluster, cluster + 1);
-    await refcounts.increment(cluster, 1);
+    await this.take(cluster, 1);
     return true;
+  }
+
+  /** Takes certain clusters, which are free. */
+  async take(first: number, count: number): Promise<void> {
+    await this.#beginChange();
+    await this.checkPlace(first, count);
+    await this.#ensureBlocks(first, count);
+    await this.#image.refcounts.increment(first, count);
   }
 
   /** Gives up references to clusters. They count as used until the tables that dropped them are on the disk. */
@@ -184,6 +195,14 @@ export class Allocator {
     if (Math.floor(this.#freeByte / this.#image.geometry.clusterSize) === cluster) this.#freeByte = 0;
   }
 
+  /** Something was given up that has no count: the refcounts are damaged, which keeps nothing from being done. */
+  async #tellUncounted(cluster: number): Promise<void> {
+    const image = this.#image;
+    const block = await image.refcounts.blockOffset(Math.floor(cluster / image.refcounts.perBlock));
+    const reason = block === 0 ? noRefcount(image.refcounts, cluster).strerror : 'Invalid argument';
+    image.reportDamage(`qcow2_free_clusters failed: ${reason}`);
+  }
+
   /** Counts down what was given up. The tables that dropped the references are on the disk. */
   async applyReleases(): Promise<void> {
     const image = this.#image;
@@ -193,14 +212,19 @@ export class Allocator {
     this.#released = [];
     this.#releasedBytes = 0;
     const freed: ClusterRun[] = [];
+    const uncounted: number[] = [];
+    const noteFreed = (cluster: number): void => {
+      this.noteFree(cluster);
+      const last = freed.at(-1);
+      if (last && last.cluster + last.count === cluster) last.count++;
+      else freed.push({ cluster, count: 1 });
+    };
     for (const run of runs) {
-      await image.refcounts.decrement(run.cluster, run.count, (cluster) => {
-        this.noteFree(cluster);
-        const last = freed.at(-1);
-        if (last && last.cluster + last.count === cluster) last.count++;
-        else freed.push({ cluster, count: 1 });
+      await image.refcounts.decrement(run.cluster, run.count, noteFreed, (cluster) => {
+        if (uncounted.length < UNCOUNTED_LINES) uncounted.push(cluster);
       });
     }
+    for (const cluster of uncounted) await this.#tellUncounted(cluster);
     // What damaged tables called theirs may be in use for something else.
     for (const { cluster, count } of freed) {
       await image.guard.check(cluster * clusterSize, count * clusterSize, 'new structure');

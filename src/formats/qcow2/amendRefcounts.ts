@@ -1,13 +1,14 @@
 /** Changing the width of the refcounts. */
-import { BlockError, withStrerror } from '../../base/error.ts';
+import { asBlockError, BlockError, withStrerror } from '../../base/error.ts';
 import { divideUp } from '../../base/offset.ts';
 import { isZero } from '../../base/zero.ts';
+import type { Table } from '../../block/cache.ts';
 import { CountTable } from './countTable.ts';
 import { flushImage } from './flush.ts';
 import { hex } from './hex.ts';
 import type { Qcow2Image } from './image.ts';
 import type { Told } from './amendWork.ts';
-import { getRefcount } from './refcount.ts';
+import { getRefcount } from './refcountEntry.ts';
 import { type Placement, placeStructure, writeStructure } from './refcountBuilder.ts';
 
 /** Clusters beyond the end of the file that may have a refcount: only damaged images have more. */
@@ -134,7 +135,7 @@ async function readCounts(
   for (let index = 0; index * 8 < table.byteLength; index++) {
     reached(index);
     if (table.getBigUint64(index * 8) === 0n) continue;
-    const block = await withStrerror('Failed to retrieve refblock', () => refcounts.block(index));
+    const block = await blockAt(image, index);
     if (!block) continue;
     blocks.push(block.offset);
     if (isZero(block.bytes)) continue;
@@ -147,7 +148,21 @@ async function readCounts(
       counts.add(cluster, count);
     }
   }
+  // A file has a header at least: these counts are not those of its clusters.
+  if (counts.end === 0) throw new BlockError('invalid-image', 'There are no references in the refcount table.');
   return { counts, blocks };
+}
+
+/** A refcount block, in the words of this operation where there can be none. */
+async function blockAt({ refcounts, geometry }: Qcow2Image, index: number): Promise<Table | undefined> {
+  try {
+    return await refcounts.block(index);
+  } catch (thrown) {
+    const error = asBlockError(thrown);
+    const unaligned = (await refcounts.blockOffset(index)) % geometry.clusterSize !== 0;
+    const what = unaligned ? 'Image is corrupt (unaligned refblock offset)' : undefined;
+    throw error.reworded(what ?? `Failed to retrieve refblock: ${error.strerror}`);
+  }
 }
 
 function tooNarrow(image: Qcow2Image, bits: number, cluster: number, count: number): BlockError {

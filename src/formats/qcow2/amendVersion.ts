@@ -14,6 +14,8 @@ import { raiseRun } from './refcountRuns.ts';
 import { checkL1, Snapshots } from './snapshot.ts';
 import { readSnapshotTable, type SnapshotEntry } from './snapshotTable.ts';
 
+const NO_MEMORY = { code: 'ENOMEM', text: 'Cannot allocate memory' } as const;
+
 function refuse(message: string): BlockError {
   return new BlockError('unsupported', message);
 }
@@ -43,8 +45,10 @@ export async function downgrade(image: Qcow2Image, told: Told): Promise<void> {
   const { header } = image;
   const snapshots = (await readSnapshotTable(image.file, header)).entries;
   await checkDowngrade(image, snapshots);
+  const expanding = 'Failed to turn zero into data clusters';
+  await withStrerror(expanding, () => checkTables(image, snapshots));
   await dropBitmaps(image);
-  await withStrerror('Failed to turn zero into data clusters', () => expandZeroes(image, snapshots, told));
+  await withStrerror(expanding, () => expandZeroes(image, snapshots, told));
   await flushImage(image);
   await image.setIncompatible(Incompatible.dirty, false);
   header.version = 2;
@@ -126,7 +130,6 @@ async function hasCompressed(image: Qcow2Image, snapshots: readonly SnapshotEntr
 
 /** Replaces clusters that read as zeroes: by nothing where nothing shows through, by zeroes that are stored elsewhere. */
 async function expandZeroes(image: Qcow2Image, snapshots: readonly SnapshotEntry[], told: Told): Promise<void> {
-  checkTables(image, snapshots);
   await flushImage(image);
   for await (const { offset, index } of l2Tables(image, snapshots, told)) {
     if (image.allocator.shouldApply) await flushImage(image);
@@ -137,11 +140,15 @@ async function expandZeroes(image: Qcow2Image, snapshots: readonly SnapshotEntry
 
 /** Refuses snapshots whose tables cannot be read, before anything changes. */
 function checkTables(image: Qcow2Image, snapshots: readonly SnapshotEntry[]): void {
-  try {
-    for (const entry of snapshots) checkL1(image, entry);
-  } catch (thrown) {
-    image.complain(asBlockError(thrown).message);
-    throw thrown;
+  for (const entry of snapshots) {
+    try {
+      checkL1(image, entry);
+    } catch (thrown) {
+      image.complain(asBlockError(thrown).message);
+      throw thrown;
+    }
+    // Observed: the real tool cannot hold a table without entries.
+    if (entry.l1Entries === 0) throw new BlockError('invalid-image', NO_MEMORY.text, { posix: NO_MEMORY });
   }
 }
 

@@ -50,7 +50,8 @@ export function parseBitmapDirectory(bytes: Uint8Array, count: number, clusterSi
     const nameSize = fields.u16(at + 18);
     const extraSize = fields.u32(at + 20);
     const length = alignUp(FIXED + extraSize + nameSize, 8);
-    if (length > bytes.length - at) throw invalid('Broken bitmap directory');
+    // Observed: the real tool reads such lengths as signed 32-bit numbers.
+    if ((length | 0) > bytes.length - at) throw invalid('Broken bitmap directory');
     if (extraSize !== 0) throw invalid('Bitmap extra data is not supported');
     const entry = {
       tableOffset: fields.u64lossy(at),

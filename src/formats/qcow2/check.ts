@@ -11,7 +11,7 @@ import type { Table } from '../../block/cache.ts';
 import { entryOffset, isCopied } from './geometry.ts';
 import type { Qcow2Image } from './image.ts';
 import { COMPRESSED_HIGH, COPIED_HIGH } from './layout.ts';
-import { getRefcount, refcountText, setRefcount } from './refcount.ts';
+import { getRefcount, refcountText, setRefcount } from './refcountEntry.ts';
 import { hexHalves } from './hex.ts';
 import type { ReferenceWalk } from './references.ts';
 

@@ -11,7 +11,7 @@ import { setEntry } from './geometry.ts';
 import { Qcow2Image } from './image.ts';
 import { MAX_BACKING_NAME } from './layout.ts';
 import { preallocate } from './preallocation.ts';
-import { setRefcount } from './refcount.ts';
+import { setRefcount } from './refcountEntry.ts';
 import { checkKeptData, headerOf, l1EntriesOf, type Settings, settingsOf, versionOf } from './settings.ts';
 import type { CreateOptions } from './options.ts';
 

@@ -2,9 +2,11 @@
 import { withPrefix } from '../../base/error.ts';
 import { alignDown, alignUp, divideUp } from '../../base/offset.ts';
 import type { Preallocation } from '../../storage/storage.ts';
-import { setEntry } from './geometry.ts';
+import { entryOffset, ownsHost, setEntry } from './geometry.ts';
 import type { Qcow2Image } from './image.ts';
-import { getRefcount, type Refcounts } from './refcount.ts';
+import { COMPRESSED_HIGH } from './layout.ts';
+import type { Refcounts } from './refcount.ts';
+import { getRefcount } from './refcountEntry.ts';
 import { entryPosition, writableL2 } from './write.ts';
 
 /** Clusters allocated at a time. */
@@ -19,14 +21,27 @@ const MAX_BLOCKS = 4096;
  */
 export async function preallocate(image: Qcow2Image, start: number, end: number, mode: Preallocation): Promise<void> {
   const { clusterSize, external } = image.geometry;
-  // The cluster that the old end lies in may show what is in the backing image.
-  const first = image.header.backingFile === undefined ? alignDown(start, clusterSize) : alignUp(start, clusterSize);
+  // The cluster that the old end lies in may show what is in the backing image, unless its parts are on their own.
+  const shows = image.header.backingFile !== undefined && !image.geometry.extended;
+  const first = shows ? alignUp(start, clusterSize) : alignDown(start, clusterSize);
   for (let guest = first; guest < end; ) guest += (await allocateRun(image, guest, end, mode)) * clusterSize;
-  if (!external) return;
+  if (!external) return reachEnd(image, end);
   // The last cluster is there as a whole.
   const dataEnd = alignUp(end, clusterSize);
   if (mode === 'falloc' || mode === 'full') await reserve(image, start, dataEnd, mode);
   else if (image.data.size() < dataEnd) await image.data.truncate(dataEnd);
+}
+
+/** Makes the file reach over a last cluster that was there before, but not all of it. */
+async function reachEnd(image: Qcow2Image, end: number): Promise<void> {
+  const { geometry, file } = image;
+  if (!geometry.extended || end === 0) return;
+  const guest = alignDown(end - 1, geometry.clusterSize);
+  const { view } = await writableL2(image, guest);
+  const at = entryPosition(image, guest);
+  if ((view.getUint32(at) & COMPRESSED_HIGH) !== 0 || !ownsHost(geometry, view, at)) return;
+  const wanted = entryOffset(view, at) + alignUp(end - guest, geometry.subclusterSize);
+  if (file.size() < wanted) await file.truncate(wanted);
 }
 
 async function reserve(image: Qcow2Image, start: number, end: number, mode: Preallocation): Promise<void> {
@@ -49,7 +64,10 @@ async function allocateRun(image: Qcow2Image, guest: number, end: number, mode: 
   let count = 1;
   while (count < wanted && isFree(count) === free) count++;
   if (!free) return count;
-  const host = external ? guest : await allocateZeroed(image, count, mode);
+  // Only where the parts of a cluster are on their own the file may end within one.
+  const bytes = count * clusterSize;
+  const used = Math.min(bytes, alignUp(end - guest, image.geometry.subclusterSize));
+  const host = external ? guest : await allocateZeroed(image, count, mode, used);
   table = await writableL2(image, guest);
   for (let i = 0; i < count; i++) {
     const at = entryPosition(image, guest + i * clusterSize);
@@ -60,21 +78,40 @@ async function allocateRun(image: Qcow2Image, guest: number, end: number, mode: 
   return count;
 }
 
+/** New clusters that read as zeroes. */
+async function allocateZeroed(image: Qcow2Image, count: number, mode: Preallocation, used: number): Promise<number> {
+  return makeZero(image, await image.allocator.allocate(count), count, mode, used);
+}
+
+/** Takes a run of free clusters, which has its refcount blocks, and makes it read as zeroes. Gives its offset. */
+export async function claim(image: Qcow2Image, first: number, count: number, mode: Preallocation): Promise<number> {
+  const { clusterSize } = image.geometry;
+  await image.allocator.take(first, count);
+  return makeZero(image, first * clusterSize, count, mode, count * clusterSize);
+}
+
 /**
- * New clusters that read as zeroes. The file reaches over them before anything refers to them: if it cannot, the image
+ * The file reaches over new clusters before anything refers to them: if it cannot, they are given back, and the image
  * stays sound.
+ * @param used bytes that the file has to reach over.
+ * @returns `host`, the offset of the clusters.
  */
-async function allocateZeroed(image: Qcow2Image, count: number, mode: Preallocation): Promise<number> {
+async function makeZero(
+  image: Qcow2Image,
+  host: number,
+  count: number,
+  mode: Preallocation,
+  used: number,
+): Promise<number> {
   const { file } = image;
   const size = file.size();
-  const host = await image.allocator.allocate(count);
   const end = host + count * image.geometry.clusterSize;
   try {
     // Those that were in use before may still hold what they held then.
     if (host < size) await file.writeZeroes(host, Math.min(size, end) - host, { unmap: false });
-    if (end > file.size()) {
+    if (host + used > file.size()) {
       await withPrefix('Failed to resize underlying file: ', async () =>
-        file.truncate(end, mode === 'metadata' ? 'off' : mode),
+        file.truncate(host + used, mode === 'metadata' ? 'off' : mode),
       );
     }
   } catch (error) {

@@ -7,6 +7,7 @@ import { type Flushable, MetadataCache, type Table } from '../../block/cache.ts'
 import { setEntry } from './geometry.ts';
 import { hex, hexHalves } from './hex.ts';
 import { MAX_REFTABLE_BYTES, TWO32 } from './layout.ts';
+import { getRefcount, refcountText, setRefcount } from './refcountEntry.ts';
 import type { ImageState } from './state.ts';
 
 /** What refcounts work with. */
@@ -27,50 +28,6 @@ interface CountedImage extends ImageState {
 
 /** Bytes of refcount blocks that are kept. */
 const BLOCK_BUDGET = 8388608;
-
-/** The refcount entry `index` of a block with entries of `bits` bits. Wide entries lose precision above 2^53. */
-export function getRefcount(view: DataView, bits: number, index: number): number {
-  switch (bits) {
-    case 8:
-      return view.getUint8(index);
-    case 16:
-      return view.getUint16(index * 2);
-    case 32:
-      return view.getUint32(index * 4);
-    case 64:
-      return view.getUint32(index * 8) * TWO32 + view.getUint32(index * 8 + 4);
-    default: {
-      // Below eight bits the first entry is in the least significant bits of its byte.
-      const bit = index * bits;
-      return (view.getUint8(bit >>> 3) >>> (bit & 7)) & (2 ** bits - 1);
-    }
-  }
-}
-
-/** The exact decimal text of what {@link getRefcount} gives. */
-export function refcountText(view: DataView, bits: number, index: number): string {
-  return bits === 64 ? String(view.getBigUint64(index * 8)) : String(getRefcount(view, bits, index));
-}
-
-/** Stores a refcount entry; `value` has to fit. */
-export function setRefcount(view: DataView, bits: number, index: number, value: number): void {
-  switch (bits) {
-    case 8:
-      return view.setUint8(index, value);
-    case 16:
-      return view.setUint16(index * 2, value);
-    case 32:
-      return view.setUint32(index * 4, value);
-    case 64:
-      view.setUint32(index * 8, Math.floor(value / TWO32));
-      return view.setUint32(index * 8 + 4, value % TWO32);
-    default: {
-      const bit = index * bits;
-      const mask = (2 ** bits - 1) << (bit & 7);
-      view.setUint8(bit >>> 3, (view.getUint8(bit >>> 3) & ~mask) | (value << (bit & 7)));
-    }
-  }
-}
 
 /** The refcounts of an image. */
 export class Refcounts implements Flushable {
@@ -198,15 +155,30 @@ export class Refcounts implements Flushable {
     });
   }
 
-  /** Counts clusters down by one; calls `freed` with each that is free then. Counts that are 0 stay so. */
-  async decrement(first: number, count: number, freed: (cluster: number) => void): Promise<void> {
+  /**
+   * Counts clusters down by one; calls `freed` with each that is free then. Counts that are 0 stay so.
+   * @param uncounted is called with each cluster that has no count to give up, which only damaged images have.
+   */
+  async decrement(
+    first: number,
+    count: number,
+    freed: (cluster: number) => void,
+    uncounted: (cluster: number) => void = () => undefined,
+  ): Promise<void> {
+    let next = first;
+    const skipTo = (cluster: number): void => {
+      while (next < cluster) uncounted(next++);
+    };
     await this.#each(first, count, ({ view }, index, end, cluster) => {
-      for (let i = index; i < end; i++) {
+      skipTo(cluster);
+      for (let i = index; i < end; i++, next++) {
         const value = getRefcount(view, this.bits, i);
         if (value > 0) setRefcount(view, this.bits, i, value - 1);
-        if (value === 1) freed(cluster + i - index);
+        else uncounted(next);
+        if (value === 1) freed(next);
       }
     });
+    skipTo(first + count);
   }
 
   /** Calls `visit` with the entries `[index, end)` of each block; the first of them is that of `cluster`. */
@@ -305,46 +277,77 @@ export class Refcounts implements Flushable {
     this.#tableDirty = true;
   }
 
-  /**
-   * Moves the refcount table to a larger place: behind everything that the old one can describe, with the blocks that
-   * describe the new place in front of it. The header names it only when all of it is on the disk.
-   */
+  /** Moves the refcount table to a larger place: behind everything that the old one can describe. */
   async #growTable(index: number, behind: number): Promise<void> {
+    const oldEntries = (await this.table()).byteLength / 8;
+    const first = Math.max(oldEntries * this.perBlock, behind);
+    const wanted = Math.max(index + 2, Math.floor(first / this.perBlock) + 2, Math.ceil(oldEntries * 1.5));
+    await this.moveTable(first, 0, wanted);
+  }
+
+  /**
+   * Moves the refcount table, with new blocks in front of it: all that the clusters from there up to `room` clusters
+   * behind the table need and do not have. The header names it only when all of it is on the disk.
+   * @param from the first cluster that may be used: the first free run from here on is.
+   * @param entries the new table has so many at least.
+   * @returns the first cluster behind the table; from there on `room` clusters are free.
+   */
+  async moveTable(from: number, room: number, entries = 0): Promise<number> {
     const image = this.#image;
     const { clusterSize } = image.geometry;
     const old = await this.table();
-    const oldEntries = old.byteLength / 8;
-    const first = Math.max(oldEntries * this.perBlock, behind);
-    const firstIndex = Math.floor(first / this.perBlock);
-    const wanted = Math.max(index + 2, firstIndex + 2, Math.ceil(oldEntries * 1.5));
-    let blocks = 1;
-    let tableClusters = 0;
-    for (;;) {
-      tableClusters = divideUp(Math.max(wanted, firstIndex + blocks) * 8, clusterSize);
-      const last = Math.floor((first + blocks + tableClusters - 1) / this.perBlock);
-      if (last - firstIndex + 1 <= blocks) break;
-      blocks = last - firstIndex + 1;
-    }
-    if (tableClusters * clusterSize > MAX_REFTABLE_BYTES) throw new BlockError('too-large', 'File too large');
+    const { first, missing, tableClusters } = await this.#placeTable(from, room, entries);
+    const tableAt = first + missing.length;
     await this.flush();
-    const bytes = new Uint8Array((blocks + tableClusters) * clusterSize);
-    for (let i = 0; i < blocks + tableClusters; i++) {
-      const at = (first % this.perBlock) + i;
-      const inBlock = at % this.perBlock;
-      setRefcount(new DataView(bytes.buffer, Math.floor(at / this.perBlock) * clusterSize), this.bits, inBlock, 1);
+    const bytes = new Uint8Array((missing.length + tableClusters) * clusterSize);
+    const newBlocks = new Map(missing.map((index, i) => [index, new DataView(bytes.buffer, i * clusterSize)]));
+    for (let cluster = first; cluster < tableAt + tableClusters; cluster++) {
+      const block = newBlocks.get(Math.floor(cluster / this.perBlock));
+      if (block) setRefcount(block, this.bits, cluster % this.perBlock, 1);
+      else await this.increment(cluster, 1);
     }
-    const table = new DataView(bytes.buffer, blocks * clusterSize);
-    bytes.set(new Uint8Array(old.buffer, old.byteOffset, old.byteLength), blocks * clusterSize);
-    for (let i = 0; i < blocks; i++) setEntry(table, (firstIndex + i) * 8, (first + i) * clusterSize, false);
+    await this.flush();
+    const table = new DataView(bytes.buffer, missing.length * clusterSize);
+    bytes.set(new Uint8Array(old.buffer, old.byteOffset, old.byteLength), missing.length * clusterSize);
+    for (const [i, index] of missing.entries()) setEntry(table, index * 8, (first + i) * clusterSize, false);
     await image.file.write(first * clusterSize, bytes);
     await image.file.flush();
     const { reftableOffset, reftableClusters } = image.header;
-    image.header.reftableOffset = (first + blocks) * clusterSize;
+    image.header.reftableOffset = tableAt * clusterSize;
     image.header.reftableClusters = tableClusters;
     await image.writeHeader();
     await image.file.flush();
-    this.replaceTable(bytes.slice(blocks * clusterSize));
+    this.replaceTable(bytes.slice(missing.length * clusterSize));
+    for (let i = 0; i < missing.length; i++) image.guard.noteTable('refblocks', (first + i) * clusterSize);
     image.allocator.release(reftableOffset / clusterSize, reftableClusters);
+    return tableAt + tableClusters;
+  }
+
+  /** Where {@link moveTable} puts things: the blocks that are missing, then the table. */
+  async #placeTable(
+    from: number,
+    room: number,
+    entries: number,
+  ): Promise<{ first: number; missing: readonly number[]; tableClusters: number }> {
+    const { clusterSize } = this.#image.geometry;
+    const old = await this.table();
+    let missing: number[] = [];
+    let tableClusters = 0;
+    for (let first = from; ; ) {
+      const count = missing.length + tableClusters + room;
+      const last = Math.floor((first + Math.max(1, count) - 1) / this.perBlock);
+      const wanted: number[] = [];
+      for (let index = Math.floor(first / this.perBlock); index <= last; index++) {
+        if ((await this.blockOffset(index)) === 0) wanted.push(index);
+      }
+      const clusters = divideUp(Math.max(entries * 8, (last + 1) * 8, old.byteLength), clusterSize);
+      if (clusters * clusterSize > MAX_REFTABLE_BYTES) throw new BlockError('too-large', 'File too large');
+      const free = await this.freeRun(first, count);
+      if (free < count) first += free + 1;
+      else if (wanted.length === missing.length && clusters === tableClusters) return { first, missing, tableClusters };
+      missing = wanted;
+      tableClusters = clusters;
+    }
   }
 
   /** Gives up blocks that describe no cluster in use but perhaps themselves. */

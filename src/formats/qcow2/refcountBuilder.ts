@@ -7,7 +7,7 @@ import { divideUp } from '../../base/offset.ts';
 import { setEntry } from './geometry.ts';
 import type { Qcow2Image } from './image.ts';
 import { MAX_REFTABLE_BYTES } from './layout.ts';
-import { setRefcount } from './refcount.ts';
+import { setRefcount } from './refcountEntry.ts';
 
 /** The references that a new structure is to record. */
 export interface Counts {

@@ -3,19 +3,10 @@ import { isPromise } from '../../base/async.ts';
 import { BlockError } from '../../base/error.ts';
 import type { Table } from '../../block/cache.ts';
 import type { Qcow2Image } from './image.ts';
-import { MAX_REFTABLE_BYTES } from './layout.ts';
-import { getRefcount, setRefcount } from './refcount.ts';
+import { getRefcount, noRefcount, setRefcount } from './refcountEntry.ts';
 
 /** Runs of freed clusters that are remembered before their space is given back. */
 const FREED_RUNS = 65536;
-
-/** A reference to where no refcount is, or can be: the error that the real tool ends with. */
-export function noRefcount(image: Qcow2Image, cluster: number): BlockError {
-  const most = (MAX_REFTABLE_BYTES / 8) * image.refcounts.perBlock;
-  if (cluster >= most) return new BlockError('too-large', 'File too large');
-  const text = 'Resource temporarily unavailable';
-  return new BlockError('invalid-image', text, { posix: { code: 'EAGAIN', text } });
-}
 
 /** Calls `visit` with the part of the run that each refcount block describes. */
 async function eachBlock(
@@ -50,7 +41,7 @@ export async function raiseRun(
   const { refcounts } = image;
   const { bits, max, cache } = refcounts;
   await eachBlock(image, first, count, (block, index, part, cluster) => {
-    if (!block) throw noRefcount(image, cluster);
+    if (!block) throw noRefcount(refcounts, cluster);
     cache.markDirty(block);
     for (let i = index; i < index + part; i++) {
       const value = getRefcount(block.view, bits, i);

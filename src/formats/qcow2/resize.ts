@@ -8,6 +8,7 @@ import type { Qcow2Image } from './image.ts';
 import { MAX_L1_BYTES } from './layout.ts';
 import { map } from './mapping.ts';
 import { preallocate } from './preallocation.ts';
+import { reserve } from './reservation.ts';
 import { cutTail, dropTables } from './shrink.ts';
 import { canRecordZeroes, clear } from './zero.ts';
 
@@ -91,7 +92,10 @@ async function grow(image: Qcow2Image, before: number, size: number, preallocati
   if (image.geometry.external && preallocation === 'off' && image.data.size() < size) await image.data.truncate(size);
   if (preallocation !== 'off') {
     await clearOldEnd(image, before);
-    await withStrerror('Allocating clusters failed', () => preallocate(image, before, size, preallocation));
+    const apart = preallocation !== 'metadata' && !image.geometry.external;
+    await withStrerror('Allocating clusters failed', () =>
+      (apart ? reserve : preallocate)(image, before, size, preallocation),
+    );
   } else if (image.rawData) await preallocate(image, before, size, 'metadata');
   await flushImage(image);
   header.virtualSize = size;

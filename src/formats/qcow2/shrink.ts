@@ -36,7 +36,7 @@ export async function cutTail(image: Qcow2Image): Promise<void> {
 }
 
 /** One more than the number of the last cluster in use. */
-async function usedClusters(image: Qcow2Image): Promise<number> {
+export async function usedClusters(image: Qcow2Image): Promise<number> {
   const { perBlock } = image.refcounts;
   let clusters = divideUp(image.file.size(), image.geometry.clusterSize);
   while (clusters > 0) {

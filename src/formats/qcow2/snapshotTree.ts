@@ -6,7 +6,8 @@ import { hex } from './hex.ts';
 import type { Qcow2Image } from './image.ts';
 import { COMPRESSED_HIGH, COPIED_HIGH } from './layout.ts';
 import { l2Table } from './mapping.ts';
-import { Lowering, noRefcount, raiseRun } from './refcountRuns.ts';
+import { noRefcount } from './refcountEntry.ts';
+import { Lowering, raiseRun } from './refcountRuns.ts';
 
 /** Called with runs of host clusters, once for every reference. */
 type RunVisitor = (first: number, count: number) => Promise<unknown>;
@@ -43,7 +44,7 @@ async function forEachReference(image: Qcow2Image, l1: DataView, visit: RunVisit
 async function reachable(image: Qcow2Image, offset: number): Promise<void> {
   const cluster = Math.floor(offset / image.geometry.clusterSize);
   const block = await image.refcounts.blockOffset(Math.floor(cluster / image.refcounts.perBlock));
-  if (block === 0) throw noRefcount(image, cluster);
+  if (block === 0) throw noRefcount(image.refcounts, cluster);
 }
 
 /** The entry at `at` refers to where no cluster can be. */
