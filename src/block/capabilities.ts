@@ -211,7 +211,7 @@ export interface Quirks {
   readonly ignoresBitmaps?: boolean;
   /** What it says where the image can have no bitmaps, though others of the format can. */
   readonly noBitmaps?: string;
-  /** It does not know the clusters of the format, and so cannot rebase. */
+  /** It does not know the clusters of the format: it cannot rebase, and copies without regard to them. */
   readonly unknownClusters?: boolean | undefined;
   /** It reads and writes whole sectors only, whatever is possible: `info` shows limits like that. */
   readonly inSectors?: boolean;

@@ -36,6 +36,8 @@ export class CompressedClusters {
   readonly #clusterSize: number;
   readonly #how: Decompression;
   #decoded: { readonly offset: number; readonly generation: number; readonly bytes: Uint8Array } | undefined;
+  /** Memory that is not in use: large clusters would soon leave more behind than a limited process has. */
+  readonly #spare: Uint8Array[] = [];
 
   /** @param clusterSize guest bytes of each cluster. */
   constructor(image: CompressedImage, clusterSize: number, how: Decompression) {
@@ -62,12 +64,25 @@ export class CompressedClusters {
     for (const { offset } of group) if (offset >= this.#image.file.size()) throw this.#damaged(offset);
     const start = Math.min(...group.map((place) => place.offset));
     const length = Math.max(...group.map((place) => place.offset + place.length)) - start;
-    const scratch = new Scratch(this.#image.services.buffers);
+    const { buffers } = this.#image.services;
+    if (length > buffers.size) {
+      const memory = this.#take(length);
+      await this.#decodeStored(group, start, memory.subarray(0, length), into).finally(() => this.#spare.push(memory));
+      return;
+    }
+    const scratch = new Scratch(buffers);
     try {
       await this.#decodeStored(group, start, scratch.take(length), into);
     } finally {
       scratch.release();
     }
+  }
+
+  /** Memory of at least so many bytes. */
+  #take(length: number): Uint8Array {
+    const known = this.#spare.findIndex((memory) => memory.length >= length);
+    if (known >= 0) return this.#spare.splice(known, 1)[0] as Uint8Array;
+    return new Uint8Array(Math.max(length, this.#clusterSize));
   }
 
   async #decodeStored(
@@ -81,13 +96,14 @@ export class CompressedClusters {
     await file.readPadded(start, stored);
     const pieces: DecompressPiece[] = group.map(({ offset, length, at }) => ({
       input: stored.subarray(offset - start, offset - start + length),
-      output: at >= 0 && at + size <= into.length ? into.subarray(at, at + size) : new Uint8Array(size),
+      output: at >= 0 && at + size <= into.length ? into.subarray(at, at + size) : this.#take(size).subarray(0, size),
     }));
     await this.#decode(pieces);
     group.forEach(({ at, offset }, i) => {
       const output = pieces[i]?.output;
       if (!output || output.buffer === into.buffer) return;
       copyPart(output, at, into);
+      if (this.#decoded) this.#spare.push(wholeOf(this.#decoded.bytes));
       this.#decoded = { offset, generation, bytes: output };
     });
   }
@@ -117,6 +133,11 @@ export class CompressedClusters {
     };
     return new BlockError('io', 'Input/output error', { context });
   }
+}
+
+/** All memory that an array is the beginning of. */
+function wholeOf(bytes: Uint8Array): Uint8Array {
+  return new Uint8Array(bytes.buffer);
 }
 
 /** Copies the part of a cluster that a request asks for. */

@@ -2,7 +2,7 @@
  * Opens images: from a name or an option tree to a graph of nodes. Names on the command line, `json:` names, dotted
  * options and references inside images all become an {@link OptionTree} first, so that there is one way to open.
  */
-import { PLAIN_FORMAT, PLAIN_PROTOCOL } from '../options/filename.ts';
+import { PLAIN_FORMAT } from '../options/filename.ts';
 import { asBlockError, BlockError, withPrefix } from '../base/error.ts';
 import { MAX_DISK } from '../base/offset.ts';
 import { isTree, normalize } from '../options/dotted.ts';
@@ -16,7 +16,15 @@ import type { BackingReference, ImageDriver } from './capabilities.ts';
 import type { ProtocolStorage } from './protocol.ts';
 import { filterNode } from './filter.ts';
 import { ImageNode, type Reopen } from './node.ts';
-import { coerceTree, isShared, ownOptions, withCommonOptions } from './openOptions.ts';
+import {
+  childOptions,
+  claimNodeName,
+  coerceTree,
+  isShared,
+  ownOptions,
+  withCommonOptions,
+  withGiven,
+} from './openOptions.ts';
 import { descriptorOfExtent, kindOfFile } from './notRaw.ts';
 import { passThrough } from './passThrough.ts';
 import { noAccess, soleAccess } from './permission.ts';
@@ -123,6 +131,7 @@ async function openNode(tree: OptionTree, above: Scope): Promise<ImageNode> {
   const { drivers } = scope.context;
   if (name !== undefined && drivers.isProtocol(name)) {
     const access = scope.inherited ?? accessOf(true, scope);
+    claimNodeName(tree, scope);
     return passThrough(await openProtocol(tree, scope, access), name, reopener(tree, scope, undefined));
   }
   if (name !== undefined && drivers.isFilter(name)) return openFilter(name, tree, scope);
@@ -146,8 +155,12 @@ async function openFilter(name: string, tree: OptionTree, scope: Scope): Promise
   const filter = await drivers.filter(name);
   const child = tree[filter.child];
   if (child === undefined) throw new BlockError('invalid-argument', noChild(filter.child));
+  // Only a `file` is opened before the driver is asked.
+  const isLate = filter.child !== 'file';
+  if (isLate) claimNodeName(tree, scope);
   const below = await openChild(filter.child, child, scope);
   try {
+    if (!isLate) claimNodeName(tree, scope);
     const node = await filterNode(
       filter,
       tree,
@@ -179,7 +192,9 @@ async function openChild(role: string, child: OptionTree[string], scope: Scope):
   if (driver !== undefined && (drivers.isFormat(driver) || drivers.isFilter(driver))) {
     return openNode(child, { ...scope, inherited: noAccess, probed: undefined });
   }
-  return openProtocol(child, withCommonOptions(child, scope), noAccess);
+  const own = withCommonOptions(child, scope);
+  claimNodeName(child, scope);
+  return openProtocol(child, own, noAccess);
 }
 
 async function probeFormat(file: Storage, scope: Scope): Promise<string> {
@@ -212,6 +227,7 @@ async function openLayer(tree: OptionTree, file: FileNode, scope: Scope): Promis
   const format = named ?? scope.probed ?? (await probeFormat(file, scope));
   const guessedRaw = format === PLAIN_FORMAT && named === undefined && scope.writable;
   const driver = await scope.context.drivers.format(format);
+  claimNodeName(tree, scope);
   const child = tree['file'];
   const shared = isTree(child) ? { ...scope, forceShare: isShared(child, scope) } : scope;
   const access = driver.plain && scope.inherited ? scope.inherited : accessOf(driver.sharesFile ?? false, shared);
@@ -349,15 +365,19 @@ async function openNamedChild(
   scope: Scope,
 ): Promise<Storage | undefined> {
   const inner: Scope = { ...scope, writable: wanted.writable ?? scope.writable, still: stillBelow(scope) };
-  let target = tree[wanted.role];
-  if (target === undefined) {
+  const given = childOptions(tree, wanted.role);
+  let target = given;
+  // Elements of lists complete what the image says, others take its place.
+  if (target === undefined || wanted.role.includes('.')) {
     if (wanted.reference === undefined) {
       if (wanted.optional) return undefined;
       throw new BlockError('invalid-argument', noChild(wanted.role));
     }
     // Names inside images are plain file names: never `json:`, never a protocol.
     const filename = wanted.asGiven ? wanted.reference : placed(parent, wanted.reference);
-    const plain: OptionTree = { driver: PLAIN_PROTOCOL, filename };
+    const { drivers } = scope.context;
+    const driver = isTree(given) ? driverName(given) : undefined;
+    const plain = withGiven(filename, given, driver !== undefined && drivers.isFormat(driver));
     await scope.context.gate({ role: wanted.role, parent, reference: wanted.reference, target: plain });
     target = plain;
   }

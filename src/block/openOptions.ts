@@ -2,6 +2,7 @@
 import { BlockError } from '../base/error.ts';
 import { coerceLeaf, defaultsOf, parseBool } from '../options/coerce.ts';
 import { flatten, isTree } from '../options/dotted.ts';
+import { PLAIN_PROTOCOL } from '../options/filename.ts';
 import { inOrder } from '../options/order.ts';
 import type { AnyOptionValues, OptionTable } from '../options/table.ts';
 import type { OptionTree } from '../options/tree.ts';
@@ -24,15 +25,46 @@ const COMMON = new Set([
 export function ownOptions(tree: OptionTree, roles: Iterable<string>): OptionTree {
   const left = new Set(roles);
   const own: Record<string, OptionTree[string]> = {};
+  const parts = [...left].filter((role) => role.includes('.'));
   for (const [name, value] of Object.entries(tree)) {
     if (COMMON.has(name) || left.has(name)) continue;
-    if (name !== 'cache' || !isTree(value)) own[name] = value;
+    if (parts.some((role) => role.startsWith(`${name}.`))) {
+      for (const [key, leaf] of flatten({ [name]: value })) {
+        if (!parts.some((role) => key === role || key.startsWith(`${role}.`))) own[key] = leaf;
+      }
+    } else if (name !== 'cache' || !isTree(value)) own[name] = value;
     else {
       const rest = Object.entries(value).filter(([part]) => !COMMON.has(`cache.${part}`));
       if (rest.length > 0) own[name] = Object.fromEntries(rest);
     }
   }
   return own;
+}
+
+/** What a tree says of a child, whose role may be an element of a list (`extents.0`). */
+export function childOptions(tree: OptionTree, role: string): OptionTree[string] | undefined {
+  if (tree[role] !== undefined) return tree[role];
+  const [list = '', index = ''] = role.split('.');
+  const items = tree[list];
+  return typeof items === 'object' && items !== null ? (items as OptionTree)[index] : undefined;
+}
+
+/**
+ * A file that an image names, opened with what options say of its child besides.
+ * @throws BlockError if they name another one.
+ */
+export function withGiven(filename: string, given: OptionTree[string] | undefined, isFormat: boolean): OptionTree {
+  if (given === undefined) return { driver: PLAIN_PROTOCOL, filename };
+  if (!isTree(given)) {
+    const problem = 'Cannot reference an existing block device with additional options or a new filename';
+    throw new BlockError('invalid-argument', problem);
+  }
+  if (given['filename'] !== undefined) {
+    throw new BlockError('invalid-argument', "Can't specify 'file' and 'filename' options at the same time");
+  }
+  if (!isFormat) return { driver: PLAIN_PROTOCOL, ...given, filename };
+  const file = isTree(given['file']) ? given['file'] : {};
+  return { ...given, file: { driver: PLAIN_PROTOCOL, ...file, filename } };
 }
 
 /** Values of a table's options that the tree holds, and the first in the real tool's order that the table does not know. */
@@ -68,7 +100,6 @@ export function withCommonOptions(tree: OptionTree, scope: Scope): Scope {
   }
   const discard = discardMode(tree['discard']) ?? scope.discard;
   checkDetectZeroes(tree['detect-zeroes'], discard === 'unmap');
-  claimNodeName(tree['node-name'], scope.nodeNames);
   return {
     ...scope,
     forceShare,
@@ -113,8 +144,9 @@ function checkDetectZeroes(value: OptionTree[string] | undefined, discards: bool
 /** Longest name of a node in bytes. */
 const MAX_NODE_NAME = 31;
 
-/** Checks the name of a node, which no other node may have. */
-function claimNodeName(value: OptionTree[string] | undefined, taken: Set<string> | undefined): void {
+/** Checks the name of a node, which no other node may have: after its `file` has been opened, which has its own. */
+export function claimNodeName(tree: OptionTree, { nodeNames: taken }: Scope): void {
+  const value = tree['node-name'];
   if (value === undefined) return;
   const name = textOf(value);
   if (!/^[A-Za-z][A-Za-z0-9._-]*$/.test(name)) {

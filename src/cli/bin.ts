@@ -10,18 +10,27 @@ keepIgnoring();
 const output = new OutputStream(1);
 const errors = new OutputStream(2);
 
+/** What says that a command failed; 1 says of `compare` that images differ. */
+const FAILED = process.argv[2] === 'compare' ? 2 : 1;
+
 /** Whatever goes wrong behind everybody's back becomes one line, never a stack trace. */
 function lastResort(thrown: unknown): void {
   output.flush();
   errors.write(`qemu-img: ${thrown instanceof Error ? thrown.message : String(thrown)}\n`);
   errors.flush();
-  process.exit(1);
+  process.exit(FAILED);
+}
+
+/** Node ends when nothing is left to wait for, with code 0, also in the middle of a command whose next event never comes. */
+function abandoned(): void {
+  lastResort(new Error('The command was abandoned before it was complete'));
 }
 
 // Without a listener Node answers this signal by opening a port for debuggers.
 process.on('SIGUSR1', () => {});
 process.on('uncaughtException', lastResort);
 process.on('unhandledRejection', lastResort);
+process.on('beforeExit', abandoned);
 
 /** Keeps what was compiled in this run for the next one. Given by scripts/lib/start.cjs, if that started the program. */
 function keepCode(code: number): void {
@@ -31,6 +40,7 @@ function keepCode(code: number): void {
 
 async function run(): Promise<void> {
   const code = await main(exactArguments(process.argv.slice(2)), machineIo(output, errors));
+  process.off('beforeExit', abandoned);
   output.flush();
   process.exitCode = output.closed ? 1 : code;
   keepCode(process.exitCode);

@@ -29,6 +29,15 @@ export function sizeValue(what: string, text: string, min = 0n, max: bigint = IN
   return inRange(what, text, parseSize(text), min, max);
 }
 
+/**
+ * A size in whole sectors, rounded up. Rounded before it becomes a double, it is exact up to 2^62, and within 512 bytes above.
+ */
+export function sectorsValue(what: string, text: string): number {
+  const size = parseSize(text);
+  const bytes = inRange(what, text, size, 0n, INT64_MAX);
+  return size.kind === 'ok' ? Number(((size.exact + 511n) / 512n) * 512n) : bytes;
+}
+
 /** A plain number, without suffixes. */
 export function countValue(what: string, text: string, min: bigint, max: bigint): number {
   return inRange(what, text, parseInteger(text), min, max);

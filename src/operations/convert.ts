@@ -245,6 +245,7 @@ class Conversion {
       ...this.#layers(sources, node),
       asShown: true,
       strides: true,
+      wholeUnits: true,
       // What is wrong is told by the copy.
       ...(this.#request.salvage ? { onBadStatus: () => undefined } : {}),
     };

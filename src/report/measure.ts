@@ -1,19 +1,20 @@
 /** What `measure` prints. */
-import { exactDecimal } from '../base/size.ts';
 import type { MeasureResult } from '../operations/measure.ts';
 import { formatJson } from './json.ts';
 
 /** For people. */
 export function formatMeasure(result: MeasureResult): string {
-  const bitmaps = result.bitmaps === undefined ? '' : `bitmaps size: ${exactDecimal(result.bitmaps)}\n`;
-  return (
-    `required size: ${exactDecimal(result.required)}\n` +
-    `fully allocated size: ${exactDecimal(result.fullyAllocated)}\n${bitmaps}`
-  );
+  const sizes = [`required size: ${BigInt(result.required)}`, `fully allocated size: ${BigInt(result.fullyAllocated)}`];
+  if (result.bitmaps !== undefined) sizes.push(`bitmaps size: ${BigInt(result.bitmaps)}`);
+  return `${sizes.join('\n')}\n`;
 }
 
-/** For programs. */
+/** For programs, which get signed numbers: 2^63 is negative there, as in the real program. */
 export function formatMeasureJson(result: MeasureResult): string {
   const { bitmaps, required, fullyAllocated } = result;
-  return `${formatJson({ bitmaps, required, 'fully-allocated': fullyAllocated })}\n`;
+  return `${formatJson({ bitmaps, required: signed(required), 'fully-allocated': signed(fullyAllocated) })}\n`;
+}
+
+function signed(bytes: number): bigint {
+  return BigInt.asIntN(64, BigInt(bytes));
 }

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { describeWithOracle, oracleProgram } from '../support/oracle.ts';
+import { SideBySide } from '../support/sideBySide.ts';
 import { contentOf, createIn, fileOf, type Files, openIn } from '../unit/formats/vmdk/support.ts';
 
 const GRAIN = 65536;
@@ -124,5 +125,37 @@ describeWithOracle('vmdk and the real tool', () => {
     const backing = await openIn(changed, { name: 'base.vmdk', readOnly: true });
     const top = await openIn(changed, { name: 'top.vmdk', readOnly: true, backing });
     await expect(contentOf(top)).rejects.toMatchObject({ code: 'EINVAL' });
+  });
+});
+
+describeWithOracle('VMDK images whose extents are options', () => {
+  let both: SideBySide;
+  beforeAll(async () => {
+    both = new SideBySide();
+    await both.prepare(async (real) => {
+      await real('qemu-img', 'create -q -f vmdk -o subformat=monolithicFlat flat.vmdk 1M');
+      await real('qemu-img', 'create -q -f vmdk -o subformat=twoGbMaxExtentSparse two.vmdk 1M');
+    });
+  });
+  afterAll(() => both.end());
+
+  it('are opened and refused alike', { timeout: 120_000 }, async () => {
+    const options = [
+      'extents.0.filename=flat-flat.vmdk',
+      'extents.0=x',
+      'extents.0.locking=off',
+      'extents.0.driver=raw,extents.0.file.locking=off',
+      'extents.0.driver=nope',
+      'extents.0.driver=qcow2',
+      'extents.0.foo=bar',
+      'extents.0.node-name=e0',
+      'extents.1.filename=x',
+      'extents.0.locking=off,extents.1.locking=off',
+      'extents=x',
+    ];
+    const lines = options.flatMap((option) =>
+      ['flat', 'two'].map((name) => `info --image-opts driver=vmdk,file.filename=${name}.vmdk,${option}`),
+    );
+    expect(await both.differences(lines)).toEqual([]);
   });
 });

@@ -1,6 +1,7 @@
 /** What worker threads do for codecs: many small streams in one message. */
 import type { Compression, Decompression } from '../../codec/codec.ts';
 import { Coders } from '../shared/coders.ts';
+import { needWebAssembly } from './limits.ts';
 import type { Task } from './task.ts';
 import { deflater, inflater } from './zlibCodec.ts';
 
@@ -44,6 +45,7 @@ export const coders: Coders = new Coders({
   inflater,
   zstdEncoder: (how) => import('./zstdCodec.ts').then((module) => module.zstdEncoder(how)),
   zstdDecoder: () => import('./zstdCodec.ts').then((module) => module.zstdDecoder()),
+  needWebAssembly,
 });
 
 /** {@link CompressTask} */

@@ -5,6 +5,7 @@
  * little as possible is asked for.
  */
 import { readFileSync } from 'node:fs';
+import { BlockError } from '../../base/error.ts';
 import { reserveNothing } from '../../base/kernels.ts';
 import { MiB } from '../../base/offset.ts';
 import { libc } from './ffi.ts';
@@ -19,10 +20,14 @@ const ARENA_MAX = -8;
 const ROOM_FOR_THREADS = 512 * MiB;
 /** Below this many processes of a user, none may be left: Node's own threads count, and those of other programs. */
 const ENOUGH_PROCESSES = 256;
+/** Threads that may be started while the program runs, generously. */
+const OWN_THREADS = 64;
 /** Address space that a worker takes, most of it reserved by V8 for good measure. */
 const WORKER = 448 * MiB;
 /** Address space that is left for data, and for the growth of the main thread's heap. */
 const RESERVE = 320 * MiB;
+/** Address space that the memory of a WebAssembly module reserves, so that code in it needs no checks of bounds. */
+const WEB_ASSEMBLY = 12288 * MiB;
 /** What Node takes, where the kernel does not tell. */
 const NODE = 900 * MiB;
 
@@ -53,9 +58,24 @@ function heed(): Limits {
     // Each thread of the C library would reserve 64 MiB for its own small pieces of memory, and twice that at times.
     system?.tune(ARENA_MAX, 1);
   }
-  const threads = room >= ROOM_FOR_THREADS && processes >= ENOUGH_PROCESSES;
+  const threads = room >= ROOM_FOR_THREADS && mayStart(processes);
   if (!threads) system?.useOneThread();
   return { addressSpace, threads };
+}
+
+/** True if threads are certainly left: all of the machine are more than those of one user. */
+function mayStart(processes: number): boolean {
+  if (processes === Number.POSITIVE_INFINITY) return true;
+  return processes >= ENOUGH_PROCESSES && processes - threadsOfMachine() >= OWN_THREADS;
+}
+
+/** All threads there are, of which a user's are a part; 0 where the kernel does not tell. */
+function threadsOfMachine(): number {
+  try {
+    return Number(/\/(\d+)/.exec(readFileSync('/proc/loadavg', 'latin1'))?.[1] ?? 0);
+  } catch {
+    return 0;
+  }
 }
 
 /** Finds out about limits, before memory is reserved. Costs two system calls at the first call, later nothing. */
@@ -92,6 +112,23 @@ export function roomForWorkers(): number {
 /** True if address space is scarce, so that nobody should reserve what is not needed. */
 export function isAddressSpaceLimited(): boolean {
   return Number.isFinite(limits().addressSpace);
+}
+
+/**
+ * Asks whether a module of WebAssembly can be used: libraries do not say when they cannot.
+ * @param what is to be done with it, and with what else it could be done.
+ * @throws BlockError
+ */
+export function needWebAssembly(what: string): void {
+  const { addressSpace } = limits();
+  const lack = !('WebAssembly' in globalThis)
+    ? 'which is not there without compilers'
+    : addressSpace - addressSpaceInUse() < WEB_ASSEMBLY
+      ? `which needs ${WEB_ASSEMBLY / MiB / 1024} GiB of address space`
+      : undefined;
+  if (lack === undefined) return;
+  const message = `${what} needs WebAssembly here, ${lack}`;
+  throw new BlockError('unsupported', message, { posix: { code: 'ENOTSUP', text: message } });
 }
 
 function addressSpaceInUse(): number {

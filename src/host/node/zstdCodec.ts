@@ -5,6 +5,7 @@
 import type { Compression, Decoder, Encoder } from '../../codec/codec.ts';
 import { damaged } from '../../codec/damaged.ts';
 import { checkOverrun, guarded, overFrames } from '../../codec/zstdFrames.ts';
+import { needWebAssembly } from './limits.ts';
 import { ReusedStream, selfTest, zlib } from './zlibHandle.ts';
 import { type SystemZstd, systemZstd } from './zstdSystem.ts';
 
@@ -45,11 +46,17 @@ function allOfNode(): ZstdOfNode {
   return zlib() as unknown as ZstdOfNode;
 }
 
+/** The coders in WebAssembly. */
+async function portable(): Promise<typeof import('../shared/zstd.ts')> {
+  needWebAssembly('zstd (without libzstd.so.1 and Node 22.15)');
+  return import('../shared/zstd.ts');
+}
+
 /** A decoder of zstd frames. */
 export async function zstdDecoder(way: ZstdWay = bestWay()): Promise<Decoder> {
   const system = way === 'system' ? systemZstd() : undefined;
   if (system) return systemDecoder(system);
-  if (way === 'wasm' || way === 'system') return (await import('../shared/zstd.ts')).zstdDecoder();
+  if (way === 'wasm' || way === 'system') return (await portable()).zstdDecoder();
   const node = allOfNode();
   if (way === 'sync') {
     return overFrames((frame, maxContent, into) => {
@@ -95,7 +102,7 @@ export async function zstdEncoder(how: Compression, way: ZstdWay = bestWay()): P
       return output.length < limit ? output : undefined;
     };
   }
-  return (await import('../shared/zstd.ts')).zstdEncoder(level);
+  return (await portable()).zstdEncoder(level);
 }
 
 /** `ZSTD_compressBound`: the content, 1/256 of it, and a margin for small content. */

@@ -10,6 +10,8 @@ export interface HostCoders {
   inflater(how: Decompression): MaybePromise<Decoder>;
   zstdEncoder(how: Compression): MaybePromise<Encoder>;
   zstdDecoder(): MaybePromise<Decoder>;
+  /** Throws a `BlockError` where modules of WebAssembly cannot be used, which `what` needs. */
+  needWebAssembly?(what: string): void;
 }
 
 /** Upper bound of a deflate stream with any setting, wrapper included (zlib's documented conservative bound). */
@@ -69,7 +71,10 @@ export class Coders {
       case 'adc':
         return import('../../codec/adc.ts').then((module) => module.decodeAdc);
       case 'xz':
-        return import('./xz.ts').then((module) => module.xzDecoder());
+        return import('./xz.ts').then((module) => {
+          this.#host.needWebAssembly?.('xz');
+          return module.xzDecoder();
+        });
     }
   }
 }

@@ -5,7 +5,7 @@ import { alignUp, SECTOR } from '../../base/offset.ts';
 import { type BlockStatus, ChainCursor } from '../../block/chain.ts';
 import type { ImageNode } from '../../block/node.ts';
 import type { Storage } from '../../storage/storage.ts';
-import { strideEnd } from './strides.ts';
+import { strideEnd, wholeUnitsOf } from './strides.ts';
 
 /** A run of the source. */
 export interface SourceRun {
@@ -43,6 +43,8 @@ export interface SourceOptions {
   readonly asShown?: boolean;
   /** Runs end where the real tool's look at them ends. */
   readonly strides?: boolean;
+  /** Runs do not end inside an allocation unit in which they do not begin: it is a run of its own. */
+  readonly wholeUnits?: boolean;
   /**
    * Called when the status of a sector cannot be found out; the sector then counts as data. Absent: such an error ends
    * the copy.
@@ -122,9 +124,10 @@ export class CopySource implements RunSource {
 
   #runOf(status: BlockStatus, offset: number, part: Part): SourceRun {
     const { layers } = part.cursor;
-    const length = this.#options.strides
-      ? Math.min(status.length, strideEnd(layers, status, offset) - offset)
-      : status.length;
+    const { strides, wholeUnits } = this.#options;
+    const seen = strides ? strideEnd(layers, status, offset) - offset : Number.POSITIVE_INFINITY;
+    const whole = wholeUnits ? wholeUnitsOf(part.node, offset, status.length) : Number.POSITIVE_INFINITY;
+    const length = Math.min(status.length, seen, whole);
     if (status.depth >= (this.#options.layers ?? Number.POSITIVE_INFINITY)) {
       return { length, kind: 'below', zero: status.zero, status, storage: status.node, offset };
     }

@@ -24,3 +24,11 @@ qemu-img convert -p -B base.qcow2 -F qcow2 -O qcow2 top.qcow2 f.qcow2 | steps
 truncate -s 1000 odd.raw
 qemu-img convert -p -f raw -O raw odd.raw b.raw | steps
 qemu-img convert -p -f raw -O raw none.raw b.raw | steps
+oracle-img create -q -f qcow2 -o extended_l2=on x.qcow2 8M
+qemu-io -c 'write -P 1 0 3000' -c 'write -P 2 70k 500k' -c 'write -P 3 2222k 1500k' x.qcow2
+qemu-img convert -p -O raw x.qcow2 b.raw | steps
+for format in qcow2 qed parallels; do
+  oracle-img create -q -f $format end.$format 8202k
+  qemu-io -f $format -c 'write -P 1 7M 1034k' end.$format
+  qemu-img convert -p -f $format -O raw end.$format b.raw | steps
+done

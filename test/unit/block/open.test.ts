@@ -127,6 +127,18 @@ describe('opening images', () => {
     expect(await open({ ...base, mode: 'a', 'node-name': 'n', discard: 'unmap' })).toBe('opened');
   });
 
+  it('says that the file or the driver is missing before it looks at the name of the node', async () => {
+    const files = context({ top: 'LINK' });
+    const open = (tree: Record<string, string>): Promise<string> => message(openImage(files, { filename: 'T', tree }));
+    const named = { driver: 'link', 'node-name': '0bad' };
+    expect(await open({ ...named, 'file.filename': 'top' })).toBe("Could not open 'T': Invalid node-name: '0bad'");
+    expect(await open({ ...named, 'file.filename': 'gone' })).toMatch(/No such file/);
+    expect(await open({ ...named, driver: 'nope' })).toMatch(/Unknown driver 'nope'/);
+    expect(await open({ driver: 'link', 'file.node-name': '0bad', 'file.filename': 'gone' })).toMatch(
+      /Invalid node-name/,
+    );
+  });
+
   it('asks the gate for everything that an image names, and for nothing that the user names', async () => {
     const asked: ImplicitReference[] = [];
     const files = { top: 'LINK mid', mid: 'LINK disk data', disk: 'x' };
