@@ -1,6 +1,7 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { openImage } from '../../../src/block/open.ts';
+import { create } from '../../../src/operations/create.ts';
 import type { OperationContext } from '../../../src/operations/context.ts';
 import { rebase } from '../../../src/operations/rebase.ts';
 import type { RebaseRequest } from '../../../src/operations/requests.ts';
@@ -55,6 +56,18 @@ describe('rebase', () => {
     await expectContent(context, before);
     expect(await backingOf(context)).toBe('new');
     expect(await layerOf(context, 'top')).toBe('..d.dddd....d...');
+  });
+
+  it('refuses images whose clusters the real program does not know, behind raw layers too', async () => {
+    const context = contextOf(new MemoryFiles());
+    await create(context, { filename: 'p', format: 'parallels', size: MIB });
+    const file = { driver: 'file', filename: 'p' };
+    const parallels = { driver: 'parallels', file };
+    for (const options of [parallels, { driver: 'raw', file: parallels }, { driver: 'null-co', size: MIB }]) {
+      await expect(onto(context, '', { image: { options } })).rejects.toThrow('could not get block driver info');
+    }
+    const plain = onto(context, '', { image: { options: { driver: 'raw', file } } });
+    await expect(plain).rejects.toThrow("Could not change the backing file to '': Operation not supported");
   });
 
   it('reads no image that both chains have in common', async () => {
