@@ -30,12 +30,14 @@ export function sizeValue(what: string, text: string, min = 0n, max: bigint = IN
 }
 
 /**
- * A size in whole sectors, rounded up. Rounded before it becomes a double, it is exact up to 2^62, and within 512 bytes above.
+ * The guest size of an image. What a double does not hold exactly is rounded up to whole sectors before it becomes one, as
+ * most formats do anyway: it is exact up to 2^62 then, and within 512 bytes above.
  */
-export function sectorsValue(what: string, text: string): number {
+export function guestSizeValue(what: string, text: string): number {
   const size = parseSize(text);
   const bytes = inRange(what, text, size, 0n, INT64_MAX);
-  return size.kind === 'ok' ? Number(((size.exact + 511n) / 512n) * 512n) : bytes;
+  if (size.kind !== 'ok' || Number.isSafeInteger(bytes)) return bytes;
+  return Number(((size.exact + 511n) / 512n) * 512n);
 }
 
 /** A plain number, without suffixes. */

@@ -3,7 +3,7 @@ import { parseOptionList } from '../../options/keyval.ts';
 import { formatMeasure, formatMeasureJson } from '../../report/measure.ts';
 import { type Command, defineCommand, type Executor, type Given } from '../command.ts';
 import { type CommandSyntax, HELP_OPTION, OBJECT_OPTION } from '../help.ts';
-import { imageSource, mistake, OptionLists, outputValue, sectorsValue, snapshotValue } from '../values.ts';
+import { imageSource, mistake, OptionLists, outputValue, guestSizeValue, snapshotValue } from '../values.ts';
 import { FORCE_SHARE, formatOption, imageOptsOption, OUTPUT } from '../sharedOptions.ts';
 
 const syntax: CommandSyntax = {
@@ -71,7 +71,7 @@ export const command: Command = defineCommand(syntax, async (session, args) => {
     snapshot: (text) => snapshotValue(session, text),
     options: (text) => lists.add(text),
     output: outputValue,
-    size: (text) => sectorsValue('image size', text),
+    size: (text) => guestSizeValue('image size', text),
   });
   checkConflicts(given);
   const { snapshot, output: json, size } = given.values;
