@@ -1,5 +1,5 @@
 /** All drivers, in QEMU's order of probing. The one file that knows them all. */
-import { DriverRegistry, type FilterEntry, type FormatEntry, type ProtocolEntry } from './block/registry.ts';
+import { DriverRegistry, type FilterEntry, type FormatEntry, type ProtocolEntry } from './block/graph/registry.ts';
 import { probe as probeBochs } from './formats/bochs/probe.ts';
 import { probe as probeCloop } from './formats/cloop/probe.ts';
 import { probe as probeDmg } from './formats/dmg/probe.ts';

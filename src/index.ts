@@ -8,8 +8,8 @@ export { type Advice, type Hint, hintText } from './base/hint.ts';
 export type { BufferPool } from './base/inflight.ts';
 export { humanSize, type ParsedNumber, parseSize } from './base/size.ts';
 export { bytesOf as bytesOfName, textOf as nameOfBytes } from './base/text.ts';
-export { type BlockStatus, blockStatus, type ChainCursor, walkChain } from './block/chain.ts';
-export type { GraphContext } from './block/context.ts';
+export { type BlockStatus, blockStatus, type ChainCursor, walkChain } from './block/node/chain.ts';
+export type { GraphContext } from './block/graph/context.ts';
 export type {
   Amender,
   Backing,
@@ -46,12 +46,12 @@ export {
   type ImplicitReference,
   permissiveGate,
   sameDirectoryGate,
-} from './block/gate.ts';
+} from './block/graph/gate.ts';
 export type { Allocation, Mapping } from './block/mapping.ts';
-export type { NodeSnapshots } from './block/stores.ts';
-export { ImageNode, type NodeParts, type Reopen } from './block/node.ts';
+export type { NodeSnapshots } from './block/node/stores.ts';
+export { ImageNode, type NodeParts, type Reopen } from './block/node/node.ts';
 export type { FilterContext, FilterDriver } from './block/filter.ts';
-export { DriverRegistry, type FilterEntry, type FormatEntry, type ProtocolEntry } from './block/registry.ts';
+export { DriverRegistry, type FilterEntry, type FormatEntry, type ProtocolEntry } from './block/graph/registry.ts';
 export type { ReportDetail, ReportLine } from './block/report.ts';
 export type { SecretStore, Services } from './block/services.ts';
 export type { CodecPort, Compression, Decompression, DecompressPiece } from './codec/codec.ts';

@@ -3,7 +3,7 @@
  * other files opened (backing files, data files, extents) unless `implicitOpen` allows it; nothing is printed, and
  * nothing ends the program. Failures are `BlockError`s.
  */
-import type { ImageNode } from './block/node.ts';
+import type { ImageNode } from './block/node/node.ts';
 import type { SecretStore, Services } from './block/services.ts';
 import { drivers } from './drivers.ts';
 import { type NodeServicesOptions, nodeServices } from './host/node/host.ts';

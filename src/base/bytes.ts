@@ -1,5 +1,5 @@
 /** Range-checked access to numbers in byte arrays. */
-import { BlockError } from './error.ts';
+import { invalidImage } from './error.ts';
 import { bytesOf, textOf } from './text.ts';
 
 const TWO32 = 4294967296;
@@ -12,7 +12,7 @@ function view(bytes: Uint8Array): DataView {
 export function joinHalves(high: number, low: number): number {
   const value = high * TWO32 + low;
   if (high >= 0x200000 && (!Number.isInteger(value) || value % TWO32 !== low || value >= 2 ** 64)) {
-    throw new BlockError('invalid-image', `64-bit value 0x${hex(high)}${hex(low)} is out of range`);
+    throw invalidImage(`64-bit value 0x${hex(high)}${hex(low)} is out of range`);
   }
   return value;
 }
@@ -43,7 +43,7 @@ export class Fields {
 
   #check(at: number, size: number): void {
     if (!(at >= 0 && at + size <= this.bytes.length)) {
-      throw new BlockError('invalid-image', `structure of ${this.bytes.length} bytes is too short for offset ${at}`);
+      throw invalidImage(`structure of ${this.bytes.length} bytes is too short for offset ${at}`);
     }
   }
 

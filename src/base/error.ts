@@ -162,6 +162,26 @@ function isList(hint: Hint | readonly Hint[]): hint is readonly Hint[] {
   return Array.isArray(hint);
 }
 
+/** A name, number or option is wrong. */
+export function invalidArgument(message: string, details?: ErrorDetails): BlockError {
+  return new BlockError('invalid-argument', message, details);
+}
+
+/** The image is damaged. */
+export function invalidImage(message: string, details?: ErrorDetails): BlockError {
+  return new BlockError('invalid-image', message, details);
+}
+
+/** The format, the image or this machine cannot do that. */
+export function unsupported(message: string, details?: ErrorDetails): BlockError {
+  return new BlockError('unsupported', message, details);
+}
+
+/** Reading or writing failed below: the C library's `Input/output error`. */
+export function ioError(context: ErrorContext = {}, details: Omit<ErrorDetails, 'context'> = {}): BlockError {
+  return new BlockError('io', POSIX.io[1], { ...details, context });
+}
+
 /**
  * An error whose message is `what: <strerror>` in the style of the C library.
  * @param kind decides the POSIX text.

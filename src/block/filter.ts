@@ -1,11 +1,7 @@
 /** Filters: drivers that stand between an image and what is below it, and change how it behaves, not what it holds. */
 import type { OptionTree } from '../options/tree.ts';
-import { CheckedStorage } from '../storage/checked.ts';
 import type { Storage, StorageDriver } from '../storage/storage.ts';
-import { describeFilter } from './describe.ts';
 import type { Services } from './services.ts';
-import { ImageNode, type Reopen } from './node.ts';
-import { passThroughDriver } from './passThrough.ts';
 
 /** What a filter gets when it is opened. */
 export interface FilterContext {
@@ -33,25 +29,4 @@ export interface FilterDriver {
    * @throws BlockError for options that it does not know, or that do not fit together.
    */
   open(context: FilterContext): Promise<StorageDriver>;
-}
-
-/**
- * A filter over `below`, as a node of a graph.
- * @param tree the options that describe the node, its child included.
- * @param how `unsafe`: nothing is flushed.
- */
-export async function filterNode(
-  filter: FilterDriver,
-  tree: OptionTree,
-  context: FilterContext,
-  how: { readonly readOnly: boolean; readonly unsafe: boolean; readonly reopen: Reopen },
-): Promise<ImageNode> {
-  const { below, options } = context;
-  const plain = below.name.startsWith('json:') ? undefined : filter.names?.print(options, below.name);
-  const name = plain ?? describeFilter(tree, filter.child, options);
-  const { readOnly, reopen } = how;
-  // Whoever asks where bytes are wants to know about the file.
-  const storage = new CheckedStorage(await filter.open(context), { name: below.name, readOnly });
-  const driver = passThroughDriver(storage, how.unsafe);
-  return new ImageNode({ name, format: filter.name, driver, readOnly, reopen, file: below, filters: filter.child });
 }

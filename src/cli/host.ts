@@ -9,7 +9,7 @@ async function contextFor(view: View, err: (text: string) => void): Promise<Oper
   const [{ drivers }, { nodeServices }, { permissiveGate }] = await Promise.all([
     import('../drivers.ts'),
     import('../host/node/host.ts'),
-    import('../block/gate.ts'),
+    import('../block/graph/gate.ts'),
   ]);
   return {
     drivers,

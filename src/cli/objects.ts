@@ -1,5 +1,5 @@
 /** `--object`: secrets, TLS credentials and the other objects that a description may refer to. */
-import { BlockError } from '../base/error.ts';
+import { BlockError, invalidArgument, unsupported } from '../base/error.ts';
 import { parseInteger } from '../base/size.ts';
 import { isEscaped, textOf as toText } from '../base/text.ts';
 import type { SecretStore } from '../block/services.ts';
@@ -20,10 +20,6 @@ function textOf(node: OptionNode | undefined): string {
   return typeof node === 'string' ? node : '';
 }
 
-function bad(message: string): BlockError {
-  return new BlockError('invalid-argument', message);
-}
-
 /** The objects of one command line. */
 export class ObjectRegistry implements SecretStore {
   readonly #io: CommandIo;
@@ -37,14 +33,15 @@ export class ObjectRegistry implements SecretStore {
   /** The bytes of a secret as a passphrase, which has to be text. */
   get(id: string): Uint8Array {
     const secret = this.#bytes(id);
-    if (secret.includes(0) || isEscaped(toText(secret))) throw bad(`Data from secret ${id} is not valid UTF-8`);
+    if (secret.includes(0) || isEscaped(toText(secret)))
+      throw invalidArgument(`Data from secret ${id} is not valid UTF-8`);
     return secret;
   }
 
   #bytes(id: string): Uint8Array {
     if (!this.#objects.has(id)) throw unknownSecret(id);
     const secret = this.#objects.get(id);
-    if (secret === undefined) throw bad(`Object with id '${id}' is not a secret`);
+    if (secret === undefined) throw invalidArgument(`Object with id '${id}' is not a secret`);
     return secret;
   }
 
@@ -53,19 +50,20 @@ export class ObjectRegistry implements SecretStore {
     const { tree, typed, help } = parseObject(text);
     const type = tree['qom-type'];
     if (help) return objectHelp(typeof type === 'string' ? type : undefined);
-    if (type === undefined) throw bad("Parameter 'qom-type' is missing");
+    if (type === undefined) throw invalidArgument("Parameter 'qom-type' is missing");
     if (typeof type !== 'string') throw wrongType('qom-type', 'string');
     const machine = Object.hasOwn(MACHINE_TYPES, type) ? MACHINE_TYPES[type] : undefined;
     const known = Object.hasOwn(OBJECT_TYPES, type) && !ABSENT_TYPES.includes(type);
-    if (machine === undefined && !known) throw bad(`Parameter 'qom-type' does not accept value '${type}'`);
+    if (machine === undefined && !known) throw invalidArgument(`Parameter 'qom-type' does not accept value '${type}'`);
     const id = stringValue('id', tree['id'], typed);
-    if (id === undefined) throw bad("Parameter 'id' is missing");
-    for (const name of machine ?? []) if (tree[name] === undefined) throw bad(`Parameter '${name}' is missing`);
+    if (id === undefined) throw invalidArgument("Parameter 'id' is missing");
+    for (const name of machine ?? [])
+      if (tree[name] === undefined) throw invalidArgument(`Parameter '${name}' is missing`);
     const values = machine === undefined ? propertyValues(type, tree, typed) : {};
     if (!isIdentifier(id)) throw identifierError();
-    if (machine !== undefined) throw bad(`invalid object type: ${type}`);
+    if (machine !== undefined) throw invalidArgument(`invalid object type: ${type}`);
     if (this.#objects.has(id)) {
-      throw bad(`attempt to add duplicate property '${id}' to object (type 'container')`);
+      throw invalidArgument(`attempt to add duplicate property '${id}' to object (type 'container')`);
     }
     this.#objects.set(id, await this.#complete(type, values));
     return undefined;
@@ -78,10 +76,10 @@ export class ObjectRegistry implements SecretStore {
         return loadSecret(values, this.#io, { get: (id) => this.#bytes(id) });
       case 'secret_keyring': {
         const serial = Number(values['serial']).toString(16).padStart(8, '0');
-        throw new BlockError('unsupported', `Unable to read serial key ${serial}: Required key not available`);
+        throw unsupported(`Unable to read serial key ${serial}: Required key not available`);
       }
       case 'pr-manager-helper':
-        throw bad(
+        throw invalidArgument(
           `Failed to connect to '${textOf(values['path'])}': ${await this.#connectFailure(textOf(values['path']))}`,
         );
       case 'tls-creds-psk':
@@ -108,7 +106,7 @@ export class ObjectRegistry implements SecretStore {
   /** Credentials are only looked for here; they are read when a connection needs them. */
   async #checkCredentials(type: string, values: Values): Promise<void> {
     const directory = values['dir'];
-    if (directory === undefined) throw bad("Missing 'dir' property value");
+    if (directory === undefined) throw invalidArgument("Missing 'dir' property value");
     const server = values['endpoint'] === 'server';
     const files = type === 'tls-creds-psk' ? ['keys.psk'] : ['ca-cert.pem'];
     if (server && type === 'tls-creds-x509') files.push('server-cert.pem', 'server-key.pem');
@@ -134,12 +132,12 @@ function parseObject(text: string): { tree: OptionTree; typed: boolean; help: bo
 }
 
 function wrongType(name: string, expected: string): BlockError {
-  return bad(`Invalid parameter type for '${name}', expected: ${expected}`);
+  return invalidArgument(`Invalid parameter type for '${name}', expected: ${expected}`);
 }
 
 function stringValue(name: string, node: OptionNode | undefined, typed: boolean): string | undefined {
   if (node === undefined || typeof node === 'string') return node;
-  throw typed ? wrongType(name, 'string') : bad(`Parameters '${name}.*' are unexpected`);
+  throw typed ? wrongType(name, 'string') : invalidArgument(`Parameters '${name}.*' are unexpected`);
 }
 
 /** Checks the properties of a type that can be created, in the order of its table, then what is left over. */
@@ -149,10 +147,10 @@ function propertyValues(type: string, tree: OptionTree, typed: boolean): Values 
   for (const [name, spec] of Object.entries(specs)) {
     const node = tree[name];
     if (node !== undefined) values[name] = propertyValue(name, spec.kind, node, typed);
-    else if (spec.required === true) throw bad(`Parameter '${name}' is missing`);
+    else if (spec.required === true) throw invalidArgument(`Parameter '${name}' is missing`);
   }
   const extra = Object.keys(tree).find((name) => name !== 'qom-type' && name !== 'id' && !Object.hasOwn(specs, name));
-  if (extra !== undefined) throw bad(`Parameter '${extra}' is unexpected`);
+  if (extra !== undefined) throw invalidArgument(`Parameter '${extra}' is unexpected`);
   return values;
 }
 
@@ -171,10 +169,11 @@ function propertyValue(name: string, kind: PropertyKind, node: OptionNode, typed
   if (kind === 'bool') return parseBool(name, text);
   if (kind === 'int') {
     const parsed = parseInteger(text);
-    if (parsed.kind !== 'ok') throw bad(`Parameter '${name}' expects integer`);
+    if (parsed.kind !== 'ok') throw invalidArgument(`Parameter '${name}' expects integer`);
     return parsed.value;
   }
-  if (kind !== 'string' && !kind.includes(text)) throw bad(`Parameter '${name}' does not accept value '${text}'`);
+  if (kind !== 'string' && !kind.includes(text))
+    throw invalidArgument(`Parameter '${name}' does not accept value '${text}'`);
   return text;
 }
 
@@ -188,7 +187,7 @@ function checkRules(node: OptionNode): OptionNode {
   for (const [index, rule] of node.entries()) {
     if (!isTree(rule)) throw wrongType(`rules.${index}`, 'object');
     for (const name of ['match', 'policy']) {
-      if (rule[name] === undefined) throw bad(`Parameter 'rules.${index}.${name}' is missing`);
+      if (rule[name] === undefined) throw invalidArgument(`Parameter 'rules.${index}.${name}' is missing`);
     }
     propertyValue('policy', ['allow', 'deny'], rule['policy'] ?? '', false);
   }
@@ -197,13 +196,13 @@ function checkRules(node: OptionNode): OptionNode {
 
 function checkThrottle(values: Values): void {
   const numbers = Object.entries(values).filter(([, value]) => typeof value === 'number');
-  if (numbers.some(([, value]) => Number(value) < 0)) throw bad('Property values cannot be negative');
+  if (numbers.some(([, value]) => Number(value) < 0)) throw invalidArgument('Property values cannot be negative');
   for (const unit of ['iops', 'bps']) {
     for (const suffix of ['', '-max']) {
       const total = values[`x-${unit}-total${suffix}`];
       const parts = values[`x-${unit}-read${suffix}`] ?? values[`x-${unit}-write${suffix}`];
       if (total !== undefined && parts !== undefined) {
-        throw bad('bps/iops/max total values and read/write values cannot be used at the same time');
+        throw invalidArgument('bps/iops/max total values and read/write values cannot be used at the same time');
       }
     }
   }

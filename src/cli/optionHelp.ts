@@ -1,5 +1,5 @@
 /** `-o help`: the options of a format. */
-import { BlockError } from '../base/error.ts';
+import { unsupported } from '../base/error.ts';
 import type { ImageInput } from '../operations/requests.ts';
 import type { Session } from './command.ts';
 import type { Workplace } from './io.ts';
@@ -42,10 +42,10 @@ async function showAmendOptions({ format, image }: OptionHelpRequest, place: Wor
   const name =
     format ??
     (image === undefined ? 'raw' : await withSource(context, image, { writable: true }, async (node) => node.format));
-  if (!drivers.has(name)) throw new BlockError('unsupported', `Unknown file format '${name}'`);
+  if (!drivers.has(name)) throw unsupported(`Unknown file format '${name}'`);
   const table = drivers.isFormat(name) ? (await drivers.format(name)).amendOptions : undefined;
   if (table === undefined) {
-    throw new BlockError('unsupported', `Format driver '${name}' does not support option amendment`);
+    throw unsupported(`Format driver '${name}' does not support option amendment`);
   }
   out(amendHelp(name, table));
   return 0;

@@ -1,6 +1,6 @@
 /** Secret objects: where their bytes come from. */
 import { utf8Bytes } from '../base/bytes.ts';
-import { BlockError } from '../base/error.ts';
+import { BlockError, invalidArgument } from '../base/error.ts';
 import type { SecretStore } from '../block/services.ts';
 
 /** Properties of a secret. */
@@ -35,21 +35,17 @@ export const noSecrets: SecretStore = {
   },
 };
 
-function bad(message: string): BlockError {
-  return new BlockError('invalid-argument', message);
-}
-
 function fromBase64(text: string): Uint8Array {
-  if (!/^[A-Za-z0-9+/=\n]*$/.test(text)) throw bad('Base64 data contains invalid characters');
+  if (!/^[A-Za-z0-9+/=\n]*$/.test(text)) throw invalidArgument('Base64 data contains invalid characters');
   return new Uint8Array(Buffer.from(text, 'base64'));
 }
 
 async function rawBytes(source: SecretSource, files: SecretFiles): Promise<Uint8Array> {
   if (source.file === undefined) {
-    if (source.data === undefined) throw bad("Either 'file' or 'data' must be provided");
+    if (source.data === undefined) throw invalidArgument("Either 'file' or 'data' must be provided");
     return utf8Bytes(source.data);
   }
-  if (source.data !== undefined) throw bad("'file' and 'data' are mutually exclusive");
+  if (source.data !== undefined) throw invalidArgument("'file' and 'data' are mutually exclusive");
   try {
     return await files.readFile(source.file);
   } catch (thrown) {
@@ -70,20 +66,20 @@ export async function loadSecret(source: SecretSource, files: SecretFiles, other
 /** Decrypts AES-256-CBC with PKCS#7 padding under the key of another secret. */
 async function decrypt(raw: Uint8Array, source: SecretSource, keyId: string, others: SecretStore): Promise<Uint8Array> {
   const key = await others.get(keyId);
-  if (key.length !== KEY_SIZE) throw bad(`Key should be ${KEY_SIZE} bytes in length`);
-  if (source.iv === undefined) throw bad('IV is required to decrypt secret');
+  if (key.length !== KEY_SIZE) throw invalidArgument(`Key should be ${KEY_SIZE} bytes in length`);
+  if (source.iv === undefined) throw invalidArgument('IV is required to decrypt secret');
   const iv = fromBase64(source.iv);
-  if (iv.length !== BLOCK_SIZE) throw bad(`IV should be ${BLOCK_SIZE} bytes in length not ${iv.length}`);
+  if (iv.length !== BLOCK_SIZE) throw invalidArgument(`IV should be ${BLOCK_SIZE} bytes in length not ${iv.length}`);
   const coded = source.format === 'base64' ? fromBase64(new TextDecoder('latin1').decode(raw)) : raw;
   if (coded.length % BLOCK_SIZE !== 0) {
-    throw bad(`Length ${coded.length} must be a multiple of block size ${BLOCK_SIZE}`);
+    throw invalidArgument(`Length ${coded.length} must be a multiple of block size ${BLOCK_SIZE}`);
   }
   const { createDecipheriv } = await import('node:crypto');
   const decipher = createDecipheriv('aes-256-cbc', key, iv).setAutoPadding(false);
   const plain = new Uint8Array(Buffer.concat([decipher.update(coded), decipher.final()]));
   const padding = plain[plain.length - 1] ?? 0;
   if (padding > BLOCK_SIZE || padding > plain.length) {
-    throw bad(`Incorrect number of padding bytes (${padding}) found on decrypted data`);
+    throw invalidArgument(`Incorrect number of padding bytes (${padding}) found on decrypted data`);
   }
   return plain.subarray(0, plain.length - padding);
 }

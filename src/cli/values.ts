@@ -1,5 +1,5 @@
 /** Values of options that several commands have, with the real tool's messages. */
-import { BlockError } from '../base/error.ts';
+import { BlockError, invalidArgument } from '../base/error.ts';
 import { type ParsedNumber, parseInteger, parseSize } from '../base/size.ts';
 import type { ImageInput, SnapshotSelector } from '../operations/requests.ts';
 import { isOptionList, parseDescription, parseImageOptions } from '../options/keyval.ts';
@@ -8,7 +8,7 @@ import { type Given, type Session, UsageError } from './command.ts';
 
 /** A plain mistake. */
 export function mistake(message: string): BlockError {
-  return new BlockError('invalid-argument', message);
+  return invalidArgument(message);
 }
 
 /** Largest size and offset, 2^63 - 1. */
@@ -73,7 +73,7 @@ export function snapshotValue(session: Session, text: string): SnapshotSelector 
     }
   } catch (thrown) {
     if (!(thrown instanceof BlockError)) throw thrown;
-    throw new BlockError('invalid-argument', thrown.message, {
+    throw invalidArgument(thrown.message, {
       hint: `qemu-img: Failed in parsing snapshot param '${text}'`,
     });
   }

@@ -1,5 +1,5 @@
 /** Encryption of sectors of 512 bytes: cipher, mode and IV generator put together. */
-import { BlockError } from '../base/error.ts';
+import { BlockError, invalidArgument } from '../base/error.ts';
 import { SECTOR } from '../base/offset.ts';
 import { cast5 } from './cast5.ts';
 import type { BlockCipher, CryptoPort } from './crypto.ts';
@@ -79,7 +79,7 @@ export function sectorCipher(port: CryptoPort, spec: CipherSpec, key: Uint8Array
   checkIvGen(spec);
   checkMode(spec);
   if (key.length !== volumeKeyLength(spec)) {
-    throw new BlockError('invalid-argument', `Cipher key length ${key.length} should be ${volumeKeyLength(spec)}`);
+    throw invalidArgument(`Cipher key length ${key.length} should be ${volumeKeyLength(spec)}`);
   }
   const mode = modeCipher(port, spec, key.slice());
   return {

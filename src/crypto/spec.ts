@@ -1,5 +1,5 @@
 /** Names of ciphers, modes, IV generators and hashes as options spell them, and which of them go together. */
-import { BlockError } from '../base/error.ts';
+import { invalidArgument, unsupported } from '../base/error.ts';
 
 /** Hashes that volumes can name, spelled as in options and in LUKS headers. */
 export const HASH_NAMES = ['md5', 'sha1', 'sha224', 'sha256', 'sha384', 'sha512', 'ripemd160', 'sm3'] as const;
@@ -98,16 +98,16 @@ const FAMILY_TITLES: Partial<Record<CipherFamily, string>> = { aes: 'AES', serpe
  */
 function essivCipher(cipher: CipherName, hash: HashName): CipherName {
   const title = FAMILY_TITLES[cipherFamily(cipher)];
-  if (title === undefined) throw new BlockError('unsupported', `Cipher ${cipher} not supported with essiv`);
+  if (title === undefined) throw unsupported(`Cipher ${cipher} not supported with essiv`);
   const found = findCipher(cipherFamily(cipher), HASH_LENGTHS[hash]);
   if (found) return found;
-  throw new BlockError('unsupported', `No ${title} cipher with key size ${HASH_LENGTHS[hash]} available`);
+  throw unsupported(`No ${title} cipher with key size ${HASH_LENGTHS[hash]} available`);
 }
 
 /** The hash of an `essiv` generator; throws if the spec names none. */
 export function essivHash(spec: CipherSpec): HashName {
   if (spec.ivgenHash) return spec.ivgenHash;
-  throw new BlockError('invalid-argument', 'Missing IV generator hash specification');
+  throw invalidArgument('Missing IV generator hash specification');
 }
 
 /** Throws `unsupported` if IV generator and cipher do not go together. */
@@ -119,20 +119,20 @@ export function checkIvGen(spec: CipherSpec): void {
 export function checkMode(spec: CipherSpec): void {
   const wrongBlock = spec.mode === 'xts' && cipherBlockSize(spec.cipher) !== 16;
   if (wrongBlock || (spec.cipher === 'sm4' && spec.mode !== 'ecb')) {
-    throw new BlockError('unsupported', `Unsupported cipher mode ${spec.mode}`);
+    throw unsupported(`Unsupported cipher mode ${spec.mode}`);
   }
 }
 
 function parseName<T extends string>(names: readonly T[], option: string, value: string): T {
   const found = names.find((name) => name === value);
   if (found) return found;
-  throw new BlockError('invalid-argument', `Parameter '${option}' does not accept value '${value}'`);
+  throw invalidArgument(`Parameter '${option}' does not accept value '${value}'`);
 }
 
 /** A cipher from the option `cipher-alg`. */
 export function parseCipherName(value: string): CipherName {
   if (CIPHERS_NEVER_SUPPORTED.includes(value)) {
-    throw new BlockError('unsupported', `Algorithm '${value}' not supported`);
+    throw unsupported(`Algorithm '${value}' not supported`);
   }
   return parseName(CIPHER_NAMES, 'cipher-alg', value);
 }

@@ -1,8 +1,8 @@
 /** `bench`: times a run of requests. */
 import { isPromise } from '../base/async.ts';
-import { asBlockError, BlockError } from '../base/error.ts';
+import { asBlockError, invalidArgument } from '../base/error.ts';
 import { Breath, InFlight, SpareBuffers } from '../base/inflight.ts';
-import type { ImageNode } from '../block/node.ts';
+import type { ImageNode } from '../block/node/node.ts';
 import type { OperationContext } from './context.ts';
 import type { BenchRequest } from './requests.ts';
 import { BENCH_DEPTH, imageName } from './shorthand.ts';
@@ -59,8 +59,7 @@ export async function bench(
 /** Requests are sent the same way whatever is asked for, but scripts learn what would not work. */
 function checkAio({ aio, cache = 'writeback', image }: BenchRequest): void {
   if (aio !== 'native' || cache === 'none' || cache === 'off' || cache === 'directsync') return;
-  throw new BlockError(
-    'invalid-argument',
+  throw invalidArgument(
     `Could not open '${imageName(image)}': aio=native was specified, but it requires cache.direct=on, which was not ` +
       'specified.',
   );

@@ -1,8 +1,8 @@
 /** `bitmap`: changes persistent dirty bitmaps. */
-import { asBlockError, BlockError } from '../base/error.ts';
-import { UNNAMED_NODE } from '../block/describe.ts';
+import { asBlockError, BlockError, unsupported } from '../base/error.ts';
+import { UNNAMED_NODE } from '../block/graph/describe.ts';
 import type { BitmapStore } from '../block/capabilities.ts';
-import type { ImageNode } from '../block/node.ts';
+import type { ImageNode } from '../block/node/node.ts';
 import type { OperationContext } from './context.ts';
 import { differentSizes } from './copy/bitmaps.ts';
 import type { BitmapAction, BitmapRequest, ImageInput } from './requests.ts';
@@ -121,6 +121,6 @@ function notFound(name: string): BlockError {
 /** Why an image has no bitmaps. */
 function cannotStore({ quirks }: ImageNode, name: string, own: string): BlockError {
   return quirks.noBitmaps === undefined
-    ? new BlockError('unsupported', `Can't store persistent bitmaps to ${own}: Operation not supported`)
-    : new BlockError('unsupported', `Can't make bitmap '${name}' persistent in '${own}': ${quirks.noBitmaps}`);
+    ? unsupported(`Can't store persistent bitmaps to ${own}: Operation not supported`)
+    : unsupported(`Can't make bitmap '${name}' persistent in '${own}': ${quirks.noBitmaps}`);
 }

@@ -1,8 +1,8 @@
 /** `check`: looks for structural damage and repairs it. */
-import { asBlockError, BlockError } from '../base/error.ts';
+import { asBlockError, BlockError, unsupported } from '../base/error.ts';
 import { hintText } from '../base/hint.ts';
 import type { CheckFindings, RepairMode } from '../block/capabilities.ts';
-import type { ImageNode } from '../block/node.ts';
+import type { ImageNode } from '../block/node/node.ts';
 import type { ReportDetail } from '../block/report.ts';
 import type { OperationContext } from './context.ts';
 import type { CheckRequest, Repairs } from './requests.ts';
@@ -74,7 +74,7 @@ async function checkNode(node: ImageNode, request: CheckRequest, observer: Check
   if (!checks || (checks.deepOnly && !deep)) return { kind: 'unsupported', ...subject };
   if (wanted !== 'none' && !checks.repairs) {
     if (!checks.deepOnly) return { kind: 'unsupported', ...subject };
-    throw new BlockError('unsupported', `A deep check of format '${node.format}' cannot repair anything`);
+    throw unsupported(`A deep check of format '${node.format}' cannot repair anything`);
   }
   const run = (repair: RepairMode): Promise<CheckFindings | undefined> => runCheck(node, repair, deep, observer);
   let findings = await run(wanted);

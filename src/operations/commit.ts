@@ -1,9 +1,9 @@
 /** `commit`: moves an overlay's content down into an image of its backing chain. */
-import { asBlockError, BlockError } from '../base/error.ts';
+import { asBlockError, BlockError, invalidArgument, unsupported } from '../base/error.ts';
 import { KiB } from '../base/offset.ts';
 import { isZero } from '../base/zero.ts';
-import type { ImageNode } from '../block/node.ts';
-import { identityOf } from '../block/open.ts';
+import type { ImageNode } from '../block/node/node.ts';
+import { identityOf } from '../block/graph/open.ts';
 import { protocolPrefix, relativeTo } from '../options/filename.ts';
 import type { OperationContext } from './context.ts';
 import { CommitSource } from './copy/commitSource.ts';
@@ -71,7 +71,7 @@ async function findBase(context: OperationContext, request: CommitRequest, top: 
   const { base: name } = request;
   if (name === undefined) {
     if (top.backing) return { base: top.backing, overlay: top, depth: 1 };
-    throw new BlockError('invalid-argument', 'Image does not have a backing file');
+    throw invalidArgument('Image does not have a backing file');
   }
   let depth = 1;
   for (let overlay = top; overlay.backing; overlay = overlay.backing, depth++) {
@@ -111,10 +111,7 @@ async function openForWriting({ base, overlay, depth }: Place, resize: boolean):
 
 function reopenerOf(node: ImageNode, depth: number): NonNullable<ImageNode['reopen']> {
   if (node.reopen && !node.quirks.staysReadOnly) return node.reopen;
-  throw new BlockError(
-    'unsupported',
-    `Block format '${node.format}' used by node '#block${depth}' does not support reopening files`,
-  );
+  throw unsupported(`Block format '${node.format}' used by node '#block${depth}' does not support reopening files`);
 }
 
 async function copyDown(

@@ -4,7 +4,7 @@ import { asBlockError, BlockError } from '../base/error.ts';
 import { throwIfStopped } from '../base/inflight.ts';
 import { alignDown, SECTOR } from '../base/offset.ts';
 import { firstDifference, isZero } from '../base/zero.ts';
-import type { ImageNode } from '../block/node.ts';
+import type { ImageNode } from '../block/node/node.ts';
 import type { BufferPool } from '../base/inflight.ts';
 import type { OperationContext } from './context.ts';
 import { CompareSteps } from './compareSteps.ts';

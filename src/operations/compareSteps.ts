@@ -1,6 +1,6 @@
 /** The steps in which the real tool counts a comparison. They are found beside the comparison, which is cut otherwise. */
 import { alignUp, SECTOR } from '../base/offset.ts';
-import type { ImageNode } from '../block/node.ts';
+import type { ImageNode } from '../block/node/node.ts';
 import { isWatched, type OperationContext } from './context.ts';
 import { CopySource, type SourceRun } from './copy/source.ts';
 import { STRIDE } from './copy/strides.ts';

@@ -1,5 +1,5 @@
 /** What every operation is given. Operations never print and never exit. */
-import type { GraphContext } from '../block/context.ts';
+import type { GraphContext } from '../block/graph/context.ts';
 
 /** Drivers, ports and policy, and how to follow and stop the operation. */
 export interface OperationContext extends GraphContext {

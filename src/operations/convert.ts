@@ -1,9 +1,9 @@
 /** `convert`: copies one or more images, one behind the other, into a new or an existing image. */
 import { PLAIN_FORMAT } from '../options/filename.ts';
-import { asBlockError, BlockError } from '../base/error.ts';
+import { asBlockError, type BlockError, invalidArgument, unsupported } from '../base/error.ts';
 import { MiB } from '../base/offset.ts';
 import type { BitmapInfo } from '../block/capabilities.ts';
-import type { ImageNode } from '../block/node.ts';
+import type { ImageNode } from '../block/node/node.ts';
 import type { AnyOptionValues } from '../options/table.ts';
 import type { OperationContext } from './context.ts';
 import { bitmapsOfTarget, bitmapsToCopy, copyBitmaps } from './copy/bitmaps.ts';
@@ -47,10 +47,11 @@ export async function convert(
   observer: ConvertObserver = {},
 ): Promise<ConvertResult> {
   const sources = isList(request.source) ? request.source : [request.source];
-  if (request.bitmaps && sources.length > 1) throw refused('Copying bitmaps only possible with single source');
-  if (request.atomic && request.noCreate) throw refused('An existing image that is written into cannot be replaced');
+  if (request.bitmaps && sources.length > 1) throw invalidArgument('Copying bitmaps only possible with single source');
+  if (request.atomic && request.noCreate)
+    throw invalidArgument('An existing image that is written into cannot be replaced');
   if (imageOptions(request.target) && !request.noCreate) {
-    throw refused('A target that is described by options has to be there');
+    throw invalidArgument('A target that is described by options has to be there');
   }
   const opened: ImageNode[] = [];
   const shared = { ...context, nodeNames: new Set<string>() };
@@ -73,10 +74,6 @@ export async function convert(
 
 function isList(source: ConvertRequest['source']): source is readonly ImageInput[] {
   return Array.isArray(source);
-}
-
-function refused(message: string): BlockError {
-  return new BlockError('invalid-argument', message);
 }
 
 /** Options of the new target, checked. */
@@ -134,13 +131,16 @@ class Conversion {
     const { snapshot } = this.#request;
     const [first, ...others] = this.#opened;
     if (!snapshot || !first) return this.#opened;
-    if (others.length > 0 && 'either' in snapshot) throw refused('No support for concatenating multiple snapshot');
+    if (others.length > 0 && 'either' in snapshot)
+      throw invalidArgument('No support for concatenating multiple snapshot');
     return [await snapshotNode(first, snapshot), ...others];
   }
 
   #checkBacking(backingFile: string | undefined): void {
     if (backingFile === undefined || this.#opened.length === 1) return;
-    throw refused('Having a backing file for the target makes no sense when concatenating multiple input images');
+    throw invalidArgument(
+      'Having a backing file for the target makes no sense when concatenating multiple input images',
+    );
   }
 
   #bitmapChoice(): { skipBroken: boolean; warn(text: string): void } {
@@ -157,21 +157,21 @@ class Conversion {
     const options = coerceNewImage(image, optionPairs(this.#request.options));
     const { name, createOptions, driver } = image.format;
     if (backing.filename !== undefined && !('backing_file' in createOptions)) {
-      throw refused(`Backing file not supported for file format '${name}'`);
+      throw invalidArgument(`Backing file not supported for file format '${name}'`);
     }
     if (backing.format !== undefined && !('backing_fmt' in createOptions)) {
-      throw refused(`Backing file format not supported for file format '${name}'`);
+      throw invalidArgument(`Backing file format not supported for file format '${name}'`);
     }
     const backingFile = backing.filename ?? text(options.format['backing_file']);
     const backingFormat = backing.format ?? text(options.format['backing_fmt']);
     this.#checkBacking(backingFile);
     if (backingFile !== undefined && backingFormat === undefined && 'backing_fmt' in createOptions) {
-      throw refused('Use of backing file requires explicit backing format');
+      throw invalidArgument('Use of backing file requires explicit backing format');
     }
     if (compress && !driver?.compresses) throw noCompression();
     if (compress && isEncrypted(options.format)) throw compressedAndEncrypted();
     if (compress && isPreallocated(options.format)) {
-      throw refused('Compression and preallocation not supported at the same time');
+      throw invalidArgument('Compression and preallocation not supported at the same time');
     }
     return {
       image,
@@ -230,11 +230,11 @@ class Conversion {
     if (compress && !compressor) throw await this.#cannotCompress(node);
     if (compress && (await node.info()).encrypted) throw compressedAndEncrypted();
     const source = new CopySource(sources, this.#sourceOptions(sources, node));
-    if (node.size() < source.size) throw refused('output file is smaller than input file');
+    if (node.size() < source.size) throw invalidArgument('output file is smaller than input file');
     const wanted = this.#request.backing?.filename ?? fresh?.backingFile;
     const backing = wanted === undefined ? undefined : node.backing;
     if (targetIsZero && backing) {
-      throw new BlockError('unsupported', 'A target that has a backing image does not read as zeroes', {
+      throw unsupported('A target that has a backing image does not read as zeroes', {
         hint: { about: 'zero-target' },
       });
     }
@@ -265,7 +265,7 @@ class Conversion {
   /** Some images of a format that compresses have nothing that could be compressed as one. */
   async #cannotCompress(node: ImageNode): Promise<BlockError> {
     const { compresses } = await this.#context.drivers.format(node.format);
-    return compresses ? new BlockError('invalid-argument', 'invalid cluster size') : noCompression();
+    return compresses ? invalidArgument('invalid cluster size') : noCompression();
   }
 
   /** The real tool looks through the whole source first, and says what it finds. */
@@ -310,11 +310,11 @@ async function withFlushFailure(error: BlockError, target: ImageNode): Promise<B
 }
 
 function noCompression(): BlockError {
-  return new BlockError('unsupported', 'Compression not supported for this file format');
+  return unsupported('Compression not supported for this file format');
 }
 
 function compressedAndEncrypted(): BlockError {
-  return new BlockError('unsupported', 'Compression and encryption not supported at the same time');
+  return unsupported('Compression and encryption not supported at the same time');
 }
 
 /** True if the options of a new image ask for encryption, whatever is wrong with them. */

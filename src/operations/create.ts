@@ -1,7 +1,7 @@
 /** `create`: writes an empty image. */
-import { asBlockError, BlockError } from '../base/error.ts';
-import { createImage, protocolOfName } from '../block/create.ts';
-import { openRequest } from '../block/open.ts';
+import { asBlockError, type BlockError, invalidArgument, unsupported } from '../base/error.ts';
+import { createImage, protocolOfName } from '../block/graph/create.ts';
+import { openRequest } from '../block/graph/open.ts';
 import { PLAIN_FORMAT, PLAIN_PROTOCOL, relativeTo } from '../options/filename.ts';
 import type { AnyOptionValues, OptionTable } from '../options/table.ts';
 import type { OperationContext } from './context.ts';
@@ -70,7 +70,7 @@ export async function create(
     const image = await newImage(context, format, filename);
     const options = coerceNewImage(image, optionPairs(request.options));
     if (asked !== undefined && options.given.has('size')) {
-      throw new BlockError('invalid-argument', 'The image size must be specified only once');
+      throw invalidArgument('The image size must be specified only once');
     }
     const backing = backingOf(request, image, options);
     const size = await sizeOf(context, request, asked ?? options.format['size'], image, options, backing);
@@ -101,19 +101,16 @@ function backingOf(
 ): RecordedBacking {
   const { name, createOptions } = image.format;
   if (backing.filename !== undefined && !('backing_file' in createOptions)) {
-    throw new BlockError('unsupported', `Backing file not supported for file format '${name}'`);
+    throw unsupported(`Backing file not supported for file format '${name}'`);
   }
   if (backing.format !== undefined && !('backing_fmt' in createOptions)) {
-    throw new BlockError('unsupported', `Backing file format not supported for file format '${name}'`);
+    throw unsupported(`Backing file format not supported for file format '${name}'`);
   }
   const file = backing.filename ?? textOf(options.format['backing_file']);
   const format = backing.format ?? textOf(options.format['backing_fmt']);
-  if (file === '') throw new BlockError('invalid-argument', 'Expected backing file name, got empty string');
+  if (file === '') throw invalidArgument('Expected backing file name, got empty string');
   if (file === filename) {
-    throw new BlockError(
-      'invalid-argument',
-      'Error: Trying to create an image with the same filename as the backing file',
-    );
+    throw invalidArgument('Error: Trying to create an image with the same filename as the backing file');
   }
   return { file, format };
 }
@@ -126,7 +123,7 @@ function textOf(value: AnyOptionValues[string]): string | undefined {
 function checkBackingFormat(context: OperationContext, { driver }: CreatableFormat, backing: string | undefined): void {
   if (backing === undefined || context.drivers.has(backing)) return;
   const problem = driver?.unknownBackingFormat?.(backing);
-  if (problem !== undefined) throw new BlockError('invalid-argument', problem);
+  if (problem !== undefined) throw invalidArgument(problem);
 }
 
 /** The guest size; looks at the backing image, which has to be there even if the size is given. */
@@ -148,16 +145,12 @@ async function sizeOf(
   const size = known ?? inherited;
   // Shown as the real tool shows it.
   if (size === undefined && image.format.driver?.sizeless?.(options.format)) return -1;
-  if (size === undefined) throw new BlockError('invalid-argument', 'Image creation needs a size parameter');
+  if (size === undefined) throw invalidArgument('Image creation needs a size parameter');
   return size;
 }
 
 function withoutFormat(hint?: string): BlockError {
-  return new BlockError(
-    'invalid-argument',
-    'Backing file specified without backing format',
-    hint === undefined ? {} : { hint },
-  );
+  return invalidArgument('Backing file specified without backing format', hint === undefined ? {} : { hint });
 }
 
 /**

@@ -1,8 +1,8 @@
 /** `dd`: copies blocks of an image into a new image. */
-import { BlockError } from '../base/error.ts';
+import { BlockError, unsupported } from '../base/error.ts';
 import { alignUp, SECTOR } from '../base/offset.ts';
-import type { ImageNode } from '../block/node.ts';
-import { identityOf } from '../block/open.ts';
+import type { ImageNode } from '../block/node/node.ts';
+import { identityOf } from '../block/graph/open.ts';
 import { PLAIN_FORMAT } from '../options/filename.ts';
 import type { OperationContext } from './context.ts';
 import { copyInto } from './copy/copy.ts';
@@ -43,7 +43,7 @@ function windowOf(request: DdRequest, size: number): { start: number; length: nu
 async function copyBlocks(context: OperationContext, request: DdRequest, node: ImageNode): Promise<DdResult> {
   const filename = imageName(request.target);
   const format = imageFormat(request.target) ?? PLAIN_FORMAT;
-  if (!context.drivers.has(format)) throw new BlockError('unsupported', 'Unknown file format');
+  if (!context.drivers.has(format)) throw unsupported('Unknown file format');
   const image = await newImage(context, format, filename);
   const options = coerceNewImage(image, []);
   const { start, length, skippedAll } = windowOf(request, node.size());

@@ -1,11 +1,11 @@
 /** `info`: describes an image and, on request, the images below it. */
-import { BlockError } from '../base/error.ts';
+import { invalidImage } from '../base/error.ts';
 import { throwIfStopped } from '../base/inflight.ts';
 import { alignUp, SECTOR } from '../base/offset.ts';
 import type { FormatInfo, SnapshotInfo } from '../block/capabilities.ts';
 import type { ProtocolStorage } from '../block/protocol.ts';
-import { ImageNode } from '../block/node.ts';
-import { identityOf, openImage } from '../block/open.ts';
+import { ImageNode } from '../block/node/node.ts';
+import { identityOf, openImage } from '../block/graph/open.ts';
 import { PLAIN_PROTOCOL, relativeTo } from '../options/filename.ts';
 import type { CacheMode } from '../storage/files.ts';
 import type { Limits, Storage } from '../storage/storage.ts';
@@ -119,7 +119,7 @@ async function describeImage(
   try {
     const identity = identityOf(node.file) ?? filename;
     if (seen.has(identity)) {
-      throw new BlockError('invalid-image', `Backing file '${filename}' creates an infinite loop.`);
+      throw invalidImage(`Backing file '${filename}' creates an infinite loop.`);
     }
     seen.add(identity);
     const probed = format === undefined && imageOptions(source) === undefined;

@@ -3,9 +3,9 @@
 import { asBlockError, type ErrorContext } from '../base/error.ts';
 import { type Hint, hintText } from '../base/hint.ts';
 import { throwIfStopped } from '../base/inflight.ts';
-import { closedGate, type Gate, permissiveGate, sameDirectoryGate } from '../block/gate.ts';
-import type { ImageNode } from '../block/node.ts';
-import type { DriverRegistry } from '../block/registry.ts';
+import { closedGate, type Gate, permissiveGate, sameDirectoryGate } from '../block/graph/gate.ts';
+import type { ImageNode } from '../block/node/node.ts';
+import type { DriverRegistry } from '../block/graph/registry.ts';
 import type { Services } from '../block/services.ts';
 import { isTree } from '../options/dotted.ts';
 import type { OptionTree } from '../options/tree.ts';

@@ -1,7 +1,7 @@
 /** `map`: lists what is allocated where. */
 import { asBlockError } from '../base/error.ts';
 import { throwIfStopped } from '../base/inflight.ts';
-import { type BlockStatus, walkChain } from '../block/chain.ts';
+import { type BlockStatus, walkChain } from '../block/node/chain.ts';
 import type { OperationContext } from './context.ts';
 import type { MapRequest } from './requests.ts';
 import { openSource } from './source.ts';

@@ -1,10 +1,10 @@
 /** `measure`: how large a new image will be. */
-import { asBlockError, BlockError } from '../base/error.ts';
+import { asBlockError, BlockError, invalidArgument, unsupported } from '../base/error.ts';
 import { throwIfStopped } from '../base/inflight.ts';
 import { alignUp, SECTOR } from '../base/offset.ts';
-import { walkChain } from '../block/chain.ts';
+import { walkChain } from '../block/node/chain.ts';
 import type { MeasureContext, Measurement } from '../block/format.ts';
-import type { ImageNode } from '../block/node.ts';
+import type { ImageNode } from '../block/node/node.ts';
 import { PLAIN_FORMAT } from '../options/filename.ts';
 import type { OperationContext } from './context.ts';
 import { coerceNewImage, type CreatableFormat, newImage } from './options.ts';
@@ -24,7 +24,7 @@ export type MeasureResult = Measurement;
 export async function measure(context: OperationContext, request: MeasureRequest): Promise<MeasureResult> {
   const { image, size, snapshot } = request;
   if ((image === undefined) === (size === undefined)) {
-    throw new BlockError('invalid-argument', 'Exactly one of image and size is needed');
+    throw invalidArgument('Exactly one of image and size is needed');
   }
   if (image === undefined) return measureTarget(context, request);
   return withSource(context, image, { forceShare: request.forceShare, mapOnly: true }, async (node) => {
@@ -68,7 +68,7 @@ function measurable(format: CreatableFormat) {
   const { driver } = format;
   const measureImage = driver?.measure?.bind(driver);
   if (measureImage) return measureImage;
-  throw new BlockError('unsupported', `Block driver '${format.name}' does not support size measurement`);
+  throw unsupported(`Block driver '${format.name}' does not support size measurement`);
 }
 
 /** What of the source's chain has to be stored. */

@@ -1,7 +1,7 @@
 /** `-o` options for a format and for the protocol below it: one list for the user, two drivers behind it. */
-import { asBlockError, BlockError } from '../base/error.ts';
+import { asBlockError, unsupported } from '../base/error.ts';
 import { exactDecimal } from '../base/size.ts';
-import { protocolOfName } from '../block/create.ts';
+import { protocolOfName } from '../block/graph/create.ts';
 import type { FormatDriver } from '../block/format.ts';
 import type { ProtocolDriver } from '../block/protocol.ts';
 import { coerceOptions } from '../options/coerce.ts';
@@ -33,13 +33,13 @@ export interface NewImage {
  */
 export async function newImage(context: OperationContext, format: string, filename?: string): Promise<NewImage> {
   const { drivers } = context;
-  if (!drivers.has(format)) throw new BlockError('unsupported', `Unknown file format '${format}'`);
+  if (!drivers.has(format)) throw unsupported(`Unknown file format '${format}'`);
   const protocol = filename === undefined ? undefined : await protocolOf(context, filename);
   const creatable = await creatableFormat(context, format);
   if (protocol === undefined) return { format: creatable, table: creatable.createOptions };
   const further = protocol.createOptions;
   if (!further) {
-    throw new BlockError('unsupported', `Protocol driver '${protocol.name}' does not support image creation`);
+    throw unsupported(`Protocol driver '${protocol.name}' does not support image creation`);
   }
   return { format: creatable, protocol, table: { ...creatable.createOptions, ...without(further, creatable) } };
 }
@@ -50,7 +50,7 @@ function without(table: OptionTable, format: CreatableFormat): OptionTable {
 
 /** Only plain names and `protocol:` names can be created, no `json:` descriptions. */
 async function protocolOf(context: OperationContext, filename: string): Promise<ProtocolDriver> {
-  if (filename.startsWith('json:')) throw new BlockError('unsupported', `Unknown protocol 'json'`);
+  if (filename.startsWith('json:')) throw unsupported(`Unknown protocol 'json'`);
   return protocolOfName(context, filename);
 }
 
@@ -59,7 +59,7 @@ async function creatableFormat(context: OperationContext, name: string): Promise
   const driver = drivers.isFormat(name) ? await drivers.format(name) : undefined;
   const createOptions = drivers.isFilter(name) ? undefined : (driver ?? (await drivers.protocol(name))).createOptions;
   if (!createOptions || (driver && !driver.create)) {
-    throw new BlockError('unsupported', `Format driver '${name}' does not support image creation`);
+    throw unsupported(`Format driver '${name}' does not support image creation`);
   }
   return { name, createOptions, ...(driver ? { driver } : {}) };
 }

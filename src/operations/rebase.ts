@@ -1,7 +1,7 @@
 /** `rebase`: gives an image another backing image, or none. */
-import { asBlockError, BlockError, withPrefix } from '../base/error.ts';
-import type { ImageNode } from '../block/node.ts';
-import { openRequest } from '../block/open.ts';
+import { asBlockError, type BlockError, invalidArgument, unsupported, withPrefix } from '../base/error.ts';
+import type { ImageNode } from '../block/node/node.ts';
+import { openRequest } from '../block/graph/open.ts';
 import { protocolPrefix, relativeTo } from '../options/filename.ts';
 import type { OperationContext } from './context.ts';
 import { UpCopy, writeError } from './copy/upCopy.ts';
@@ -69,12 +69,12 @@ async function checkDrivers(
 ): Promise<void> {
   const driver = drivers.isFormat(format) ? await drivers.format(format) : undefined;
   if (compress && !driver?.compresses) {
-    throw new BlockError('unsupported', 'Compression not supported for this file format');
+    throw unsupported('Compression not supported for this file format');
   }
   if (backing?.format !== undefined && !drivers.has(backing.format)) {
-    throw new BlockError('invalid-argument', `Invalid format name: '${backing.format}'`);
+    throw invalidArgument(`Invalid format name: '${backing.format}'`);
   }
-  if (quirks.unknownClusters) throw new BlockError('unsupported', 'could not get block driver info');
+  if (quirks.unknownClusters) throw unsupported('could not get block driver info');
 }
 
 /** Opens the new backing image, whose name counts from the directory of the image. */
@@ -92,10 +92,7 @@ async function openReplacement(
   if (unsafe || filename === '') return undefined;
   const placed = isPlain(filename) ? relativeTo(name, filename) : filename;
   if (placed === undefined) {
-    throw new BlockError(
-      'invalid-argument',
-      `Could not resolve backing filename: Cannot use relative backing file names for '${name}'`,
-    );
+    throw invalidArgument(`Could not resolve backing filename: Cannot use relative backing file names for '${name}'`);
   }
   return withPrefix(`Could not open new backing file '${filename}': `, () =>
     openRequest(context, {
@@ -119,9 +116,9 @@ function problemOfNewName(
   const { filename, format } = backing;
   const prefix = `Could not change the backing file to '${filename}': `;
   if (filename !== '' && format === undefined) {
-    return new BlockError('invalid-argument', `${prefix}backing format must be specified`);
+    return invalidArgument(`${prefix}backing format must be specified`);
   }
-  return recordsBacking ? undefined : new BlockError('unsupported', `${prefix}Operation not supported`);
+  return recordsBacking ? undefined : unsupported(`${prefix}Operation not supported`);
 }
 
 async function rename({ backing = NO_BACKING }: RebaseRequest, node: ImageNode): Promise<void> {

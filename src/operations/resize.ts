@@ -1,5 +1,5 @@
 /** `resize`: changes the guest size of an image. */
-import { BlockError } from '../base/error.ts';
+import { BlockError, invalidArgument } from '../base/error.ts';
 import { MAX_DISK, MAX_SIZE } from '../base/offset.ts';
 import type { OperationContext } from './context.ts';
 import type { ResizeRequest, SizeInput } from './requests.ts';
@@ -26,10 +26,10 @@ export async function resize(context: OperationContext, request: ResizeRequest):
     const oldSize = node.size();
     const size = newSize(change, oldSize);
     if (size <= oldSize && preallocation !== 'off') {
-      throw new BlockError('invalid-argument', 'Preallocation can only be used for growing images');
+      throw invalidArgument('Preallocation can only be used for growing images');
     }
     if (size < oldSize && !shrink) {
-      throw new BlockError('invalid-argument', 'Shrinking has to be asked for', { hint: { about: 'shrink' } });
+      throw invalidArgument('Shrinking has to be asked for', { hint: { about: 'shrink' } });
     }
     await node.truncate(size, preallocation);
     await node.flush();
@@ -51,7 +51,7 @@ function changeOf(size: SizeInput): SizeChange {
 
 function newSize({ sign, bytes }: SizeChange, oldSize: number): number {
   const total = sign === '' ? bytes : sign === '+' ? oldSize + bytes : oldSize - bytes;
-  if (!(total > 0 && total <= MAX_SIZE)) throw new BlockError('invalid-argument', 'New image size must be positive');
+  if (!(total > 0 && total <= MAX_SIZE)) throw invalidArgument('New image size must be positive');
   if (total > MAX_DISK)
     throw new BlockError('too-large', `offset(${BigInt(total)}) exceeds maximum(${BigInt(MAX_DISK)})`);
   return total;

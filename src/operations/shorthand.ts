@@ -1,5 +1,5 @@
 /** What the short forms in requests stand for. */
-import { BlockError } from '../base/error.ts';
+import { invalidArgument } from '../base/error.ts';
 import { parseSize } from '../base/size.ts';
 import type { OptionPair } from '../options/keyval.ts';
 import type { OptionTree } from '../options/tree.ts';
@@ -29,7 +29,7 @@ export function bytesOf(size: SizeInput): number {
   if (typeof size === 'number') return size;
   const parsed = parseSize(size);
   if (parsed.kind === 'ok') return parsed.value;
-  throw new BlockError('invalid-argument', `Invalid size '${size}'`);
+  throw invalidArgument(`Invalid size '${size}'`);
 }
 
 /** Options of a format as the text that a user would have written for them. */

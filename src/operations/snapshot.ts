@@ -1,6 +1,6 @@
 /** `snapshot`: lists, makes, applies and removes internal snapshots. */
-import { asBlockError, BlockError } from '../base/error.ts';
-import { ImageNode } from '../block/node.ts';
+import { asBlockError, BlockError, invalidArgument, unsupported } from '../base/error.ts';
+import { ImageNode } from '../block/node/node.ts';
 import type { OperationContext } from './context.ts';
 import type { SnapshotEntry } from './info.ts';
 import type { SnapshotRequest } from './requests.ts';
@@ -19,7 +19,7 @@ export interface SnapshotResult {
 export async function snapshot(context: OperationContext, request: SnapshotRequest): Promise<SnapshotResult> {
   const { action = 'list', name = '', forceShare } = request;
   if (action !== 'list' && request.name === undefined) {
-    throw new BlockError('invalid-argument', 'A snapshot name is needed');
+    throw invalidArgument('A snapshot name is needed');
   }
   return withSource(context, request.image, { forceShare, writable: action !== 'list' }, async (node) => {
     const owner = ownerOf(node);
@@ -43,7 +43,7 @@ function ownerOf(node: ImageNode): ImageNode {
 
 async function create(store: ImageNode['snapshots'], name: string): Promise<void> {
   const what = `Could not create snapshot '${name}'`;
-  if (!store) throw new BlockError('unsupported', `${what}: Operation not supported`);
+  if (!store) throw unsupported(`${what}: Operation not supported`);
   try {
     await store.create(name);
   } catch (thrown) {
@@ -57,7 +57,7 @@ async function apply(node: ImageNode, store: ImageNode['snapshots'], name: strin
   const bitmaps = (await node.bitmaps?.list()) ?? [];
   // They would not know what has changed.
   if (bitmaps.length > 0) throw new BlockError('busy', `${what}: Device has active dirty bitmaps`);
-  if (!store) throw new BlockError('unsupported', `${what}: Block driver does not support snapshots`);
+  if (!store) throw unsupported(`${what}: Block driver does not support snapshots`);
   try {
     await store.apply(name);
   } catch (thrown) {

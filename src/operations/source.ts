@@ -1,6 +1,6 @@
 /** Opening the image that a request names. */
-import type { ImageNode } from '../block/node.ts';
-import { type OpenRequest, openImage } from '../block/open.ts';
+import type { ImageNode } from '../block/node/node.ts';
+import { type OpenRequest, openImage } from '../block/graph/open.ts';
 import type { OperationContext } from './context.ts';
 import type { ImageInput } from './requests.ts';
 import { imageFormat, imageName, imageOptions } from './shorthand.ts';

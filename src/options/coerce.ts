@@ -1,5 +1,5 @@
 /** Option texts to typed values, with the real tool's messages. */
-import { BlockError } from '../base/error.ts';
+import { type BlockError, invalidArgument } from '../base/error.ts';
 import { exactDecimal, parseInteger, parseSize } from '../base/size.ts';
 import { escapeValue, type OptionPair } from './keyval.ts';
 import type { AnyOptionValues, OptionKind, OptionTable, OptionValues } from './table.ts';
@@ -11,7 +11,7 @@ const SIZE_HINT =
   'Optional suffix k, M, G, T, P or E means kilo-, mega-, giga-, tera-, peta-\nand exabytes, respectively.';
 
 function bad(message: string, hint?: string): BlockError {
-  return new BlockError('invalid-argument', message, hint === undefined ? {} : { hint });
+  return invalidArgument(message, hint === undefined ? {} : { hint });
 }
 
 /** `on` or `off`, or one of their older spellings. */

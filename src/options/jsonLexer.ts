@@ -4,7 +4,7 @@
  * real tool: lines and byte columns from 1, where a word that touches a number or a keyword before it counts one column
  * more.
  */
-import { BlockError } from '../base/error.ts';
+import { type BlockError, invalidArgument } from '../base/error.ts';
 import { byteText, byteTextBytes, bytesOf, textOf } from '../base/text.ts';
 
 /** One word. */
@@ -19,7 +19,7 @@ export interface JsonToken {
 /** An error at a place in a JSON text; `text` has one character for each byte. */
 export function jsonError(at: { readonly line: number; readonly column: number }, text: string): BlockError {
   const message = textOf(byteTextBytes(text));
-  return new BlockError('invalid-argument', `${at.line}:${at.column}: JSON parse error, ${message}`);
+  return invalidArgument(`${at.line}:${at.column}: JSON parse error, ${message}`);
 }
 
 const BLANK = /[ \t\r\n]/;

@@ -1,5 +1,5 @@
 /** `json:{...}` image names: reading them with the real tool's messages, and writing them with its spacing. */
-import { BlockError } from '../base/error.ts';
+import { BlockError, invalidArgument } from '../base/error.ts';
 import { byteTextBytes, bytesOf, isCharacter, jsonCharacter, textOf } from '../base/text.ts';
 import { jsonString } from './jsonText.ts';
 import { inOrder } from './order.ts';
@@ -41,7 +41,7 @@ class JsonParser {
 
   /** The one value of the text. */
   whole(): JsonValue {
-    if (this.#token.kind === 'end') throw new BlockError('invalid-argument', 'Expecting a JSON value');
+    if (this.#token.kind === 'end') throw invalidArgument('Expecting a JSON value');
     const value = this.#value();
     let more = true;
     try {
@@ -49,7 +49,7 @@ class JsonParser {
     } catch {
       // Even what is no JSON counts as a second value.
     }
-    if (more) throw new BlockError('invalid-argument', 'Expecting at most one JSON value');
+    if (more) throw invalidArgument('Expecting at most one JSON value');
     return value;
   }
 
@@ -75,7 +75,7 @@ class JsonParser {
       default:
         if (token.text !== '{' && token.text !== '[') throw jsonError(token, 'expecting value');
         if (++this.#depth > MAX_DEPTH) {
-          throw new BlockError('invalid-argument', 'JSON nesting depth limit exceeded');
+          throw invalidArgument('JSON nesting depth limit exceeded');
         }
         return this.#finish(token.text === '{' ? this.#object() : this.#list());
     }
@@ -186,7 +186,7 @@ export function parseJsonName(name: string): OptionTree {
     throw thrown;
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw new BlockError('invalid-argument', 'Invalid JSON object given');
+    throw invalidArgument('Invalid JSON object given');
   }
   return value as OptionTree;
 }

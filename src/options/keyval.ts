@@ -1,5 +1,5 @@
 /** The `a=b,c=d` languages of the command line: `-o` lists, `--image-opts` descriptions, `--object` properties. */
-import { BlockError } from '../base/error.ts';
+import { type BlockError, invalidArgument } from '../base/error.ts';
 import { unflatten } from './dotted.ts';
 import type { OptionTree } from './tree.ts';
 
@@ -22,7 +22,7 @@ export function isIdentifier(text: string): boolean {
 
 /** The error for an `id` that is not an identifier. */
 export function identifierError(parameter = 'id'): BlockError {
-  return new BlockError('invalid-argument', `Parameter '${parameter}' expects an identifier`, {
+  return invalidArgument(`Parameter '${parameter}' expects an identifier`, {
     hint: IDENTIFIER_HINT,
   });
 }
@@ -159,7 +159,7 @@ function nextProperty(text: string, implied: string | undefined): { name: string
     if (key === 'help' || key === '?') return { name: key, used };
     if (implied !== undefined && key !== '') return { name: implied, value: key, used };
     checkName(key);
-    throw new BlockError('invalid-argument', `Expected '=' after parameter '${key}'`);
+    throw invalidArgument(`Expected '=' after parameter '${key}'`);
   }
   checkName(key);
   let value = '';
@@ -177,8 +177,8 @@ function nextProperty(text: string, implied: string | undefined): { name: string
 function checkName(key: string): void {
   for (const [index, part] of key.split('.').entries()) {
     const valid = index === 0 ? /^[A-Za-z][A-Za-z0-9_-]*$/ : /^(\d+|[A-Za-z][A-Za-z0-9_-]*)$/;
-    if (!valid.test(part)) throw new BlockError('invalid-argument', `Invalid parameter '${key}'`);
-    if (part.length > MAX_NAME) throw new BlockError('invalid-argument', `Parameter '${part}' is too long`);
+    if (!valid.test(part)) throw invalidArgument(`Invalid parameter '${key}'`);
+    if (part.length > MAX_NAME) throw invalidArgument(`Parameter '${part}' is too long`);
   }
 }
 
@@ -199,11 +199,10 @@ function strictTree(entries: readonly (readonly [string, string])[]): OptionTree
   for (const [group, members] of groups) {
     const digits = [...members].filter((member) => /^\d+$/.test(member));
     if (values.has(group) || (digits.length > 0 && digits.length < members.size)) {
-      throw new BlockError('invalid-argument', `Parameters '${group}.*' used inconsistently`);
+      throw invalidArgument(`Parameters '${group}.*' used inconsistently`);
     }
     for (let index = 0; index < digits.length; index++) {
-      if (!members.has(String(index)))
-        throw new BlockError('invalid-argument', `Parameter '${group}.${index}' missing`);
+      if (!members.has(String(index))) throw invalidArgument(`Parameter '${group}.${index}' missing`);
     }
   }
   return unflatten([...values]);

@@ -1,5 +1,5 @@
 /** What `map` prints, line by line: maps can be long. */
-import { BlockError } from '../base/error.ts';
+import { unsupported } from '../base/error.ts';
 import { exactDecimal } from '../base/size.ts';
 import type { MapExtent } from '../operations/map.ts';
 
@@ -40,7 +40,7 @@ function row(offset: string, length: string, place: string, file: string): strin
 /** Nothing for runs that read as zeroes. */
 function tableLine(extent: MapExtent): string {
   if (extent.offset === undefined || extent.filename === undefined || extent.compressed) {
-    throw new BlockError('unsupported', 'File contains external, encrypted or compressed clusters.');
+    throw unsupported('File contains external, encrypted or compressed clusters.');
   }
   if (extent.zero) return '';
   return row(hexadecimal(extent.start), hexadecimal(extent.length), hexadecimal(extent.offset), extent.filename);

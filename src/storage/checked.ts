@@ -1,6 +1,6 @@
 /** Leads from the thin {@link StorageDriver} to the complete {@link Storage}. */
 import { isPromise, type MaybePromise } from '../base/async.ts';
-import { BlockError } from '../base/error.ts';
+import { BlockError, unsupported } from '../base/error.ts';
 import { MAX_SIZE } from '../base/offset.ts';
 import type { Extent, Limits, Preallocation, Storage, StorageDriver, ZeroFlags } from './storage.ts';
 
@@ -124,7 +124,7 @@ export class CheckedStorage implements Storage {
   truncate(size: number, preallocation: Preallocation = 'off'): MaybePromise<void> {
     this.#checkRange('truncate', 0, size);
     if (this.readOnly) throw this.#refused('truncate');
-    if (!this.driver.truncate) throw new BlockError('unsupported', 'Image format driver does not support resize');
+    if (!this.driver.truncate) throw unsupported('Image format driver does not support resize');
     return this.driver.truncate(size, preallocation);
   }
 

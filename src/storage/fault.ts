@@ -3,7 +3,7 @@
  * crash. The disk as of any moment can be rebuilt with {@link replay}.
  */
 import { isPromise, type MaybePromise } from '../base/async.ts';
-import { BlockError } from '../base/error.ts';
+import { BlockError, ioError, unsupported } from '../base/error.ts';
 import { SECTOR } from '../base/offset.ts';
 import { MemoryDriver } from './memory.ts';
 import type { Extent, Limits, Preallocation, StorageDriver, ZeroFlags } from './storage.ts';
@@ -76,7 +76,7 @@ export class FaultDriver implements StorageDriver {
 
   writeZeroes(offset: number, length: number, flags: ZeroFlags): MaybePromise<void> {
     this.#check('write-zeroes', offset, length);
-    if (!this.#inner.writeZeroes) throw new BlockError('unsupported', 'the storage below cannot write zeroes');
+    if (!this.#inner.writeZeroes) throw unsupported('the storage below cannot write zeroes');
     const done = this.#inner.writeZeroes(offset, length, flags);
     return this.#logged({ operation: 'write-zeroes', offset, length }, done);
   }
@@ -93,7 +93,7 @@ export class FaultDriver implements StorageDriver {
 
   truncate(size: number, preallocation: Preallocation): MaybePromise<void> {
     this.#check('truncate', size, 0);
-    if (!this.#inner.truncate) throw new BlockError('unsupported', 'the storage below has a fixed size');
+    if (!this.#inner.truncate) throw unsupported('the storage below has a fixed size');
     return this.#logged({ operation: 'truncate', size }, this.#inner.truncate(size, preallocation));
   }
 
@@ -127,7 +127,7 @@ export class FaultDriver implements StorageDriver {
       const number = entry.seen++;
       const first = fault.after ?? 0;
       if (number < first || number >= first + (fault.times ?? Number.POSITIVE_INFINITY)) continue;
-      throw fault.error ?? new BlockError('io', 'Input/output error', { context: { operation } });
+      throw fault.error ?? ioError({ operation });
     }
   }
 }

@@ -1,5 +1,5 @@
 /** Storage in memory, sparse: for tests, for pages, and for images that are built before they are written. */
-import { BlockError } from '../base/error.ts';
+import { unsupported } from '../base/error.ts';
 import { isZero } from '../base/zero.ts';
 import { CheckedStorage } from './checked.ts';
 import type { Extent, Limits, Preallocation, StorageDriver, ZeroFlags } from './storage.ts';
@@ -75,7 +75,7 @@ export class MemoryDriver implements StorageDriver {
 
   truncate(size: number, preallocation: Preallocation): void {
     if (preallocation !== 'off') {
-      throw new BlockError('unsupported', `Unsupported preallocation mode '${preallocation}'`);
+      throw unsupported(`Unsupported preallocation mode '${preallocation}'`);
     }
     if (size < this.#size) this.#dropMany(size, this.#size);
     this.#size = size;

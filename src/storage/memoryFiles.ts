@@ -1,6 +1,6 @@
 /** Files in memory, behind the same port as the files of a host: with locks, and with faults on demand. */
 import type { MaybePromise } from '../base/async.ts';
-import { BlockError, posixError } from '../base/error.ts';
+import { BlockError, posixError, unsupported } from '../base/error.ts';
 import { type Fault, FaultDriver } from './fault.ts';
 import {
   type FileAccess,
@@ -103,7 +103,7 @@ class MemoryFile implements FileHandle {
   /** Space is never reserved ahead in memory; modes that would are accepted and change the size only. */
   truncate(size: number, preallocation: Preallocation): MaybePromise<void> {
     if (preallocation === 'metadata') {
-      throw new BlockError('unsupported', 'Unsupported preallocation mode: metadata');
+      throw unsupported('Unsupported preallocation mode: metadata');
     }
     return this.#entry.driver.truncate(size, 'off');
   }

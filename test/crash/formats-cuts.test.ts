@@ -1,6 +1,6 @@
 /** The power goes at any moment of a write to an image of another format: it can be opened, and holds the old or the new bytes. */
 import { describe, expect, it } from 'vitest';
-import type { ImageNode } from '../../src/block/node.ts';
+import type { ImageNode } from '../../src/block/node/node.ts';
 import { check } from '../../src/operations/check.ts';
 import { create } from '../../src/operations/create.ts';
 import type { OperationContext } from '../../src/operations/context.ts';

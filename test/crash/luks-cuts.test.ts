@@ -1,6 +1,6 @@
 /** The power goes while an encrypted image or its key slots change: a key that was good stays so, and so do the bytes. */
 import { describe, expect, it } from 'vitest';
-import type { ImageNode } from '../../src/block/node.ts';
+import type { ImageNode } from '../../src/block/node/node.ts';
 import { amend } from '../../src/operations/amend.ts';
 import type { OperationContext } from '../../src/operations/context.ts';
 import { create } from '../../src/operations/create.ts';

@@ -1,6 +1,6 @@
 /** The power goes while bitmaps, repairs, chains and conversions are under way: see `qcow2-cuts.test.ts`. */
 import { describe, expect, it } from 'vitest';
-import type { ImageNode } from '../../src/block/node.ts';
+import type { ImageNode } from '../../src/block/node/node.ts';
 import { amend } from '../../src/operations/amend.ts';
 import { bitmap } from '../../src/operations/bitmap.ts';
 import { check } from '../../src/operations/check.ts';

@@ -1,6 +1,6 @@
 /** The power goes at any moment of any change of a qcow2 image: everything else stays as it was, and leaks at worst. */
 import { describe, expect, it } from 'vitest';
-import type { ImageNode } from '../../src/block/node.ts';
+import type { ImageNode } from '../../src/block/node/node.ts';
 import { amend } from '../../src/operations/amend.ts';
 import { create } from '../../src/operations/create.ts';
 import type { OperationContext } from '../../src/operations/context.ts';

@@ -4,7 +4,7 @@
  */
 import { describe, expect, it } from 'vitest';
 import { equalBytes } from '../../src/base/bytes.ts';
-import type { ImageNode } from '../../src/block/node.ts';
+import type { ImageNode } from '../../src/block/node/node.ts';
 import { CheckedStorage } from '../../src/storage/checked.ts';
 import { MemoryDriver, memoryStorage } from '../../src/storage/memory.ts';
 import type { Storage } from '../../src/storage/storage.ts';

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { equalBytes } from '../../src/base/bytes.ts';
-import type { ImageNode } from '../../src/block/node.ts';
+import type { ImageNode } from '../../src/block/node/node.ts';
 import { nodeServices } from '../../src/host/node/host.ts';
 import { CheckedStorage } from '../../src/storage/checked.ts';
 import type { Storage } from '../../src/storage/storage.ts';

@@ -11,7 +11,7 @@ import { info } from '../../src/operations/info.ts';
 import type { BitmapAction, SnapshotRequest } from '../../src/operations/requests.ts';
 import { snapshot } from '../../src/operations/snapshot.ts';
 import { drivers } from '../../src/drivers.ts';
-import { permissiveGate } from '../../src/block/gate.ts';
+import { permissiveGate } from '../../src/block/graph/gate.ts';
 import { nodeServices } from '../../src/host/node/host.ts';
 import { describeWithOracle, oracleProgram } from '../support/oracle.ts';
 

@@ -1,7 +1,7 @@
 /** Random writes, zeroes, discards and resizes of images of every writable format, against a plain array of bytes. */
 import * as fc from 'fast-check';
 import { expect, it } from 'vitest';
-import type { ImageNode } from '../../src/block/node.ts';
+import type { ImageNode } from '../../src/block/node/node.ts';
 import { drivers } from '../../src/drivers.ts';
 import { MapSecretStore } from '../../src/host/shared/secrets.ts';
 import { ImageLibrary } from '../../src/operations/library.ts';

@@ -1,7 +1,7 @@
 /** Reads beside writes, zeroes, discards and flushes on one qcow2 image: of each cluster they see what it was or what it becomes. */
 import * as fc from 'fast-check';
 import { expect, it } from 'vitest';
-import type { ImageNode } from '../../src/block/node.ts';
+import type { ImageNode } from '../../src/block/node/node.ts';
 import { CheckedStorage } from '../../src/storage/checked.ts';
 import { MemoryDriver } from '../../src/storage/memory.ts';
 import type { Preallocation, StorageDriver } from '../../src/storage/storage.ts';

@@ -2,7 +2,7 @@
 import * as fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { equalBytes } from '../../src/base/bytes.ts';
-import type { ImageNode } from '../../src/block/node.ts';
+import type { ImageNode } from '../../src/block/node/node.ts';
 import { memoryStorage } from '../../src/storage/memory.ts';
 import { createOn, driverOf, openOn, services } from '../unit/formats/qcow2/support.ts';
 

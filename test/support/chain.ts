@@ -1,6 +1,6 @@
 /** Chains of small images in memory, for tests of operations on them. */
-import { permissiveGate } from '../../src/block/gate.ts';
-import { openImage } from '../../src/block/open.ts';
+import { permissiveGate } from '../../src/block/graph/gate.ts';
+import { openImage } from '../../src/block/graph/open.ts';
 import { drivers } from '../../src/drivers.ts';
 import type { OperationContext } from '../../src/operations/context.ts';
 import { check } from '../../src/operations/check.ts';

@@ -2,7 +2,7 @@
 import { expect } from 'vitest';
 import { equalBytes } from '../../src/base/bytes.ts';
 import { BlockError } from '../../src/base/error.ts';
-import type { ImageNode } from '../../src/block/node.ts';
+import type { ImageNode } from '../../src/block/node/node.ts';
 import { check } from '../../src/operations/check.ts';
 import type { OperationContext } from '../../src/operations/context.ts';
 import type { ImageInput } from '../../src/operations/requests.ts';

@@ -1,6 +1,6 @@
 /** The drivers of nodes that tests have made themselves, for tests that look at what a driver keeps. */
 import type { ImageDriver } from '../../src/block/capabilities.ts';
-import { ImageNode, type NodeParts } from '../../src/block/node.ts';
+import { ImageNode, type NodeParts } from '../../src/block/node/node.ts';
 
 const drivers = new WeakMap<ImageNode, ImageDriver>();
 

@@ -1,6 +1,6 @@
 /** Encrypted images over any storage, for tests: quick key derivation, secrets in memory. */
 import type { CreateContext, FormatDriver, OpenContext } from '../../src/block/format.ts';
-import type { ImageNode } from '../../src/block/node.ts';
+import type { ImageNode } from '../../src/block/node/node.ts';
 import { nodeOf } from './drivers.ts';
 import type { Services } from '../../src/block/services.ts';
 import { nodeServices } from '../../src/host/node/host.ts';

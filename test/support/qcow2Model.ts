@@ -5,8 +5,8 @@
 import { expect } from 'vitest';
 import { equalBytes } from '../../src/base/bytes.ts';
 import { BlockError, type ErrorKind } from '../../src/base/error.ts';
-import { permissiveGate } from '../../src/block/gate.ts';
-import type { ImageNode } from '../../src/block/node.ts';
+import { permissiveGate } from '../../src/block/graph/gate.ts';
+import type { ImageNode } from '../../src/block/node/node.ts';
 import type { Services } from '../../src/block/services.ts';
 import { drivers } from '../../src/drivers.ts';
 import { nodeCrypto } from '../../src/host/node/crypto.ts';

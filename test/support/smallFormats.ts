@@ -3,7 +3,7 @@ import * as fc from 'fast-check';
 import { BlockError } from '../../src/base/error.ts';
 import type { CheckFindings } from '../../src/block/capabilities.ts';
 import type { CreateContext, FormatDriver, OpenContext } from '../../src/block/format.ts';
-import { ImageNode } from '../../src/block/node.ts';
+import { ImageNode } from '../../src/block/node/node.ts';
 import type { Services } from '../../src/block/services.ts';
 import { nodeCrypto } from '../../src/host/node/crypto.ts';
 import type { AnyOptionValues } from '../../src/options/table.ts';

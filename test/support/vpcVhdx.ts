@@ -1,6 +1,6 @@
 /** What the tests of the VHD and VHDX drivers share: images over memory, and memory that can be cut off. */
 import type { CreateContext, FormatDriver, OpenContext } from '../../src/block/format.ts';
-import { ImageNode } from '../../src/block/node.ts';
+import { ImageNode } from '../../src/block/node/node.ts';
 import type { Services } from '../../src/block/services.ts';
 import type { AnyOptionValues } from '../../src/options/table.ts';
 import { CheckedStorage } from '../../src/storage/checked.ts';

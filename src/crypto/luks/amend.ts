@@ -1,6 +1,6 @@
 /** Changing the key slots of a volume: `amend -o state=...`. */
 import type { MaybePromise } from '../../base/async.ts';
-import { asBlockError, BlockError } from '../../base/error.ts';
+import { asBlockError, BlockError, invalidArgument } from '../../base/error.ts';
 import type { CryptoPort } from '../crypto.ts';
 import { volumeKeyLength } from '../spec.ts';
 import { iterationsFor, measurePbkdf } from './calibrate.ts';
@@ -22,10 +22,6 @@ export interface LuksAmendment {
   readonly iterTime?: number;
   /** Allow what loses the data: overwriting a slot, erasing the last one. */
   readonly force?: boolean;
-}
-
-function refuse(message: string): BlockError {
-  return new BlockError('invalid-argument', message);
 }
 
 /**
@@ -50,7 +46,7 @@ function checkSlot(keyslot: number | undefined, signed: boolean): void {
   let shown = keyslot;
   if (signed && keyslot >= 2 ** 31 && keyslot < 2 ** 32) shown -= 2 ** 32;
   if (!signed && keyslot < 0) shown += 2 ** 32;
-  throw refuse(`Invalid keyslot ${shown} specified, must be between 0 and ${LUKS_SLOTS - 1}`);
+  throw invalidArgument(`Invalid keyslot ${shown} specified, must be between 0 and ${LUKS_SLOTS - 1}`);
 }
 
 /** Iterations of a slot; where there cannot be so many, the error says which slot was meant. */
@@ -69,14 +65,14 @@ function iterationsOfSlot(rate: number, iterTime: number | undefined, slot: numb
 
 const addKey: Amend = async (port, io, volume, { newSecret, oldSecret, keyslot, iterTime, force }) => {
   const { header, masterKey } = volume;
-  if (!newSecret) throw refuse("'new-secret' is required to activate a keyslot");
-  if (oldSecret) throw refuse("'old-secret' must not be given when activating keyslots");
+  if (!newSecret) throw invalidArgument("'new-secret' is required to activate a keyslot");
+  if (oldSecret) throw invalidArgument("'old-secret' must not be given when activating keyslots");
   checkSlot(keyslot, false);
   if (keyslot !== undefined && header.slots[keyslot]!.active && !force) {
-    throw refuse(`Refusing to overwrite active keyslot ${keyslot} - please erase it first`);
+    throw invalidArgument(`Refusing to overwrite active keyslot ${keyslot} - please erase it first`);
   }
   const index = keyslot ?? header.slots.findIndex((slot) => !slot.active);
-  if (index < 0) throw refuse("Can't add a keyslot - all keyslots are in use");
+  if (index < 0) throw invalidArgument("Can't add a keyslot - all keyslots are in use");
   const passphrase = await newSecret();
   const speed = await measurePbkdf(port, header.hash);
   const iterations = iterationsOfSlot(speed.rate(volumeKeyLength(header.spec)), iterTime, index);
@@ -87,8 +83,8 @@ const addKey: Amend = async (port, io, volume, { newSecret, oldSecret, keyslot, 
 };
 
 const eraseKeys: Amend = async (port, io, volume, amendment) => {
-  if (amendment.newSecret) throw refuse("'new-secret' must not be given when erasing keyslots");
-  if (amendment.iterTime !== undefined) throw refuse("'iter-time' must not be given when erasing keyslots");
+  if (amendment.newSecret) throw invalidArgument("'new-secret' must not be given when erasing keyslots");
+  if (amendment.iterTime !== undefined) throw invalidArgument("'iter-time' must not be given when erasing keyslots");
   const doomed = await chooseSlots(port, io, volume, amendment);
   const slots = [...volume.header.slots];
   for (const index of doomed) slots[index] = await eraseSlot(port, io, volume.header, index);
@@ -113,29 +109,29 @@ async function chooseSlots(
   if (keyslot !== undefined) {
     checkSlot(keyslot, true);
     if (passphrase && !(await matches(keyslot))) {
-      throw refuse(`Given keyslot ${keyslot} doesn't contain the given old password for erase operation`);
+      throw invalidArgument(`Given keyslot ${keyslot} doesn't contain the given old password for erase operation`);
     }
     if (!force && !header.slots[keyslot]!.active) {
       // The blank at the end is the real tool's.
-      throw refuse(`Given keyslot ${keyslot} is already erased (inactive) `);
+      throw invalidArgument(`Given keyslot ${keyslot} is already erased (inactive) `);
     }
     if (!force && active === 1) {
-      throw refuse(
+      throw invalidArgument(
         `Attempt to erase the only active keyslot ${keyslot} which will erase all the data in the image irreversibly - refusing operation`,
       );
     }
     return [keyslot];
   }
   if (!passphrase) {
-    throw refuse(
+    throw invalidArgument(
       'To erase keyslot(s), either explicit keyslot index or the password currently contained in them must be given',
     );
   }
   const found: number[] = [];
   for (let i = 0; i < LUKS_SLOTS; i++) if (await matches(i)) found.push(i);
-  if (found.length === 0) throw refuse('No keyslots match given (old) password for erase operation');
+  if (found.length === 0) throw invalidArgument('No keyslots match given (old) password for erase operation');
   if (found.length === active && !force) {
-    throw refuse(
+    throw invalidArgument(
       'All the active keyslots match the (old) password that was given and erasing them will erase all the data in the image irreversibly - refusing operation',
     );
   }

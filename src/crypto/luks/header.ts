@@ -3,7 +3,7 @@
  * endian, followed by the material of eight key slots.
  */
 import { bigEndian, type Fields, utf8Bytes } from '../../base/bytes.ts';
-import { BlockError } from '../../base/error.ts';
+import { BlockError, invalidImage, unsupported } from '../../base/error.ts';
 import { alignUp, SECTOR } from '../../base/offset.ts';
 import type { HashName } from '../spec.ts';
 import { type CipherSpec, cipherFamily, volumeKeyLength } from '../spec.ts';
@@ -54,10 +54,6 @@ export interface LuksHeader {
   readonly slots: readonly LuksKeySlot[];
 }
 
-function invalid(message: string): BlockError {
-  return new BlockError('invalid-image', message);
-}
-
 /** Bytes of a key slot's material, in whole sectors. */
 export function keyMaterialLength(keyLength: number): number {
   return alignUp(keyLength * LUKS_STRIPES, SECTOR);
@@ -83,7 +79,7 @@ export function parseLuksHeader(bytes: Uint8Array, detached = false): LuksHeader
   const fields = bigEndian(bytes);
   if (!hasLuksMagic(bytes)) throw new BlockError('wrong-format', 'Volume is not in LUKS format');
   const version = fields.u16(6);
-  if (version !== LUKS_VERSION) throw new BlockError('unsupported', `LUKS version ${version} is not supported`);
+  if (version !== LUKS_VERSION) throw unsupported(`LUKS version ${version} is not supported`);
   const cipherName = terminated(fields, 8, 'cipher name');
   const cipherMode = terminated(fields, 40, 'cipher mode');
   const hashName = terminated(fields, 72, 'hash spec');
@@ -101,7 +97,7 @@ export function parseLuksHeader(bytes: Uint8Array, detached = false): LuksHeader
 
 function terminated(fields: Fields, at: number, what: string): string {
   if (fields.slice(at, 32).includes(0)) return fields.utf8(at, 32);
-  throw invalid(`LUKS header ${what} is not NUL terminated`);
+  throw invalidImage(`LUKS header ${what} is not NUL terminated`);
 }
 
 /** Position of a slot's entry within the header. */
@@ -122,8 +118,8 @@ function parseSlot(fields: Fields, at: number): LuksKeySlot {
 function checkLayout(fields: Fields, detached: boolean): void {
   const headerSectors = ALIGNMENT / SECTOR;
   const payload = detached ? Number.POSITIVE_INFINITY : fields.u32(104);
-  if (payload < headerSectors) throw invalid('LUKS payload is overlapping with the header');
-  if (fields.u32(164) === 0) throw invalid('LUKS key iteration count is zero');
+  if (payload < headerSectors) throw invalidImage('LUKS payload is overlapping with the header');
+  if (fields.u32(164) === 0) throw invalidImage('LUKS key iteration count is zero');
   const sectors = keyMaterialLength(fields.u32(108)) / SECTOR;
   for (let i = 0; i < LUKS_SLOTS; i++) {
     const at = slotPosition(i);
@@ -132,17 +128,17 @@ function checkLayout(fields: Fields, detached: boolean): void {
     const state = fields.u32(at);
     // As a signed number, because that is how the real tool prints it.
     if (stripes !== LUKS_STRIPES)
-      throw invalid(`Keyslot ${i} is corrupted (stripes ${stripes | 0} != ${LUKS_STRIPES})`);
+      throw invalidImage(`Keyslot ${i} is corrupted (stripes ${stripes | 0} != ${LUKS_STRIPES})`);
     if (state !== SLOT_ACTIVE && state !== SLOT_INACTIVE) {
-      throw invalid(`Keyslot ${i} state (active/disable) is corrupted`);
+      throw invalidImage(`Keyslot ${i} state (active/disable) is corrupted`);
     }
-    if (state === SLOT_ACTIVE && fields.u32(at + 4) === 0) throw invalid(`Keyslot ${i} iteration count is zero`);
-    if (start < headerSectors) throw invalid(`Keyslot ${i} is overlapping with the LUKS header`);
-    if (start + sectors > payload) throw invalid(`Keyslot ${i} is overlapping with the encrypted payload`);
+    if (state === SLOT_ACTIVE && fields.u32(at + 4) === 0) throw invalidImage(`Keyslot ${i} iteration count is zero`);
+    if (start < headerSectors) throw invalidImage(`Keyslot ${i} is overlapping with the LUKS header`);
+    if (start + sectors > payload) throw invalidImage(`Keyslot ${i} is overlapping with the encrypted payload`);
     for (let j = i + 1; j < LUKS_SLOTS; j++) {
       const other = fields.u32(slotPosition(j) + 40);
       if (start < other + sectors && other < start + sectors) {
-        throw invalid(`Keyslots ${i} and ${j} are overlapping in the header`);
+        throw invalidImage(`Keyslots ${i} and ${j} are overlapping in the header`);
       }
     }
   }

@@ -1,11 +1,7 @@
 /** Names in a LUKS header: the cipher, `mode-ivgen:hash`, the hash. */
-import { BlockError } from '../../base/error.ts';
+import { invalidImage, unsupported } from '../../base/error.ts';
 import { HASH_NAMES, type HashName } from '../spec.ts';
 import { CIPHER_MODES, type CipherSpec, checkIvGen, findCipher, IVGEN_NAMES, volumeKeyLength } from '../spec.ts';
-
-function unsupported(message: string): BlockError {
-  return new BlockError('unsupported', message);
-}
 
 function parseHash(name: string): HashName {
   const hash = HASH_NAMES.find((known) => known === name);
@@ -25,7 +21,7 @@ export function parseHeaderNames(
   keyLength: number,
 ): { readonly spec: CipherSpec; readonly hash: HashName } {
   const dash = modeString.indexOf('-');
-  if (dash < 0) throw new BlockError('invalid-image', `Unexpected cipher mode string format '${modeString}'`);
+  if (dash < 0) throw invalidImage(`Unexpected cipher mode string format '${modeString}'`);
   const modeName = modeString.slice(0, dash);
   const [ivgenName, ivgenHashName] = split(modeString.slice(dash + 1), ':');
   const ivgenHash = ivgenHashName === undefined ? undefined : parseHash(ivgenHashName);

@@ -1,6 +1,6 @@
 /** From the values of `-o` options to what the rest of this folder takes; `encrypt.` is already cut off the names. */
 import type { MaybePromise } from '../../base/async.ts';
-import { BlockError } from '../../base/error.ts';
+import { invalidArgument } from '../../base/error.ts';
 import type { LuksAmendment } from './amend.ts';
 import type { LuksOptions } from './volume.ts';
 
@@ -53,9 +53,9 @@ export function amendmentOf(
   lookUp: (id: string) => MaybePromise<Uint8Array>,
 ): LuksAmendment {
   const state = values.state;
-  if (state === undefined) throw new BlockError('invalid-argument', "Parameter 'state' is missing");
+  if (state === undefined) throw invalidArgument("Parameter 'state' is missing");
   if (state !== 'active' && state !== 'inactive') {
-    throw new BlockError('invalid-argument', `Parameter 'state' does not accept value '${state}'`);
+    throw invalidArgument(`Parameter 'state' does not accept value '${state}'`);
   }
   const newSecret = values['new-secret'];
   const oldSecret = values['old-secret'];

@@ -1,6 +1,6 @@
 /** LUKS 1 volumes: reading the header, unlocking, creating. Used by the luks format and inside of qcow2. */
 import { andThen, type MaybePromise } from '../../base/async.ts';
-import { BlockError } from '../../base/error.ts';
+import { BlockError, unsupported } from '../../base/error.ts';
 import type { CryptoPort } from '../crypto.ts';
 import type { HashName } from '../spec.ts';
 import { type SectorCipher, sectorCipher } from '../sectorCipher.ts';
@@ -85,7 +85,7 @@ export interface LuksVolume {
 function requireHashes(port: CryptoPort, { spec, hash }: LuksParameters): void {
   const names = spec.ivgen === 'essiv' && spec.ivgenHash ? [hash, spec.ivgenHash] : [hash];
   for (const name of names) {
-    if (!port.hasHash(name)) throw new BlockError('unsupported', `Hash algorithm '${name}' not supported`);
+    if (!port.hasHash(name)) throw unsupported(`Hash algorithm '${name}' not supported`);
   }
 }
 

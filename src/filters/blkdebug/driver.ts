@@ -3,10 +3,10 @@
  * manual, `-blockdev driver=blkdebug`. Errors come with kinds of requests (`iotype`) and places (`sector`). Events inside
  * of format drivers are not raised here, so rules that wait for one are refused.
  */
-import { BlockError } from '../../base/error.ts';
+import { invalidArgument, unsupported } from '../../base/error.ts';
 import { linuxError } from '../../base/posix.ts';
 import type { FilterContext, FilterDriver } from '../../block/filter.ts';
-import { coerceTree } from '../../block/openOptions.ts';
+import { coerceTree } from '../../block/graph/openOptions.ts';
 import { coerceLeaf } from '../../options/coerce.ts';
 import { flatten } from '../../options/dotted.ts';
 import type { OptionTable, OptionValues } from '../../options/table.ts';
@@ -40,16 +40,12 @@ const FIRST_STATE = 1;
 /** Limits of requests are numbers of 31 bits. */
 const MOST = 2 ** 31;
 
-function bad(text: string): BlockError {
-  return new BlockError('invalid-argument', text);
-}
-
 /** A rule from the options of one number below `inject-error`. */
 function ruleFrom(leaves: readonly (readonly [string, OptionTree[string]])[]): Rule | undefined {
   const given: Record<string, string | number | boolean> = {};
   for (const [name, leaf] of leaves) {
     const spec = Object.hasOwn(ruleOptions, name) ? ruleOptions[name as keyof typeof ruleOptions] : undefined;
-    if (!spec) throw bad(`[inject-error] section doesn't support the option '${name}'`);
+    if (!spec) throw invalidArgument(`[inject-error] section doesn't support the option '${name}'`);
     given[name] = coerceLeaf(name, spec.kind, leaf);
   }
   const {
@@ -60,10 +56,10 @@ function ruleFrom(leaves: readonly (readonly [string, OptionTree[string]])[]): R
     sector = -1,
     once = false,
   } = given as OptionValues<typeof ruleOptions>;
-  if (event === undefined) throw bad('Missing event name for rule');
-  if (event !== 'none') throw new BlockError('unsupported', `Rules for the event '${event}' are not supported`);
+  if (event === undefined) throw invalidArgument('Missing event name for rule');
+  if (event !== 'none') throw unsupported(`Rules for the event '${event}' are not supported`);
   if (iotype !== undefined && !IO_TYPES.some((type) => type === iotype))
-    throw bad(`invalid parameter value: ${iotype}`);
+    throw invalidArgument(`invalid parameter value: ${iotype}`);
   if (state !== 0 && state !== FIRST_STATE) return undefined;
   const type = IO_TYPES.find((candidate) => candidate === iotype);
   return { error: errno === 0 ? undefined : linuxError(errno), once, ...(type ? { type } : {}), sector };
@@ -83,7 +79,8 @@ function rulesFrom(leaves: readonly (readonly [string, OptionTree[string]])[]): 
     byNumber.delete(String(number));
     if (rule) rules.push(rule);
   }
-  for (const [number, [left]] of byNumber) throw bad(`Unused option '${number}.${left?.[0]}' for [inject-error]`);
+  for (const [number, [left]] of byNumber)
+    throw invalidArgument(`Unused option '${number}.${left?.[0]}' for [inject-error]`);
   return rules;
 }
 
@@ -91,14 +88,14 @@ function rulesFrom(leaves: readonly (readonly [string, OptionTree[string]])[]): 
 function limitsFrom(options: OptionValues<typeof openOptions>, below: Limits): Limits {
   const { align = 0 } = options;
   if (align >= MOST || (align > 0 && !Number.isInteger(Math.log2(align)))) {
-    throw bad(`Cannot meet constraints with align ${align}`);
+    throw invalidArgument(`Cannot meet constraints with align ${align}`);
   }
   const unit = Math.max(1, align);
   const checked = (name: keyof typeof openOptions, multiple: number): number | undefined => {
     const value = options[name];
     if (value === undefined || value === 0) return undefined;
     if (value < MOST && value % multiple === 0) return value;
-    throw bad(`Cannot meet constraints with ${name} ${value}`);
+    throw invalidArgument(`Cannot meet constraints with ${name} ${value}`);
   };
   const maxTransfer = checked('max-transfer', unit);
   const writeZeroesAlignment = checked('opt-write-zero', unit);
@@ -126,7 +123,7 @@ function open(below: Storage, options: OptionTree): RuleStorage {
   }
   const rules = rulesFrom(injected);
   const { values, unknown } = coerceTree(openOptions, Object.fromEntries(own));
-  if (unknown !== undefined) throw bad(`Block protocol 'blkdebug' doesn't support the option '${unknown}'`);
+  if (unknown !== undefined) throw invalidArgument(`Block protocol 'blkdebug' doesn't support the option '${unknown}'`);
   return new RuleStorage(below, rules, limitsFrom(values, below.limits));
 }
 
@@ -137,8 +134,8 @@ export const blkdebug: FilterDriver = {
   names: {
     parse: (name) => {
       const [, config, ...file] = name.split(':');
-      if (file.length === 0) throw bad('blkdebug requires both config file and image path');
-      if (config !== '') throw new BlockError('unsupported', `Rules in a file ('${config}') are not supported`);
+      if (file.length === 0) throw invalidArgument('blkdebug requires both config file and image path');
+      if (config !== '') throw unsupported(`Rules in a file ('${config}') are not supported`);
       return { options: {}, child: file.join(':') };
     },
     print: (options, child) => (Object.keys(options).length === 0 ? `blkdebug::${child}` : undefined),

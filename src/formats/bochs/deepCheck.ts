@@ -1,7 +1,7 @@
 /** Structure check of growing Bochs disks. */
 import { divideUp, SECTOR } from '../../base/offset.ts';
 import type { Checker } from '../../block/capabilities.ts';
-import { type ClusterCounts, StructureCheck } from '../../block/structureCheck.ts';
+import { type ClusterCounts, StructureCheck } from '../../block/kit/structureCheck.ts';
 import type { Storage } from '../../storage/storage.ts';
 import { type Header, UNALLOCATED } from './header.ts';
 

@@ -2,11 +2,11 @@
 import { isPromise, type MaybePromise } from '../../base/async.ts';
 import { BlockError } from '../../base/error.ts';
 import { SECTOR } from '../../base/offset.ts';
-import { MetadataCache } from '../../block/cache.ts';
+import { MetadataCache } from '../../block/kit/cache.ts';
 import type { BeyondEnd, Checker, FormatInfo, ImageDriver, Quirks } from '../../block/capabilities.ts';
 import type { FormatDriver, OpenContext } from '../../block/format.ts';
 import type { Mapping } from '../../block/mapping.ts';
-import { MissingTables } from '../../block/missing.ts';
+import { MissingTables } from '../../block/node/missing.ts';
 import type { Storage } from '../../storage/storage.ts';
 import { deepCheckerOf } from './deepCheck.ts';
 import { HEADER_SIZE, type Header, parseHeader, UNALLOCATED } from './header.ts';

@@ -1,6 +1,6 @@
 /** The header of growing Bochs disks ("redolog"), little endian. Fields: Bochs User Manual, "Disk image formats". */
 import { littleEndian } from '../../base/bytes.ts';
-import { BlockError } from '../../base/error.ts';
+import { BlockError, invalidImage } from '../../base/error.ts';
 import { divideUp, isPowerOfTwo, SECTOR } from '../../base/offset.ts';
 import { isBochs } from './probe.ts';
 
@@ -45,12 +45,12 @@ export function parseHeader(bytes: Uint8Array): Header {
   const entries = fields.u32(At.catalog);
   const extent = fields.u32(At.extent);
   if (entries > MAX_CATALOG) throw new BlockError('limit', 'Catalog size is too large');
-  if (extent < SECTOR) throw new BlockError('invalid-image', `Extent size must be at least ${SECTOR}`);
-  if (!isPowerOfTwo(extent)) throw new BlockError('invalid-image', `Extent size ${extent} is not a power of two`);
-  if (extent > MAX_EXTENT) throw new BlockError('invalid-image', `Extent size ${extent} is too large`);
+  if (extent < SECTOR) throw invalidImage(`Extent size must be at least ${SECTOR}`);
+  if (!isPowerOfTwo(extent)) throw invalidImage(`Extent size ${extent} is not a power of two`);
+  if (extent > MAX_EXTENT) throw invalidImage(`Extent size ${extent} is too large`);
   const sectors = diskSize / BigInt(SECTOR);
   if (BigInt(entries) * BigInt(extent / SECTOR) < sectors) {
-    throw new BlockError('invalid-image', 'Catalog size is too small for this disk size');
+    throw invalidImage('Catalog size is too small for this disk size');
   }
   const catalogOffset = fields.u32(At.headerSize);
   return {

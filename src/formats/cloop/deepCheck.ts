@@ -1,6 +1,6 @@
 /** Structure check of compressed loop images. */
 import type { Checker } from '../../block/capabilities.ts';
-import { type ClusterCounts, StructureCheck, TrialDecoder } from '../../block/structureCheck.ts';
+import { type ClusterCounts, StructureCheck, TrialDecoder } from '../../block/kit/structureCheck.ts';
 import type { Storage } from '../../storage/storage.ts';
 import { type Header, TABLE_AT } from './header.ts';
 

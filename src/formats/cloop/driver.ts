@@ -1,13 +1,13 @@
 /** The driver of compressed loop images: only reading. */
 import { isPromise } from '../../base/async.ts';
-import { BlockError } from '../../base/error.ts';
+import { BlockError, ioError } from '../../base/error.ts';
 import { alignDown, MiB } from '../../base/offset.ts';
-import { MetadataCache } from '../../block/cache.ts';
-import { DecodedUnits, type Unit } from '../../block/decodedUnits.ts';
+import { MetadataCache } from '../../block/kit/cache.ts';
+import { DecodedUnits, type Unit } from '../../block/kit/decodedUnits.ts';
 import type { Checker, FormatInfo, ImageDriver, Quirks } from '../../block/capabilities.ts';
 import type { FormatDriver, OpenContext } from '../../block/format.ts';
 import type { Mapping } from '../../block/mapping.ts';
-import { tableWindow } from '../../block/tableWindow.ts';
+import { tableWindow } from '../../block/kit/tableWindow.ts';
 import type { CodecPort } from '../../codec/codec.ts';
 import type { Storage } from '../../storage/storage.ts';
 import { deepCheckerOf } from './deepCheck.ts';
@@ -106,7 +106,7 @@ class CloopDriver implements ImageDriver {
 }
 
 function damagedBlock(offset: number | undefined): BlockError {
-  return new BlockError('io', 'Input/output error', { context: { access: 'read', offset: offset ?? 0 } });
+  return ioError({ access: 'read', offset: offset ?? 0 });
 }
 
 /** Looks through the table of offsets once, so that damage shows when the image is opened. */

@@ -1,6 +1,6 @@
 /** The header of compressed loop images (version 2), big endian. Fields: the documentation of the cloop kernel module. */
 import { bigEndian } from '../../base/bytes.ts';
-import { BlockError } from '../../base/error.ts';
+import { type BlockError, invalidImage } from '../../base/error.ts';
 import { MiB, SECTOR } from '../../base/offset.ts';
 
 /** Bytes of the script in front of the header. */
@@ -15,10 +15,6 @@ const MAX_STORED: number = 2 * MAX_BLOCK;
 const MAX_TABLE: number = 512 * MiB;
 /** Blocks whose table can be described at all. */
 const MAX_BLOCKS = 0x1fffffff;
-
-function invalid(what: string): BlockError {
-  return new BlockError('invalid-image', what);
-}
 
 /** A header that was found to be usable. */
 export interface Header {
@@ -35,11 +31,11 @@ export function parseHeader(bytes: Uint8Array): Header {
   const fields = bigEndian(bytes);
   const block = fields.u32(SCRIPT_SIZE);
   const blocks = fields.u32(SCRIPT_SIZE + 4);
-  if (block === 0) throw invalid('block_size cannot be zero');
-  if (block % SECTOR !== 0) throw invalid(`block_size ${block} must be a multiple of ${SECTOR}`);
-  if (block > MAX_BLOCK) throw invalid(`block_size ${block} must be 64 MB or less`);
-  if (blocks > MAX_BLOCKS) throw invalid(`n_blocks ${blocks} must be ${MAX_BLOCKS} or less`);
-  if ((blocks + 1) * 8 > MAX_TABLE) throw invalid('image requires too many offsets, try increasing block size');
+  if (block === 0) throw invalidImage('block_size cannot be zero');
+  if (block % SECTOR !== 0) throw invalidImage(`block_size ${block} must be a multiple of ${SECTOR}`);
+  if (block > MAX_BLOCK) throw invalidImage(`block_size ${block} must be 64 MB or less`);
+  if (blocks > MAX_BLOCKS) throw invalidImage(`n_blocks ${blocks} must be ${MAX_BLOCKS} or less`);
+  if ((blocks + 1) * 8 > MAX_TABLE) throw invalidImage('image requires too many offsets, try increasing block size');
   return { block, blocks };
 }
 
@@ -64,5 +60,5 @@ export function checkOffsets(bytes: Uint8Array, first: number, before: bigint | 
 }
 
 function corrupt(what: string, index: number): BlockError {
-  return new BlockError('invalid-image', `${what} at index ${index}, image file is corrupt`);
+  return invalidImage(`${what} at index ${index}, image file is corrupt`);
 }

@@ -1,7 +1,7 @@
 /** The block tables of Apple disk images ("mish"), big endian: which guest sectors are stored where, and how. */
 import { bigEndian, type Fields } from '../../base/bytes.ts';
 import { SECTOR } from '../../base/offset.ts';
-import type { Unit } from '../../block/decodedUnits.ts';
+import type { Unit } from '../../block/kit/decodedUnits.ts';
 import type { Decompression } from '../../codec/codec.ts';
 
 const SIGNATURE = 0x6d697368;

@@ -3,7 +3,7 @@ import { bigEndian } from '../../base/bytes.ts';
 import { SECTOR } from '../../base/offset.ts';
 import type { CheckFindings, Checker } from '../../block/capabilities.ts';
 import type { ReportLine } from '../../block/report.ts';
-import { type ClusterCounts, hex, StructureCheck, TrialDecoder } from '../../block/structureCheck.ts';
+import { type ClusterCounts, hex, StructureCheck, TrialDecoder } from '../../block/kit/structureCheck.ts';
 import { crc32 } from '../../codec/checksums.ts';
 import type { Storage } from '../../storage/storage.ts';
 import { type Chunk, ChunkList, ENTRY_SIZE, HEADER_SIZE, isBlockTable } from './chunks.ts';

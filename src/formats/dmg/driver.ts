@@ -1,9 +1,9 @@
 /** The driver of Apple disk images: only reading. */
-import { BlockError } from '../../base/error.ts';
+import { BlockError, invalidImage } from '../../base/error.ts';
 import { MAX_SIZE, SECTOR } from '../../base/offset.ts';
 import type { ImageDriver } from '../../block/capabilities.ts';
 import type { FormatDriver, OpenContext } from '../../block/format.ts';
-import { kindOfFile } from '../../block/notRaw.ts';
+import { kindOfFile } from '../../block/graph/notRaw.ts';
 import { ChunkList } from './chunks.ts';
 import { DmgImage } from './image.ts';
 import { probe } from './probe.ts';
@@ -11,7 +11,7 @@ import { findTrailer, readTables } from './trailer.ts';
 
 /** The real tool names the image twice where it has nothing better to say. */
 function refused(context: OpenContext): BlockError {
-  return new BlockError('invalid-image', `Could not open '${context.filename}': Invalid argument`);
+  return invalidImage(`Could not open '${context.filename}': Invalid argument`);
 }
 
 /** The error for a file without a trailer; where only its name makes it an image of this format, that is said. */

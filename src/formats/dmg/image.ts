@@ -1,7 +1,7 @@
 /** An open Apple disk image. */
-import { BlockError } from '../../base/error.ts';
+import { type BlockError, ioError } from '../../base/error.ts';
 import { MiB } from '../../base/offset.ts';
-import { DecodedUnits } from '../../block/decodedUnits.ts';
+import { DecodedUnits } from '../../block/kit/decodedUnits.ts';
 import type { BeyondEnd, Checker, FormatInfo, ImageDriver, Quirks } from '../../block/capabilities.ts';
 import type { Mapping } from '../../block/mapping.ts';
 import type { CodecPort, DecompressPiece, Decompression } from '../../codec/codec.ts';
@@ -157,5 +157,5 @@ function special(length: number): Mapping {
 }
 
 function unreadable(offset: number): BlockError {
-  return new BlockError('io', 'Input/output error', { context: { access: 'read', offset } });
+  return ioError({ access: 'read', offset });
 }

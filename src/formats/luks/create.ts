@@ -1,5 +1,5 @@
 /** New LUKS volumes, and their size. */
-import { asBlockError, BlockError } from '../../base/error.ts';
+import { asBlockError, BlockError, invalidArgument } from '../../base/error.ts';
 import { MAX_SIZE } from '../../base/offset.ts';
 import type { CreateContext, MeasureContext, Measurement } from '../../block/format.ts';
 import { newPayloadOffset } from '../../crypto/luks/header.ts';
@@ -39,7 +39,7 @@ function preallocationOf({ protocolOptions }: CreateContext): Preallocation {
       // A volume has no metadata that grows.
       return 'off';
     default:
-      throw new BlockError('invalid-argument', `invalid parameter value: ${String(mode)}`);
+      throw invalidArgument(`invalid parameter value: ${String(mode)}`);
   }
 }
 
@@ -52,7 +52,7 @@ async function reserve(file: Storage, size: number, preallocation: Preallocation
     const error = asBlockError(thrown);
     if (error.code !== 'EFBIG') throw error;
     // With a code that the caller does not take for a limit of the format.
-    throw new BlockError('invalid-argument', 'The requested file size is too large', { cause: error });
+    throw invalidArgument('The requested file size is too large', { cause: error });
   }
 }
 
@@ -60,7 +60,7 @@ async function reserve(file: Storage, size: number, preallocation: Preallocation
 export async function measure(context: MeasureContext, options: CreateOptions): Promise<Measurement> {
   const { services } = context;
   if (options['detached-header'] !== undefined) {
-    throw new BlockError('invalid-argument', "Parameter 'detached-header' is unexpected");
+    throw invalidArgument("Parameter 'detached-header' is unexpected");
   }
   const parameters = luksParameters(luksOptionsOf(options));
   await passphraseOf(services, options);

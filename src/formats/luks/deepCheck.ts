@@ -1,7 +1,7 @@
 /** Structure check of LUKS volumes: what opening does not look at, because a volume can be opened all the same. */
 import { isZero } from '../../base/zero.ts';
 import type { Checker } from '../../block/capabilities.ts';
-import { StructureCheck } from '../../block/structureCheck.ts';
+import { StructureCheck } from '../../block/kit/structureCheck.ts';
 import { keyMaterialLength, LUKS_HEADER_LENGTH, type LuksHeader } from '../../crypto/luks/header.ts';
 import { volumeKeyLength } from '../../crypto/spec.ts';
 import type { Storage } from '../../storage/storage.ts';

@@ -1,5 +1,5 @@
 /** Headers in storages, and the passphrases for them. */
-import { BlockError } from '../../base/error.ts';
+import { invalidArgument } from '../../base/error.ts';
 import type { Services } from '../../block/services.ts';
 import type { LuksIo } from '../../crypto/luks/keyslot.ts';
 import type { Storage } from '../../storage/storage.ts';
@@ -19,7 +19,7 @@ export async function passphraseOf(
 ): Promise<Uint8Array> {
   const id = options['key-secret'];
   if (id === undefined) {
-    throw new BlockError('invalid-argument', "Parameter 'key-secret' is required for cipher");
+    throw invalidArgument("Parameter 'key-secret' is required for cipher");
   }
   return services.secrets.get(id);
 }

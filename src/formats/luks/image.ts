@@ -5,7 +5,7 @@ import { alignUp, SECTOR } from '../../base/offset.ts';
 import type { Amender, Checker, FormatInfo, ImageDriver, Quirks, Writing } from '../../block/capabilities.ts';
 import type { OpenContext } from '../../block/format.ts';
 import type { Allocation, Mapping } from '../../block/mapping.ts';
-import { encryptedRoom } from '../../block/encryptedRoom.ts';
+import { encryptedRoom } from '../../block/kit/encryptedRoom.ts';
 import type { Services } from '../../block/services.ts';
 import { type BulkCipher, bulkCipher } from '../../crypto/bulk.ts';
 import { amendLuks } from '../../crypto/luks/amend.ts';

@@ -1,5 +1,5 @@
 /** New Parallels images. */
-import { BlockError } from '../../base/error.ts';
+import { BlockError, invalidArgument } from '../../base/error.ts';
 import { alignUp, SECTOR } from '../../base/offset.ts';
 import type { CreateContext } from '../../block/format.ts';
 import type { OptionValues } from '../../options/table.ts';
@@ -23,9 +23,8 @@ const CLUSTER_LIMIT = 2147483647;
 export async function create(context: CreateContext, options: CreateOptions): Promise<void> {
   const size = options.size ?? 0;
   const cluster = alignUp(options.cluster_size, SECTOR);
-  if (cluster >= CLUSTER_LIMIT) throw new BlockError('invalid-argument', 'Cluster size is too large');
-  if (size >= MAX_CLUSTERS * cluster)
-    throw new BlockError('invalid-argument', 'Image size is too large for this cluster size');
+  if (cluster >= CLUSTER_LIMIT) throw invalidArgument('Cluster size is too large');
+  if (size >= MAX_CLUSTERS * cluster) throw invalidArgument('Image size is too large for this cluster size');
   const layout = layoutOf(size, cluster);
   if (layout.entries > MAX_ENTRIES) {
     throw new BlockError(

@@ -1,6 +1,6 @@
 /** The Parallels driver: registration, options, and the image's face to the block layer. */
 import type { MaybePromise } from '../../base/async.ts';
-import { BlockError } from '../../base/error.ts';
+import { invalidArgument } from '../../base/error.ts';
 import { alignUp, SECTOR } from '../../base/offset.ts';
 import type { Checker, FormatInfo, ImageDriver, Quirks, Writing } from '../../block/capabilities.ts';
 import type { FormatDriver, OpenContext } from '../../block/format.ts';
@@ -77,7 +77,7 @@ class ParallelsDriver implements ImageDriver, Writing {
 function checkOptions(options: OptionValues<typeof openOptions>): void {
   const mode = options['prealloc-mode'];
   if (mode !== undefined && mode !== 'falloc' && mode !== 'truncate') {
-    throw new BlockError('invalid-argument', `invalid parameter value: ${mode}`);
+    throw invalidArgument(`invalid parameter value: ${mode}`);
   }
 }
 

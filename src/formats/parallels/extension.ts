@@ -3,7 +3,7 @@
  * Nothing of it is shown; it is looked at because the real tool refuses images whose extension is damaged.
  */
 import { equalBytes, littleEndian } from '../../base/bytes.ts';
-import { BlockError } from '../../base/error.ts';
+import { BlockError, invalidImage } from '../../base/error.ts';
 import { SECTOR } from '../../base/offset.ts';
 import type { Services } from '../../block/services.ts';
 import type { Storage } from '../../storage/storage.ts';
@@ -22,10 +22,6 @@ const BITMAP_HEADER = 32;
 /** Larger clusters are not read for their extension: memory has to stay bounded. */
 const MAX_CLUSTER = 134217728;
 
-function damaged(what: string): BlockError {
-  return new BlockError('invalid-image', what);
-}
-
 /** Reads the extension that the header names, and throws with the real tool's wording if it is not in order. */
 export async function checkExtension(file: Storage, header: Header, services: Services): Promise<void> {
   const { cluster, extension } = header;
@@ -34,14 +30,14 @@ export async function checkExtension(file: Storage, header: Header, services: Se
   const magic = littleEndian(start).big64(0);
   if (magic !== MAGIC) {
     const shown = `0x${magic.toString(16)}, expected: 0x${MAGIC.toString(16)}`;
-    throw damaged(`Wrong parallels Format Extension magic: ${shown}`);
+    throw invalidImage(`Wrong parallels Format Extension magic: ${shown}`);
   }
   if (cluster > MAX_CLUSTER) throw new BlockError('limit', 'Format Extension cluster is too large');
   const bytes = new Uint8Array(cluster);
   await file.readPadded(extension, bytes);
   const sum = services.crypto.hash('md5', bytes.subarray(PREFIX));
   if (!equalBytes(sum, bytes.subarray(8, PREFIX))) {
-    throw damaged('Wrong checksum in Format Extension header. Format extension is corrupted.');
+    throw invalidImage('Wrong checksum in Format Extension header. Format extension is corrupted.');
   }
   checkFeatures(bytes, header);
 }
@@ -52,16 +48,18 @@ function checkFeatures(bytes: Uint8Array, header: Header): void {
   const bitmaps = new Set<string>();
   for (let at = PREFIX; ; ) {
     if (at + FEATURE_HEADER > bytes.length) {
-      throw damaged(`Can not read feature header, as remaining bytes (${bytes.length - at}) are less than header size`);
+      throw invalidImage(
+        `Can not read feature header, as remaining bytes (${bytes.length - at}) are less than header size`,
+      );
     }
     const magic = fields.big64(at);
     const flags = fields.big64(at + 8);
     const length = fields.u32(at + 16);
     at += FEATURE_HEADER;
     if (magic === END_FEATURE) return;
-    if (flags !== 0n) throw damaged('Flags for extension feature are unsupported');
-    if (length > bytes.length - at) throw damaged('Feature data_size exceedes Format Extension cluster');
-    if (magic !== BITMAP_FEATURE) throw damaged(`Unknown feature: 0x${magic.toString(16)}`);
+    if (flags !== 0n) throw invalidImage('Flags for extension feature are unsupported');
+    if (length > bytes.length - at) throw invalidImage('Feature data_size exceedes Format Extension cluster');
+    if (magic !== BITMAP_FEATURE) throw invalidImage(`Unknown feature: 0x${magic.toString(16)}`);
     checkBitmap(bytes.subarray(at, at + length), header, bitmaps);
     at += Math.ceil(length / 8) * 8;
   }
@@ -70,30 +68,30 @@ function checkFeatures(bytes: Uint8Array, header: Header): void {
 function checkBitmap(bytes: Uint8Array, header: Header, known: Set<string>): void {
   if (bytes.length < BITMAP_HEADER) {
     const sizes = `${bytes.length} bytes, expected at least ${BITMAP_HEADER} bytes`;
-    throw damaged(`Too small Bitmap Feature area in Parallels Format Extension: ${sizes}`);
+    throw invalidImage(`Too small Bitmap Feature area in Parallels Format Extension: ${sizes}`);
   }
   const fields = littleEndian(bytes);
   const sectors = fields.big64(0);
   const granularity = fields.u32(24);
   const tableSize = fields.u32(28);
   if (BITMAP_HEADER + tableSize * 8 > bytes.length) {
-    throw damaged('Bitmaps feature corrupted: l1 table exceeds extension data_size');
+    throw invalidImage('Bitmaps feature corrupted: l1 table exceeds extension data_size');
   }
   const total = header.virtualSize / SECTOR;
   if (sectors !== BigInt(total)) {
-    throw damaged(`Bitmap size (in sectors) ${sectors} differs from disk size in sectors ${total}`);
+    throw invalidImage(`Bitmap size (in sectors) ${sectors} differs from disk size in sectors ${total}`);
   }
   // The real tool stops with an assertion here.
   if (granularity === 0 || (granularity & (granularity - 1)) !== 0 || granularity > 0x400000) {
-    throw damaged(`Bitmap granularity of ${granularity} sectors is not supported`);
+    throw invalidImage(`Bitmap granularity of ${granularity} sectors is not supported`);
   }
   const expected = Math.ceil(total / granularity / 8 / header.cluster);
   if (tableSize !== expected) {
     const sizes = `Bitmap table size ${tableSize} does not correspond to bitmap size and cluster size.`;
-    throw damaged(`${sizes} Expected ${expected}`);
+    throw invalidImage(`${sizes} Expected ${expected}`);
   }
   const id = identifier(fields.slice(8, 16));
-  if (known.has(id)) throw damaged(`Bitmap already exists: ${id}`);
+  if (known.has(id)) throw invalidImage(`Bitmap already exists: ${id}`);
   known.add(id);
 }
 

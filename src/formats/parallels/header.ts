@@ -3,7 +3,7 @@
  * interoperability specification that the QEMU project publishes).
  */
 import { littleEndian, utf8Bytes } from '../../base/bytes.ts';
-import { BlockError } from '../../base/error.ts';
+import { BlockError, invalidImage } from '../../base/error.ts';
 import { alignUp, SECTOR } from '../../base/offset.ts';
 
 /** Bytes of the header. */
@@ -56,7 +56,7 @@ export interface Header {
 }
 
 function invalid(what: string): BlockError {
-  return new BlockError('invalid-image', `Invalid image: ${what}`);
+  return invalidImage(`Invalid image: ${what}`);
 }
 
 /**

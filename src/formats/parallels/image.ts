@@ -2,8 +2,8 @@
 import { isPromise, type MaybePromise } from '../../base/async.ts';
 import { posixError } from '../../base/error.ts';
 import { alignDown, alignUp, SECTOR } from '../../base/offset.ts';
-import { MetadataCache } from '../../block/cache.ts';
-import { tableWindow } from '../../block/tableWindow.ts';
+import { MetadataCache } from '../../block/kit/cache.ts';
+import { tableWindow } from '../../block/kit/tableWindow.ts';
 import type { Storage } from '../../storage/storage.ts';
 import { dropExtension, HEADER_SIZE, type Header, setDataOffset, setInUse } from './header.ts';
 import { UnitSet } from './units.ts';

@@ -1,6 +1,6 @@
 /** New qcow images. */
 import { utf8Bytes } from '../../base/bytes.ts';
-import { BlockError } from '../../base/error.ts';
+import { BlockError, invalidArgument } from '../../base/error.ts';
 import { alignUp, SECTOR } from '../../base/offset.ts';
 import type { CreateContext } from '../../block/format.ts';
 import { checkNew, formatOfNew } from './encryption.ts';
@@ -17,11 +17,11 @@ export async function create(context: CreateContext, options: CreateOptions): Pr
   const encryption = formatOfNew(options);
   const virtualSize = alignUp(options.size ?? 0, SECTOR);
   if (virtualSize === 0) {
-    throw new BlockError('invalid-argument', 'Image size is too small, cannot be zero length');
+    throw invalidArgument('Image size is too small, cannot be zero length');
   }
   const backing = options.backing_file;
   const name = backing === undefined ? undefined : utf8Bytes(backing);
-  if (name && name.length > MAX_BACKING_NAME) throw new BlockError('invalid-argument', 'Backing file name too long');
+  if (name && name.length > MAX_BACKING_NAME) throw invalidArgument('Backing file name too long');
   const geometry = name ? ON_BACKING : PLAIN;
   const l1Entries = l1EntriesFor(virtualSize, geometry.clusterBits, geometry.l2Bits);
   // The real tool writes such images and cannot open them.

@@ -1,10 +1,10 @@
 /** Structure check of qcow images. */
 import { alignUp, divideUp, SECTOR } from '../../base/offset.ts';
 import { isZero } from '../../base/zero.ts';
-import { CompressedClusters } from '../../block/compressedClusters.ts';
+import { CompressedClusters } from '../../block/kit/compressedClusters.ts';
 import type { CheckFindings, Checker } from '../../block/capabilities.ts';
 import type { ReportLine } from '../../block/report.ts';
-import { type ClusterCounts, hex, StructureCheck, TrialDecoder } from '../../block/structureCheck.ts';
+import { type ClusterCounts, hex, StructureCheck, TrialDecoder } from '../../block/kit/structureCheck.ts';
 import { HEADER_SIZE } from './header.ts';
 import { type CompressedPlace, compressedPlace, isCompressed, type QcowImage, readEntry } from './image.ts';
 

@@ -15,7 +15,7 @@ import type {
 } from '../../block/capabilities.ts';
 import type { FormatDriver, OpenContext } from '../../block/format.ts';
 import type { Allocation, Mapping } from '../../block/mapping.ts';
-import { MissingTables } from '../../block/missing.ts';
+import { MissingTables } from '../../block/node/missing.ts';
 import type { Limits, Storage } from '../../storage/storage.ts';
 import { create } from './create.ts';
 import { deepCheckerOf } from './deepCheck.ts';

@@ -1,30 +1,26 @@
 /** The format's encryption: AES-128-CBC by sectors of 512 bytes, the key being the passphrase itself. */
-import { BlockError } from '../../base/error.ts';
+import { invalidArgument } from '../../base/error.ts';
 import type { Services } from '../../block/services.ts';
 import { legacyAesCipher, type SectorCipher } from '../../crypto/sectorCipher.ts';
 import type { Header } from './header.ts';
 import type { CreateOptions, OpenOptions } from './options.ts';
-
-function refuse(message: string): BlockError {
-  return new BlockError('invalid-argument', message);
-}
 
 /** Throws if the options of opening ask for another encryption than the image has. */
 export function checkFormatOption(header: Header, options: OpenOptions): void {
   const format = options['encrypt.format'];
   if (format === undefined) return;
   if (header.encryption === 0) {
-    throw refuse(`No encryption in image header, but options specified format '${format}'`);
+    throw invalidArgument(`No encryption in image header, but options specified format '${format}'`);
   }
   if (format !== 'aes') {
-    throw refuse(`Header reported 'aes' encryption format but options specify '${format}'`);
+    throw invalidArgument(`Header reported 'aes' encryption format but options specify '${format}'`);
   }
 }
 
 /** The secret that `encrypt.key-secret` names. */
 async function passphrase(services: Services, options: OpenOptions): Promise<Uint8Array> {
   const id = options['encrypt.key-secret'];
-  if (id === undefined) throw refuse("Parameter 'encrypt.key-secret' is required for cipher");
+  if (id === undefined) throw invalidArgument("Parameter 'encrypt.key-secret' is required for cipher");
   return services.secrets.get(id);
 }
 
@@ -41,20 +37,20 @@ export function formatOfNew(options: CreateOptions): string | undefined {
   const format = options['encrypt.format'];
   if (options.encryption === true) {
     if (format !== undefined)
-      throw refuse("'encrypt.format' and its alias 'encryption' can't be used at the same time");
+      throw invalidArgument("'encrypt.format' and its alias 'encryption' can't be used at the same time");
     return 'aes';
   }
   if (format !== undefined && format !== 'aes' && format !== 'luks') {
-    throw refuse(`Parameter 'format' does not accept value '${format}'`);
+    throw invalidArgument(`Parameter 'format' does not accept value '${format}'`);
   }
   if (format === undefined && options['encrypt.key-secret'] !== undefined) {
-    throw refuse("Parameter 'encrypt.format' is missing");
+    throw invalidArgument("Parameter 'encrypt.format' is missing");
   }
   return format;
 }
 
 /** Throws if a new image cannot be encrypted that way, or if there is no key. */
 export async function checkNew(services: Services, format: string, options: OpenOptions): Promise<void> {
-  if (format !== 'aes') throw refuse('Unsupported encryption format');
+  if (format !== 'aes') throw invalidArgument('Unsupported encryption format');
   await passphrase(services, options);
 }

@@ -3,7 +3,7 @@
  * Tables: an L1 table of 8-byte offsets of L2 tables, whose 8-byte entries are offsets of clusters.
  */
 import { bigEndian } from '../../base/bytes.ts';
-import { BlockError } from '../../base/error.ts';
+import { BlockError, invalidImage, ioError, unsupported } from '../../base/error.ts';
 import { alignDown, SECTOR } from '../../base/offset.ts';
 
 /** Bytes of the header structure; a backing name follows it. */
@@ -50,10 +50,6 @@ export interface Header {
   readonly backingLength: number;
 }
 
-function invalid(message: string): BlockError {
-  return new BlockError('invalid-image', message);
-}
-
 /** Entries of the L1 table for a guest size. */
 export function l1EntriesFor(virtualSize: number, clusterBits: number, l2Bits: number): number {
   return Math.ceil(virtualSize / 2 ** (clusterBits + l2Bits));
@@ -69,28 +65,28 @@ export function parseHeader(bytes: Uint8Array): Header {
   const version = fields.u32(At.version);
   if (version !== VERSION) {
     const hint = version === 2 || version === 3 ? { hint: "Try the 'qcow2' driver instead." } : {};
-    throw new BlockError('unsupported', `qcow (v1) does not support qcow version ${version}`, hint);
+    throw unsupported(`qcow (v1) does not support qcow version ${version}`, hint);
   }
   const size = fields.u64lossy(At.virtualSize);
-  if (size <= 1) throw invalid('Image size is too small (must be at least 2 bytes)');
+  if (size <= 1) throw invalidImage('Image size is too small (must be at least 2 bytes)');
   const clusterBits = fields.u8(At.clusterBits);
   if (clusterBits < MIN_CLUSTER_BITS || clusterBits > MAX_CLUSTER_BITS) {
-    throw invalid('Cluster size must be between 512 and 64k');
+    throw invalidImage('Cluster size must be between 512 and 64k');
   }
   const l2Bits = fields.u8(At.l2Bits);
   if (l2Bits < MIN_CLUSTER_BITS - ENTRY_BITS || l2Bits > MAX_CLUSTER_BITS - ENTRY_BITS) {
-    throw invalid('L2 table size must be between 512 and 64k');
+    throw invalidImage('L2 table size must be between 512 and 64k');
   }
   const encryption = fields.u32(At.encryption);
-  if (encryption > MAX_ENCRYPTION) throw invalid('invalid encryption method in qcow header');
+  if (encryption > MAX_ENCRYPTION) throw invalidImage('invalid encryption method in qcow header');
   const l1Entries = l1EntriesFor(size, clusterBits, l2Bits);
-  if (l1Entries > MAX_L1_ENTRIES) throw invalid('Image too large');
+  if (l1Entries > MAX_L1_ENTRIES) throw invalidImage('Image too large');
   const l1Offset = fields.u64lossy(At.l1Offset);
   const backingOffset = fields.u64lossy(At.backingOffset);
   const backingLength = fields.u32(At.backingLength);
-  if (l1Offset + l1Entries * 8 >= 2 ** 63) throw new BlockError('io', 'Input/output error');
-  if (backingOffset !== 0 && backingLength > MAX_BACKING_NAME) throw invalid('Backing file name too long');
-  if (backingOffset + backingLength >= 2 ** 63) throw new BlockError('io', 'Input/output error');
+  if (l1Offset + l1Entries * 8 >= 2 ** 63) throw ioError();
+  if (backingOffset !== 0 && backingLength > MAX_BACKING_NAME) throw invalidImage('Backing file name too long');
+  if (backingOffset + backingLength >= 2 ** 63) throw ioError();
   return {
     virtualSize: alignDown(size, SECTOR),
     clusterBits,

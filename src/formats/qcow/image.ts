@@ -1,10 +1,10 @@
 /** State of an open qcow image; the other files of this folder are functions on it. */
 import { isPromise, type MaybePromise } from '../../base/async.ts';
-import { BlockError } from '../../base/error.ts';
+import { type BlockError, ioError } from '../../base/error.ts';
 import { alignDown, alignUp, MAX_SIZE, SECTOR } from '../../base/offset.ts';
-import { MetadataCache, type Table } from '../../block/cache.ts';
-import type { MissingTables } from '../../block/missing.ts';
-import { tableWindow } from '../../block/tableWindow.ts';
+import { MetadataCache, type Table } from '../../block/kit/cache.ts';
+import type { MissingTables } from '../../block/node/missing.ts';
+import { tableWindow } from '../../block/kit/tableWindow.ts';
 import type { Services } from '../../block/services.ts';
 import type { SectorCipher } from '../../crypto/sectorCipher.ts';
 import { CheckedStorage } from '../../storage/checked.ts';
@@ -83,7 +83,7 @@ export class QcowImage {
   get unreadable(): Storage {
     const { file, filename } = this;
     const read = (offset: number): never => {
-      throw new BlockError('io', 'Input/output error', { context: { filename, offset } });
+      throw ioError({ filename, offset });
     };
     // Beyond the end of the file too, where reading would give zeroes.
     const driver = { limits: file.limits, size: () => MAX_SIZE, read, close: () => undefined };
@@ -117,7 +117,7 @@ export class QcowImage {
 
   /** The L2 table at an offset from the L1 table, which is not 0. */
   l2Table(offset: number): MaybePromise<Table> {
-    if (offset >= 2 ** 63) throw new BlockError('io', 'Input/output error', { context: { filename: this.filename } });
+    if (offset >= 2 ** 63) throw ioError({ filename: this.filename });
     return this.l2.get(offset);
   }
 
@@ -164,7 +164,7 @@ export class QcowImage {
   }
 
   #missingTable(offset: number): BlockError {
-    return new BlockError('io', 'Input/output error', { context: { filename: this.filename, offset } });
+    return ioError({ filename: this.filename, offset });
   }
 
   /** Records a change of an L2 table; the data that it refers to now was written before. */

@@ -1,8 +1,8 @@
 /** Reading what only the driver can decode: compressed and encrypted clusters. */
 import { isPromise } from '../../base/async.ts';
-import { BlockError } from '../../base/error.ts';
+import { BlockError, ioError } from '../../base/error.ts';
 import { SECTOR } from '../../base/offset.ts';
-import { CompressedClusters, type WantedCluster } from '../../block/compressedClusters.ts';
+import { CompressedClusters, type WantedCluster } from '../../block/kit/compressedClusters.ts';
 import { compressedPlace, type QcowImage, readEntry } from './image.ts';
 import { runAt } from './mapping.ts';
 
@@ -52,7 +52,7 @@ export class SpecialReader {
   async #readEncrypted(guest: number, host: number, into: Uint8Array): Promise<void> {
     const { cipher, file, filename } = this.#image;
     if (host % SECTOR !== 0) {
-      throw new BlockError('io', 'Input/output error', { context: { filename, offset: host } });
+      throw ioError({ filename, offset: host });
     }
     if (!cipher) throw new BlockError('internal', 'encrypted image without a key');
     await file.readPadded(host, into);

@@ -1,6 +1,6 @@
 /** Room for guest data, and compressed clusters. */
 import { isPromise } from '../../base/async.ts';
-import { BlockError } from '../../base/error.ts';
+import { BlockError, ioError, unsupported } from '../../base/error.ts';
 import { alignDown, alignUp, SECTOR } from '../../base/offset.ts';
 import type { Compressor } from '../../block/capabilities.ts';
 import type { Allocation } from '../../block/mapping.ts';
@@ -29,7 +29,7 @@ export async function allocate(image: QcowImage, offset: number, length: number)
   const run = await runFrom(image, offset, offset + length);
   if (run.kind === 'data') {
     if (run.offset % SECTOR !== 0 || run.offset >= file.size()) {
-      throw new BlockError('io', 'Input/output error', { context: { filename: image.filename, offset: run.offset } });
+      throw ioError({ filename: image.filename, offset: run.offset });
     }
     const known = Math.min(length, run.count * clusterSize - inside);
     return withCipher(image, {
@@ -98,7 +98,7 @@ export function compressorOf(image: QcowImage): Compressor {
 /** Stores one coded cluster, byte-tight behind the last one. */
 async function store(image: QcowImage, guest: number, coded: Uint8Array): Promise<void> {
   if (image.encrypted) {
-    throw new BlockError('unsupported', 'Compression and encryption not supported at the same time');
+    throw unsupported('Compression and encryption not supported at the same time');
   }
   const offset = image.reserve(coded.length, 1);
   await image.file.write(offset, coded);

@@ -4,14 +4,14 @@ import { utf8Bytes } from '../../base/bytes.ts';
 import { alignUp, divideUp } from '../../base/offset.ts';
 import type { CreateContext } from '../../block/format.ts';
 import type { Storage } from '../../storage/storage.ts';
-import { encryptNew, newEncryption, prepareEncryption } from './crypt.ts';
-import { encodeHeader, type Header } from './header.ts';
+import { encryptNew, newEncryption, prepareEncryption } from './guest/crypt.ts';
+import { encodeHeader, type Header } from './structure/header.ts';
 import { closeImage } from './flush.ts';
-import { setEntry } from './geometry.ts';
-import { Qcow2Image } from './image.ts';
-import { MAX_BACKING_NAME } from './layout.ts';
-import { preallocate } from './preallocation.ts';
-import { setRefcount } from './refcountEntry.ts';
+import { setEntry } from './structure/geometry.ts';
+import { Qcow2State } from './state.ts';
+import { MAX_BACKING_NAME } from './structure/layout.ts';
+import { preallocate } from './change/preallocation.ts';
+import { setRefcount } from './structure/refcountEntry.ts';
 import { checkKeptData, headerOf, l1EntriesOf, type Settings, settingsOf, versionOf } from './settings.ts';
 import type { CreateOptions } from './options.ts';
 
@@ -46,7 +46,7 @@ async function createDataFile(context: CreateContext, settings: Settings): Promi
  * Refcount table (cluster 1), one refcount block (cluster 2), and an empty L1 table where allocation puts it. The header
  * comes last, so that an unfinished image is not taken for an image.
  */
-async function writeEmpty(context: CreateContext, settings: Settings, data: Storage | undefined): Promise<Qcow2Image> {
+async function writeEmpty(context: CreateContext, settings: Settings, data: Storage | undefined): Promise<Qcow2State> {
   const { file } = context;
   const { clusterSize, refcountBits } = settings;
   const header = headerOf(settings);
@@ -55,7 +55,7 @@ async function writeEmpty(context: CreateContext, settings: Settings, data: Stor
   checkBackingName(settings, header);
   await file.truncate(0);
   await writeFirstRefcounts(file, clusterSize, refcountBits);
-  const image = new Qcow2Image({
+  const image = new Qcow2State({
     file,
     data: data ?? file,
     header,
@@ -110,7 +110,7 @@ function checkBackingName(settings: Settings, header: Header): void {
 }
 
 /** Preallocation of a new image. */
-async function fill(image: Qcow2Image, settings: Settings): Promise<void> {
+async function fill(image: Qcow2State, settings: Settings): Promise<void> {
   const mode = settings.preallocation === 'off' ? 'metadata' : settings.preallocation;
   await withPrefix('Could not resize image: ', () => preallocate(image, 0, settings.size, mode));
   await closeImage(image);

@@ -1,15 +1,15 @@
 /** Bringing an image to the disk in an order that any interruption can only turn into leaked clusters. */
 import { asBlockError, BlockError } from '../../base/error.ts';
 import { alignUp } from '../../base/offset.ts';
-import type { Qcow2Image } from './image.ts';
-import { Incompatible } from './layout.ts';
+import type { Qcow2State } from './state.ts';
+import { Incompatible } from './structure/layout.ts';
 
 /**
  * Writes everything that is cached: data and refcounts first, then L2 tables, then the L1 table, and only then counts
  * down the clusters that nothing refers to any more.
  * @throws BlockError if the image was given up because of its damage.
  */
-export async function flushImage(image: Qcow2Image): Promise<void> {
+export async function flushImage(image: Qcow2State): Promise<void> {
   if (image.readOnly) return;
   if (image.abandoned) {
     const text = 'No medium found';
@@ -29,7 +29,7 @@ export async function flushImage(image: Qcow2Image): Promise<void> {
 }
 
 /** Flushes, and marks the refcounts as exact again. */
-export async function closeImage(image: Qcow2Image): Promise<void> {
+export async function closeImage(image: Qcow2State): Promise<void> {
   if (image.readOnly || image.abandoned) return;
   await flushImage(image);
   if (image.bitmaps) {

@@ -1,220 +1,139 @@
-/** State of an open qcow2 image; the other files of this folder are functions on it. */
-import { andThen, isPromise, type MaybePromise } from '../../base/async.ts';
-import { BlockError } from '../../base/error.ts';
-import { MetadataCache } from '../../block/cache.ts';
-import type { OpenIntent } from '../../block/format.ts';
-import type { Services } from '../../block/services.ts';
-import type { LuksHeader } from '../../crypto/luks/header.ts';
-import type { LuksVolume } from '../../crypto/luks/volume.ts';
-import type { Storage } from '../../storage/storage.ts';
-import { Allocator } from './allocator.ts';
-import type { Bitmaps } from './bitmap.ts';
-import { type Geometry, geometryOf } from './geometry.ts';
-import { encodeHeader, type Header, isRawDataFile } from './header.ts';
-import { L1Table } from './l1.ts';
-import { Incompatible } from './layout.ts';
-import { MetadataGuard } from './overlap.ts';
-import { Refcounts } from './refcount.ts';
-import { type ChangeListener, type ImageCipher, type ImageState, OVERLAP_CHECK } from './state.ts';
+/** An open qcow2 image as the block layer sees it. */
+import type { MaybePromise } from '../../base/async.ts';
+import type {
+  Amender,
+  Backing,
+  BeyondEnd,
+  BitmapStore,
+  Checker,
+  Compressor,
+  FormatInfo,
+  ImageDriver,
+  Quirks,
+  SnapshotStore,
+  Writing,
+} from '../../block/capabilities.ts';
+import type { Allocation, Mapping } from '../../block/mapping.ts';
+import type { Limits, Preallocation, Storage } from '../../storage/storage.ts';
+import { amenderOf } from './change/amend.ts';
+import { backingOf } from './change/backing.ts';
+import { checkerOf } from './check/checker.ts';
+import { SpecialReader } from './guest/compressedRead.ts';
+import { compressorOf } from './guest/compress.ts';
+import { closeImage, flushImage } from './flush.ts';
+import type { Qcow2State } from './state.ts';
+import { infoOf } from './info.ts';
+import { map } from './guest/mapping.ts';
+import { resize } from './change/resize.ts';
+import { allocate } from './guest/write.ts';
+import { canRecordZeroes, discard, writeZeroes } from './guest/zero.ts';
 
-/** Bytes of L2 tables that are kept. */
-const L2_BUDGET = 33554432;
+/** One open image: everything that can be done with it, in the files of this folder. */
+export class Qcow2Image implements ImageDriver, Writing {
+  readonly writing: Writing = this;
+  readonly beyondEnd: BeyondEnd;
+  readonly backing: Backing;
+  /** State of the image, for the other files of this folder. */
+  readonly state: Qcow2State;
+  readonly #special: SpecialReader;
+  readonly compressor: Compressor;
+  readonly allocationUnit: number;
+  readonly quirks: Quirks;
+  readonly limits: Partial<Limits>;
+  readonly checker: Checker;
+  readonly amender: Amender | undefined;
+  /** Absent while the structure of the image is in doubt. */
+  readonly snapshots: SnapshotStore | undefined;
+  readonly #writeZeroes: NonNullable<Writing['writeZeroes']>;
 
-/** What {@link Qcow2Image} is made of. */
-export interface ImageParts {
-  readonly file: Storage;
-  /** Where guest data is: the external data file, or `file`. */
-  readonly data: Storage;
-  readonly header: Header;
-  /** Bytes of the stored header with extensions and names. */
-  readonly storedHeaderLength: number;
-  readonly filename: string;
-  readonly readOnly: boolean;
-  readonly intent: OpenIntent;
-  readonly services: Services;
-  readonly warn: (text: string) => void;
-  readonly notice?: (text: string) => void;
-  readonly complain?: (text: string) => void;
-}
-
-/** One open qcow2 image. */
-export class Qcow2Image implements ImageState {
-  readonly file: Storage;
-  readonly data: Storage;
-  readonly header: Header;
-  geometry: Geometry;
-  readonly l1: L1Table;
-  readonly l2: MetadataCache;
-  refcounts: Refcounts;
-  readonly allocator: Allocator;
-  /** Keeps new clusters and guest data off other metadata. */
-  readonly guard: MetadataGuard;
-  readonly filename: string;
-  readonly readOnly: boolean;
-  readonly intent: OpenIntent;
-  readonly services: Services;
-  readonly warn: (text: string) => void;
-  /** Shows an error that does not end what is being done. */
-  readonly complain: (text: string) => void;
-  /** Set when the image is encrypted and a key was given. */
-  cipher: ImageCipher | undefined;
-  /** The LUKS header inside the image. */
-  luksHeader: LuksHeader | undefined;
-  /** Set when that header was unlocked. */
-  luksVolume: LuksVolume | undefined;
-  /** Persistent bitmaps; undefined where there can be none (version 2). */
-  bitmaps: Bitmaps | undefined;
-  /** The header on the disk names bitmaps that do not count any more. */
-  bitmapsForgotten = false;
-  /** Persistent bitmaps listen here. */
-  readonly changeListeners: ChangeListener[] = [];
-  /** False while what is changed is not for them. */
-  recording = true;
-  /** Guest data may have holes that the format does not know of (preallocated metadata). */
-  sparse = false;
-  /** Refcount updates may wait until the image is closed; the dirty bit says so. */
-  lazyRefcounts = false;
-  /** Compressed clusters were written. */
-  compressed = false;
-  /** Freed clusters give their space back to the file. */
-  discardFreed = true;
-  /** Damage was found while the image was open for writing: nothing that is cached may reach the disk any more. */
-  abandoned = false;
-  /** Counts changes of guest content, to know when decoded data is stale. */
-  generation = 0;
-  /** Where lines about damage go; each is a full line of the real tool. */
-  reportDamage: (line: string) => void;
-  #damageReported = false;
-  #blemishReported = false;
-  #storedHeaderLength: number;
-
-  constructor(parts: ImageParts) {
-    this.file = parts.file;
-    this.data = parts.data;
-    this.header = parts.header;
-    this.filename = parts.filename;
-    this.readOnly = parts.readOnly;
-    this.intent = parts.intent;
-    this.services = parts.services;
-    this.warn = parts.warn;
-    this.complain = (text) => (parts.complain ?? parts.warn)(text);
-    this.reportDamage = (line) => (parts.notice ?? parts.warn)(line);
-    this.#storedHeaderLength = parts.storedHeaderLength;
-    this.geometry = geometryOf(parts.header);
-    this.refcounts = new Refcounts(this);
-    this.allocator = new Allocator(this);
-    this.guard = new MetadataGuard(this);
-    this.l2 = new MetadataCache({
-      storage: this.file,
-      tableSize: this.geometry.clusterSize,
-      budget: L2_BUDGET,
-      mayWrite: (offset, length) => this.guard.check(offset, length, 'active L2 table'),
-    });
-    this.l1 = new L1Table(
-      {
-        storage: this.file,
-        before: this.l2,
-        mayWrite: (offset, length) => this.guard.check(offset, length, 'active L1 table'),
-      },
-      parts.header.l1Offset,
-      parts.header.l1Entries,
-    );
+  constructor(state: Qcow2State, snapshots?: SnapshotStore) {
+    this.state = state;
+    this.snapshots = snapshots;
+    this.#special = new SpecialReader(state);
+    this.compressor = compressorOf(state);
+    this.checker = checkerOf(state);
+    this.amender = state.readOnly ? undefined : amenderOf(state);
+    this.backing = backingOf(state);
+    this.#writeZeroes = (offset, length, flags) => writeZeroes(state, offset, length, flags);
+    this.allocationUnit = state.geometry.clusterSize;
+    this.quirks = {
+      strideUnit: state.geometry.l2Coverage,
+      zeroesWholeUnits: true,
+      noBitmaps: 'Cannot store dirty bitmaps in qcow2 v2 files',
+    };
+    this.beyondEnd = { data: 'told', vouches: (storage, offset) => this.#vouches(storage, offset) };
+    this.limits = {
+      requestAlignment: state.header.cryptMethod === 0 ? 1 : 512,
+      writeZeroesAlignment: state.geometry.subclusterSize,
+      discardAlignment: state.geometry.clusterSize,
+    };
   }
 
-  /** Flushes guest data; what refers to it is written after. */
-  readonly dataBarrier = {
-    flush: async (): Promise<void> => {
-      await this.data.flush();
-      if (this.data !== this.file) await this.file.flush();
-    },
-  };
-
-  /** The external data file has to stay valid as a raw image. */
-  get rawData(): boolean {
-    return this.geometry.external && isRawDataFile(this.header);
+  /** Refcounts say what was cut off; where they do not, an entry is wild, and the real tool reads zeroes in silence. */
+  #vouches(storage: Storage, offset: number): MaybePromise<boolean> {
+    return storage !== this.state.file || this.state.refcounts.mayUse(Math.floor(offset / this.allocationUnit));
   }
 
-  /** Tells the listeners that guest bytes are going to change. */
-  markDirty(offset: number, length: number): MaybePromise<void> {
-    this.generation++;
-    if (!this.recording) return;
-    return this.#tell(0, offset, length);
+  get bitmaps(): BitmapStore | undefined {
+    return this.state.bitmaps;
   }
 
-  #tell(from: number, offset: number, length: number): MaybePromise<void> {
-    for (let i = from; i < this.changeListeners.length; i++) {
-      const done = this.changeListeners[i]?.(offset, length);
-      if (isPromise(done)) return done.then(() => this.#tell(i + 1, offset, length));
+  get virtualSize(): number {
+    return this.state.header.virtualSize;
+  }
+
+  get children(): readonly { readonly role: string; readonly node: Storage }[] {
+    const { state } = this;
+    return state.data === state.file ? [] : [{ role: 'data-file', node: state.data }];
+  }
+
+  map(offset: number, length: number): MaybePromise<Mapping> {
+    return map(this.state, offset, length);
+  }
+
+  readSpecial(offset: number, into: Uint8Array): Promise<void> {
+    return this.#special.read(offset, into);
+  }
+
+  allocate(offset: number, length: number): Promise<Allocation> {
+    return allocate(this.state, offset, length);
+  }
+
+  /** Zeroes can be recorded unless an old image would have to hide its backing image. */
+  get writeZeroes(): Writing['writeZeroes'] {
+    return canRecordZeroes(this.state) ? this.#writeZeroes : undefined;
+  }
+
+  discard(offset: number, length: number): Promise<void> {
+    return discard(this.state, offset, length);
+  }
+
+  resize(size: number, preallocation: Preallocation, covered: boolean): Promise<void> {
+    return resize(this.state, size, preallocation, covered);
+  }
+
+  async unrecorded(changes: () => Promise<void>): Promise<void> {
+    this.state.recording = false;
+    try {
+      await changes();
+    } finally {
+      this.state.recording = true;
     }
   }
 
-  /** Writes the header as it is now, over the old one. */
-  async writeHeader(): Promise<void> {
-    const bytes = encodeHeader(this.header);
-    const padded = new Uint8Array(Math.max(bytes.length, this.#storedHeaderLength));
-    padded.set(bytes);
-    await this.file.write(0, padded);
-    this.#storedHeaderLength = bytes.length;
+  flush(): Promise<void> {
+    return flushImage(this.state);
   }
 
-  /** The version changed. */
-  refreshGeometry(): void {
-    this.geometry = geometryOf(this.header);
-  }
-
-  /** The header names other refcount structures now. Everything was flushed. */
-  refreshRefcounts(): void {
-    this.refcounts = new Refcounts(this);
-    this.allocator.reset();
-  }
-
-  /** Sets or clears an incompatible feature bit, durably. */
-  async setIncompatible(bit: number, on: boolean): Promise<void> {
-    const flags = on ? this.header.incompatible | bit : this.header.incompatible & ~bit;
-    if (flags === this.header.incompatible) return;
-    this.header.incompatible = flags;
-    await this.writeHeader();
-    await this.file.flush();
-  }
-
-  /**
-   * Damage was found: says so once, marks an image that is open for writing, and gives the error to throw.
-   * @param what the real tool's description of the damage.
-   */
-  damaged(what: string): MaybePromise<BlockError> {
-    const error = new BlockError('io', 'Input/output error', { context: { filename: this.filename } });
-    if (this.#damageReported) return error;
-    this.#damageReported = true;
-    if (this.readOnly) {
-      this.reportDamage(`qcow2: Image is corrupt: ${what}; further non-fatal corruption events will be suppressed`);
-      return error;
+  async close(): Promise<void> {
+    try {
+      await closeImage(this.state);
+    } finally {
+      if (this.state.data !== this.state.file) await this.state.data.close();
     }
-    this.abandoned = true;
-    this.reportDamage(`qcow2: Marking image as corrupt: ${what}; further corruption events will be suppressed`);
-    if (this.header.version < 3) return error;
-    return this.setIncompatible(Incompatible.corrupt, true).then(() => error);
   }
 
-  /**
-   * A write would have gone over other metadata; see {@link damaged}. The error's `access` is {@link OVERLAP_CHECK}.
-   * @param what what is there, in the real tool's words.
-   */
-  overlaps(what: string): MaybePromise<BlockError> {
-    return andThen(
-      this.damaged(`Preventing invalid write on metadata (overlaps with ${what})`),
-      (cause) => new BlockError('io', cause.message, { context: { ...cause.context, access: OVERLAP_CHECK }, cause }),
-    );
-  }
-
-  /** Damage was found that does not keep a change from being made: says so once. */
-  blemished(what: string): void {
-    if (this.#blemishReported || this.#damageReported) return;
-    this.#blemishReported = true;
-    this.reportDamage(`qcow2: Image is corrupt: ${what}; further non-fatal corruption events will be suppressed`);
-  }
-
-  /** Throws what {@link damaged} gives. */
-  async failDamaged(what: string): Promise<never> {
-    throw await this.damaged(what);
+  info(): FormatInfo {
+    return infoOf(this.state, { bitmaps: this.state.bitmaps?.info() });
   }
 }

@@ -1,9 +1,9 @@
 /** What `info` says about a qcow2 image. */
 import type { FormatInfo, InfoValue } from '../../block/capabilities.ts';
 import { luksInfo } from '../../crypto/luks/info.ts';
-import { isRawDataFile } from './header.ts';
-import type { Qcow2Image } from './image.ts';
-import { Compatible, Incompatible } from './layout.ts';
+import { isRawDataFile } from './structure/header.ts';
+import type { Qcow2State } from './state.ts';
+import { Compatible, Incompatible } from './structure/layout.ts';
 
 /** Parts of the information that other files of this folder know. */
 export interface InfoParts {
@@ -12,7 +12,7 @@ export interface InfoParts {
 }
 
 /** Information of an open image. */
-export function infoOf(image: Qcow2Image, parts: InfoParts = {}): FormatInfo {
+export function infoOf(image: Qcow2State, parts: InfoParts = {}): FormatInfo {
   const { header } = image;
   return {
     clusterSize: image.geometry.clusterSize,
@@ -22,7 +22,7 @@ export function infoOf(image: Qcow2Image, parts: InfoParts = {}): FormatInfo {
   };
 }
 
-function encryptOf(image: Qcow2Image): { [key: string]: InfoValue } {
+function encryptOf(image: Qcow2State): { [key: string]: InfoValue } {
   switch (image.header.cryptMethod) {
     case 0:
       return {};
@@ -33,11 +33,11 @@ function encryptOf(image: Qcow2Image): { [key: string]: InfoValue } {
   }
 }
 
-function compressionName(image: Qcow2Image): string {
+function compressionName(image: Qcow2State): string {
   return image.header.compressionType === 1 ? 'zstd' : 'zlib';
 }
 
-function oldData(image: Qcow2Image): { [key: string]: InfoValue } {
+function oldData(image: Qcow2State): { [key: string]: InfoValue } {
   return {
     compat: '0.10',
     'compression-type': compressionName(image),
@@ -46,7 +46,7 @@ function oldData(image: Qcow2Image): { [key: string]: InfoValue } {
   };
 }
 
-function newData(image: Qcow2Image, parts: InfoParts): { [key: string]: InfoValue } {
+function newData(image: Qcow2State, parts: InfoParts): { [key: string]: InfoValue } {
   const { header } = image;
   const external = image.geometry.external;
   return {

@@ -1,10 +1,10 @@
 /** How large a new qcow2 image will be. */
 import { utf8Bytes } from '../../base/bytes.ts';
-import { BlockError } from '../../base/error.ts';
+import { BlockError, invalidArgument } from '../../base/error.ts';
 import { alignUp, divideUp } from '../../base/offset.ts';
 import type { MeasureContext, Measurement } from '../../block/format.ts';
-import { measureEncryption } from './crypt.ts';
-import { MAX_L1_BYTES } from './layout.ts';
+import { measureEncryption } from './guest/crypt.ts';
+import { MAX_L1_BYTES } from './structure/layout.ts';
 import { checkClusterSize, checkRefcountBits, l1EntriesOf } from './settings.ts';
 import type { CreateOptions } from './options.ts';
 
@@ -20,12 +20,11 @@ export async function measure(context: MeasureContext, options: CreateOptions): 
   checkClusterSize(clusterSize, extended);
   // Unlike `create`, the real tool does not know the other names of the versions here.
   if (compat !== undefined && compat !== '0.10' && compat !== '1.1') {
-    throw new BlockError('invalid-argument', `Invalid compatibility level: '${compat}'`);
+    throw invalidArgument(`Invalid compatibility level: '${compat}'`);
   }
   checkRefcountBits(refcountBits);
   if (refcountBits !== 16 && compat === '0.10') {
-    throw new BlockError(
-      'invalid-argument',
+    throw invalidArgument(
       'Different refcount widths than 16 bits require compatibility level 1.1 or above (use compat=1.1 or greater)',
     );
   }
@@ -51,7 +50,7 @@ export async function measure(context: MeasureContext, options: CreateOptions): 
 
 function checkPreallocation(mode: string | undefined): void {
   if (mode === undefined || ['off', 'metadata', 'falloc', 'full'].includes(mode)) return;
-  throw new BlockError('invalid-argument', `invalid parameter value: ${mode}`);
+  throw invalidArgument(`invalid parameter value: ${mode}`);
 }
 
 /** Bytes in clusters that hold some of the source's data. */

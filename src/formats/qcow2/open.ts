@@ -1,5 +1,5 @@
 /** Opening a qcow2 image. */
-import { BlockError } from '../../base/error.ts';
+import { invalidArgument, invalidImage } from '../../base/error.ts';
 import type { OpenContext } from '../../block/format.ts';
 import type { Storage } from '../../storage/storage.ts';
 import {
@@ -10,9 +10,9 @@ import {
   type Header,
   isRawDataFile,
   parseHeader,
-} from './header.ts';
-import { Qcow2Image } from './image.ts';
-import { Autoclear, Compatible, KNOWN_AUTOCLEAR } from './layout.ts';
+} from './structure/header.ts';
+import { Qcow2State } from './state.ts';
+import { Autoclear, Compatible, KNOWN_AUTOCLEAR } from './structure/layout.ts';
 import type { openOptions } from './options.ts';
 import { checkOpenSettings } from './openSettings.ts';
 
@@ -28,7 +28,7 @@ async function readHeader(context: OpenContext<typeof openOptions>): Promise<Hea
 }
 
 /** Opens an image: header, external data file, feature bits. Tables are read when they are needed. */
-export async function openQcow2(context: OpenContext<typeof openOptions>): Promise<Qcow2Image> {
+export async function openQcow2(context: OpenContext<typeof openOptions>): Promise<Qcow2State> {
   const header = await readHeader(context);
   const storedHeaderLength = storedLength(header);
   const hadBitmaps = header.bitmaps !== undefined;
@@ -36,9 +36,9 @@ export async function openQcow2(context: OpenContext<typeof openOptions>): Promi
   checkOpenSettings(context.options, header);
   const data = await openDataFile(header, context);
   if (header.cryptMethod === 2 && !header.crypto) {
-    throw new BlockError('invalid-image', 'Missing CRYPTO header for crypt method 2');
+    throw invalidImage('Missing CRYPTO header for crypt method 2');
   }
-  const image = new Qcow2Image({
+  const image = new Qcow2State({
     file: context.file,
     data: data ?? context.file,
     header,
@@ -93,12 +93,12 @@ async function openDataFile(header: Header, context: OpenContext<typeof openOpti
   });
   if (!external) {
     if (data) {
-      throw new BlockError('invalid-argument', "'data-file' can only be set for images with an external data file");
+      throw invalidArgument("'data-file' can only be set for images with an external data file");
     }
-    if (isRawDataFile(header)) throw new BlockError('invalid-image', 'data-file-raw requires a data file');
+    if (isRawDataFile(header)) throw invalidImage('data-file-raw requires a data file');
     return undefined;
   }
-  if (!data) throw new BlockError('invalid-argument', "'data-file' is required for this image");
+  if (!data) throw invalidArgument("'data-file' is required for this image");
   return data;
 }
 
@@ -106,7 +106,7 @@ async function openDataFile(header: Header, context: OpenContext<typeof openOpti
  * Prepares an image for changes: autoclear features that nothing here keeps up to date are dropped.
  * Bitmaps are kept only if something listens to the changes.
  */
-export async function prepareForWriting(image: Qcow2Image): Promise<void> {
+export async function prepareForWriting(image: Qcow2State): Promise<void> {
   const { header } = image;
   let kept = header.autoclear & BigInt(KNOWN_AUTOCLEAR);
   if (header.bitmaps && image.changeListeners.length === 0) kept &= ~BigInt(Autoclear.bitmaps);

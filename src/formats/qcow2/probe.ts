@@ -1,5 +1,5 @@
 /** Recognising qcow2 images; apart from the driver, so that probing loads nothing else. */
-import { MAGIC } from './layout.ts';
+import { MAGIC } from './structure/layout.ts';
 
 /** 100 for a qcow2 header of version 2 or above, 0 for everything else. */
 export function probe(head: Uint8Array): number {

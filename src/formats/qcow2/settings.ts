@@ -1,9 +1,9 @@
 /** Settings of a new image: option values checked with the real tool's messages. */
-import { BlockError } from '../../base/error.ts';
+import { BlockError, invalidArgument } from '../../base/error.ts';
 import { alignUp, isPowerOfTwo, log2, MAX_DISK } from '../../base/offset.ts';
 import type { Preallocation } from '../../storage/storage.ts';
-import type { Header } from './header.ts';
-import { Autoclear, Compatible, Incompatible, MAX_L1_BYTES, MIN_EXTENDED_CLUSTER } from './layout.ts';
+import type { Header } from './structure/header.ts';
+import { Autoclear, Compatible, Incompatible, MAX_L1_BYTES, MIN_EXTENDED_CLUSTER } from './structure/layout.ts';
 import type { CreateOptions } from './options.ts';
 
 /** A checked set of create options. */
@@ -24,17 +24,13 @@ export interface Settings {
   readonly keepData: boolean;
 }
 
-function refuse(message: string): BlockError {
-  return new BlockError('invalid-argument', message);
-}
-
 function needsV3(what: string, suffix: string): BlockError {
-  return refuse(`${what} compatibility level 1.1 ${suffix} (use version=v3 or greater)`);
+  return invalidArgument(`${what} compatibility level 1.1 ${suffix} (use version=v3 or greater)`);
 }
 
 function choice<T extends string>(value: string, parameter: string, allowed: readonly T[]): T {
   const found = allowed.find((one) => one === value);
-  if (found === undefined) throw refuse(`Parameter '${parameter}' does not accept value '${value}'`);
+  if (found === undefined) throw invalidArgument(`Parameter '${parameter}' does not accept value '${value}'`);
   return found;
 }
 
@@ -49,24 +45,24 @@ export function versionOf(options: CreateOptions): 2 | 3 {
     case 'v2':
       return 2;
     default:
-      throw refuse(`Parameter 'version' does not accept value '${options.compat}'`);
+      throw invalidArgument(`Parameter 'version' does not accept value '${options.compat}'`);
   }
 }
 
 /** Checks the cluster size of new images. */
 export function checkClusterSize(size: number, extended: boolean): void {
   if (size < 512 || size > 2097152 || !isPowerOfTwo(size)) {
-    throw refuse('Cluster size must be a power of two between 512 and 2048k');
+    throw invalidArgument('Cluster size must be a power of two between 512 and 2048k');
   }
   if (extended && size < MIN_EXTENDED_CLUSTER) {
-    throw refuse('Extended L2 entries are only supported with cluster sizes of at least 16384 bytes');
+    throw invalidArgument('Extended L2 entries are only supported with cluster sizes of at least 16384 bytes');
   }
 }
 
 /** Checks the refcount width of new images, without regard to the version. */
 export function checkRefcountBits(bits: number): void {
   if (bits > 64 || !isPowerOfTwo(bits)) {
-    throw refuse('Refcount width must be a power of two and may not exceed 64 bits');
+    throw invalidArgument('Refcount width must be a power of two and may not exceed 64 bits');
   }
 }
 
@@ -109,10 +105,10 @@ function optional<K extends string>(name: K, value: string | undefined): { [P in
 
 function checkTogether(s: Settings): void {
   if (s.preallocation !== 'off' && s.backingFile !== undefined && !s.extended) {
-    throw refuse('Backing file and preallocation can only be used at the same time if extended_l2 is on');
+    throw invalidArgument('Backing file and preallocation can only be used at the same time if extended_l2 is on');
   }
   if (s.backingFormat !== undefined && s.backingFile === undefined) {
-    throw refuse('Backing format cannot be used without backing file');
+    throw invalidArgument('Backing format cannot be used without backing file');
   }
   if (s.version < 3 && s.lazyRefcounts) throw needsV3('Lazy refcounts only supported with', 'and above');
   checkRefcountBits(s.refcountBits);
@@ -127,9 +123,9 @@ function checkTogether(s: Settings): void {
 
 /** Sizes beyond those of disks are refused by the block layer before the format looks at them. */
 function checkSize(s: Settings): void {
-  if (s.size >= 2 ** 63) throw refuse('Could not resize image: Image size cannot be negative');
+  if (s.size >= 2 ** 63) throw invalidArgument('Could not resize image: Image size cannot be negative');
   if (s.size > MAX_DISK) {
-    throw refuse(`Could not resize image: offset(${BigInt(s.size)}) exceeds maximum(${BigInt(MAX_DISK)})`);
+    throw invalidArgument(`Could not resize image: offset(${BigInt(s.size)}) exceeds maximum(${BigInt(MAX_DISK)})`);
   }
   if (l1EntriesOf(s.size, s.clusterSize, s.extended) * 8 > MAX_L1_BYTES) throw tooLarge();
 }
@@ -143,26 +139,27 @@ function tooLarge(): BlockError {
 }
 
 function checkDataFile(s: Settings): void {
-  if (s.rawData && s.dataFile === undefined) throw refuse('data-file-raw requires data-file');
+  if (s.rawData && s.dataFile === undefined) throw invalidArgument('data-file-raw requires data-file');
   if (s.rawData && s.backingFile !== undefined) {
-    throw refuse('Backing file and data-file-raw cannot be used at the same time');
+    throw invalidArgument('Backing file and data-file-raw cannot be used at the same time');
   }
   if (s.dataFile !== undefined && s.version < 3) {
     throw needsV3('External data files are only supported with', 'and above');
   }
-  if (s.keepData && s.dataFile === undefined) throw refuse("Must not use 'keep_data_file=on' without 'data_file'");
+  if (s.keepData && s.dataFile === undefined)
+    throw invalidArgument("Must not use 'keep_data_file=on' without 'data_file'");
 }
 
 /** Refuses to keep a data file that would be overwritten or never seen. The real tool opens the file before it asks. */
 export function checkKeptData(s: Settings): void {
   if (s.preallocation !== 'off' && s.preallocation !== 'metadata') {
-    throw refuse(
+    throw invalidArgument(
       "Preallocating more than only metadata would overwrite the external data file's content and is therefore " +
         "incompatible with 'keep_data_file=on'",
     );
   }
   if (s.preallocation !== 'off' || s.rawData) return;
-  throw refuse(
+  throw invalidArgument(
     "'keep_data_file=on' requires 'preallocation=metadata' or 'data_file_raw=on', or the file contents will not " +
       'be visible',
   );

@@ -1,47 +1,220 @@
-/** What the parts of an open image (clusters, refcounts, bitmaps) may know of the image that they are parts of. */
-import type { MaybePromise } from '../../base/async.ts';
-import type { BlockError } from '../../base/error.ts';
+/** State of an open qcow2 image; the other files of this folder are functions on it. */
+import { andThen, isPromise, type MaybePromise } from '../../base/async.ts';
+import { BlockError, ioError } from '../../base/error.ts';
+import { MetadataCache } from '../../block/kit/cache.ts';
+import type { OpenIntent } from '../../block/format.ts';
+import type { Services } from '../../block/services.ts';
+import type { LuksHeader } from '../../crypto/luks/header.ts';
+import type { LuksVolume } from '../../crypto/luks/volume.ts';
 import type { Storage } from '../../storage/storage.ts';
-import type { Geometry } from './geometry.ts';
-import type { Header } from './header.ts';
+import { Allocator } from './clusters/allocator.ts';
+import type { Bitmaps } from './bitmaps/store.ts';
+import { type Geometry, geometryOf } from './structure/geometry.ts';
+import { encodeHeader, type Header, isRawDataFile } from './structure/header.ts';
+import { L1Table } from './structure/l1.ts';
+import { Incompatible } from './structure/layout.ts';
+import { MetadataGuard } from './clusters/guard.ts';
+import { Refcounts } from './clusters/refcount.ts';
+import { type ChangeListener, type ImageCipher, type ImageState, OVERLAP_CHECK } from './structure/imageState.ts';
 
-/** What was being done when an error says that metadata lies over each other. */
-export const OVERLAP_CHECK = 'overlap check';
+/** Bytes of L2 tables that are kept. */
+const L2_BUDGET = 33554432;
 
-/** Encryption of guest data; whole 512-byte sectors. */
-export interface ImageCipher {
-  /** Decodes in place. `hostOffset` is where the bytes are stored, `guestOffset` what they are. */
-  decrypt(bytes: Uint8Array, hostOffset: number, guestOffset: number): MaybePromise<void>;
-  /** Encodes in place. */
-  encrypt(bytes: Uint8Array, hostOffset: number, guestOffset: number): MaybePromise<void>;
+/** What {@link Qcow2State} is made of. */
+export interface ImageParts {
+  readonly file: Storage;
+  /** Where guest data is: the external data file, or `file`. */
+  readonly data: Storage;
+  readonly header: Header;
+  /** Bytes of the stored header with extensions and names. */
+  readonly storedHeaderLength: number;
+  readonly filename: string;
+  readonly readOnly: boolean;
+  readonly intent: OpenIntent;
+  readonly services: Services;
+  readonly warn: (text: string) => void;
+  readonly notice?: (text: string) => void;
+  readonly complain?: (text: string) => void;
 }
 
-/** Called with every guest range whose content changes, before it changes; the change waits for it. */
-export type ChangeListener = (offset: number, length: number) => MaybePromise<void>;
-
-/** An open image without its parts. Each part names those that it works with besides. */
-export interface ImageState {
+/** One open qcow2 image. */
+export class Qcow2State implements ImageState {
   readonly file: Storage;
+  readonly data: Storage;
   readonly header: Header;
-  readonly geometry: Geometry;
+  geometry: Geometry;
+  readonly l1: L1Table;
+  readonly l2: MetadataCache;
+  refcounts: Refcounts;
+  readonly allocator: Allocator;
+  /** Keeps new clusters and guest data off other metadata. */
+  readonly guard: MetadataGuard;
+  readonly filename: string;
+  readonly readOnly: boolean;
+  readonly intent: OpenIntent;
+  readonly services: Services;
+  readonly warn: (text: string) => void;
+  /** Shows an error that does not end what is being done. */
+  readonly complain: (text: string) => void;
+  /** Set when the image is encrypted and a key was given. */
+  cipher: ImageCipher | undefined;
+  /** The LUKS header inside the image. */
+  luksHeader: LuksHeader | undefined;
+  /** Set when that header was unlocked. */
+  luksVolume: LuksVolume | undefined;
+  /** Persistent bitmaps; undefined where there can be none (version 2). */
+  bitmaps: Bitmaps | undefined;
+  /** The header on the disk names bitmaps that do not count any more. */
+  bitmapsForgotten = false;
   /** Persistent bitmaps listen here. */
-  readonly changeListeners: ChangeListener[];
+  readonly changeListeners: ChangeListener[] = [];
+  /** False while what is changed is not for them. */
+  recording = true;
+  /** Guest data may have holes that the format does not know of (preallocated metadata). */
+  sparse = false;
   /** Refcount updates may wait until the image is closed; the dirty bit says so. */
-  readonly lazyRefcounts: boolean;
+  lazyRefcounts = false;
+  /** Compressed clusters were written. */
+  compressed = false;
   /** Freed clusters give their space back to the file. */
-  readonly discardFreed: boolean;
+  discardFreed = true;
   /** Damage was found while the image was open for writing: nothing that is cached may reach the disk any more. */
-  readonly abandoned: boolean;
+  abandoned = false;
+  /** Counts changes of guest content, to know when decoded data is stale. */
+  generation = 0;
+  /** Where lines about damage go; each is a full line of the real tool. */
+  reportDamage: (line: string) => void;
+  #damageReported = false;
+  #blemishReported = false;
+  #storedHeaderLength: number;
+
+  constructor(parts: ImageParts) {
+    this.file = parts.file;
+    this.data = parts.data;
+    this.header = parts.header;
+    this.filename = parts.filename;
+    this.readOnly = parts.readOnly;
+    this.intent = parts.intent;
+    this.services = parts.services;
+    this.warn = parts.warn;
+    this.complain = (text) => (parts.complain ?? parts.warn)(text);
+    this.reportDamage = (line) => (parts.notice ?? parts.warn)(line);
+    this.#storedHeaderLength = parts.storedHeaderLength;
+    this.geometry = geometryOf(parts.header);
+    this.refcounts = new Refcounts(this);
+    this.allocator = new Allocator(this);
+    this.guard = new MetadataGuard(this);
+    this.l2 = new MetadataCache({
+      storage: this.file,
+      tableSize: this.geometry.clusterSize,
+      budget: L2_BUDGET,
+      mayWrite: (offset, length) => this.guard.check(offset, length, 'active L2 table'),
+    });
+    this.l1 = new L1Table(
+      {
+        storage: this.file,
+        before: this.l2,
+        mayWrite: (offset, length) => this.guard.check(offset, length, 'active L1 table'),
+      },
+      parts.header.l1Offset,
+      parts.header.l1Entries,
+    );
+  }
+
   /** Flushes guest data; what refers to it is written after. */
-  readonly dataBarrier: { flush(): Promise<void> };
+  readonly dataBarrier = {
+    flush: async (): Promise<void> => {
+      await this.data.flush();
+      if (this.data !== this.file) await this.file.flush();
+    },
+  };
+
+  /** The external data file has to stay valid as a raw image. */
+  get rawData(): boolean {
+    return this.geometry.external && isRawDataFile(this.header);
+  }
+
+  /** Tells the listeners that guest bytes are going to change. */
+  markDirty(offset: number, length: number): MaybePromise<void> {
+    this.generation++;
+    if (!this.recording) return;
+    return this.#tell(0, offset, length);
+  }
+
+  #tell(from: number, offset: number, length: number): MaybePromise<void> {
+    for (let i = from; i < this.changeListeners.length; i++) {
+      const done = this.changeListeners[i]?.(offset, length);
+      if (isPromise(done)) return done.then(() => this.#tell(i + 1, offset, length));
+    }
+  }
+
   /** Writes the header as it is now, over the old one. */
-  writeHeader(): Promise<void>;
+  async writeHeader(): Promise<void> {
+    const bytes = encodeHeader(this.header);
+    const padded = new Uint8Array(Math.max(bytes.length, this.#storedHeaderLength));
+    padded.set(bytes);
+    await this.file.write(0, padded);
+    this.#storedHeaderLength = bytes.length;
+  }
+
+  /** The version changed. */
+  refreshGeometry(): void {
+    this.geometry = geometryOf(this.header);
+  }
+
+  /** The header names other refcount structures now. Everything was flushed. */
+  refreshRefcounts(): void {
+    this.refcounts = new Refcounts(this);
+    this.allocator.reset();
+  }
+
   /** Sets or clears an incompatible feature bit, durably. */
-  setIncompatible(bit: number, on: boolean): Promise<void>;
-  /** Damage was found: gives the error to throw. */
-  damaged(what: string): MaybePromise<BlockError>;
-  /** A write would have gone over other metadata: gives the error to throw. */
-  overlaps(what: string): MaybePromise<BlockError>;
+  async setIncompatible(bit: number, on: boolean): Promise<void> {
+    const flags = on ? this.header.incompatible | bit : this.header.incompatible & ~bit;
+    if (flags === this.header.incompatible) return;
+    this.header.incompatible = flags;
+    await this.writeHeader();
+    await this.file.flush();
+  }
+
+  /**
+   * Damage was found: says so once, marks an image that is open for writing, and gives the error to throw.
+   * @param what the real tool's description of the damage.
+   */
+  damaged(what: string): MaybePromise<BlockError> {
+    const error = ioError({ filename: this.filename });
+    if (this.#damageReported) return error;
+    this.#damageReported = true;
+    if (this.readOnly) {
+      this.reportDamage(`qcow2: Image is corrupt: ${what}; further non-fatal corruption events will be suppressed`);
+      return error;
+    }
+    this.abandoned = true;
+    this.reportDamage(`qcow2: Marking image as corrupt: ${what}; further corruption events will be suppressed`);
+    if (this.header.version < 3) return error;
+    return this.setIncompatible(Incompatible.corrupt, true).then(() => error);
+  }
+
+  /**
+   * A write would have gone over other metadata; see {@link damaged}. The error's `access` is {@link OVERLAP_CHECK}.
+   * @param what what is there, in the real tool's words.
+   */
+  overlaps(what: string): MaybePromise<BlockError> {
+    return andThen(
+      this.damaged(`Preventing invalid write on metadata (overlaps with ${what})`),
+      (cause) => new BlockError('io', cause.message, { context: { ...cause.context, access: OVERLAP_CHECK }, cause }),
+    );
+  }
+
+  /** Damage was found that does not keep a change from being made: says so once. */
+  blemished(what: string): void {
+    if (this.#blemishReported || this.#damageReported) return;
+    this.#blemishReported = true;
+    this.reportDamage(`qcow2: Image is corrupt: ${what}; further non-fatal corruption events will be suppressed`);
+  }
+
   /** Throws what {@link damaged} gives. */
-  failDamaged(what: string): Promise<never>;
+  async failDamaged(what: string): Promise<never> {
+    throw await this.damaged(what);
+  }
 }

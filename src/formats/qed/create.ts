@@ -1,6 +1,6 @@
 /** New QED images. */
 import { utf8Bytes } from '../../base/bytes.ts';
-import { BlockError } from '../../base/error.ts';
+import { invalidArgument } from '../../base/error.ts';
 import { alignUp, SECTOR } from '../../base/offset.ts';
 import type { CreateContext } from '../../block/format.ts';
 import type { OptionValues } from '../../options/table.ts';
@@ -33,25 +33,23 @@ type CreateOptions = OptionValues<typeof createOptions>;
 /** Clusters of a table unless an option says otherwise. */
 const DEFAULT_TABLE = 4;
 
-function refuse(message: string): BlockError {
-  return new BlockError('invalid-argument', message);
-}
-
 /** Writes an empty image into `context.file`. */
 export async function create(context: CreateContext, options: CreateOptions): Promise<void> {
   const clusterSize = options.cluster_size;
   const tableClusters = options.table_size ?? DEFAULT_TABLE;
   const virtualSize = alignUp(options.size ?? 0, SECTOR);
   if (!isClusterSize(clusterSize))
-    throw refuse(`QED cluster size must be within range ${CLUSTER_RANGE} and power of 2`);
-  if (!isTableSize(tableClusters)) throw refuse(`QED table size must be within range ${TABLE_RANGE} and power of 2`);
+    throw invalidArgument(`QED cluster size must be within range ${CLUSTER_RANGE} and power of 2`);
+  if (!isTableSize(tableClusters))
+    throw invalidArgument(`QED table size must be within range ${TABLE_RANGE} and power of 2`);
   if (!isVirtualSize(virtualSize, clusterSize, tableClusters)) {
     const limit = maxVirtualSize(clusterSize, tableClusters);
-    throw refuse(`QED image size must be a non-zero multiple of cluster size and less than ${limit} bytes`);
+    throw invalidArgument(`QED image size must be a non-zero multiple of cluster size and less than ${limit} bytes`);
   }
   const backing = backingOf(options);
   const name = utf8Bytes(backing?.file ?? '');
-  if (name.length > Math.min(MAX_BACKING_NAME, clusterSize - HEADER_SIZE)) throw refuse('Backing file name too long');
+  if (name.length > Math.min(MAX_BACKING_NAME, clusterSize - HEADER_SIZE))
+    throw invalidArgument('Backing file name too long');
   const header: Header = {
     clusterSize,
     tableClusters,

@@ -1,7 +1,7 @@
 /** The QED driver: registration, options, and the image's face to the block layer. */
 import type { MaybePromise } from '../../base/async.ts';
 import { Fields, utf8Bytes } from '../../base/bytes.ts';
-import { BlockError } from '../../base/error.ts';
+import { BlockError, invalidArgument, unsupported } from '../../base/error.ts';
 import { alignDown, alignUp, SECTOR } from '../../base/offset.ts';
 import type {
   Backing,
@@ -74,13 +74,13 @@ class QedDriver implements ImageDriver, Writing {
   async resize(size: number, preallocation: Preallocation): Promise<void> {
     const { header } = this.#image;
     if (preallocation !== 'off') {
-      throw new BlockError('unsupported', `Unsupported preallocation mode '${preallocation}'`);
+      throw unsupported(`Unsupported preallocation mode '${preallocation}'`);
     }
     if (!isVirtualSize(size, header.clusterSize, header.tableClusters)) {
-      throw new BlockError('invalid-argument', 'Invalid image size specified');
+      throw invalidArgument('Invalid image size specified');
     }
     if (size < header.virtualSize) {
-      throw new BlockError('unsupported', 'Shrinking images is currently not supported');
+      throw unsupported('Shrinking images is currently not supported');
     }
     await this.#image.flush();
     header.virtualSize = size;

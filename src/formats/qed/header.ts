@@ -1,6 +1,6 @@
 /** The QED header, little endian (QEMU's published QED specification, section "Header"). */
 import { littleEndian, utf8Bytes } from '../../base/bytes.ts';
-import { BlockError } from '../../base/error.ts';
+import { BlockError, invalidImage, unsupported } from '../../base/error.ts';
 import { isPowerOfTwo, SECTOR } from '../../base/offset.ts';
 import type { BackingReference } from '../../block/capabilities.ts';
 
@@ -86,7 +86,7 @@ export function isVirtualSize(size: number, clusterSize: number, tableClusters: 
 }
 
 function invalid(what: string): BlockError {
-  return new BlockError('invalid-image', `QED ${what} is invalid`);
+  return invalidImage(`QED ${what} is invalid`);
 }
 
 /**
@@ -99,7 +99,7 @@ export function parseHeader(bytes: Uint8Array, fileSize: number): Header {
   if (fields.u32(At.magic) !== MAGIC) throw new BlockError('wrong-format', 'Image not in QED format');
   const features = fields.big64(At.features);
   const unknown = features & ~KNOWN_FEATURES;
-  if (unknown !== 0n) throw new BlockError('unsupported', `Unsupported QED features: ${unknown.toString(16)}`);
+  if (unknown !== 0n) throw unsupported(`Unsupported QED features: ${unknown.toString(16)}`);
   const clusterSize = fields.u32(At.clusterSize);
   if (!isClusterSize(clusterSize)) throw invalid('cluster size');
   const tableClusters = fields.u32(At.tableSize);

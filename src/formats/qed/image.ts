@@ -1,8 +1,8 @@
 /** State of an open QED image; the other files of this folder are functions on it. */
 import { isPromise, type MaybePromise } from '../../base/async.ts';
-import { BlockError } from '../../base/error.ts';
+import { type BlockError, invalidImage } from '../../base/error.ts';
 import { alignDown, alignUp, SECTOR } from '../../base/offset.ts';
-import { MetadataCache, type Table } from '../../block/cache.ts';
+import { MetadataCache, type Table } from '../../block/kit/cache.ts';
 import type { BackingReference } from '../../block/capabilities.ts';
 import type { Storage } from '../../storage/storage.ts';
 import { encodeHeader, Feature, type Header, isTableOffset } from './header.ts';
@@ -161,5 +161,5 @@ export class QedImage {
 
 /** The error for an entry that leads nowhere. */
 export function invalidOffset(offset: number): BlockError {
-  return new BlockError('invalid-image', 'Invalid argument', { context: { offset, access: 'look up' } });
+  return invalidImage('Invalid argument', { context: { offset, access: 'look up' } });
 }

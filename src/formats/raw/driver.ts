@@ -1,5 +1,5 @@
 /** Raw images: the bytes of the storage as they are, or a window of them. */
-import { BlockError } from '../../base/error.ts';
+import { invalidArgument, unsupported } from '../../base/error.ts';
 import type { FormatInfo, ImageDriver, Quirks, Writing } from '../../block/capabilities.ts';
 import type { CreateContext, FormatDriver, MeasureContext, Measurement, OpenContext } from '../../block/format.ts';
 import type { Allocation, Mapping } from '../../block/mapping.ts';
@@ -80,13 +80,12 @@ class RawImage implements ImageDriver, Writing {
   }
 
   async resize(size: number, preallocation: Preallocation): Promise<void> {
-    if (this.#size !== undefined) throw new BlockError('unsupported', 'Cannot resize fixed-size raw disks');
-    if (size > MAX_SIZE - this.#offset)
-      throw new BlockError('invalid-argument', 'Disk size too large for the chosen offset');
+    if (this.#size !== undefined) throw unsupported('Cannot resize fixed-size raw disks');
+    if (size > MAX_SIZE - this.#offset) throw invalidArgument('Disk size too large for the chosen offset');
     const end = this.#offset + size;
     // Of an image inside a device, only what the format needs has to fit; here the device is the image.
     if ((this.#file as Partial<ProtocolStorage>).protocol === 'host_device' && end !== this.#file.size()) {
-      throw new BlockError('unsupported', 'Cannot resize device files');
+      throw unsupported('Cannot resize device files');
     }
     await this.#file.truncate(end, preallocation);
   }
@@ -110,20 +109,16 @@ async function open(context: OpenContext<typeof openOptions>): Promise<ImageDriv
   const { offset = 0, size } = context.options;
   const real = alignUp(context.file.size(), 512);
   if (real < offset) {
-    throw new BlockError(
-      'invalid-argument',
-      `Offset (${offset}) cannot be greater than size of the containing file (${real})`,
-    );
+    throw invalidArgument(`Offset (${offset}) cannot be greater than size of the containing file (${real})`);
   }
   if (size !== undefined && real - offset < size) {
-    throw new BlockError(
-      'invalid-argument',
+    throw invalidArgument(
       `The sum of offset (${offset}) and size (${size}) has to be smaller or equal to the  actual size of the ` +
         `containing file (${real})`,
     );
   }
   if (size !== undefined && size % 512 !== 0) {
-    throw new BlockError('invalid-argument', 'Specified size is not multiple of 512');
+    throw invalidArgument('Specified size is not multiple of 512');
   }
   return new RawImage(context, offset, size);
 }

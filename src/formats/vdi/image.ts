@@ -1,9 +1,9 @@
 /** State of an open VDI image; the other files of this folder are functions on it. */
 import { isPromise, type MaybePromise } from '../../base/async.ts';
-import { BlockError, posixError } from '../../base/error.ts';
+import { ioError, posixError } from '../../base/error.ts';
 import { alignDown, alignUp } from '../../base/offset.ts';
-import { MetadataCache } from '../../block/cache.ts';
-import { tableWindow } from '../../block/tableWindow.ts';
+import { MetadataCache } from '../../block/kit/cache.ts';
+import { tableWindow } from '../../block/kit/tableWindow.ts';
 import type { Storage } from '../../storage/storage.ts';
 import { BLOCK, FIRST_UNALLOCATED, type Header, setAllocated } from './header.ts';
 
@@ -76,7 +76,7 @@ export class VdiImage {
   checkStored(index: number): void {
     if (index < this.header.blocks && this.place(index) < this.file.size()) return;
     const context = { filename: this.file.name, offset: this.place(index), access: 'write' };
-    throw new BlockError('io', 'Input/output error', { context });
+    throw ioError(context);
   }
 
   /** Takes back a reservation that was not used, if nothing was reserved after it. */

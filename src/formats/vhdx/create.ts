@@ -1,6 +1,6 @@
 /** New VHDX images, laid out as the real tool lays them out. */
 import { littleEndian, utf8Bytes } from '../../base/bytes.ts';
-import { BlockError } from '../../base/error.ts';
+import { invalidArgument } from '../../base/error.ts';
 import { alignUp, GiB, isPowerOfTwo, MiB, SECTOR, TiB } from '../../base/offset.ts';
 import type { CreateContext } from '../../block/format.ts';
 import type { OptionValues } from '../../options/table.ts';
@@ -49,17 +49,13 @@ interface Plan {
   readonly zeroState: boolean;
 }
 
-function bad(message: string): BlockError {
-  return new BlockError('invalid-argument', message);
-}
-
 function planOf(options: CreateOptions): Plan {
   const size = alignUp(options.size ?? 0, SECTOR);
   const subformat = options.subformat ?? 'dynamic';
   if (subformat !== 'dynamic' && subformat !== 'fixed') {
-    throw bad(`Parameter 'subformat' does not accept value '${subformat}'`);
+    throw invalidArgument(`Parameter 'subformat' does not accept value '${subformat}'`);
   }
-  if (size > MAX_VIRTUAL_SIZE) throw bad('Image size too large; max of 64TB');
+  if (size > MAX_VIRTUAL_SIZE) throw invalidArgument('Image size too large; max of 64TB');
   return {
     size,
     logSize: logSizeOf(options.log_size),
@@ -70,16 +66,16 @@ function planOf(options: CreateOptions): Plan {
 }
 
 function logSizeOf(wanted: number): number {
-  if (wanted === 0) throw bad('Log size must be a multiple of 1 MB');
+  if (wanted === 0) throw invalidArgument('Log size must be a multiple of 1 MB');
   const size = alignUp(wanted, MiB);
-  if (size >= 4 * GiB) throw bad('Log size must be smaller than 4 GB');
+  if (size >= 4 * GiB) throw invalidArgument('Log size must be smaller than 4 GB');
   return size;
 }
 
 function blockSizeOf(wanted: number, size: number): number {
   const rounded = alignUp(wanted === 0 ? defaultBlockSize(size) : wanted, MIN_BLOCK_SIZE);
   const blockSize = Math.min(rounded, MAX_BLOCK_SIZE);
-  if (!isPowerOfTwo(blockSize)) throw bad('Block size must be a power of two');
+  if (!isPowerOfTwo(blockSize)) throw invalidArgument('Block size must be a power of two');
   return blockSize;
 }
 

@@ -1,6 +1,6 @@
 /** The two headers of a VHDX file ([MS-VHDX] 2.2.2): which one is current, and how it is replaced. */
 import { equalBytes, littleEndian, utf8Bytes } from '../../base/bytes.ts';
-import { BlockError } from '../../base/error.ts';
+import { invalidImage } from '../../base/error.ts';
 import { crc32c } from '../../codec/checksums.ts';
 import type { Storage } from '../../storage/storage.ts';
 import { Guid, guidText, HEADER_OFFSETS, HEADER_SIZE } from './layout.ts';
@@ -82,7 +82,7 @@ export class CurrentHeader {
     if (first && (!second || first.sequence > second.sequence)) return new CurrentHeader(file, first, 0);
     if (second && (!first || second.sequence > first.sequence)) return new CurrentHeader(file, second, 1);
     if (first && equalBytes(stored[0], stored[1])) return new CurrentHeader(file, first, 0);
-    throw new BlockError('invalid-image', 'No valid VHDX header found');
+    throw invalidImage('No valid VHDX header found');
   }
 
   get value(): Header {

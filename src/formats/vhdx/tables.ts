@@ -1,7 +1,7 @@
 /** The block allocation table ([MS-VHDX] 2.5): state and place of each block of the disk. */
 import { andThen, type MaybePromise } from '../../base/async.ts';
 import { alignDown, SECTOR } from '../../base/offset.ts';
-import { MetadataCache } from '../../block/cache.ts';
+import { MetadataCache } from '../../block/kit/cache.ts';
 import type { Storage } from '../../storage/storage.ts';
 import { BlockState, LOG_SECTOR } from './layout.ts';
 import type { MetadataLog } from './log.ts';

@@ -1,9 +1,9 @@
 /** Checking: every grain that a table names, and every flat extent, has to begin inside its file. There are no repairs. */
-import { BlockError } from '../../base/error.ts';
+import { invalidImage } from '../../base/error.ts';
 import { SECTOR } from '../../base/offset.ts';
 import type { CheckFindings, ImageDriver } from '../../block/capabilities.ts';
 import type { ReportLine } from '../../block/report.ts';
-import { checkStored } from '../../block/storedCheck.ts';
+import { checkStored } from '../../block/kit/storedCheck.ts';
 import type { Extent } from './extent.ts';
 
 /**
@@ -57,7 +57,7 @@ function reportBeyond(report: ReportLine, sector: number): never {
 
 function damaged(report: ReportLine, line: string): never {
   report(line, 'err');
-  throw new BlockError('invalid-image', 'Invalid argument');
+  throw invalidImage('Invalid argument');
 }
 
 /** A run of grains that lie one behind the other at `place` of the file, or that are not stored. */

@@ -1,5 +1,5 @@
 /** Creates images of all subformats. */
-import { asBlockError, BlockError } from '../../base/error.ts';
+import { asBlockError, invalidArgument } from '../../base/error.ts';
 import { divideUp, GiB, SECTOR } from '../../base/offset.ts';
 import type { CreateContext } from '../../block/format.ts';
 import type { OptionValues } from '../../options/table.ts';
@@ -44,27 +44,23 @@ interface Plan {
   readonly backing: string | undefined;
 }
 
-function refuse(message: string): BlockError {
-  return new BlockError('invalid-argument', message);
-}
-
 /** Options in the order in which the real tool complains about them. */
 function planOf(options: CreateOptions): Plan {
   const format = options.backing_fmt;
-  if (format !== undefined && format !== 'vmdk') throw refuse('backing_file must be a vmdk image');
+  if (format !== undefined && format !== 'vmdk') throw invalidArgument('backing_file must be a vmdk image');
   const adapterType = options.adapter_type ?? 'ide';
-  if (!ADAPTERS.includes(adapterType)) throw refuse(`invalid parameter value: ${adapterType}`);
+  if (!ADAPTERS.includes(adapterType)) throw invalidArgument(`invalid parameter value: ${adapterType}`);
   const wanted = options.subformat ?? 'monolithicSparse';
   const subformat = SUBFORMATS.find((known) => known === wanted);
-  if (!subformat) throw refuse(`invalid parameter value: ${wanted}`);
+  if (!subformat) throw invalidArgument(`invalid parameter value: ${wanted}`);
   const version = options.hwversion;
   const compat6 = options.compat6;
-  if (compat6 && version !== 'undefined') throw refuse('compat6 cannot be enabled with hwversion set');
+  if (compat6 && version !== 'undefined') throw invalidArgument('compat6 cannot be enabled with hwversion set');
   const flat = subformat.endsWith('Flat');
   const backing = options.backing_file;
-  if (flat && backing !== undefined) throw refuse("Flat image can't have backing file");
+  if (flat && backing !== undefined) throw invalidArgument("Flat image can't have backing file");
   const zeroedGrains = options.zeroed_grain === true;
-  if (flat && zeroedGrains) throw refuse("Flat image can't enable zeroed grain");
+  if (flat && zeroedGrains) throw invalidArgument("Flat image can't enable zeroed grain");
   return {
     sectors: divideUp(options.size ?? 0, SECTOR),
     subformat,
@@ -98,7 +94,7 @@ export async function create(context: CreateContext, options: CreateOptions): Pr
     sectors: plan.sectors,
   });
   if (!single) return context.file.write(0, descriptor);
-  if (descriptor.length > DESCRIPTOR_SECTORS * SECTOR) throw refuse('the descriptor is too long');
+  if (descriptor.length > DESCRIPTOR_SECTORS * SECTOR) throw invalidArgument('the descriptor is too long');
   await writeSparse(context.file, plan.sectors * SECTOR, plan);
   await context.file.write(DESCRIPTOR_OFFSET, descriptor);
 }
@@ -120,7 +116,7 @@ async function parentId(context: CreateContext, name: string): Promise<number> {
   }
   const { specific } = await backing.info();
   if (specific?.type === 'vmdk') return Number(specific.data['cid']);
-  throw refuse(`Invalid backing file format: ${backing.format}. Must be vmdk`);
+  throw invalidArgument(`Invalid backing file format: ${backing.format}. Must be vmdk`);
 }
 
 /** The last part of a file name. */

@@ -3,7 +3,7 @@
  * read as the real tool reads it, which looks for the first occurrence of a key and not for lines.
  */
 import { utf8Bytes } from '../../base/bytes.ts';
-import { BlockError } from '../../base/error.ts';
+import { BlockError, invalidImage } from '../../base/error.ts';
 import { parseInteger } from '../../base/size.ts';
 import { byteText, byteTextBytes, textOf } from '../../base/text.ts';
 
@@ -50,7 +50,7 @@ function nameIn(text: DescriptorText): string {
 }
 
 function broken(): BlockError {
-  return new BlockError('invalid-image', 'Invalid argument');
+  return invalidImage('Invalid argument');
 }
 
 /** The 32-bit number in hexadecimal behind the first `key` and one more character (`=`); blanks may be in front of it. */
@@ -88,8 +88,7 @@ function quoted(text: DescriptorText, key: string): string | undefined {
 /** `createType`. @throws BlockError if the text has none. */
 export function createType(text: DescriptorText): string {
   const type = quoted(text, 'createType');
-  if (type === undefined || type.length > MAX_TYPE)
-    throw new BlockError('invalid-image', 'invalid VMDK image descriptor');
+  if (type === undefined || type.length > MAX_TYPE) throw invalidImage('invalid VMDK image descriptor');
   return nameIn(type);
 }
 
@@ -123,7 +122,7 @@ export function extentLines(text: DescriptorText): ExtentLine[] {
   for (const line of text.split('\n')) {
     if (!LIKE_EXTENT.test(line)) continue;
     const extent = extentOf(line);
-    if (!extent) throw new BlockError('invalid-image', `Invalid extent line: ${nameIn(line.replace(/\r$/, ''))}`);
+    if (!extent) throw invalidImage(`Invalid extent line: ${nameIn(line.replace(/\r$/, ''))}`);
     if (extent.sectors > 0) extents.push(extent);
     if (extents.length > MAX_EXTENTS) throw new BlockError('limit', `More than ${MAX_EXTENTS} extents`);
   }

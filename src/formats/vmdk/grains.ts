@@ -1,7 +1,7 @@
 /** From guest offsets to grains: the directory, the tables, and runs of entries of one kind. */
 import { andThen, isPromise, type MaybePromise } from '../../base/async.ts';
 import { BlockError } from '../../base/error.ts';
-import { MetadataCache, type Table } from '../../block/cache.ts';
+import { MetadataCache, type Table } from '../../block/kit/cache.ts';
 import type { Mapping } from '../../block/mapping.ts';
 import type { Storage } from '../../storage/storage.ts';
 

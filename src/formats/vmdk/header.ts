@@ -3,7 +3,7 @@
  * ("Virtual Disk Format 1.1"). All numbers are little endian; offsets on disk count sectors.
  */
 import { littleEndian } from '../../base/bytes.ts';
-import { BlockError } from '../../base/error.ts';
+import { BlockError, invalidImage, unsupported } from '../../base/error.ts';
 import { alignUp, divideUp, SECTOR } from '../../base/offset.ts';
 
 /** Bytes of a header sector. */
@@ -63,10 +63,6 @@ export interface SparseHeader {
   readonly zeroedGrains: boolean;
 }
 
-function damaged(message: string): BlockError {
-  return new BlockError('invalid-image', message);
-}
-
 /** True if `bytes` begin with the four letters. */
 export function hasMagic(bytes: Uint8Array, magic: 'KDMV' | 'COWD'): boolean {
   return String.fromCharCode(...bytes.subarray(0, 4)) === magic;
@@ -103,24 +99,24 @@ export function parseSparseHeader(bytes: Uint8Array, fileSize: number): SparseHe
   const fields = littleEndian(bytes);
   const version = fields.u32(4);
   if (version > 3) {
-    throw new BlockError('unsupported', `Unsupported VMDK version ${version}`);
+    throw unsupported(`Unsupported VMDK version ${version}`);
   }
   const flags = fields.u32(8);
   const tableEntries = fields.u32(44);
   // Grains are counted in 32 bits here, as the real tool does: what does not fit is refused either way.
   const grain = fields.u32(20);
-  if (tableEntries > TABLE_ENTRIES) throw damaged('L2 table size too big');
-  if (grain === 0 || tableEntries === 0) throw damaged('L1 entry size is invalid');
+  if (tableEntries > TABLE_ENTRIES) throw invalidImage('L2 table size too big');
+  if (grain === 0 || tableEntries === 0) throw invalidImage('L1 entry size is invalid');
   const overhead = fields.u64lossy(64) * SECTOR;
   if (overhead > fileSize) {
     // Shown as the real tool counts, in 64 bits.
     const least = BigInt.asIntN(64, fields.big64(64) * BigInt(SECTOR));
-    throw damaged(`File truncated, expecting at least ${least} bytes`);
+    throw invalidImage(`File truncated, expecting at least ${least} bytes`);
   }
   const capacity = fields.u64lossy(12);
   const directoryEntries = divideUp(capacity, grain * tableEntries);
-  if (directoryEntries > MAX_DIRECTORY) throw damaged('L1 size too big');
-  if (grain > MAX_GRAIN || fields.u32(24) !== 0) throw damaged('Invalid granularity, image may be corrupt');
+  if (directoryEntries > MAX_DIRECTORY) throw invalidImage('L1 size too big');
+  if (grain > MAX_GRAIN || fields.u32(24) !== 0) throw invalidImage('Invalid granularity, image may be corrupt');
   const redundant = fields.u64lossy(48) * SECTOR;
   return {
     version,
@@ -143,11 +139,11 @@ export function parseSparseHeader(bytes: Uint8Array, fileSize: number): SparseHe
 export function parseCowdHeader(bytes: Uint8Array): SparseHeader {
   const fields = littleEndian(bytes);
   const grain = fields.u32(16);
-  if (grain > MAX_GRAIN) throw damaged('Invalid granularity, image may be corrupt');
+  if (grain > MAX_GRAIN) throw invalidImage('Invalid granularity, image may be corrupt');
   // The real tool divides by it.
-  if (grain === 0) throw damaged('Invalid argument');
+  if (grain === 0) throw invalidImage('Invalid argument');
   const directoryEntries = fields.u32(24);
-  if (directoryEntries > MAX_DIRECTORY) throw damaged('L1 size too big');
+  if (directoryEntries > MAX_DIRECTORY) throw invalidImage('L1 size too big');
   return {
     version: fields.u32(4),
     flags: 0,

@@ -1,6 +1,6 @@
 /** An open image: its extents one behind the other, and its descriptor. */
 import { andThen, type MaybePromise } from '../../base/async.ts';
-import { asBlockError, BlockError } from '../../base/error.ts';
+import { asBlockError, BlockError, invalidImage } from '../../base/error.ts';
 import { isPowerOfTwo, SECTOR } from '../../base/offset.ts';
 import { byteTextBytes } from '../../base/text.ts';
 import type {
@@ -130,7 +130,7 @@ export class VmdkImage implements ImageDriver, Writing {
   #admit(backing: ImageDriver): void {
     if (this.parentContentId === NO_CID) return;
     if (backing instanceof VmdkImage && backing.contentId === this.parentContentId) return;
-    throw new BlockError('invalid-image', 'The backing image was changed: its content id is not the expected one', {
+    throw invalidImage('The backing image was changed: its content id is not the expected one', {
       context: { access: 'read' },
     });
   }

@@ -1,5 +1,5 @@
 /** Opens images: a sparse extent with its own descriptor, or a descriptor and the extents that it names. */
-import { asBlockError, BlockError } from '../../base/error.ts';
+import { asBlockError, BlockError, invalidImage, unsupported } from '../../base/error.ts';
 import { littleEndian } from '../../base/bytes.ts';
 import { alignUp, MAX_SIZE, SECTOR } from '../../base/offset.ts';
 import { isZero } from '../../base/zero.ts';
@@ -113,7 +113,7 @@ function bareExtent(filename: string): BlockError {
   const [, base] = /^(.*)-(?:s\d{3,}|delta)\.vmdk$/is.exec(filename) ?? [];
   const image = base === undefined ? '' : `, probably '${base}.vmdk'`;
   const hint = `'${filename}' is one extent of a VMDK image: open the image by its descriptor${image}`;
-  return new BlockError('invalid-image', 'Invalid argument', { hint });
+  return invalidImage('Invalid argument', { hint });
 }
 
 /** What differs between images of one file and of several. */
@@ -148,11 +148,11 @@ async function openDescriptor(
   descriptorOffset: number | undefined,
 ): Promise<VmdkImage> {
   const type = createType(descriptor);
-  if (!CREATE_TYPES.includes(type)) throw new BlockError('unsupported', `Unsupported image type '${type}'`);
+  if (!CREATE_TYPES.includes(type)) throw unsupported(`Unsupported image type '${type}'`);
   const lines = extentLines(descriptor);
   // An image of size 0 has no line at all; one with lines of other kinds only cannot be used.
   if (lines.length === 0 && /^[ \t]*\w+\s+[+-]?\w+\s+\w+/m.test(descriptor)) {
-    throw new BlockError('unsupported', 'invalid VMDK image descriptor: no extent that can be read');
+    throw unsupported('invalid VMDK image descriptor: no extent that can be read');
   }
   const extents: Extent[] = [];
   const children: { readonly role: string; readonly node: Storage }[] = [];
@@ -193,13 +193,13 @@ async function openExtent(storage: Storage, line: ExtentLine, context: OpenConte
   // The file of a mapped device is a pointer as soon as it has left its datastore.
   if (type.startsWith('VMFSR') && storage.size() < extent.bytes && context.intent !== 'info') {
     const problem = `'${line.filename}' has ${storage.size()} bytes instead of the ${extent.bytes} of the device`;
-    throw new BlockError('invalid-image', `${problem} that it stands for`);
+    throw invalidImage(`${problem} that it stands for`);
   }
   return extent;
 }
 
 function refuseEmpty(storage: Storage): void {
-  if (storage.size() === 0) throw new BlockError('invalid-image', 'File is too small, not a valid image');
+  if (storage.size() === 0) throw invalidImage('File is too small, not a valid image');
 }
 
 /** Opens a sparse extent by its magic; its size is what its own header says. */
@@ -221,7 +221,7 @@ async function sparseHeader(storage: Storage, head: Uint8Array): Promise<SparseH
   const footer =
     footerOf(await readAt(storage, end - END_SECTORS * SECTOR, END_SECTORS * SECTOR)) ??
     (await paddedFooter(storage, end));
-  if (!footer) throw new BlockError('invalid-image', 'Invalid footer', { hint: CUT_STREAM });
+  if (!footer) throw invalidImage('Invalid footer', { hint: CUT_STREAM });
   if (refersToFooter(footer)) {
     throw unreadable('l1 table', storage);
   }

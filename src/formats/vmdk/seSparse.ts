@@ -8,7 +8,7 @@
  * turned by 12 bits.
  */
 import { littleEndian } from '../../base/bytes.ts';
-import { BlockError } from '../../base/error.ts';
+import { invalidImage, unsupported } from '../../base/error.ts';
 import { MAX_SIZE, SECTOR } from '../../base/offset.ts';
 import type { Mapping } from '../../block/mapping.ts';
 import type { MaybePromise } from '../../base/async.ts';
@@ -30,10 +30,6 @@ function hex(value: bigint): string {
   return `0x${value.toString(16).padStart(16, '0')}`;
 }
 
-function unsupported(text: string): BlockError {
-  return new BlockError('unsupported', text);
-}
-
 /** Places of the areas, in bytes. */
 interface SeHeader {
   readonly capacity: number;
@@ -48,7 +44,7 @@ interface SeHeader {
 function parseConstantHeader(bytes: Uint8Array): SeHeader {
   const fields = littleEndian(bytes);
   const value = (at: number): bigint => fields.big64(at);
-  if (value(0) !== CONSTANT_MAGIC) throw new BlockError('invalid-image', `Bad const header magic: ${hex(value(0))}`);
+  if (value(0) !== CONSTANT_MAGIC) throw invalidImage(`Bad const header magic: ${hex(value(0))}`);
   if (value(8) !== VERSION) throw unsupported(`Unsupported version: ${hex(value(8))}`);
   if (value(24) !== GRAIN_SECTORS) throw unsupported(`Unsupported grain size: ${value(24)}`);
   if (value(32) !== TABLE_SECTORS) throw unsupported(`Unsupported grain table size: ${value(32)}`);
@@ -61,7 +57,7 @@ function parseConstantHeader(bytes: Uint8Array): SeHeader {
     throw unsupported('Unsupported non-zero const header padding');
   }
   const directoryEntries = fields.u64lossy(136) * (SECTOR / 8);
-  if (directoryEntries > MAX_DIRECTORY) throw new BlockError('invalid-image', 'L1 size too big');
+  if (directoryEntries > MAX_DIRECTORY) throw invalidImage('L1 size too big');
   return {
     capacity: fields.u64lossy(16) * SECTOR,
     volatileOffset: fields.u64lossy(80) * SECTOR,
@@ -76,7 +72,7 @@ function parseConstantHeader(bytes: Uint8Array): SeHeader {
 function checkVolatileHeader(bytes: Uint8Array): void {
   const fields = littleEndian(bytes);
   if (fields.big64(0) !== VOLATILE_MAGIC) {
-    throw new BlockError('invalid-image', `Bad volatile header magic: ${hex(fields.big64(0))}`);
+    throw invalidImage(`Bad volatile header magic: ${hex(fields.big64(0))}`);
   }
   if (fields.u8(24) !== 0) throw unsupported('Image is dirty, Replaying journal not supported');
   if (fields.slice(32, SECTOR - 32).some((byte) => byte !== 0)) {

@@ -1,8 +1,8 @@
 /** Reading compressed grains ("Virtual Disk Format 5.0", Stream-Optimized Compressed). */
 import { littleEndian } from '../../base/bytes.ts';
-import { BlockError } from '../../base/error.ts';
+import { BlockError, invalidImage } from '../../base/error.ts';
 import { SECTOR } from '../../base/offset.ts';
-import { Scratch } from '../../block/scratch.ts';
+import { Scratch } from '../../block/kit/scratch.ts';
 import type { Services } from '../../block/services.ts';
 import type { DecompressPiece } from '../../codec/codec.ts';
 import type { Storage } from '../../storage/storage.ts';
@@ -31,7 +31,7 @@ interface Wanted {
 
 /** The real tool's error for a grain that cannot be decoded. */
 function damagedGrain(place: number): BlockError {
-  return new BlockError('invalid-image', 'Invalid argument', { context: { offset: place, access: 'decompress' } });
+  return invalidImage('Invalid argument', { context: { offset: place, access: 'decompress' } });
 }
 
 /** Decodes the grains of one extent. */
@@ -117,7 +117,7 @@ export class GrainReader {
       return [await this.#tools.services.codec.decompress({ method: 'zlib' }, first.input, first.output)];
     } catch (cause) {
       if (cause instanceof BlockError && cause.kind !== 'io') throw cause;
-      throw new BlockError('invalid-image', 'Invalid argument', { cause, context: { offset: group[0]?.place ?? 0 } });
+      throw invalidImage('Invalid argument', { cause, context: { offset: group[0]?.place ?? 0 } });
     }
   }
 

@@ -1,5 +1,5 @@
 /** New VHD images, laid out as the real tool lays them out. */
-import { BlockError } from '../../base/error.ts';
+import { BlockError, invalidArgument } from '../../base/error.ts';
 import { alignUp, divideUp, SECTOR } from '../../base/offset.ts';
 import type { CreateContext } from '../../block/format.ts';
 import type { OptionValues } from '../../options/table.ts';
@@ -23,7 +23,7 @@ export const createOptions = {
 export async function create(context: CreateContext, options: OptionValues<typeof createOptions>): Promise<void> {
   const subformat = options.subformat ?? 'dynamic';
   if (subformat !== 'dynamic' && subformat !== 'fixed') {
-    throw new BlockError('invalid-argument', `Parameter 'subformat' does not accept value '${subformat}'`);
+    throw invalidArgument(`Parameter 'subformat' does not accept value '${subformat}'`);
   }
   const wanted = options.size ?? 0;
   const exact = options.force_size === true;

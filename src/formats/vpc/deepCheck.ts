@@ -4,7 +4,7 @@ import { alignUp, divideUp, SECTOR } from '../../base/offset.ts';
 import { isZero } from '../../base/zero.ts';
 import type { CheckFindings, Checker } from '../../block/capabilities.ts';
 import type { ReportLine } from '../../block/report.ts';
-import { type ClusterCounts, hex, StructureCheck } from '../../block/structureCheck.ts';
+import { type ClusterCounts, hex, StructureCheck } from '../../block/kit/structureCheck.ts';
 import type { Storage } from '../../storage/storage.ts';
 import { bitmapSize, checksum, DiskType, FOOTER_SIZE, HEADER_SIZE, parseFooter } from './header.ts';
 import { hasFooterCookie } from './probe.ts';

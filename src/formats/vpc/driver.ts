@@ -1,5 +1,5 @@
 /** The VHD driver (`vpc`): registration, options, and opening. */
-import { BlockError, posixError } from '../../base/error.ts';
+import { BlockError, invalidArgument, invalidImage, posixError, unsupported } from '../../base/error.ts';
 import { isPowerOfTwo, SECTOR } from '../../base/offset.ts';
 import type { ImageDriver } from '../../block/capabilities.ts';
 import type { FormatDriver, OpenContext } from '../../block/format.ts';
@@ -40,7 +40,7 @@ type SizeRule = 'chs' | 'current_size' | undefined;
 function sizeRule(options: OptionValues<typeof openOptions>): SizeRule {
   const rule = options.force_size_calc;
   if (rule === undefined || rule === 'chs' || rule === 'current_size') return rule;
-  throw new BlockError('invalid-argument', `Invalid size calculation mode: '${rule}'`);
+  throw invalidArgument(`Invalid size calculation mode: '${rule}'`);
 }
 
 /** The footer that counts. */
@@ -93,7 +93,7 @@ async function findFooter({ file, filename, intent, warn }: OpenContext): Promis
     }
     if (footer) return { bytes: last, dynamic: false, footer };
   }
-  throw new BlockError('invalid-image', 'Incorrect header checksum');
+  throw invalidImage('Incorrect header checksum');
 }
 
 function footerPlace(file: Storage): number {
@@ -113,25 +113,25 @@ function sizeOf(footer: Footer, rule: SizeRule, filename: string): number {
 
 async function readDynamicHeader(file: Storage, offset: number): Promise<DynamicHeader> {
   const bytes = new Uint8Array(HEADER_SIZE);
-  if (offset + HEADER_SIZE >= MAX_OFFSET) throw new BlockError('invalid-image', 'Error reading dynamic VHD header');
+  if (offset + HEADER_SIZE >= MAX_OFFSET) throw invalidImage('Error reading dynamic VHD header');
   await file.readPadded(offset, bytes);
   const header = parseDynamicHeader(bytes);
-  if (!header) throw new BlockError('invalid-image', 'Invalid header magic');
+  if (!header) throw invalidImage('Invalid header magic');
   return header;
 }
 
 function checkDynamicHeader(header: DynamicHeader, virtualSize: number): void {
   const { blockSize, maxTableEntries, tableOffset } = header;
   if (!isPowerOfTwo(blockSize) || blockSize < SECTOR) {
-    throw new BlockError('invalid-image', `Invalid block size ${blockSize}`);
+    throw invalidImage(`Invalid block size ${blockSize}`);
   }
-  if (maxTableEntries * blockSize < virtualSize) throw new BlockError('invalid-image', 'Page table too small');
+  if (maxTableEntries * blockSize < virtualSize) throw invalidImage('Page table too small');
   if (maxTableEntries > MAX_ENTRIES) {
     // Shown as a signed number, as the real tool does.
-    throw new BlockError('invalid-image', `Max Table Entries too large (${Math.trunc(maxTableEntries) | 0})`);
+    throw invalidImage(`Max Table Entries too large (${Math.trunc(maxTableEntries) | 0})`);
   }
   if (tableOffset + maxTableEntries * 4 >= MAX_OFFSET) {
-    throw new BlockError('invalid-image', 'Error reading pagetable');
+    throw invalidImage('Error reading pagetable');
   }
 }
 
@@ -147,7 +147,7 @@ async function open(context: OpenContext<typeof openOptions>): Promise<ImageDriv
   const table = await BlockTable.load(file, { offset, entries, blockBytes: bitmapSize(blockSize) + blockSize });
   if (footer.type === DiskType.fixed) return openFixed(context, virtualSize);
   if (footer.type === DiskType.differencing && context.intent !== 'info') {
-    throw new BlockError('unsupported', 'Differencing VHD images are not supported: their parent would be missing');
+    throw unsupported('Differencing VHD images are not supported: their parent would be missing');
   }
   const layout = { headerOffset: footer.dataOffset, tableOffset: offset, entries };
   const copy = await readSector(file, 0);
@@ -157,7 +157,7 @@ async function open(context: OpenContext<typeof openOptions>): Promise<ImageDriv
 
 function openFixed(context: OpenContext, virtualSize: number): ImageDriver {
   if (!context.readOnly && context.intent !== 'info' && virtualSize > footerPlace(context.file)) {
-    throw new BlockError('invalid-image', 'The image is shorter than its disk; writing would overwrite its footer');
+    throw invalidImage('The image is shorter than its disk; writing would overwrite its footer');
   }
   return new FixedImage(context.file, virtualSize);
 }

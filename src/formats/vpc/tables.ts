@@ -1,6 +1,6 @@
 /** The block allocation table: for each block of the disk the sector where its bitmap starts, its data behind it. */
 import type { MaybePromise } from '../../base/async.ts';
-import { BlockError } from '../../base/error.ts';
+import { BlockError, invalidImage } from '../../base/error.ts';
 import { alignDown, SECTOR } from '../../base/offset.ts';
 import type { Storage } from '../../storage/storage.ts';
 
@@ -110,8 +110,5 @@ export class BlockTable {
 }
 
 function truncated(): BlockError {
-  return new BlockError(
-    'invalid-image',
-    'block-vpc: free_data_block_offset points after the end of file. The image has been truncated.',
-  );
+  return invalidImage('block-vpc: free_data_block_offset points after the end of file. The image has been truncated.');
 }

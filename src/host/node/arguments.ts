@@ -3,7 +3,7 @@
  * so that several names become one: where that happened, the bytes are read again from where the kernel has them.
  */
 import { readFileSync } from 'node:fs';
-import { BlockError } from '../../base/error.ts';
+import { unsupported } from '../../base/error.ts';
 import { textOf } from '../../base/text.ts';
 import { nativeLibrary } from './ffi.ts';
 
@@ -30,7 +30,7 @@ export function exactArguments(
     if (found && given.every((text, index) => decoder.decode(found[index]) === text)) return found.map(textOf);
   }
   const lost = given.find((text) => text.includes(REPLACEMENT));
-  throw new BlockError('unsupported', `Cannot tell the bytes of the argument '${lost}', which are not UTF-8`);
+  throw unsupported(`Cannot tell the bytes of the argument '${lost}', which are not UTF-8`);
 }
 
 /** From `/proc`, where it is mounted. */

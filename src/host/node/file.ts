@@ -12,7 +12,7 @@ import {
   statSync,
   unlinkSync,
 } from 'node:fs';
-import { BlockError, type ErrorContext } from '../../base/error.ts';
+import { type ErrorContext, unsupported } from '../../base/error.ts';
 import { textOf } from '../../base/text.ts';
 import {
   type CacheMode,
@@ -184,7 +184,7 @@ async function fillNewFile(
   if (handle.kind !== 'file' && handle.kind !== 'fifo') {
     // Devices are used as they are, as long as they are large enough.
     if (options.size <= handle.size()) return;
-    throw new BlockError('unsupported', 'Cannot grow device files', { context: { access: 'create' } });
+    throw unsupported('Cannot grow device files', { context: { access: 'create' } });
   }
   await handle.truncate(0, 'off');
   if (libc) applyCreateFlags(libc, fd, options);

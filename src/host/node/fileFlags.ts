@@ -1,6 +1,6 @@
 /** File attributes that can be set only while a file is empty. */
 import { MiB } from '../../base/offset.ts';
-import { BlockError } from '../../base/error.ts';
+import { invalidArgument } from '../../base/error.ts';
 import type { FileCreateOptions } from '../../storage/files.ts';
 import type { Libc } from './ffi.ts';
 
@@ -27,7 +27,7 @@ export function applyCreateFlags(libc: Libc, fd: number, options: FileCreateOpti
   }
   const hint = options.extentSizeHint ?? DEFAULT_EXTENT_SIZE;
   if (hint > 0xffffffff) {
-    throw new BlockError('invalid-argument', 'Extent size hint is too large', { context: { access: 'create' } });
+    throw invalidArgument('Extent size hint is too large', { context: { access: 'create' } });
   }
   if (hint > 0) setExtentSize(libc, fd, hint);
 }

@@ -5,7 +5,7 @@
  * little as possible is asked for.
  */
 import { readFileSync } from 'node:fs';
-import { BlockError } from '../../base/error.ts';
+import { unsupported } from '../../base/error.ts';
 import { reserveNothing } from '../../base/kernels.ts';
 import { MiB } from '../../base/offset.ts';
 import { libc } from './ffi.ts';
@@ -128,7 +128,7 @@ export function needWebAssembly(what: string): void {
       : undefined;
   if (lack === undefined) return;
   const message = `${what} needs WebAssembly here, ${lack}`;
-  throw new BlockError('unsupported', message, { posix: { code: 'ENOTSUP', text: message } });
+  throw unsupported(message, { posix: { code: 'ENOTSUP', text: message } });
 }
 
 function addressSpaceInUse(): number {

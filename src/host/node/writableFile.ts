@@ -1,7 +1,7 @@
 /** An open file or device under Node that is written to. */
 import { fdatasync, fdatasyncSync, fstatSync, ftruncateSync, write as writeFile, writeSync } from 'node:fs';
 import { isPromise, type MaybePromise, andThen } from '../../base/async.ts';
-import { BlockError } from '../../base/error.ts';
+import { BlockError, invalidArgument, unsupported } from '../../base/error.ts';
 import { isAligned, MiB } from '../../base/offset.ts';
 import { systemError } from '../../base/posix.ts';
 import type { Preallocation, StorageDriver, ZeroFlags } from '../../storage/storage.ts';
@@ -155,7 +155,7 @@ export class WritableFile extends ReadOnlyFile {
 
   truncate(size: number, preallocation: Preallocation): MaybePromise<void> {
     if (preallocation === 'metadata') {
-      throw new BlockError('unsupported', 'Unsupported preallocation mode: metadata', {
+      throw unsupported('Unsupported preallocation mode: metadata', {
         context: this.context('truncate'),
       });
     }
@@ -166,7 +166,7 @@ export class WritableFile extends ReadOnlyFile {
       return empty && size > 0 && this.kind === 'file' ? this.#allocateStart() : undefined;
     }
     if (size < this.currentSize) {
-      throw new BlockError('invalid-argument', 'Preallocation can only be used for growing images', {
+      throw invalidArgument('Preallocation can only be used for growing images', {
         context: this.context('truncate'),
         posix: { code: 'ENOTSUP', text: 'Operation not supported' },
       });
@@ -177,7 +177,7 @@ export class WritableFile extends ReadOnlyFile {
   /** Images use as much of a device as they need. */
   #keepDeviceSize(size: number): void {
     if (size <= this.currentSize) return;
-    throw new BlockError('unsupported', 'Cannot grow device files', { context: this.context('truncate') });
+    throw unsupported('Cannot grow device files', { context: this.context('truncate') });
   }
 
   #setSize(size: number): void {

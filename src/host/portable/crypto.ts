@@ -6,7 +6,7 @@ import { md5, ripemd160, sha1 } from '@noble/hashes/legacy.js';
 import { pbkdf2 } from '@noble/hashes/pbkdf2.js';
 import { sha224, sha256, sha384, sha512 } from '@noble/hashes/sha2.js';
 import type { CHash } from '@noble/hashes/utils.js';
-import { BlockError } from '../../base/error.ts';
+import { BlockError, unsupported } from '../../base/error.ts';
 import { aes } from '../../crypto/aes.ts';
 import type { CryptoPort } from '../../crypto/crypto.ts';
 import type { HashName } from '../../crypto/spec.ts';
@@ -51,7 +51,7 @@ function webCrypto(): WebCrypto | undefined {
 /** Fills `into`, which may lie on shared memory: WebCrypto refuses that. */
 function fillRandom(into: Uint8Array): void {
   const source = webCrypto();
-  if (!source) throw new BlockError('unsupported', 'this platform has no source of random bytes');
+  if (!source) throw unsupported('this platform has no source of random bytes');
   const piece = new Uint8Array(Math.min(into.length, RANDOM_BYTES));
   for (let at = 0; at < into.length; at += piece.length) {
     source.getRandomValues(piece);

@@ -1,8 +1,8 @@
 /** Persistent dirty bitmaps of a source, taken over by a target. */
-import { asBlockError, BlockError } from '../../base/error.ts';
+import { asBlockError, type BlockError, invalidArgument, invalidImage, unsupported } from '../../base/error.ts';
 import { exactDecimal } from '../../base/size.ts';
 import type { BitmapInfo, BitmapStore } from '../../block/capabilities.ts';
-import type { ImageNode } from '../../block/node.ts';
+import type { ImageNode } from '../../block/node/node.ts';
 
 /** What to do with bitmaps whose content cannot be trusted. */
 export interface BitmapChoice {
@@ -18,11 +18,11 @@ export interface BitmapChoice {
 export async function bitmapsToCopy(source: ImageNode, choice: BitmapChoice): Promise<readonly BitmapInfo[]> {
   const { bitmaps: store } = source;
   if (!store && source.quirks.ignoresBitmaps) return [];
-  if (!store) throw new BlockError('unsupported', 'Source lacks bitmap support');
+  if (!store) throw unsupported('Source lacks bitmap support');
   const list = (await store.list()).toReversed();
   const broken = list.find((bitmap) => bitmap.inUse);
   if (!broken || choice.skipBroken) return list;
-  throw new BlockError('invalid-image', `Cannot copy inconsistent bitmap '${broken.name}'`, {
+  throw invalidImage(`Cannot copy inconsistent bitmap '${broken.name}'`, {
     context: { bitmap: broken.name },
     hint: { about: 'skip-bitmaps' },
   });
@@ -30,8 +30,7 @@ export async function bitmapsToCopy(source: ImageNode, choice: BitmapChoice): Pr
 
 /** What keeps bitmaps of two images from being merged. */
 export function differentSizes(target: ImageNode, source: ImageNode): BlockError {
-  return new BlockError(
-    'invalid-argument',
+  return invalidArgument(
     `Bitmaps are of different sizes (destination size is ${exactDecimal(target.size())}, source size is ` +
       `${exactDecimal(source.size())}) and can't be merged`,
   );
@@ -40,7 +39,7 @@ export function differentSizes(target: ImageNode, source: ImageNode): BlockError
 /** The bitmaps of a target; throws if it cannot have any. */
 export function bitmapsOfTarget(target: ImageNode): BitmapStore {
   if (target.bitmaps) return target.bitmaps;
-  throw new BlockError('unsupported', `Format driver '${target.format}' does not support bitmaps`);
+  throw unsupported(`Format driver '${target.format}' does not support bitmaps`);
 }
 
 /** Copies bitmaps with their content. */

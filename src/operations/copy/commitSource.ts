@@ -1,8 +1,8 @@
 /** What `commit` copies: the layers above the base, in whole units of the base. */
 import { isPromise } from '../../base/async.ts';
 import { alignDown, MiB } from '../../base/offset.ts';
-import { type BlockStatus, ChainCursor } from '../../block/chain.ts';
-import type { ImageNode } from '../../block/node.ts';
+import { type BlockStatus, ChainCursor } from '../../block/node/chain.ts';
+import type { ImageNode } from '../../block/node/node.ts';
 import type { RunSource, SourceRun } from './source.ts';
 
 /** Bytes that are looked at before a run is handed out. */

@@ -2,7 +2,7 @@
 import type { BlockError } from '../../base/error.ts';
 import { KiB } from '../../base/offset.ts';
 import type { Coder } from '../../block/capabilities.ts';
-import type { ImageNode } from '../../block/node.ts';
+import type { ImageNode } from '../../block/node/node.ts';
 import type { OperationContext } from '../context.ts';
 import { Pace } from './pace.ts';
 import { chunkFor, runPipeline } from './pipeline.ts';

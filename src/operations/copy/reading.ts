@@ -3,7 +3,7 @@ import { isPromise, type MaybePromise } from '../../base/async.ts';
 import { asBlockError, BlockError } from '../../base/error.ts';
 import type { Hint } from '../../base/hint.ts';
 import { alignDown, MiB, SECTOR } from '../../base/offset.ts';
-import { ImageNode } from '../../block/node.ts';
+import { ImageNode } from '../../block/node/node.ts';
 import type { Segment } from './plan.ts';
 
 /** In what pieces the real tool reads images that it cannot look into. */

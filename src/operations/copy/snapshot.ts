@@ -1,6 +1,6 @@
 /** An internal snapshot as the source of a copy. */
-import { asBlockError, BlockError } from '../../base/error.ts';
-import type { ImageNode } from '../../block/node.ts';
+import { asBlockError, BlockError, unsupported } from '../../base/error.ts';
+import type { ImageNode } from '../../block/node/node.ts';
 import type { SnapshotSelector } from '../requests.ts';
 
 /**
@@ -11,8 +11,7 @@ export async function snapshotNode(node: ImageNode, select: SnapshotSelector): P
   try {
     const store = node.snapshots;
     if (!store) {
-      throw new BlockError(
-        'unsupported',
+      throw unsupported(
         `Block format '${node.format}' used by device '' does not support temporarily loading internal snapshots`,
       );
     }

@@ -2,8 +2,8 @@
 import { andThen, type MaybePromise, orElse } from '../../base/async.ts';
 import { asBlockError, BlockError } from '../../base/error.ts';
 import { alignUp, SECTOR } from '../../base/offset.ts';
-import { type BlockStatus, ChainCursor } from '../../block/chain.ts';
-import type { ImageNode } from '../../block/node.ts';
+import { type BlockStatus, ChainCursor } from '../../block/node/chain.ts';
+import type { ImageNode } from '../../block/node/node.ts';
 import type { Storage } from '../../storage/storage.ts';
 import { strideEnd, wholeUnitsOf } from './strides.ts';
 

@@ -1,9 +1,9 @@
 /** How pieces get into the target: plainly, compressed, or without leaving the kernel. */
 import { andThen, isPromise, type MaybePromise } from '../../base/async.ts';
-import { BlockError } from '../../base/error.ts';
+import { ioError } from '../../base/error.ts';
 import { isZero } from '../../base/zero.ts';
 import type { Coder } from '../../block/capabilities.ts';
-import type { ImageNode } from '../../block/node.ts';
+import type { ImageNode } from '../../block/node/node.ts';
 import type { BufferPool } from '../../base/inflight.ts';
 import type { Piece } from './plan.ts';
 import { failed, readSegments } from './reading.ts';
@@ -234,7 +234,7 @@ export class CompressedStore implements PieceStore {
     // Formats that can only grow see to it themselves.
     if (this.#compressor.sequential) return;
     const { kind } = await this.#node.map(offset, 1);
-    if (kind === 'data' || kind === 'special') throw new BlockError('io', 'Input/output error');
+    if (kind === 'data' || kind === 'special') throw ioError();
   }
 
   /** Zeroes a range as far as `limit`. */

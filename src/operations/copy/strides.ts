@@ -1,6 +1,6 @@
 /** How far the real tool looks at once, which shows in the steps of its progress. */
-import type { BlockStatus } from '../../block/chain.ts';
-import type { ImageNode } from '../../block/node.ts';
+import type { BlockStatus } from '../../block/node/chain.ts';
+import type { ImageNode } from '../../block/node/node.ts';
 
 /** Longest area that the real tool copies or compares as one. */
 export const STRIDE: number = 2 * 1024 ** 2;

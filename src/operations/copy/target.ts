@@ -4,12 +4,12 @@
  * tool does, unless it is to be replaced.
  */
 import { PLAIN_FORMAT, PLAIN_PROTOCOL } from '../../options/filename.ts';
-import { asBlockError, BlockError } from '../../base/error.ts';
-import { isListed } from '../../block/create.ts';
-import type { ImageNode } from '../../block/node.ts';
-import { openImage } from '../../block/open.ts';
-import { accessFor } from '../../block/permission.ts';
-import { treeOfName } from '../../block/reference.ts';
+import { asBlockError, BlockError, unsupported } from '../../base/error.ts';
+import { isListed } from '../../block/graph/create.ts';
+import type { ImageNode } from '../../block/node/node.ts';
+import { openImage } from '../../block/graph/open.ts';
+import { accessFor } from '../../block/graph/permission.ts';
+import { treeOfName } from '../../block/graph/reference.ts';
 import type { AnyOptionValues } from '../../options/table.ts';
 import type { OptionTree } from '../../options/tree.ts';
 import type { CacheMode, FileDraft, FileHandle, FileStatus } from '../../storage/files.ts';
@@ -203,7 +203,7 @@ async function replacing(context: OperationContext, path: string, request: Targe
 }
 
 function cannotReplace({ filename, prefix }: TargetRequest, why: string): BlockError {
-  return new BlockError('unsupported', `${prefix}Cannot replace '${filename}' as a whole: ${why}`, {
+  return unsupported(`${prefix}Cannot replace '${filename}' as a whole: ${why}`, {
     context: { filename: filename, access: 'create' },
   });
 }

@@ -1,7 +1,7 @@
 /** Files and devices of the host. All system calls are in the host's `FilePort`. */
 import type { FormatInfo } from '../../block/capabilities.ts';
 import type { MaybePromise } from '../../base/async.ts';
-import { BlockError, withPrefix } from '../../base/error.ts';
+import { BlockError, unsupported, withPrefix } from '../../base/error.ts';
 import { alignUp, SECTOR } from '../../base/offset.ts';
 import type { ProtocolContext, ProtocolDriver, ProtocolStorage } from '../../block/protocol.ts';
 import type { AnyOptionValues, OptionTable } from '../../options/table.ts';
@@ -94,9 +94,9 @@ async function adoptDevice(
   try {
     const preallocation = checkPreallocation(options['preallocation']);
     if (preallocation !== 'off') {
-      throw new BlockError('unsupported', `Unsupported preallocation mode '${preallocation}'`);
+      throw unsupported(`Unsupported preallocation mode '${preallocation}'`);
     }
-    if (newSize(options) > device.size()) throw new BlockError('unsupported', 'Cannot grow device files');
+    if (newSize(options) > device.size()) throw unsupported('Cannot grow device files');
   } finally {
     await device.close();
   }

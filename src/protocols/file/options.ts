@@ -1,5 +1,5 @@
 /** Options of the `file` and `host_device` protocols. */
-import { BlockError } from '../../base/error.ts';
+import { BlockError, invalidArgument } from '../../base/error.ts';
 import type { OptionValues } from '../../options/table.ts';
 import type { CacheMode } from '../../storage/files.ts';
 import type { Preallocation } from '../../storage/storage.ts';
@@ -33,7 +33,7 @@ export const deviceCreateOptions = {
 } as const;
 
 function invalidValue(value: unknown): BlockError {
-  return new BlockError('invalid-argument', `invalid parameter value: ${String(value)}`);
+  return invalidArgument(`invalid parameter value: ${String(value)}`);
 }
 
 /** Values of {@link openOptions}. */
@@ -52,15 +52,12 @@ export interface FileSettings {
 export function checkOpenOptions(driver: string, options: OpenOptions, cache: CacheMode | undefined): FileSettings {
   const { filename, aio = 'threads', locking = 'auto', 'pr-manager': manager } = options;
   if (filename === undefined || filename === '') {
-    throw new BlockError('invalid-argument', `The '${driver}' block driver requires a file name`);
+    throw invalidArgument(`The '${driver}' block driver requires a file name`);
   }
   if (!['threads', 'native', 'io_uring'].includes(aio)) throw invalidValue(aio);
   if (!['auto', 'on', 'off'].includes(locking)) throw invalidValue(locking);
   if (aio === 'native' && !['none', 'off', 'directsync'].includes(cache ?? 'writeback')) {
-    throw new BlockError(
-      'invalid-argument',
-      'aio=native was specified, but it requires cache.direct=on, which was not specified.',
-    );
+    throw invalidArgument('aio=native was specified, but it requires cache.direct=on, which was not specified.');
   }
   if (manager !== undefined) {
     throw new BlockError('not-found', `No persistent reservation manager with id '${manager}'`);

@@ -1,6 +1,6 @@
 /** The null protocols: storages that take everything and hold nothing, for measurements and tests. */
 import type { MaybePromise } from '../../base/async.ts';
-import { BlockError } from '../../base/error.ts';
+import { BlockError, invalidArgument } from '../../base/error.ts';
 import { parseSize } from '../../base/size.ts';
 import { alignUp, GiB, MAX_DISK, SECTOR } from '../../base/offset.ts';
 import type { ProtocolDriver } from '../../block/protocol.ts';
@@ -98,7 +98,7 @@ function sizeOption(options: OpenOptions, text: unknown): number {
 function latencyOption(options: OpenOptions): number {
   const nanoseconds = options['latency-ns'] ?? 0;
   if (nanoseconds >= 0 && nanoseconds < 2 ** 63) return nanoseconds / 1e6;
-  throw new BlockError('invalid-argument', 'latency-ns is invalid');
+  throw invalidArgument('latency-ns is invalid');
 }
 
 /** The name that makes the same again, as far as the content goes; undefined if that is the plain one. */
@@ -119,7 +119,7 @@ function nullProtocol(name: string): ProtocolDriver {
     openOptions,
     parseFilename: (filename) => {
       if (filename === address) return {};
-      throw new BlockError('invalid-argument', `The only allowed filename for this driver is '${address}'`);
+      throw invalidArgument(`The only allowed filename for this driver is '${address}'`);
     },
     open: async (context, options) => {
       const driver = new NullDriver(

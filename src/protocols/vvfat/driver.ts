@@ -1,6 +1,6 @@
 /** The `vvfat` protocol: a directory of the host as a disk with a FAT file system, read only. */
 import { utf8Bytes } from '../../base/bytes.ts';
-import { BlockError } from '../../base/error.ts';
+import { BlockError, invalidArgument, unsupported } from '../../base/error.ts';
 import type { ProtocolContext, ProtocolDriver, ProtocolStorage } from '../../block/protocol.ts';
 import { printJsonName } from '../../options/jsonName.ts';
 import type { OptionTable, OptionValues } from '../../options/table.ts';
@@ -49,23 +49,19 @@ interface Settings {
   readonly label: string;
 }
 
-function invalid(what: string): BlockError {
-  return new BlockError('invalid-argument', what);
-}
-
 function settingsOf(options: OpenOptions, writable: boolean): Settings {
   const { dir, label = DEFAULT_LABEL } = options;
-  if (dir === undefined) throw invalid("vvfat block driver requires a 'dir' option");
+  if (dir === undefined) throw invalidArgument("vvfat block driver requires a 'dir' option");
   const bits = options['fat-type'] ?? 0;
   if (bits !== 0 && bits !== 12 && bits !== 16 && bits !== 32) {
-    throw invalid('Valid FAT types are only 12, 16 and 32');
+    throw invalidArgument('Valid FAT types are only 12, 16 and 32');
   }
   if (utf8Bytes(label).length > 11) {
-    throw invalid('vvfat label cannot be longer than 11 bytes');
+    throw invalidArgument('vvfat label cannot be longer than 11 bytes');
   }
-  if (options.rw === true && !writable) throw invalid("Unable to set VVFAT to 'rw' when drive is read-only");
+  if (options.rw === true && !writable) throw invalidArgument("Unable to set VVFAT to 'rw' when drive is read-only");
   if (options.rw === true) {
-    throw new BlockError('unsupported', 'Writing into a directory through a FAT disk is not supported');
+    throw unsupported('Writing into a directory through a FAT disk is not supported');
   }
   if (writable) throw new BlockError('permission-denied', 'Image is read-only');
   // Names of volumes have one byte for each character.

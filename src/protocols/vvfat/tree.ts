@@ -1,5 +1,5 @@
 /** The host's directory as files and directories with clusters. */
-import { BlockError } from '../../base/error.ts';
+import { BlockError, invalidArgument } from '../../base/error.ts';
 import { concatBytes } from '../../base/bytes.ts';
 import { SECTOR } from '../../base/offset.ts';
 import { isEscaped } from '../../base/text.ts';
@@ -137,7 +137,7 @@ function addDots(node: Node, parent: Directory, zone: Zone, add: (bytes: Uint8Ar
 /** Stops with a line of its own, as the real tool does. */
 function refuse(context: TreeContext, line: string): never {
   context.notice?.(line);
-  throw new BlockError('invalid-argument', line);
+  throw invalidArgument(line);
 }
 
 /** What a file is; undefined for links that lead nowhere and files that went away. */

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { isPromise } from '../../../src/base/async.ts';
-import { MetadataCache } from '../../../src/block/cache.ts';
+import { MetadataCache } from '../../../src/block/kit/cache.ts';
 import { CheckedStorage } from '../../../src/storage/checked.ts';
 import { MemoryDriver, memoryStorage } from '../../../src/storage/memory.ts';
 

@@ -1,10 +1,10 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { blockStatus, ChainCursor, walkChain } from '../../../src/block/chain.ts';
+import { blockStatus, ChainCursor, walkChain } from '../../../src/block/node/chain.ts';
 import type { ImageDriver } from '../../../src/block/capabilities.ts';
-import type { ImageNode } from '../../../src/block/node.ts';
+import type { ImageNode } from '../../../src/block/node/node.ts';
 import { driverBelow, nodeOf } from '../../support/drivers.ts';
-import { passThrough } from '../../../src/block/passThrough.ts';
+import { passThrough } from '../../../src/block/graph/passThrough.ts';
 import { memoryStorage } from '../../../src/storage/memory.ts';
 import { FakeImage } from '../../support/fakeFormat.ts';
 

@@ -1,6 +1,6 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { ImageNode } from '../../../src/block/node.ts';
+import type { ImageNode } from '../../../src/block/node/node.ts';
 import { driverBelow, nodeOf } from '../../support/drivers.ts';
 import { FakeImage, type FakeOptions } from '../../support/fakeFormat.ts';
 

@@ -1,11 +1,11 @@
 import { gzipSync } from 'node:zlib';
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { descriptorOfExtent, kindOfFile } from '../../../src/block/notRaw.ts';
-import type { GraphContext } from '../../../src/block/context.ts';
-import { openImage } from '../../../src/block/open.ts';
-import { DriverRegistry } from '../../../src/block/registry.ts';
-import { passThroughDriver } from '../../../src/block/passThrough.ts';
+import { descriptorOfExtent, kindOfFile } from '../../../src/block/graph/notRaw.ts';
+import type { GraphContext } from '../../../src/block/graph/context.ts';
+import { openImage } from '../../../src/block/graph/open.ts';
+import { DriverRegistry } from '../../../src/block/graph/registry.ts';
+import { passThroughDriver } from '../../../src/block/graph/passThrough.ts';
 import { CheckedStorage } from '../../../src/storage/checked.ts';
 import { MemoryDriver } from '../../../src/storage/memory.ts';
 

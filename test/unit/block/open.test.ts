@@ -1,12 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import { BlockError } from '../../../src/base/error.ts';
-import type { GraphContext } from '../../../src/block/context.ts';
+import type { GraphContext } from '../../../src/block/graph/context.ts';
 import type { FormatDriver } from '../../../src/block/format.ts';
 import type { ProtocolDriver } from '../../../src/block/protocol.ts';
-import { closedGate, type ImplicitReference } from '../../../src/block/gate.ts';
-import { openImage } from '../../../src/block/open.ts';
-import { passThroughDriver } from '../../../src/block/passThrough.ts';
-import { DriverRegistry } from '../../../src/block/registry.ts';
+import { closedGate, type ImplicitReference } from '../../../src/block/graph/gate.ts';
+import { openImage } from '../../../src/block/graph/open.ts';
+import { passThroughDriver } from '../../../src/block/graph/passThrough.ts';
+import { DriverRegistry } from '../../../src/block/graph/registry.ts';
 import type { Services } from '../../../src/block/services.ts';
 import { CheckedStorage } from '../../../src/storage/checked.ts';
 import { MemoryDriver } from '../../../src/storage/memory.ts';

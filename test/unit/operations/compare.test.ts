@@ -1,7 +1,7 @@
 import * as fc from 'fast-check';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { permissiveGate } from '../../../src/block/gate.ts';
-import { openImage } from '../../../src/block/open.ts';
+import { permissiveGate } from '../../../src/block/graph/gate.ts';
+import { openImage } from '../../../src/block/graph/open.ts';
 import { drivers } from '../../../src/index.ts';
 import { type CompareResult, compare } from '../../../src/operations/compare.ts';
 import type { OperationContext } from '../../../src/operations/context.ts';

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { BlockError } from '../../../src/base/error.ts';
-import { permissiveGate } from '../../../src/block/gate.ts';
-import { openImage } from '../../../src/block/open.ts';
+import { permissiveGate } from '../../../src/block/graph/gate.ts';
+import { openImage } from '../../../src/block/graph/open.ts';
 import { drivers } from '../../../src/index.ts';
 import type { OperationContext } from '../../../src/operations/context.ts';
 import { convert } from '../../../src/operations/convert.ts';

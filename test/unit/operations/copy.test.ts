@@ -1,8 +1,8 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { firstDifference } from '../../../src/base/zero.ts';
-import { ImageNode } from '../../../src/block/node.ts';
-import { passThrough } from '../../../src/block/passThrough.ts';
+import { ImageNode } from '../../../src/block/node/node.ts';
+import { passThrough } from '../../../src/block/graph/passThrough.ts';
 import type { BufferPool } from '../../../src/base/inflight.ts';
 import type { Services } from '../../../src/block/services.ts';
 import type { OperationContext } from '../../../src/operations/context.ts';

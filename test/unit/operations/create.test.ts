@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { permissiveGate } from '../../../src/block/gate.ts';
+import { permissiveGate } from '../../../src/block/graph/gate.ts';
 import type { OperationContext } from '../../../src/operations/context.ts';
 import { type CreatePlan, create, createOptionTables } from '../../../src/operations/create.ts';
 import type { CreateRequest } from '../../../src/operations/requests.ts';

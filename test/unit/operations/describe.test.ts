@@ -1,6 +1,6 @@
 /** info, map, measure, resize and check on images in memory. */
 import { describe, expect, it } from 'vitest';
-import { permissiveGate } from '../../../src/block/gate.ts';
+import { permissiveGate } from '../../../src/block/graph/gate.ts';
 import { BlockError } from '../../../src/base/error.ts';
 import type { Checker } from '../../../src/block/capabilities.ts';
 import {

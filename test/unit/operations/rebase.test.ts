@@ -1,6 +1,6 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { openImage } from '../../../src/block/open.ts';
+import { openImage } from '../../../src/block/graph/open.ts';
 import { create } from '../../../src/operations/create.ts';
 import type { OperationContext } from '../../../src/operations/context.ts';
 import { rebase } from '../../../src/operations/rebase.ts';

@@ -3,7 +3,7 @@ import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { bigEndian } from '../../../../src/base/bytes.ts';
 import type { OpenContext } from '../../../../src/block/format.ts';
-import { ImageNode } from '../../../../src/block/node.ts';
+import { ImageNode } from '../../../../src/block/node/node.ts';
 import { cloop } from '../../../../src/formats/cloop/driver.ts';
 import { probe } from '../../../../src/formats/cloop/probe.ts';
 import { nodeCodecs } from '../../../../src/host/node/codecs.ts';

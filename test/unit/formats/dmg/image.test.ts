@@ -3,7 +3,7 @@ import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { BlockError } from '../../../../src/base/error.ts';
 import type { OpenContext } from '../../../../src/block/format.ts';
-import { ImageNode } from '../../../../src/block/node.ts';
+import { ImageNode } from '../../../../src/block/node/node.ts';
 import { decodeBase64 } from '../../../../src/formats/dmg/base64.ts';
 import { dmg } from '../../../../src/formats/dmg/driver.ts';
 import { probe } from '../../../../src/formats/dmg/probe.ts';

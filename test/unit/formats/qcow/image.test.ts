@@ -2,7 +2,7 @@ import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { bigEndian } from '../../../../src/base/bytes.ts';
 import { KiB, MiB } from '../../../../src/base/offset.ts';
-import type { ImageNode } from '../../../../src/block/node.ts';
+import type { ImageNode } from '../../../../src/block/node/node.ts';
 import { qcow } from '../../../../src/formats/qcow/driver.ts';
 import { raw } from '../../../../src/formats/raw/driver.ts';
 import { memoryStorage } from '../../../../src/storage/memory.ts';

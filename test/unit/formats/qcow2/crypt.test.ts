@@ -1,10 +1,11 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { equalBytes } from '../../../../src/base/bytes.ts';
-import type { ImageNode } from '../../../../src/block/node.ts';
+import type { ImageNode } from '../../../../src/block/node/node.ts';
 import { legacyAesCipher, sectorCipher } from '../../../../src/crypto/sectorCipher.ts';
-import { amendEncryption, measureEncryption } from '../../../../src/formats/qcow2/crypt.ts';
-import { type Qcow2Driver, qcow2 } from '../../../../src/formats/qcow2/driver.ts';
+import { amendEncryption, measureEncryption } from '../../../../src/formats/qcow2/guest/crypt.ts';
+import { qcow2 } from '../../../../src/formats/qcow2/driver.ts';
+import type { Qcow2Image } from '../../../../src/formats/qcow2/image.ts';
 import { memoryStorage } from '../../../../src/storage/memory.ts';
 import type { Storage } from '../../../../src/storage/storage.ts';
 import { createEncrypted, encryptingServices, openEncrypted } from '../../../support/luks.ts';
@@ -29,7 +30,7 @@ async function make(options: object): Promise<Storage> {
   return file;
 }
 
-function stateOf(node: ImageNode): Qcow2Driver['state'] {
+function stateOf(node: ImageNode): Qcow2Image['state'] {
   return driverOf(node).state;
 }
 

@@ -1,8 +1,8 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { compressedPlace, geometryOf, setCompressed } from '../../../../src/formats/qcow2/geometry.ts';
-import { CountTable } from '../../../../src/formats/qcow2/countTable.ts';
-import { getRefcount, setRefcount } from '../../../../src/formats/qcow2/refcountEntry.ts';
+import { compressedPlace, geometryOf, setCompressed } from '../../../../src/formats/qcow2/structure/geometry.ts';
+import { CountTable } from '../../../../src/formats/qcow2/check/countTable.ts';
+import { getRefcount, setRefcount } from '../../../../src/formats/qcow2/structure/refcountEntry.ts';
 import { headerOf, settingsOf } from '../../../../src/formats/qcow2/settings.ts';
 import { memoryStorage } from '../../../../src/storage/memory.ts';
 import { createOn, driverOf, openOn } from './support.ts';

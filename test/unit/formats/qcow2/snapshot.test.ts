@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { ImageNode } from '../../../../src/block/node.ts';
+import type { ImageNode } from '../../../../src/block/node/node.ts';
 import { memoryStorage } from '../../../../src/storage/memory.ts';
 import type { Storage } from '../../../../src/storage/storage.ts';
 import { createOn, driverOf, type OpenChoice, openOn, services } from './support.ts';

@@ -1,12 +1,12 @@
 /** Opening and creating qcow2 images over any storage, for tests. */
 import { programHint } from '../../../../src/cli/hints.ts';
 import type { OpenContext } from '../../../../src/block/format.ts';
-import type { ImageNode } from '../../../../src/block/node.ts';
+import type { ImageNode } from '../../../../src/block/node/node.ts';
 import { driverBelow, nodeOf } from '../../../support/drivers.ts';
 import type { BufferPool } from '../../../../src/base/inflight.ts';
 import type { SecretStore, Services } from '../../../../src/block/services.ts';
 import type { CodecPort, DecompressPiece } from '../../../../src/codec/codec.ts';
-import type { Qcow2Driver } from '../../../../src/formats/qcow2/driver.ts';
+import type { Qcow2Image } from '../../../../src/formats/qcow2/image.ts';
 import { qcow2 } from '../../../../src/formats/qcow2/driver.ts';
 import { memoryStorage } from '../../../../src/storage/memory.ts';
 import type { Storage } from '../../../../src/storage/storage.ts';
@@ -89,8 +89,8 @@ export async function openOn(file: Storage, choice: OpenChoice = {}): Promise<Im
 }
 
 /** The driver object of a node of {@link openOn}. */
-export function driverOf(node: ImageNode): Qcow2Driver {
-  return driverBelow(node) as Qcow2Driver;
+export function driverOf(node: ImageNode): Qcow2Image {
+  return driverBelow(node) as Qcow2Image;
 }
 
 /** Creates an image in `file`; external data files come from `data`. */

@@ -2,7 +2,7 @@ import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { littleEndian, utf8Bytes } from '../../../../src/base/bytes.ts';
 import { BlockError } from '../../../../src/base/error.ts';
-import type { ImageNode } from '../../../../src/block/node.ts';
+import type { ImageNode } from '../../../../src/block/node/node.ts';
 import { vhdx } from '../../../../src/formats/vhdx/driver.ts';
 import { CurrentHeader, structureChecksum } from '../../../../src/formats/vhdx/header.ts';
 import { guidBytes } from '../../../../src/formats/vhdx/layout.ts';

@@ -1,6 +1,6 @@
 import { inflateSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
-import type { ImageNode } from '../../../../src/block/node.ts';
+import type { ImageNode } from '../../../../src/block/node/node.ts';
 import { contentOf, createIn, type Files, openIn } from './support.ts';
 
 const GRAIN = 65536;

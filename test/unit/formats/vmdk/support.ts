@@ -3,7 +3,7 @@ import { deflateSync, inflateSync } from 'node:zlib';
 import { BlockError } from '../../../../src/base/error.ts';
 import type { ChildOptions, OpenContext } from '../../../../src/block/format.ts';
 import type { ImageDriver } from '../../../../src/block/capabilities.ts';
-import type { ImageNode } from '../../../../src/block/node.ts';
+import type { ImageNode } from '../../../../src/block/node/node.ts';
 import { nodeOf } from '../../../support/drivers.ts';
 import type { Services } from '../../../../src/block/services.ts';
 import type { CodecPort } from '../../../../src/codec/codec.ts';

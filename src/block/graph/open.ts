@@ -1,0 +1,447 @@
+/**
+ * Opens images: from a name or an option tree to a graph of nodes. Names on the command line, `json:` names, dotted
+ * options and references inside images all become an {@link OptionTree} first, so that there is one way to open.
+ */
+import { PLAIN_FORMAT } from '../../options/filename.ts';
+import { asBlockError, BlockError, invalidArgument, invalidImage, withPrefix } from '../../base/error.ts';
+import { MAX_DISK } from '../../base/offset.ts';
+import { isTree, normalize } from '../../options/dotted.ts';
+import type { OptionTree } from '../../options/tree.ts';
+import type { CacheMode, FileAccess } from '../../storage/files.ts';
+import type { Storage } from '../../storage/storage.ts';
+import type { ChildOptions, FormatDriver, OpenIntent } from '../format.ts';
+import type { GraphContext } from './context.ts';
+import { describeNode } from './describe.ts';
+import type { BackingReference, ImageDriver } from '../capabilities.ts';
+import type { ProtocolStorage } from '../protocol.ts';
+import { filterNode } from './filterNode.ts';
+import { ImageNode, type Reopen } from '../node/node.ts';
+import {
+  childOptions,
+  claimNodeName,
+  coerceTree,
+  isShared,
+  ownOptions,
+  withCommonOptions,
+  withGiven,
+} from './openOptions.ts';
+import { descriptorOfExtent, kindOfFile } from './notRaw.ts';
+import { passThrough } from './passThrough.ts';
+import { noAccess, soleAccess } from './permission.ts';
+import { openProtocol } from './openProtocol.ts';
+import { treeOfName } from './reference.ts';
+import { PROBE_SIZE } from './registry.ts';
+import {
+  accessOf,
+  closeQuietly,
+  NO_DRIVER,
+  noChild,
+  notAChild,
+  placed,
+  type Scope,
+  stillBelow,
+  type StillImages,
+} from './scope.ts';
+
+/** Deepest chain of backing images that is opened. */
+const MAX_DEPTH = 200;
+
+/** What to open, and what for. */
+export interface OpenRequest {
+  /** File name, `json:{...}` or protocol name; used for messages when `tree` is there. */
+  readonly filename: string;
+  /** Parsed `--image-opts`; takes the place of the name. */
+  readonly tree?: OptionTree;
+  /** Driver of the image; absent: probed. */
+  readonly format?: string;
+  readonly writable?: boolean;
+  /** The name that the image is going to have: relative names inside of it count from there. */
+  readonly calledAs?: string;
+  /** Default `io`. */
+  readonly intent?: OpenIntent;
+  /** An encrypted image can do without its key, as with the intent `info`. */
+  readonly keyless?: boolean;
+  /** It is asked where guest data is, and not what it is. */
+  readonly mapOnly?: boolean;
+  /** Leave the backing image closed. */
+  readonly noBacking?: boolean;
+  readonly forceShare?: boolean;
+  /** The size of a raw image is going to change. */
+  readonly resize?: boolean;
+  /** Nobody may write meanwhile, not even to a raw image. */
+  readonly still?: StillImages;
+  readonly cache?: CacheMode;
+  /** Whether discarded clusters give their space back to the file system. Default `ignore`. */
+  readonly discard?: 'ignore' | 'unmap';
+  /** Set where the name is not the user's but an image's own: the gate is asked first. */
+  readonly implicit?: { readonly role: string; readonly parent: string; readonly reference: string };
+}
+
+/** A storage that can be the `file` of an image. */
+type FileNode = ProtocolStorage | ImageNode;
+
+/**
+ * Opens an image and, unless told otherwise, its backing chain.
+ * @throws BlockError whose message begins with `Could not open 'NAME': `.
+ */
+export async function openImage(context: GraphContext, request: OpenRequest): Promise<ImageNode> {
+  try {
+    return await openRequest(context, request);
+  } catch (thrown) {
+    const { filename, format } = request;
+    const about = { filename, ...(format === undefined ? {} : { format }) };
+    throw asBlockError(thrown).within(about).prepend(`Could not open '${filename}': `);
+  }
+}
+
+/** {@link openImage} without the name in front of errors. */
+export async function openRequest(context: GraphContext, request: OpenRequest): Promise<ImageNode> {
+  const named = normalize(request.tree ?? (await treeOfName(context.drivers, request.filename, request.format)));
+  if (request.implicit) await context.gate({ ...request.implicit, target: named });
+  return openNode(named, {
+    context,
+    writable: request.writable ?? false,
+    intent: request.intent ?? 'io',
+    keyless: request.keyless ?? request.intent === 'info',
+    mapOnly: request.mapOnly ?? false,
+    noBacking: request.noBacking ?? false,
+    forceShare: request.forceShare ?? false,
+    resize: request.resize ?? false,
+    still: request.still,
+    cache: request.cache,
+    discard: request.discard,
+    nodeNames: context.nodeNames ?? new Set(),
+    above: [],
+    ...(request.calledAs === undefined ? {} : { calledAs: request.calledAs }),
+  });
+}
+
+function driverName(tree: OptionTree): string | undefined {
+  const name = tree['driver'];
+  return typeof name === 'string' ? name : undefined;
+}
+
+async function openNode(tree: OptionTree, above: Scope): Promise<ImageNode> {
+  if (tree['backing'] === '') {
+    above.context.onWarning?.('Use of "backing": "" is deprecated; use "backing": null instead');
+    return openNode({ ...tree, backing: null }, above);
+  }
+  const scope = withCommonOptions(tree, above);
+  const name = driverName(tree);
+  const { drivers } = scope.context;
+  if (name !== undefined && drivers.isProtocol(name)) {
+    const access = scope.inherited ?? accessOf(true, scope);
+    claimNodeName(tree, scope);
+    return passThrough(await openProtocol(tree, scope, access), name, reopener(tree, scope, undefined));
+  }
+  if (name !== undefined && drivers.isFilter(name)) return openFilter(name, tree, scope);
+  if (name !== undefined) await drivers.format(name);
+  if (tree['file'] === undefined) {
+    const problem = name === undefined ? NO_DRIVER : noChild('file');
+    throw invalidArgument(problem);
+  }
+  const file = await openFileChild(tree['file'], scope);
+  try {
+    return await openLayer(tree, file, scope);
+  } catch (error) {
+    await closeQuietly(file);
+    throw error;
+  }
+}
+
+/** The locks of what is below a filter are those that the layer above it needs. */
+async function openFilter(name: string, tree: OptionTree, scope: Scope): Promise<ImageNode> {
+  const { drivers, services } = scope.context;
+  const filter = await drivers.filter(name);
+  const child = tree[filter.child];
+  if (child === undefined) throw invalidArgument(noChild(filter.child));
+  // Only a `file` is opened before the driver is asked.
+  const isLate = filter.child !== 'file';
+  if (isLate) claimNodeName(tree, scope);
+  const below = await openChild(filter.child, child, scope);
+  try {
+    if (!isLate) claimNodeName(tree, scope);
+    const node = await filterNode(
+      filter,
+      tree,
+      { below, options: ownOptions(tree, [filter.child]), services },
+      { readOnly: !scope.writable, unsafe: scope.cache === 'unsafe', reopen: reopener(tree, scope, undefined) },
+    );
+    await setAccess(node, scope.inherited ?? accessOf(true, scope));
+    return node;
+  } catch (error) {
+    await closeQuietly(below);
+    throw error;
+  }
+}
+
+/** How a node is opened again: as before, except for what changes. A format that was probed stays. */
+function reopener(tree: OptionTree, scope: Scope, probed: string | undefined): Reopen {
+  return (how) => openNode(tree, { ...scope, resize: false, nodeNames: undefined, probed, ...how });
+}
+
+/** Opens the `file` child, without locks yet: which ones are needed is known when the format is. */
+async function openFileChild(child: OptionTree[string], scope: Scope): Promise<FileNode> {
+  return openChild('file', child, scope);
+}
+
+async function openChild(role: string, child: OptionTree[string], scope: Scope): Promise<FileNode> {
+  if (!isTree(child)) throw notAChild(role, child);
+  const driver = driverName(child);
+  const { drivers } = scope.context;
+  if (driver !== undefined && (drivers.isFormat(driver) || drivers.isFilter(driver))) {
+    return openNode(child, { ...scope, inherited: noAccess, probed: undefined });
+  }
+  const own = withCommonOptions(child, scope);
+  claimNodeName(child, scope);
+  return openProtocol(child, own, noAccess);
+}
+
+async function probeFormat(file: Storage, scope: Scope): Promise<string> {
+  const head = new Uint8Array(Math.min(PROBE_SIZE, file.size()));
+  try {
+    await file.read(0, head);
+  } catch (thrown) {
+    const error = asBlockError(thrown);
+    throw error.reworded(`Could not read image for determining its format: ${error.strerror}`);
+  }
+  const format = scope.context.drivers.probe(head, file.name);
+  if (format === undefined) warnOfOtherFile(head, file.name, scope);
+  return format ?? PLAIN_FORMAT;
+}
+
+/** Tells about files that are taken for raw disks, as in the real tool, but are probably not meant as such. */
+function warnOfOtherFile(head: Uint8Array, filename: string, { context, intent }: Scope): void {
+  const kind = kindOfFile(head);
+  if (kind !== undefined) context.onWarning?.(`'${filename}' is ${kind}; it is taken for a raw disk as it is`);
+  // The bytes are right; whoever only describes an extent knows what it is.
+  const descriptor = intent === 'io' ? descriptorOfExtent(filename) : undefined;
+  if (descriptor !== undefined) {
+    context.onWarning?.(`'${filename}' is a part of a VMDK image, taken for a raw disk; the image is '${descriptor}'`);
+  }
+}
+
+/** Takes the locks that the layer needs, opens the format, and then what is below it. */
+async function openLayer(tree: OptionTree, file: FileNode, scope: Scope): Promise<ImageNode> {
+  const named = driverName(tree);
+  const format = named ?? scope.probed ?? (await probeFormat(file, scope));
+  const guessedRaw = format === PLAIN_FORMAT && named === undefined && scope.writable;
+  const driver = await scope.context.drivers.format(format);
+  claimNodeName(tree, scope);
+  const child = tree['file'];
+  const shared = isTree(child) ? { ...scope, forceShare: isShared(child, scope) } : scope;
+  const access = driver.plain && scope.inherited ? scope.inherited : accessOf(driver.sharesFile ?? false, shared);
+  await setAccess(file, access);
+  const backingIsOwn = scope.noBacking && tree['backing'] !== null;
+  const roles = new Set(backingIsOwn ? ['file'] : ['file', 'backing']);
+  const guard = guessedRaw ? startGuard(scope, file.name) : {};
+  const image = await openDriver(driver, tree, file, scope, roles, guard);
+  if (guessedRaw && scope.probed === undefined) noticeProbedRaw(scope, file.name);
+  let backing: ImageNode | undefined;
+  try {
+    if (image.virtualSize > MAX_DISK) {
+      throw new BlockError('too-large', 'Could not refresh total sector count: File too large');
+    }
+    backing = await openBacking(image, tree, file, scope);
+    const { unknown } = coerceTree(driver.openOptions, ownOptions(tree, roles));
+    if (unknown !== undefined) {
+      throw invalidArgument(`Block format '${format}' does not support the option '${unknown}'`);
+    }
+    return new ImageNode({
+      name: describeNode(tree, format, file.name, backing !== undefined),
+      format,
+      plain: driver.plain ?? false,
+      driver: image,
+      readOnly: !scope.writable,
+      reopen: reopener(tree, scope, format),
+      ...tellOfMissing(scope),
+      file,
+      ...(backing ? { backing } : {}),
+    });
+  } catch (error) {
+    await closeQuietly(image);
+    await closeQuietly(backing);
+    throw error;
+  }
+}
+
+/**
+ * Who reads guest data, and nobody else, is told of data that is not there. While an image grows, room may be recorded
+ * before the file reaches that far.
+ */
+function tellOfMissing({ context, writable, intent, mapOnly }: Scope): { tellMissing?: (text: string) => void } {
+  return writable || intent !== 'io' || mapOnly ? {} : { tellMissing: (text) => context.onWarning?.(text) };
+}
+
+/** Whoever can write a raw disk can make it look like another format the next time it is opened. */
+function noticeProbedRaw(scope: Scope, filename: string): void {
+  scope.context.onNotice?.(
+    `WARNING: Image format was not specified for '${filename}' and probing guessed raw.\n` +
+      '         Automatically detecting the format is dangerous for raw images, write operations on block 0 will be ' +
+      "restricted.\n         Specify the 'raw' format explicitly to remove the restrictions.",
+  );
+}
+
+/** Holds what {@link noticeProbedRaw} announces. */
+function startGuard({ context }: Scope, filename: string): { admitStart(head: Uint8Array): void } {
+  return {
+    admitStart(head) {
+      if (context.drivers.probe(head, filename) === undefined) return;
+      throw new BlockError('denied', 'Operation not permitted', { context: { filename } });
+    },
+  };
+}
+
+/**
+ * Keeps everybody else away from the file of an open image from here on.
+ * @throws BlockError `locked` if another program has it open.
+ */
+export async function claimFile(node: ImageNode): Promise<void> {
+  await setAccess(node.file, soleAccess);
+}
+
+/** Raw layers and filters hand their permissions down to the file; other formats below have taken their own. */
+async function setAccess(file: Storage | undefined, access: FileAccess): Promise<void> {
+  if (file instanceof ImageNode) return file.transparent ? setAccess(file.file, access) : undefined;
+  const storage: ProtocolStorage | undefined = file;
+  await storage?.setAccess?.(access);
+}
+
+async function openDriver(
+  driver: FormatDriver,
+  tree: OptionTree,
+  file: FileNode,
+  scope: Scope,
+  roles: Set<string>,
+  guard: { admitStart?(head: Uint8Array): void },
+): Promise<ImageDriver> {
+  const { values } = coerceTree(driver.openOptions, knownOptions(tree, driver));
+  const opened: Storage[] = [];
+  try {
+    return await driver.open({
+      file,
+      filename: file.name,
+      readOnly: !scope.writable,
+      intent: scope.intent,
+      keyless: scope.keyless,
+      options: values,
+      services: scope.context.services,
+      ...guard,
+      ...tellOfMissing(scope),
+      warn: (text, hint) => scope.context.onWarning?.(text, hint),
+      notice: (text) => scope.context.onNotice?.(text),
+      complain: (text) => scope.context.onComplaint?.(text),
+      leaveChild: (role) => roles.add(role),
+      openChild: async (role, reference, how = {}) => {
+        roles.add(role);
+        const child = await openNamedChild({ role, reference, ...how }, tree, file.name, scope);
+        if (child) opened.push(child);
+        return child;
+      },
+    });
+  } catch (error) {
+    for (const child of opened) await closeQuietly(child);
+    throw error;
+  }
+}
+
+/** The part of the tree that the driver's table knows; children become known only while the driver opens. */
+function knownOptions(tree: OptionTree, driver: FormatDriver): OptionTree {
+  const heads = new Set(Object.keys(driver.openOptions).map((name) => name.split('.')[0]));
+  return Object.fromEntries(Object.entries(ownOptions(tree, ['file', 'backing'])).filter(([name]) => heads.has(name)));
+}
+
+/** A storage besides the file that a driver asks for. */
+interface ChildRequest extends ChildOptions {
+  readonly role: string;
+  readonly reference: string | undefined;
+}
+
+/** Opens a storage that an image names (a data file, an extent), or that an option of that role names instead. */
+async function openNamedChild(
+  wanted: ChildRequest,
+  tree: OptionTree,
+  parent: string,
+  scope: Scope,
+): Promise<Storage | undefined> {
+  const inner: Scope = { ...scope, writable: wanted.writable ?? scope.writable, still: stillBelow(scope) };
+  const given = childOptions(tree, wanted.role);
+  let target = given;
+  // Elements of lists complete what the image says, others take its place.
+  if (target === undefined || wanted.role.includes('.')) {
+    if (wanted.reference === undefined) {
+      if (wanted.optional) return undefined;
+      throw invalidArgument(noChild(wanted.role));
+    }
+    // Names inside images are plain file names: never `json:`, never a protocol.
+    const filename = wanted.asGiven ? wanted.reference : placed(parent, wanted.reference);
+    const { drivers } = scope.context;
+    const driver = isTree(given) ? driverName(given) : undefined;
+    const plain = withGiven(filename, given, driver !== undefined && drivers.isFormat(driver));
+    await scope.context.gate({ role: wanted.role, parent, reference: wanted.reference, target: plain });
+    target = plain;
+  }
+  const child = await openFileChild(target, inner);
+  try {
+    await setAccess(child, accessOf(false, inner, wanted.dataOnly));
+    return child;
+  } catch (error) {
+    await closeQuietly(child);
+    throw error;
+  }
+}
+
+async function openBacking(
+  image: ImageDriver,
+  tree: OptionTree,
+  file: FileNode,
+  scope: Scope,
+): Promise<ImageNode | undefined> {
+  const given = tree['backing'];
+  if (scope.noBacking || given === null || given === '' || (!image.backing?.reference && given === undefined))
+    return undefined;
+  if (given !== undefined && !isTree(given)) throw notAChild('backing', given).prepend('Could not open backing file: ');
+  const parent = scope.calledAs ?? file.name;
+  const identity = identityOf(file);
+  if (identity !== undefined && scope.above.includes(identity)) {
+    throw invalidImage(`Backing file '${parent}' creates an infinite loop.`);
+  }
+  if (scope.above.length >= MAX_DEPTH) {
+    throw new BlockError('limit', `The backing chain is deeper than ${MAX_DEPTH} images`);
+  }
+  const { inherited: _, calledAs: __, ...own } = scope;
+  return withPrefix('Could not open backing file: ', async () => {
+    const target = await backingTree(image.backing?.reference, given, parent, scope);
+    return openNode(target, {
+      ...own,
+      above: [...scope.above, identity ?? ''],
+      writable: false,
+      resize: false,
+      still: stillBelow(scope),
+      probed: undefined,
+    });
+  });
+}
+
+/** What makes two openings of one file equal; undefined if that cannot be known. Image nodes count as their file. */
+export function identityOf(file: Storage | undefined): string | undefined {
+  if (file instanceof ImageNode) return identityOf(file.file);
+  const storage: ProtocolStorage | undefined = file;
+  return storage?.identity;
+}
+
+/** The option tree of a backing image: what the user gave, completed by what the image says. */
+async function backingTree(
+  reference: BackingReference | undefined,
+  given: OptionTree | undefined,
+  parent: string,
+  scope: Scope,
+): Promise<OptionTree> {
+  if (given && (given['file'] !== undefined || given['filename'] !== undefined)) return given;
+  if (!reference) return given ?? {};
+  const format = given?.['driver'] === undefined ? reference.format : undefined;
+  const named = await treeOfName(scope.context.drivers, placed(parent, reference.file), format);
+  const target = normalize({ ...named, ...given });
+  await scope.context.gate({ role: 'backing', parent, reference: reference.file, target });
+  return target;
+}

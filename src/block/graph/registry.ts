@@ -1,0 +1,110 @@
+/** The known drivers, loaded when they are first used. */
+import { unsupported } from '../../base/error.ts';
+import type { FormatDriver } from '../format.ts';
+import type { ProtocolDriver } from '../protocol.ts';
+import type { FilterDriver } from '../filter.ts';
+
+/** A format before it is loaded. */
+export interface FormatEntry {
+  readonly name: string;
+  /** As in {@link FormatDriver.probe}, but cheap to load. */
+  readonly probe?: (head: Uint8Array, filename: string) => number;
+  load(): Promise<FormatDriver>;
+}
+
+/** A protocol before it is loaded. */
+export interface ProtocolEntry {
+  readonly name: string;
+  readonly prefixes: readonly string[];
+  load(): Promise<ProtocolDriver>;
+}
+
+/** A filter before it is loaded. */
+export interface FilterEntry {
+  readonly name: string;
+  load(): Promise<FilterDriver>;
+}
+
+/** Bytes of a file that probing looks at. */
+export const PROBE_SIZE = 2048;
+
+/** Drivers by name, in probing order. */
+export class DriverRegistry {
+  readonly formats: readonly FormatEntry[];
+  readonly protocols: readonly ProtocolEntry[];
+  readonly filters: readonly FilterEntry[];
+
+  constructor(
+    formats: readonly FormatEntry[],
+    protocols: readonly ProtocolEntry[],
+    filters: readonly FilterEntry[] = [],
+  ) {
+    this.formats = formats;
+    this.protocols = protocols;
+    this.filters = filters;
+  }
+
+  /** True if `name` is a format, a protocol or a filter. */
+  has(name: string): boolean {
+    return this.isFormat(name) || this.isProtocol(name) || this.isFilter(name);
+  }
+
+  /** The names of all drivers, sorted. */
+  names(): readonly string[] {
+    return [...this.formats, ...this.protocols, ...this.filters].map(({ name }) => name).sort();
+  }
+
+  isFormat(name: string): boolean {
+    return this.formats.some((entry) => entry.name === name);
+  }
+
+  isProtocol(name: string): boolean {
+    return this.protocols.some((entry) => entry.name === name);
+  }
+
+  isFilter(name: string): boolean {
+    return this.filters.some((entry) => entry.name === name);
+  }
+
+  /** The filter of that name. */
+  async filter(name: string): Promise<FilterDriver> {
+    const entry = this.filters.find((candidate) => candidate.name === name);
+    if (!entry) throw unsupported(`Unknown driver '${name}'`);
+    return entry.load();
+  }
+
+  /** The format of that name; throws `unsupported` with the real tool's wording. */
+  async format(name: string): Promise<FormatDriver> {
+    const entry = this.formats.find((candidate) => candidate.name === name);
+    if (!entry) throw unsupported(`Unknown driver '${name}'`);
+    return entry.load();
+  }
+
+  /** The protocol of that name. */
+  async protocol(name: string): Promise<ProtocolDriver> {
+    const entry = this.protocols.find((candidate) => candidate.name === name);
+    if (!entry) throw unsupported(`Unknown driver '${name}'`);
+    return entry.load();
+  }
+
+  /** The protocol that a file name's prefix belongs to. */
+  async protocolOfPrefix(prefix: string): Promise<ProtocolDriver> {
+    const entry = this.protocols.find((candidate) => candidate.prefixes.includes(prefix));
+    if (!entry) throw unsupported(`Unknown protocol '${prefix}'`);
+    return entry.load();
+  }
+
+  /** Name of the format that is surest about the first bytes of an image; undefined if none is. */
+  probe(head: Uint8Array, filename: string): string | undefined {
+    let best: string | undefined;
+    let score = 0;
+    for (const entry of this.formats) {
+      const own = entry.probe?.(head, filename) ?? 0;
+      if (own > score) {
+        score = own;
+        best = entry.name;
+      }
+    }
+    return best;
+  }
+}

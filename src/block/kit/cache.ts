@@ -1,0 +1,229 @@
+/**
+ * Cache of metadata tables (L2 tables, refcount blocks, grain tables) over a storage, with the order of writing as
+ * data: a cache can be told that its changes must not reach the disk before something else did.
+ */
+import { isPromise, type MaybePromise, andThen } from '../../base/async.ts';
+import type { Storage } from '../../storage/storage.ts';
+
+/** Something that has to be on the disk first. */
+export interface Flushable {
+  /** Writes what is pending and makes it durable; cheap when nothing is pending. */
+  flush(): MaybePromise<void>;
+}
+
+/** One cached table. Valid until the caller waits for something: get it again afterwards. */
+export class Table {
+  /** Where the table is in the storage. */
+  readonly offset: number;
+  readonly bytes: Uint8Array;
+  readonly view: DataView;
+  /** Changed since it was last written. Set through {@link MetadataCache.markDirty}. */
+  dirty = false;
+
+  constructor(offset: number, bytes: Uint8Array) {
+    this.offset = offset;
+    this.bytes = bytes;
+    this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  }
+}
+
+/** Largest single write of adjacent tables in bytes. */
+const RUN = 4194304;
+
+/** How a {@link MetadataCache} is set up. */
+export interface CacheOptions {
+  readonly storage: Storage;
+  /** Bytes in each table. */
+  readonly tableSize: number;
+  /** Bytes of tables to keep; at least two tables are kept. */
+  readonly budget: number;
+  /** Throws if nothing may be written to a byte range: other metadata is there. */
+  readonly mayWrite?: (offset: number, length: number) => MaybePromise<void>;
+}
+
+/** LRU cache of tables of one size. */
+export class MetadataCache implements Flushable {
+  readonly tableSize: number;
+  readonly #storage: Storage;
+  readonly #capacity: number;
+  readonly #mayWrite: CacheOptions['mayWrite'];
+  /** In order of use, the least recently used first. */
+  readonly #tables = new Map<number, Table>();
+  readonly #loading = new Map<number, Promise<Table>>();
+  readonly #dirty = new Set<Table>();
+  /** Being written: no longer marked as changed, but the storage does not hold them yet. */
+  readonly #busy = new Set<Table>();
+  readonly #before = new Set<Flushable>();
+  #last: Table | undefined;
+  #flushing: Promise<void> | undefined;
+
+  constructor(options: CacheOptions) {
+    this.tableSize = options.tableSize;
+    this.#storage = options.storage;
+    this.#mayWrite = options.mayWrite;
+    this.#capacity = Math.max(2, Math.floor(options.budget / options.tableSize));
+  }
+
+  /** True if a table has changes that are not written. */
+  get isDirty(): boolean {
+    return this.#dirty.size > 0;
+  }
+
+  /** The table at `offset`, at once if it is cached. Bytes beyond the end of the storage read as zeroes. */
+  get(offset: number): MaybePromise<Table> {
+    if (this.#last?.offset === offset) return this.#last;
+    const cached = this.#tables.get(offset);
+    if (cached) return this.#touch(cached);
+    const loading = this.#loading.get(offset);
+    if (loading) return loading;
+    const room = this.#makeRoom();
+    if (isPromise(room))
+      return this.#remember(
+        offset,
+        room.then(() => this.#load(offset)),
+      );
+    const loaded = this.#load(offset);
+    return isPromise(loaded) ? this.#remember(offset, loaded) : loaded;
+  }
+
+  #touch(table: Table): Table {
+    this.#tables.delete(table.offset);
+    this.#tables.set(table.offset, table);
+    this.#last = table;
+    return table;
+  }
+
+  #remember(offset: number, loading: Promise<Table>): Promise<Table> {
+    const tracked = loading.finally(() => this.#loading.delete(offset));
+    this.#loading.set(offset, tracked);
+    return tracked;
+  }
+
+  #load(offset: number): MaybePromise<Table> {
+    const bytes = new Uint8Array(this.tableSize);
+    return andThen(this.#storage.readPadded(offset, bytes), () => {
+      // A table of that place may have been created meanwhile: it is newer than what was read.
+      return this.#tables.get(offset) ?? this.#touch(new Table(offset, bytes));
+    });
+  }
+
+  /** A new table at `offset`, all zero or with a copy of `content`; it counts as changed. */
+  create(offset: number, content?: Uint8Array): MaybePromise<Table> {
+    return andThen(this.#makeRoom(), () => {
+      const old = this.#tables.get(offset);
+      if (old) this.#drop(old);
+      const table = new Table(offset, content ? content.slice() : new Uint8Array(this.tableSize));
+      this.#touch(table);
+      this.markDirty(table);
+      return table;
+    });
+  }
+
+  /** Records that `table` was changed. */
+  markDirty(table: Table): void {
+    if (table.dirty) return;
+    table.dirty = true;
+    this.#dirty.add(table);
+  }
+
+  /** No change made until now may be written before `other` is flushed. */
+  writeAfter(other: Flushable): void {
+    this.#before.add(other);
+  }
+
+  /** Forgets a table without writing it: its place has another use now. */
+  forget(offset: number): void {
+    const table = this.#tables.get(offset);
+    if (table) this.#drop(table);
+  }
+
+  /** Forgets everything without writing. */
+  clear(): void {
+    for (const table of this.#tables.values()) this.#drop(table);
+  }
+
+  #drop(table: Table): void {
+    this.#tables.delete(table.offset);
+    this.#dirty.delete(table);
+    table.dirty = false;
+    if (this.#last === table) this.#last = undefined;
+  }
+
+  #makeRoom(): MaybePromise<void> {
+    if (this.#tables.size < this.#capacity) return;
+    for (const table of this.#tables.values()) {
+      if (table.dirty || this.#busy.has(table)) continue;
+      this.#drop(table);
+      return;
+    }
+    return andThen(this.#flushing ?? this.write(), () => this.#makeRoom());
+  }
+
+  /** Writes all changed tables in safe order, and makes them durable. */
+  flush(): MaybePromise<void> {
+    if (this.#dirty.size === 0 && !this.#flushing) return;
+    return andThen(this.write(), () => this.#storage.flush());
+  }
+
+  /** Writes all changed tables in safe order; they are not yet durable. */
+  write(): MaybePromise<void> {
+    if (this.#flushing) return this.#flushing.then(() => this.write());
+    if (this.#dirty.size === 0) return;
+    this.#flushing = this.#writeAll().finally(() => {
+      this.#flushing = undefined;
+    });
+    return this.#flushing;
+  }
+
+  async #writeAll(): Promise<void> {
+    while (this.#before.size > 0) {
+      const first = [...this.#before];
+      this.#before.clear();
+      try {
+        for (const other of first) await other.flush();
+      } catch (error) {
+        for (const other of first) this.#before.add(other);
+        throw error;
+      }
+    }
+    // From here to the copies nothing is waited for, so no change can slip in behind the order that was kept above.
+    const tables = [...this.#dirty].sort((a, b) => a.offset - b.offset);
+    const runs: { readonly offset: number; readonly bytes: Uint8Array; readonly tables: Table[] }[] = [];
+    for (let i = 0; i < tables.length; ) {
+      const count = adjacent(tables, i, this.tableSize);
+      const run = tables.slice(i, i + count);
+      const bytes = new Uint8Array(count * this.tableSize);
+      run.forEach((table, k) => {
+        bytes.set(table.bytes, k * this.tableSize);
+        table.dirty = false;
+        this.#dirty.delete(table);
+        this.#busy.add(table);
+      });
+      runs.push({ offset: run[0]?.offset ?? 0, bytes, tables: run });
+      i += count;
+    }
+    for (const [index, run] of runs.entries()) {
+      try {
+        await this.#mayWrite?.(run.offset, run.bytes.length);
+        await this.#storage.write(run.offset, run.bytes);
+      } catch (error) {
+        for (const failed of runs.slice(index)) this.#restore(failed.tables);
+        this.#busy.clear();
+        throw error;
+      }
+      for (const table of run.tables) this.#busy.delete(table);
+    }
+  }
+
+  #restore(tables: readonly Table[]): void {
+    for (const table of tables) if (this.#tables.get(table.offset) === table) this.markDirty(table);
+  }
+}
+
+/** How many tables from `start` on follow each other without a gap and fit into one write. */
+function adjacent(tables: readonly Table[], start: number, size: number): number {
+  const first = tables[start]?.offset ?? 0;
+  let count = 1;
+  while ((count + 1) * size <= RUN && tables[start + count]?.offset === first + count * size) count++;
+  return count;
+}

@@ -1,0 +1,139 @@
+/** Keeps writes off other metadata: damaged tables may lie over each other, or over guest data. */
+import type { MaybePromise } from '../../../base/async.ts';
+import { entryOffset } from '../structure/geometry.ts';
+import type { L1Table } from '../structure/l1.ts';
+import { OFFSET_LOW, TWO32 } from '../structure/layout.ts';
+import type { Refcounts } from './refcount.ts';
+import type { SnapshotTable } from '../snapshots/table.ts';
+import type { ImageState } from '../structure/imageState.ts';
+
+/** What is written. */
+type Written =
+  | 'active L1 table'
+  | 'active L2 table'
+  | 'refcount table'
+  | 'refcount block'
+  | 'new structure'
+  | 'guest data';
+
+/** Clusters that are not aligned and are remembered. */
+const MAX_ODD = 65536;
+
+/** What is guarded. */
+interface GuardedImage extends ImageState {
+  readonly l1: L1Table;
+  readonly refcounts: Refcounts;
+}
+
+/** Clusters that a table leads to. */
+class ClusterSet {
+  readonly #clusterSize: number;
+  readonly #clusters = new Set<number>();
+  readonly #odd: number[] = [];
+
+  /** @param offsetAt reads the offset in an entry. */
+  constructor(table: DataView, clusterSize: number, offsetAt: (table: DataView, at: number) => number) {
+    this.#clusterSize = clusterSize;
+    for (let at = 0; at < table.byteLength; at += 8) {
+      const place = offsetAt(table, at);
+      if (place !== 0) this.add(place);
+    }
+  }
+
+  add(place: number): void {
+    if (place % this.#clusterSize === 0) this.#clusters.add(place / this.#clusterSize);
+    else if (this.#odd.length < MAX_ODD) this.#odd.push(place);
+  }
+
+  /** True if one of the clusters shares a byte with the range. */
+  meets(offset: number, length: number): boolean {
+    const size = this.#clusterSize;
+    const first = Math.floor(offset / size);
+    // Counted: from 2^53 on, which refcount tables can name, adding one to a cluster's number changes nothing.
+    const count = Math.floor((offset + length - 1) / size) - first + 1;
+    for (let i = 0; i < count; i++) {
+      if (this.#clusters.has(first + i)) return true;
+    }
+    return this.#odd.some((place) => offset < place + size && place < offset + length);
+  }
+}
+
+/** The offset in an entry of the refcount table, which has more bits than those of other tables. */
+function blockOffset(table: DataView, at: number): number {
+  return table.getUint32(at) * TWO32 + ((table.getUint32(at + 4) & OFFSET_LOW) >>> 0);
+}
+
+/** Where the tables of an image are. */
+interface TablePlaces {
+  readonly l2Tables: ClusterSet;
+  readonly refblocks: ClusterSet;
+}
+
+/**
+ * The metadata of an image. Places of tables are remembered as they are when this is used first; {@link noteTable} adds
+ * to them. Before a write is refused they are looked up again, for tables may have been given up meanwhile.
+ */
+export class MetadataGuard {
+  readonly #image: GuardedImage;
+  #snapshots: SnapshotTable = { entries: [], size: 0 };
+  #places: TablePlaces | undefined;
+
+  constructor(image: GuardedImage) {
+    this.#image = image;
+  }
+
+  /** Tells which snapshots there are. */
+  setSnapshots(snapshots: SnapshotTable): void {
+    this.#snapshots = snapshots;
+  }
+
+  /** There is a new L2 table or refcount block at an offset. */
+  noteTable(kind: keyof TablePlaces, offset: number): void {
+    this.#places?.[kind].add(offset);
+  }
+
+  /**
+   * Refuses to write where other metadata is.
+   * @param what what is written: overlaps with its own kind are no harm.
+   * @param complain is called before the error is thrown.
+   * @throws BlockError `io`; the image is marked as corrupt then.
+   */
+  check(offset: number, length: number, what: Written, complain?: () => void): MaybePromise<void> {
+    const places = this.#places;
+    if (places && this.#overlapped(places, offset, length, what) === undefined) return;
+    return this.#lookAgain(offset, length, what, complain);
+  }
+
+  async #lookAgain(offset: number, length: number, what: Written, complain: (() => void) | undefined): Promise<void> {
+    const { geometry, l1, refcounts } = this.#image;
+    this.#places = {
+      l2Tables: new ClusterSet(await l1.view(), geometry.clusterSize, entryOffset),
+      refblocks: new ClusterSet(await refcounts.table(), geometry.clusterSize, blockOffset),
+    };
+    const other = this.#overlapped(this.#places, offset, length, what);
+    if (other === undefined) return;
+    const error = await this.#image.overlaps(other);
+    complain?.();
+    throw error;
+  }
+
+  /** What is at a place already, in the real tool's words and order. */
+  #overlapped(places: TablePlaces, offset: number, length: number, what: Written): string | undefined {
+    const { header, geometry } = this.#image;
+    const { clusterSize } = geometry;
+    const meets = (start: number, size: number): boolean =>
+      size > 0 && offset < start + size && start < offset + length;
+    if (meets(0, clusterSize)) return 'qcow2_header';
+    if (what !== 'active L1 table' && meets(header.l1Offset, header.l1Entries * 8)) return 'active L1 table';
+    if (what !== 'active L2 table' && places.l2Tables.meets(offset, length)) return 'active L2 table';
+    if (what !== 'refcount table' && meets(header.reftableOffset, header.reftableClusters * clusterSize)) {
+      return 'refcount table';
+    }
+    if (what !== 'refcount block' && places.refblocks.meets(offset, length)) return 'refcount block';
+    if (meets(header.snapshotsOffset, this.#snapshots.size)) return 'snapshot table';
+    const inactive = this.#snapshots.entries.some(({ l1Offset, l1Entries }) => meets(l1Offset, l1Entries * 8));
+    if (inactive) return 'inactive L1 table';
+    const { bitmaps } = header;
+    return bitmaps && meets(bitmaps.offset, bitmaps.size) ? 'bitmap directory' : undefined;
+  }
+}

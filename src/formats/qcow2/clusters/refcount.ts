@@ -1,0 +1,413 @@
+/** Refcount table and blocks: how often each host cluster is referenced. */
+import { isPromise, type MaybePromise, andThen, orElse } from '../../../base/async.ts';
+import { BlockError, invalidArgument, ioError } from '../../../base/error.ts';
+import { divideUp } from '../../../base/offset.ts';
+import { isZero } from '../../../base/zero.ts';
+import { type Flushable, MetadataCache, type Table } from '../../../block/kit/cache.ts';
+import { setEntry } from '../structure/geometry.ts';
+import { hex, hexHalves } from '../structure/hex.ts';
+import { MAX_REFTABLE_BYTES, TWO32 } from '../structure/layout.ts';
+import { getRefcount, refcountText, setRefcount } from '../structure/refcountEntry.ts';
+import type { ImageState } from '../structure/imageState.ts';
+
+/** What refcounts work with. */
+interface CountedImage extends ImageState {
+  readonly allocator: {
+    /** Refuses clusters that damaged refcounts call free although metadata is there. */
+    checkPlace(first: number, count: number): Promise<void>;
+    /** Gives up references to clusters. */
+    release(cluster: number, count: number): void;
+  };
+  readonly guard: {
+    /** Refuses to write where other metadata is. */
+    check(offset: number, length: number, what: 'refcount block' | 'refcount table'): MaybePromise<void>;
+    /** There is a new refcount block at an offset. */
+    noteTable(kind: 'refblocks', offset: number): void;
+  };
+}
+
+/** Bytes of refcount blocks that are kept. */
+const BLOCK_BUDGET = 8388608;
+
+/** The refcounts of an image. */
+export class Refcounts implements Flushable {
+  readonly #image: CountedImage;
+  /** Bits of an entry. */
+  readonly bits: number;
+  /** Entries in a block. */
+  readonly perBlock: number;
+  /** Largest refcount that can be stored. */
+  readonly max: number;
+  readonly cache: MetadataCache;
+  #table: DataView | undefined;
+  #tableDirty = false;
+
+  constructor(image: CountedImage) {
+    const { clusterSize } = image.geometry;
+    this.#image = image;
+    this.bits = 2 ** image.header.refcountOrder;
+    this.perBlock = (clusterSize * 8) / this.bits;
+    this.max = Math.min(2 ** this.bits - 1, Number.MAX_SAFE_INTEGER);
+    this.cache = new MetadataCache({
+      storage: image.file,
+      tableSize: clusterSize,
+      budget: BLOCK_BUDGET,
+      mayWrite: (offset, length) => image.guard.check(offset, length, 'refcount block'),
+    });
+  }
+
+  /** The refcount table, 8 bytes an entry; loaded at the first call. */
+  table(): MaybePromise<DataView> {
+    if (this.#table) return this.#table;
+    const { reftableOffset, reftableClusters } = this.#image.header;
+    const bytes = new Uint8Array(reftableClusters * this.#image.geometry.clusterSize);
+    return andThen(this.#image.file.readPadded(reftableOffset, bytes), () => {
+      this.#table ??= new DataView(bytes.buffer);
+      return this.#table;
+    });
+  }
+
+  /** Puts another table in place, which is on the disk already. */
+  replaceTable(bytes: Uint8Array): void {
+    this.#table = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    this.#tableDirty = false;
+  }
+
+  /** Offset of a refcount block; 0 if there is none. */
+  blockOffset(index: number): MaybePromise<number> {
+    return andThen(this.table(), (table) => {
+      if (index * 8 >= table.byteLength) return 0;
+      return table.getUint32(index * 8) * TWO32 + ((table.getUint32(index * 8 + 4) & 0xfffffe00) >>> 0);
+    });
+  }
+
+  /** True if every refcount block is at a place where there can be one. */
+  isAligned(): MaybePromise<boolean> {
+    const { clusterSize } = this.#image.geometry;
+    return andThen(this.table(), (table) => {
+      for (let at = 4; at < table.byteLength; at += 8) {
+        if (((table.getUint32(at) & 0xfffffe00) >>> 0) % clusterSize !== 0) return false;
+      }
+      return true;
+    });
+  }
+
+  /** A refcount block; undefined if there is none. */
+  block(index: number): MaybePromise<Table | undefined> {
+    return andThen(this.table(), (table): MaybePromise<Table | undefined> => {
+      const at = index * 8;
+      if (at >= table.byteLength) return undefined;
+      const [high, low] = [table.getUint32(at), (table.getUint32(at + 4) & 0xfffffe00) >>> 0];
+      if (high === 0 && low === 0) return undefined;
+      if (low % this.#image.geometry.clusterSize !== 0) {
+        const place = `0x${hexHalves(high, low)}`;
+        return this.#image.failDamaged(`Refblock offset ${place} unaligned (reftable index: ${hex(index)})`);
+      }
+      if (high >= 0x80000000) throw ioError();
+      return this.cache.get(high * TWO32 + low);
+    });
+  }
+
+  /** True if a cluster is in use as far as that can be read; damage that is met on the way is not reported. */
+  mayUse(cluster: number): MaybePromise<boolean> {
+    return orElse(
+      () =>
+        andThen(this.blockOffset(Math.floor(cluster / this.perBlock)), (offset) => {
+          if (offset === 0) return false;
+          const bytes = new Uint8Array(this.#image.geometry.clusterSize);
+          const isUsed = () => getRefcount(new DataView(bytes.buffer), this.bits, cluster % this.perBlock) > 0;
+          return andThen(this.#image.file.readPadded(offset, bytes), isUsed);
+        }),
+      () => false,
+    );
+  }
+
+  /** Refcount of a cluster. */
+  get(cluster: number): MaybePromise<number> {
+    return andThen(this.block(Math.floor(cluster / this.perBlock)), (block) =>
+      block ? getRefcount(block.view, this.bits, cluster % this.perBlock) : 0,
+    );
+  }
+
+  /** The exact decimal text of a cluster's refcount. */
+  text(cluster: number): MaybePromise<string> {
+    return andThen(this.block(Math.floor(cluster / this.perBlock)), (block) =>
+      block ? refcountText(block.view, this.bits, cluster % this.perBlock) : '0',
+    );
+  }
+
+  /** Sets the refcount of one cluster whose block exists. */
+  async set(cluster: number, value: number): Promise<void> {
+    const block = await this.block(Math.floor(cluster / this.perBlock));
+    if (!block) throw new BlockError('internal', `no refcount block for cluster ${cluster}`);
+    setRefcount(block.view, this.bits, cluster % this.perBlock, value);
+    this.cache.markDirty(block);
+  }
+
+  /** Counts `count` clusters from `first` on up by one. Their blocks exist. */
+  async increment(first: number, count: number): Promise<void> {
+    await this.#each(first, count, ({ view }, index, end) => {
+      for (let i = index; i < end; i++) {
+        const value = getRefcount(view, this.bits, i);
+        if (value >= this.max) throw invalidArgument('Invalid argument');
+        setRefcount(view, this.bits, i, value + 1);
+      }
+    });
+  }
+
+  /**
+   * Counts clusters down by one; calls `freed` with each that is free then. Counts that are 0 stay so.
+   * @param uncounted is called with each cluster that has no count to give up, which only damaged images have.
+   */
+  async decrement(
+    first: number,
+    count: number,
+    freed: (cluster: number) => void,
+    uncounted: (cluster: number) => void = () => undefined,
+  ): Promise<void> {
+    let next = first;
+    const skipTo = (cluster: number): void => {
+      while (next < cluster) uncounted(next++);
+    };
+    await this.#each(first, count, ({ view }, index, end, cluster) => {
+      skipTo(cluster);
+      for (let i = index; i < end; i++, next++) {
+        const value = getRefcount(view, this.bits, i);
+        if (value > 0) setRefcount(view, this.bits, i, value - 1);
+        else uncounted(next);
+        if (value === 1) freed(next);
+      }
+    });
+    skipTo(first + count);
+  }
+
+  /** Calls `visit` with the entries `[index, end)` of each block; the first of them is that of `cluster`. */
+  async #each(
+    first: number,
+    count: number,
+    visit: (block: Table, index: number, end: number, cluster: number) => void,
+  ): Promise<void> {
+    const end = first + count;
+    for (let cluster = first; cluster < end; ) {
+      const found = this.block(Math.floor(cluster / this.perBlock));
+      const block = isPromise(found) ? await found : found;
+      const stop = Math.min(end, cluster - (cluster % this.perBlock) + this.perBlock);
+      const index = cluster % this.perBlock;
+      if (block) {
+        this.cache.markDirty(block);
+        visit(block, index, index + stop - cluster, cluster);
+      }
+      cluster = stop;
+    }
+  }
+
+  /** Number of free clusters from `cluster` on, up to `limit`; 0 if it is in use. */
+  async freeRun(cluster: number, limit: number): Promise<number> {
+    let count = 0;
+    while (count < limit) {
+      const at = cluster + count;
+      const block = await this.block(Math.floor(at / this.perBlock));
+      const inBlock = at % this.perBlock;
+      const room = Math.min(limit - count, this.perBlock - inBlock);
+      if (!block) {
+        count += room;
+        continue;
+      }
+      let free = this.#areZero(block, inBlock, inBlock + room) ? room : 0;
+      while (free < room && getRefcount(block.view, this.bits, inBlock + free) === 0) free++;
+      count += free;
+      if (free < room) break;
+    }
+    return count;
+  }
+
+  /** True if the entries `[index, end)` are all zero; not found out for entries that share bytes with others. */
+  #areZero(block: Table, index: number, end: number): boolean {
+    return this.bits >= 8 && isZero(block.bytes, (index * this.bits) / 8, (end * this.bits) / 8);
+  }
+
+  /** Number of clusters in use from `cluster` on, up to `limit`. */
+  async usedRun(cluster: number, limit: number): Promise<number> {
+    let count = 0;
+    while (count < limit && (await this.get(cluster + count)) !== 0) count++;
+    return count;
+  }
+
+  /** The first free cluster at or after `cluster`. */
+  async firstFree(cluster: number): Promise<number> {
+    for (let at = cluster; ; ) {
+      const block = await this.block(Math.floor(at / this.perBlock));
+      if (!block) return at;
+      const inBlock = at % this.perBlock;
+      let used = 0;
+      while (inBlock + used < this.perBlock && getRefcount(block.view, this.bits, inBlock + used) !== 0) used++;
+      at += used;
+      if (inBlock + used < this.perBlock) return at;
+    }
+  }
+
+  /**
+   * Makes sure that the refcount block that describes `cluster` is there.
+   * @param behind new blocks are put into free clusters from here on.
+   */
+  async ensureBlock(cluster: number, behind: number): Promise<void> {
+    const index = Math.floor(cluster / this.perBlock);
+    if ((await this.blockOffset(index)) !== 0) return;
+    const place = await this.firstFree(behind);
+    const describing = Math.floor(place / this.perBlock);
+    const table = await this.table();
+    if (Math.max(index, describing) * 8 >= table.byteLength) {
+      await this.#growTable(index, behind);
+      return this.ensureBlock(cluster, behind);
+    }
+    const offset = place * this.#image.geometry.clusterSize;
+    await this.#image.allocator.checkPlace(place, 1);
+    if (describing !== index) {
+      await this.ensureBlock(place, place + 1);
+      await this.increment(place, 1);
+    }
+    const block = await this.cache.create(offset);
+    if (describing === index) setRefcount(block.view, this.bits, place % this.perBlock, 1);
+    this.#setBlock(await this.table(), index, offset);
+  }
+
+  #setBlock(table: DataView, index: number, offset: number): void {
+    setEntry(table, index * 8, offset, false);
+    if (offset !== 0) this.#image.guard.noteTable('refblocks', offset);
+    this.#tableDirty = true;
+  }
+
+  /** Moves the refcount table to a larger place: behind everything that the old one can describe. */
+  async #growTable(index: number, behind: number): Promise<void> {
+    const oldEntries = (await this.table()).byteLength / 8;
+    const first = Math.max(oldEntries * this.perBlock, behind);
+    const wanted = Math.max(index + 2, Math.floor(first / this.perBlock) + 2, Math.ceil(oldEntries * 1.5));
+    await this.moveTable(first, 0, wanted);
+  }
+
+  /**
+   * Moves the refcount table, with new blocks in front of it: all that the clusters from there up to `room` clusters
+   * behind the table need and do not have. The header names it only when all of it is on the disk.
+   * @param from the first cluster that may be used: the first free run from here on is.
+   * @param entries the new table has so many at least.
+   * @returns the first cluster behind the table; from there on `room` clusters are free.
+   */
+  async moveTable(from: number, room: number, entries = 0): Promise<number> {
+    const image = this.#image;
+    const { clusterSize } = image.geometry;
+    const old = await this.table();
+    const { first, missing, tableClusters } = await this.#placeTable(from, room, entries);
+    const tableAt = first + missing.length;
+    await this.flush();
+    const bytes = new Uint8Array((missing.length + tableClusters) * clusterSize);
+    const newBlocks = new Map(missing.map((index, i) => [index, new DataView(bytes.buffer, i * clusterSize)]));
+    for (let cluster = first; cluster < tableAt + tableClusters; cluster++) {
+      const block = newBlocks.get(Math.floor(cluster / this.perBlock));
+      if (block) setRefcount(block, this.bits, cluster % this.perBlock, 1);
+      else await this.increment(cluster, 1);
+    }
+    await this.flush();
+    const table = new DataView(bytes.buffer, missing.length * clusterSize);
+    bytes.set(new Uint8Array(old.buffer, old.byteOffset, old.byteLength), missing.length * clusterSize);
+    for (const [i, index] of missing.entries()) setEntry(table, index * 8, (first + i) * clusterSize, false);
+    await image.file.write(first * clusterSize, bytes);
+    await image.file.flush();
+    const { reftableOffset, reftableClusters } = image.header;
+    image.header.reftableOffset = tableAt * clusterSize;
+    image.header.reftableClusters = tableClusters;
+    await image.writeHeader();
+    await image.file.flush();
+    this.replaceTable(bytes.slice(missing.length * clusterSize));
+    for (let i = 0; i < missing.length; i++) image.guard.noteTable('refblocks', (first + i) * clusterSize);
+    image.allocator.release(reftableOffset / clusterSize, reftableClusters);
+    return tableAt + tableClusters;
+  }
+
+  /** Where {@link moveTable} puts things: the blocks that are missing, then the table. */
+  async #placeTable(
+    from: number,
+    room: number,
+    entries: number,
+  ): Promise<{ first: number; missing: readonly number[]; tableClusters: number }> {
+    const { clusterSize } = this.#image.geometry;
+    const old = await this.table();
+    let missing: number[] = [];
+    let tableClusters = 0;
+    for (let first = from; ; ) {
+      const count = missing.length + tableClusters + room;
+      const last = Math.floor((first + Math.max(1, count) - 1) / this.perBlock);
+      const wanted: number[] = [];
+      for (let index = Math.floor(first / this.perBlock); index <= last; index++) {
+        if ((await this.blockOffset(index)) === 0) wanted.push(index);
+      }
+      const clusters = divideUp(Math.max(entries * 8, (last + 1) * 8, old.byteLength), clusterSize);
+      if (clusters * clusterSize > MAX_REFTABLE_BYTES) throw new BlockError('too-large', 'File too large');
+      const free = await this.freeRun(first, count);
+      if (free < count) first += free + 1;
+      else if (wanted.length === missing.length && clusters === tableClusters) return { first, missing, tableClusters };
+      missing = wanted;
+      tableClusters = clusters;
+    }
+  }
+
+  /** Gives up blocks that describe no cluster in use but perhaps themselves. */
+  async dropEmptyBlocks(): Promise<void> {
+    const table = await this.table();
+    const dropped: number[] = [];
+    for (let index = 0; index * 8 < table.byteLength; index++) {
+      const own = await this.#emptyBlock(index);
+      if (own === undefined) continue;
+      this.cache.forget(own * this.#image.geometry.clusterSize);
+      this.#setBlock(table, index, 0);
+      if (Math.floor(own / this.perBlock) !== index) dropped.push(own);
+    }
+    await this.flush();
+    for (const cluster of dropped) await this.decrement(cluster, 1, () => undefined);
+    await this.flush();
+  }
+
+  /** The cluster of a block that can be given up. */
+  async #emptyBlock(index: number): Promise<number | undefined> {
+    const image = this.#image;
+    const { clusterSize } = image.geometry;
+    const offset = await this.blockOffset(index);
+    if (offset === 0) return undefined;
+    if (offset % clusterSize !== 0) {
+      await image.failDamaged(`Cannot get entry from refcount block cache: Offset ${hex(offset)} is unaligned`);
+    }
+    const block = await this.cache.get(offset);
+    const own = offset / clusterSize;
+    const describing = Math.floor(own / this.perBlock);
+    if (!this.#isEmpty(block, describing === index ? own % this.perBlock : -1)) return undefined;
+    if (describing !== index && (await this.blockOffset(describing)) === 0) {
+      await image.failDamaged(`Refblock at ${hex(offset)} is not covered by the refcount structures`);
+    }
+    return own;
+  }
+
+  #isEmpty(block: Table, except: number): boolean {
+    if (isZero(block.bytes)) return true;
+    if (except < 0) return false;
+    for (let i = 0; i < this.perBlock; i++) {
+      if (i !== except && getRefcount(block.view, this.bits, i) !== 0) return false;
+    }
+    return true;
+  }
+
+  /** Writes blocks, then the table, and makes them durable. */
+  async flush(): Promise<void> {
+    await this.cache.flush();
+    if (!this.#tableDirty || !this.#table) return;
+    this.#tableDirty = false;
+    try {
+      const bytes = new Uint8Array(this.#table.buffer, this.#table.byteOffset, this.#table.byteLength).slice();
+      const { reftableOffset } = this.#image.header;
+      await this.#image.guard.check(reftableOffset, bytes.length, 'refcount table');
+      await this.#image.file.write(reftableOffset, bytes);
+    } catch (error) {
+      this.#tableDirty = true;
+      throw error;
+    }
+    await this.#image.file.flush();
+  }
+}

@@ -1,0 +1,136 @@
+/** Where guest bytes are: L1 and L2 tables to mappings. */
+import { type MaybePromise, andThen } from '../../../base/async.ts';
+import type { Table } from '../../../block/kit/cache.ts';
+import type { Mapping } from '../../../block/mapping.ts';
+import { entryOffset, Kind, kindOf } from '../structure/geometry.ts';
+import { hex } from '../structure/hex.ts';
+import type { Qcow2State } from '../state.ts';
+import { CryptMethod, SUBCLUSTERS } from '../structure/layout.ts';
+
+/** A run of guest bytes of one kind; with host space, at consecutive places. */
+class Run {
+  kind = -1;
+  length = 0;
+  host = 0;
+
+  /** Appends a piece; false if it does not continue the run. */
+  add(kind: number, host: number, length: number): boolean {
+    if (this.kind < 0) {
+      this.kind = kind;
+      this.host = host;
+    } else if (kind !== this.kind) {
+      return false;
+    } else if (this.#hasPlace(kind, host) && host !== this.host + this.length) {
+      return false;
+    }
+    this.length += length;
+    return true;
+  }
+
+  /** Subclusters that hold nothing can have a place that is kept for them. */
+  #hasPlace(kind: number, host: number): boolean {
+    if (kind === Kind.unallocated) return host !== 0 || this.host !== 0;
+    return kind === Kind.data || kind === Kind.zeroAllocated;
+  }
+}
+
+/** The run of guest bytes at `offset`, at most `length` bytes, merged over clusters and L2 tables. */
+export function map(image: Qcow2State, offset: number, length: number): MaybePromise<Mapping> {
+  return andThen(image.l1.view(), (l1) => follow(image, l1, offset, length, new Run()));
+}
+
+function follow(image: Qcow2State, l1: DataView, start: number, length: number, run: Run): MaybePromise<Mapping> {
+  const { l2Coverage } = image.geometry;
+  while (run.length < length) {
+    const offset = start + run.length;
+    const index = Math.floor(offset / l2Coverage);
+    const l2Offset = index * 8 < l1.byteLength ? entryOffset(l1, index * 8) : 0;
+    if (l2Offset === 0) {
+      if (!run.add(Kind.unallocated, 0, l2Coverage - (offset % l2Coverage))) break;
+      continue;
+    }
+    const more = andThen(l2Table(image, index, l2Offset), (table) => {
+      const scanned = scan(image, table, offset, start + length, run);
+      return typeof scanned === 'boolean' ? scanned : scanned.then(() => false);
+    });
+    if (typeof more === 'boolean') {
+      if (!more) break;
+      continue;
+    }
+    return more.then((goOn) => (goOn ? follow(image, l1, start, length, run) : toMapping(image, run, length)));
+  }
+  return toMapping(image, run, length);
+}
+
+/** The L2 table at a place that an L1 entry names. */
+export function l2Table(image: Qcow2State, l1Index: number, offset: number): MaybePromise<Table> {
+  if (offset % image.geometry.clusterSize !== 0) {
+    return image.failDamaged(`L2 table offset ${hex(offset)} unaligned (L1 index: ${hex(l1Index)})`);
+  }
+  return image.l2.get(offset);
+}
+
+/** Adds entries of one table to the run, from `offset` to `end`; false if the run ends before. */
+function scan(image: Qcow2State, table: Table, offset: number, end: number, run: Run): boolean | Promise<never> {
+  const { geometry } = image;
+  const { clusterSize, entrySize, l2Coverage, subclusterSize, extended } = geometry;
+  const tableEnd = Math.min(end, offset - (offset % l2Coverage) + l2Coverage);
+  for (let at = offset; at < tableEnd; ) {
+    const inCluster = at % clusterSize;
+    const index = Math.floor((at % l2Coverage) / clusterSize);
+    const position = index * entrySize;
+    const sub = extended ? Math.floor(inCluster / subclusterSize) : 0;
+    const kind = kindOf(geometry, table.view, position, sub);
+    const host = entryOffset(table.view, position);
+    if (kind === Kind.invalid || (kind !== Kind.compressed && host % clusterSize !== 0)) {
+      // As in the real tool, impossible subclusters spoil the run that leads up to them too.
+      if (run.length > 0 && !(extended && kind === Kind.invalid)) return false;
+      return image.failDamaged(damageOf(image, table, index, kind, host));
+    }
+    const length =
+      extended && kind !== Kind.compressed
+        ? sameSubclusters(image, table, position, sub, kind) * subclusterSize - (inCluster % subclusterSize)
+        : clusterSize - inCluster;
+    const nowhere = kind === Kind.unallocated && host === 0;
+    if (!run.add(kind, nowhere ? 0 : host + inCluster, length)) return false;
+    at += length;
+  }
+  return true;
+}
+
+/** How many subclusters from `sub` on are of one kind. */
+function sameSubclusters(image: Qcow2State, table: Table, position: number, sub: number, kind: number): number {
+  let count = 1;
+  while (sub + count < SUBCLUSTERS && kindOf(image.geometry, table.view, position, sub + count) === kind) count++;
+  return count;
+}
+
+function damageOf(image: Qcow2State, table: Table, index: number, kind: number, host: number): string {
+  const place = `(L2 offset: ${hex(table.offset)}, L2 index: ${hex(index)})`;
+  if (kind !== Kind.invalid) return `Cluster allocation offset ${hex(host)} unaligned ${place}`;
+  if (image.geometry.external && (table.view.getUint32(index * image.geometry.entrySize) & 0x40000000) !== 0) {
+    return `Compressed cluster entry found in image with external data file ${place}`;
+  }
+  if (!image.geometry.extended) return `Zero cluster entry found in pre-v3 image ${place}`;
+  return `Invalid cluster entry found  ${place}`;
+}
+
+function toMapping(image: Qcow2State, run: Run, limit: number): Mapping {
+  const length = Math.min(run.length, limit);
+  const encrypted = image.header.cryptMethod !== CryptMethod.none;
+  // What is stored where means nothing to who has no key.
+  const place = encrypted ? {} : { storage: image.data, offset: run.host };
+  switch (run.kind) {
+    case Kind.data:
+      if (encrypted) return { kind: 'special', length, compressed: false, encrypted };
+      return { kind: 'data', length, storage: image.data, offset: run.host, sparse: image.sparse };
+    case Kind.zeroAllocated:
+      return { kind: 'zero', length, ...place };
+    case Kind.zero:
+      return { kind: 'zero', length };
+    case Kind.compressed:
+      return { kind: 'special', length, compressed: true, encrypted: false };
+    default:
+      return { kind: 'unallocated', length, ...(run.host === 0 ? {} : place) };
+  }
+}
