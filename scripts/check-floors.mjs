@@ -1,7 +1,7 @@
 /**
  * Enforces the floors of docs/ARCHITECTURE.md: a folder imports only from lower floors, and folders of one floor do not
- * know each other. Type-only imports obey the same rules. No text below the program is about its command line,
- * and no driver is known by its name where all of them meet. Usage: node scripts/check-floors.mjs [directory with src/]
+ * know each other. No files import each other in a circle. Type-only imports obey the same rules. No text below the
+ * program is about its command line, and no driver is known by its name where all of them meet. Usage: node scripts/check-floors.mjs [directory with src/]
  */
 import { existsSync } from 'node:fs';
 import { builtinModules } from 'node:module';
@@ -88,10 +88,6 @@ function stateOf(source) {
     .map((node) => source.line(node.start));
 }
 
-function isBeside(name) {
-  return /^\.\/[^/]+$/.test(name);
-}
-
 /** Import cycles between files, each once, as lists of paths. */
 function cyclesIn(graph) {
   const cycles = [];
@@ -126,8 +122,7 @@ function breachesIn(root) {
       const objection = objectionTo(root, path, name);
       if (objection) breaches.push(`${path}:${line}: may not import '${name}': ${objection}`);
     }
-    // Files of one folder may know each other's types: the parts of an image and the image, for instance.
-    const relative = imports.filter(({ name, typeOnly }) => name.startsWith('.') && !(typeOnly && isBeside(name)));
+    const relative = imports.filter(({ name }) => name.startsWith('.'));
     graph.set(path, new Set(relative.map(({ name }) => posix.join(posix.dirname(path), name))));
     if (!SPEAKER.test(path)) {
       for (const { value, line } of textsOf(source)) {

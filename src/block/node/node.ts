@@ -23,7 +23,7 @@ import type { OpenContext } from '../format.ts';
 import type { Mapping } from '../mapping.ts';
 import { finishGrowth } from './growth.ts';
 import { ImageReader, outOfRange } from './reader.ts';
-import type { ReportLine } from '../report.ts';
+import type { Report } from '../report.ts';
 import { LockedBitmaps, LockedSnapshots, type NodeSnapshots } from './stores.ts';
 import { ImageWriter, type PlainRun, readOnlyError } from './writer.ts';
 
@@ -279,7 +279,7 @@ export class ImageNode implements Storage {
    * Checks the structure, and repairs it if asked to; {@link ImageNode.checks} says what can be asked for.
    * @param deep also what the real tool does not look at.
    */
-  async check(repair: RepairMode, report: ReportLine, deep = false): Promise<CheckFindings> {
+  async check(repair: RepairMode, report: Report, deep = false): Promise<CheckFindings> {
     const { checker } = this.#image;
     if (!checker || (repair !== 'none' && !checker.repairs)) {
       throw unsupported(`Checks of format '${this.format}' cannot do that`);

@@ -1,7 +1,7 @@
 /** Structure check of VDI images: every block of the file belongs to at most one guest block. */
 import { isPromise } from '../../base/async.ts';
 import type { CheckFindings, Checker } from '../../block/capabilities.ts';
-import type { ReportLine } from '../../block/report.ts';
+import type { Report } from '../../block/report.ts';
 import { FIRST_UNALLOCATED } from './header.ts';
 import type { VdiImage } from './image.ts';
 
@@ -18,16 +18,16 @@ class Findings {
   allocated = 0;
   errors = 0;
   readonly #used: Uint8Array;
-  readonly #report: ReportLine;
+  readonly #report: Report;
 
-  constructor(blocks: number, report: ReportLine) {
+  constructor(blocks: number, report: Report) {
     this.#used = new Uint8Array(Math.ceil(blocks / 8));
     this.#report = report;
   }
 
   error(line: string): void {
     this.errors++;
-    if (this.errors <= MAX_LINES) this.#report(`ERROR: ${line}`, 'err');
+    if (this.errors <= MAX_LINES) this.#report({ severity: 'finding', text: `ERROR: ${line}` });
   }
 
   /** @returns false if the block was in use already. */
@@ -46,11 +46,12 @@ class Findings {
   }
 
   finish(): void {
-    if (this.errors > MAX_LINES) this.#report(`(${this.errors - MAX_LINES} more errors)`, 'err');
+    if (this.errors > MAX_LINES)
+      this.#report({ severity: 'finding', text: `(${this.errors - MAX_LINES} more errors)` });
   }
 }
 
-async function check(image: VdiImage, report: ReportLine): Promise<CheckFindings> {
+async function check(image: VdiImage, report: Report): Promise<CheckFindings> {
   const { blocks } = image.header;
   const found = new Findings(blocks, report);
   const storedBlocks = Math.ceil(image.storedMapBytes / 4);
