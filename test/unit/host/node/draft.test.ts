@@ -1,4 +1,5 @@
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import {
   chmodSync,
   chownSync,
@@ -141,6 +142,21 @@ test('parts of processes that are gone are removed, and nothing else', async () 
   await draft.discard();
   expect(existsSync(at(dead))).toBe(false);
   expect(names()).toEqual([...kept, link, directory, 'victim'].sort());
+});
+
+test('a part of a process that has ended, and that nobody has buried, is removed', async () => {
+  const parent = spawn('sh', ['-c', 'true & echo $!; exec sleep 60'], { stdio: ['ignore', 'pipe', 'inherit'] });
+  try {
+    const [line] = (await once(parent.stdout, 'data')) as [Buffer];
+    const number = line.toString().trim();
+    const state = (): string => readFileSync(`/proc/${number}/stat`, 'latin1');
+    await expect.poll(state).toContain(') Z ');
+    writeFileSync(at(`.qimg-${owner()}${number}-0123456789abcdef.part`), '');
+    await startDraft(at('new'), { replace: false, libc: undefined }).discard();
+    expect(names()).toEqual([]);
+  } finally {
+    parent.kill();
+  }
 });
 
 test('a part that somebody has locked is not removed, whatever its number says', async () => {
