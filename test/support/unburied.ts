@@ -6,7 +6,7 @@ import type { Writable } from 'node:stream';
 import { expect } from 'vitest';
 
 /** Makes one; `bury` ends its parent. */
-export async function unburied(): Promise<{ readonly pid: number; bury(): void }> {
+export async function unburied(): Promise<{ readonly pid: number; readonly bury: () => void }> {
   // A shell might still ask: only when it has become another program, its child may end.
   const parent = spawn('sh', ['-c', 'cat <&3 >/dev/null & echo $!; exec sleep 60 3<&-'], {
     stdio: ['ignore', 'pipe', 'inherit', 'pipe'],
