@@ -1,6 +1,6 @@
 /**
  * Documentation that a program can check: every export of src has a docblock, a check that is switched off has
- * a reason, links between pages lead somewhere, and the README names only commands and formats that exist. Usage: node scripts/check-docs.mjs [directory]
+ * a reason, links between pages lead somewhere, files that the guides name exist, and the README names only commands and formats that exist. Usage: node scripts/check-docs.mjs [directory]
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, posix } from 'node:path';
@@ -59,6 +59,25 @@ function brokenLinksIn(root, page) {
     if (/^([a-z][a-z0-9+.-]*:|#|\/\/)/i.test(link)) return [];
     const target = posix.join(posix.dirname(page), decodeURI(link.split('#')[0]));
     return existsSync(join(root, target)) ? [] : [`${page}: the link '${link}' leads nowhere`];
+  });
+}
+
+/** Pages that lead through the sources by names of files. */
+const GUIDES = ['docs/ARCHITECTURE.md', 'CONTRIBUTING.md'];
+/** What looks like the name of a file or a folder of the project. */
+const PATH = /^[\w.-]+(?:\/[\w.-]+)*(?:\.(?:ts|mjs|cjs|json|wat|md|sh)|\/)$/;
+/** Names that stand for others, and what the build makes. */
+const NO_PATH = /(?:^|\/)(?:VERB|NAME)\b|^dist\//;
+
+/** Files and folders that a page names and that do not exist: from the root, from `src`, or without a folder. */
+function lostFilesIn(root, page) {
+  const spans = [...withoutBlocks(readFileSync(join(root, page), 'utf8')).matchAll(/`([^`\n]+)`/g)];
+  const files = ['src', 'test', 'scripts'].flatMap((folder) => filesIn(root, folder, ''));
+  const bare = new Set(files.map((path) => posix.basename(path)));
+  return [...new Set(spans.map(([, name]) => name))].flatMap((name) => {
+    if (!PATH.test(name) || NO_PATH.test(name) || bare.has(name)) return [];
+    const places = [join(root, name), join(root, 'src', name)];
+    return places.some((place) => existsSync(place)) ? [] : [`${page}: there is no '${name}'`];
   });
 }
 
@@ -134,6 +153,7 @@ function complaintsAbout(root) {
     ...missing.map((page) => `${page} is missing`),
     ...filesIn(root, 'src', '.ts').flatMap((path) => undocumentedIn(root, path)),
     ...present.flatMap((page) => brokenLinksIn(root, page)),
+    ...present.filter((page) => GUIDES.includes(page)).flatMap((page) => lostFilesIn(root, page)),
     ...(present.includes('README.md') ? inventionsIn(root) : []),
   ];
 }

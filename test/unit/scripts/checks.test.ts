@@ -154,7 +154,8 @@ describe('check-docs', () => {
       '|---|---|',
       '| `raw` | `always` |',
     ].join('\n'),
-    'docs/ARCHITECTURE.md': '[back](../README.md)',
+    'docs/ARCHITECTURE.md':
+      '[back](../README.md), `src/index.ts`, `formats/raw/`, `cli/`, `driver.ts`, `src/operations/VERB.ts`, `dist/bin/x.cjs`',
     'CONTRIBUTING.md': '',
     'CHANGELOG.md': '',
     LICENSE: '',
@@ -174,6 +175,7 @@ describe('check-docs', () => {
     const complaints = check('check-docs.mjs', {
       ...rest,
       'README.md': `${sound['README.md']}\n| \`qcow9\` | now |\n\nRun \`qimg paint x\` or \`qimg info -O vhdz\`; [more](docs/none.md).\n`,
+      'docs/ARCHITECTURE.md': '`src/none.ts`, `formats/none/`, `raw/driver.ts`, `none.ts`',
       'src/node.ts': 'export {};\n',
       'src/base/x.ts':
         '/** File. */\nimport type { Y } from "./y.ts";\nexport type X = Y;\n// plain\nexport const x = 1;\n',
@@ -187,6 +189,10 @@ describe('check-docs', () => {
       "src/base/z.ts:1: 'Z' is exported without a docblock",
       'src/node.ts:1: does not say what this entry point is for',
       "README.md: the link 'docs/none.md' leads nowhere",
+      "docs/ARCHITECTURE.md: there is no 'src/none.ts'",
+      "docs/ARCHITECTURE.md: there is no 'formats/none/'",
+      "docs/ARCHITECTURE.md: there is no 'raw/driver.ts'",
+      "docs/ARCHITECTURE.md: there is no 'none.ts'",
       "README.md: the command 'paint' does not exist",
       "README.md: the format 'vhdz' does not exist",
       "README.md: the format 'qcow9' does not exist",
