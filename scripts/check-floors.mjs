@@ -9,6 +9,8 @@ import { dirname, join, posix } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { filesIn, importsOf, parse, textsOf, walk } from './lib/sources.mjs';
 
+/** @typedef {import('./lib/sources.mjs').Source} Source */
+
 /** Which unit a file belongs to, and its floor. Units of one floor are blind to each other. */
 const FLOORS = [
   { floor: 0, path: /^src\/(base)\// },
@@ -41,7 +43,7 @@ const ROLE = 'file';
 /** Where one image must not leave anything behind for the next. */
 const STATELESS = /^src\/(formats|protocols|filters|operations)\//;
 
-function placeOf(path) {
+function placeOf(/** @type {string} */ path) {
   for (const { floor, path: pattern, unit } of FLOORS) {
     const match = pattern.exec(path);
     if (match) return { floor, unit: unit ?? match[1] };
@@ -49,12 +51,12 @@ function placeOf(path) {
   return undefined;
 }
 
-function isBuiltin(name) {
+function isBuiltin(/** @type {string} */ name) {
   return name.startsWith('node:') || builtinModules.includes(name.split('/')[0]);
 }
 
 /** Why `from` may not import the module `name`; undefined if it may. */
-function objectionTo(root, from, name) {
+function objectionTo(/** @type {string} */ root, /** @type {string} */ from, /** @type {string} */ name) {
   if (isBuiltin(name))
     return PLATFORM.test(from) ? undefined : 'the platform is known to src/host/node and src/cli only';
   if (!name.startsWith('.')) return PACKAGES.test(from) ? undefined : 'packages are loaded in src/host only';
@@ -62,7 +64,7 @@ function objectionTo(root, from, name) {
   if (!existsSync(join(root, target))) return 'there is no such file';
   const here = placeOf(from);
   const there = placeOf(target);
-  if (!there) return 'it belongs to no floor';
+  if (!here || !there) return 'it belongs to no floor';
   if (PORTABLE_ENTRY.test(from) && NODE_ONLY.test(target)) return 'this entry point is for every platform';
   if (here.unit === there.unit || there.floor < here.floor) return undefined;
   if (there.floor > here.floor) return `floor ${there.floor} is above floor ${here.floor}`;
@@ -70,7 +72,7 @@ function objectionTo(root, from, name) {
 }
 
 /** The names of all drivers. */
-function driversIn(root) {
+function driversIn(/** @type {string} */ root) {
   const names = new Set();
   if (!existsSync(join(root, 'src/drivers.ts'))) return names;
   walk(parse(root, 'src/drivers.ts').program, (node) => {
@@ -81,7 +83,7 @@ function driversIn(root) {
   return names;
 }
 
-function stateOf(source) {
+function stateOf(/** @type {Source} */ source) {
   return source.program.body
     .map((node) => node.declaration ?? node)
     .filter((node) => node.type === 'VariableDeclaration' && !node.declare && node.kind !== 'const')
@@ -89,11 +91,13 @@ function stateOf(source) {
 }
 
 /** Import cycles between files, each once, as lists of paths. */
-function cyclesIn(graph) {
+function cyclesIn(/** @type {ReadonlyMap<string, ReadonlySet<string>>} */ graph) {
+  /** @type {string[][]} */
   const cycles = [];
   const done = new Set();
+  /** @type {string[]} */
   const trail = [];
-  const visit = (path) => {
+  const visit = (/** @type {string} */ path) => {
     const seen = trail.indexOf(path);
     if (seen >= 0) cycles.push([...trail.slice(seen), path]);
     if (seen >= 0 || done.has(path)) return;
@@ -107,7 +111,7 @@ function cyclesIn(graph) {
 }
 
 /** Every breach of the rules below `root`, one line each. */
-function breachesIn(root) {
+function breachesIn(/** @type {string} */ root) {
   const breaches = [];
   const graph = new Map();
   const drivers = driversIn(root);

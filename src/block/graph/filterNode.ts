@@ -24,5 +24,14 @@ export async function filterNode(
   // Whoever asks where bytes are wants to know about the file.
   const storage = new CheckedStorage(await filter.open(context), { name: below.name, readOnly });
   const driver = passThroughDriver(storage, how.unsafe);
-  return new ImageNode({ name, format: filter.name, driver, readOnly, grows, reopen, file: below, filters: filter.child });
+  return new ImageNode({
+    name,
+    format: filter.name,
+    driver,
+    readOnly,
+    grows,
+    reopen,
+    file: below,
+    filters: filter.child,
+  });
 }
