@@ -1,4 +1,4 @@
-/** What a command gets from outside: two streams, small files, and somebody to have work done. */
+/** What a command gets from outside: two streams, small files, the drivers, and somebody to have work done. */
 import type { DriverRegistry } from '../block/graph/registry.ts';
 import type { SecretStore } from '../block/services.ts';
 import type { OperationContext } from '../operations/context.ts';

@@ -10,7 +10,7 @@ import type {
 } from '../../../src/block/format.ts';
 import type { OptionTable, OptionValues } from '../../../src/options/table.ts';
 import { ToyImage } from './image.ts';
-import { checkSize, DATA_START, encodeHeader, HEADER_SIZE, MAX_CLUSTERS, parseHeader } from './layout.ts';
+import { checkSize, DATA_START, encodeHeader, HEADER_SIZE, MAX_CLUSTERS, parseHeader } from './header.ts';
 
 const createOptions = {
   size: { kind: 'size', help: 'Size of the virtual disk' },

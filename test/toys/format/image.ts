@@ -11,7 +11,7 @@ import type {
 import { type ClusterCounts, StructureCheck } from '../../../src/block/kit/structureCheck.ts';
 import type { Allocation, Mapping } from '../../../src/block/mapping.ts';
 import type { Storage } from '../../../src/storage/storage.ts';
-import { checkSize, DATA_START, encodeHeader, Entry, HEADER_SIZE, type Header } from './layout.ts';
+import { checkSize, DATA_START, encodeHeader, Entry, HEADER_SIZE, type Header } from './header.ts';
 
 /** The image that the block layer sees; being able to write and to have a backing image are members of it. */
 export class ToyImage implements ImageDriver {

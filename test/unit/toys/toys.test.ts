@@ -7,7 +7,7 @@ import { DriverRegistry } from '../../../src/block/graph/registry.ts';
 import { drivers } from '../../../src/drivers.ts';
 import { ImageLibrary, MemoryFiles, memoryServices } from '../../../src/testing.ts';
 import { runProgram } from '../../support/memoryProgram.ts';
-import { probe } from '../../toys/format/layout.ts';
+import { probe } from '../../toys/format/probe.ts';
 
 const registry = new DriverRegistry(
   [{ name: 'toy', probe, load: async () => (await import('../../toys/format/driver.ts')).toy }, ...drivers.formats],
