@@ -38,6 +38,8 @@ const SPEAKER = /^src\/cli\//;
 const NAMELESS = /^src\/(block|operations)\//;
 /** A driver whose name means something else, too: the role of what lies below an image. */
 const ROLE = 'file';
+/** Where files are reached by the names of protocols only: objects may be somewhere else. */
+const FILELESS = /^src\/(block|operations|formats|filters)\//;
 /** Where one image must not leave anything behind for the next. */
 const STATELESS = /^src\/(formats|protocols|filters|operations)\//;
 
@@ -110,6 +112,20 @@ function cyclesIn(graph) {
   return cycles;
 }
 
+function isFiles(key) {
+  return key?.type === 'Identifier' && key.name === 'files';
+}
+
+/** Lines that reach for the files of the host: `services.files`, or the same taken apart. */
+function fileUsesIn(source) {
+  const lines = [];
+  walk(source.program, (node) => {
+    const taken = node.type === 'ObjectPattern' && node.properties.some(({ key }) => isFiles(key));
+    if (taken || (node.type === 'MemberExpression' && isFiles(node.property))) lines.push(source.line(node.start));
+  });
+  return lines;
+}
+
 /** Every breach of the rules below `root`, one line each. */
 function breachesIn(root) {
   const breaches = [];
@@ -138,6 +154,9 @@ function breachesIn(root) {
       for (const { value, line } of textsOf(source)) {
         if (drivers.has(value)) breaches.push(`${path}:${line}: knows the driver '${value}' by its name`);
       }
+    }
+    if (FILELESS.test(path)) {
+      for (const line of fileUsesIn(source)) breaches.push(`${path}:${line}: files are for protocols to reach`);
     }
     if (STATELESS.test(path)) {
       for (const line of stateOf(source)) breaches.push(`${path}:${line}: module-scope state that can change`);

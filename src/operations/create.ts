@@ -1,8 +1,9 @@
 /** `create`: writes an empty image. */
 import { asBlockError, type BlockError, invalidArgument, unsupported } from '../base/error.ts';
-import { createImage, protocolOfName } from '../block/graph/create.ts';
+import { createImage } from '../block/graph/create.ts';
+import { creating, nameFrom, protocolOfName } from '../block/graph/names.ts';
 import { openRequest } from '../block/graph/open.ts';
-import { PLAIN_FORMAT, PLAIN_PROTOCOL, relativeTo } from '../options/filename.ts';
+import { PLAIN_FORMAT, PLAIN_PROTOCOL } from '../options/filename.ts';
 import type { AnyOptionValues, OptionTable } from '../options/table.ts';
 import type { OperationContext } from './context.ts';
 import {
@@ -164,7 +165,7 @@ async function lookAtBacking(
   format: string | undefined,
 ): Promise<number> {
   try {
-    const name = relativeTo(filename, file) ?? file;
+    const name = (await nameFrom(context, filename, file)) ?? file;
     const node = await openRequest(context, {
       filename: name,
       ...(format === undefined ? {} : { format }),
@@ -239,11 +240,7 @@ async function createFile(
 ): Promise<void> {
   const { name } = image.format;
   const protocol = await (name === PLAIN_PROTOCOL ? protocolOfName(context, filename) : context.drivers.protocol(name));
-  await protocol.create?.(
-    { services: context.services, writable: true, access: undefined, cache: undefined, discard: undefined },
-    filename,
-    values,
-  );
+  await protocol.create?.(creating(context), filename, values);
 }
 
 function tooLarge(error: BlockError, image: NewImage): BlockError {

@@ -23,6 +23,6 @@ export async function filterNode(
   const { readOnly, reopen } = how;
   // Whoever asks where bytes are wants to know about the file.
   const storage = new CheckedStorage(await filter.open(context), { name: below.name, readOnly });
-  const driver = passThroughDriver(storage, how.unsafe);
+  const driver = passThroughDriver(storage, { unsafe: how.unsafe, opaque: filter.opaque ?? false });
   return new ImageNode({ name, format: filter.name, driver, readOnly, reopen, file: below, filters: filter.child });
 }
