@@ -1,9 +1,9 @@
 /** `create`: writes an empty image. */
 import { asBlockError, type BlockError, invalidArgument, unsupported } from '../base/error.ts';
 import { createImage } from '../block/graph/create.ts';
-import { creating, nameFrom, protocolOfName } from '../block/graph/names.ts';
+import { creating, nameFrom } from '../block/graph/names.ts';
 import { openRequest } from '../block/graph/open.ts';
-import { PLAIN_FORMAT, PLAIN_PROTOCOL } from '../options/filename.ts';
+import { PLAIN_FORMAT } from '../options/filename.ts';
 import type { AnyOptionValues, OptionTable } from '../options/table.ts';
 import type { OperationContext } from './context.ts';
 import {
@@ -238,8 +238,7 @@ async function createFile(
   values: AnyOptionValues,
   image: NewImage,
 ): Promise<void> {
-  const { name } = image.format;
-  const protocol = await (name === PLAIN_PROTOCOL ? protocolOfName(context, filename) : context.drivers.protocol(name));
+  const protocol = await context.drivers.protocol(image.format.name);
   await protocol.create?.(creating(context), filename, values);
 }
 

@@ -152,6 +152,13 @@ describe('create', () => {
     },
   );
 
+  it('makes a file where a protocol is the format, whatever the name begins with', async () => {
+    const { context, files } = world();
+    await create(context, { filename: 'file:a', format: 'file', size: 512 });
+    await create(context, { filename: 'host_device:b', format: 'file', size: 512 });
+    expect(files.names()).toEqual(['a', 'host_device:b']);
+  });
+
   it('does not write to a file that is in use', async () => {
     const { context, files, library } = world();
     await create(context, { ...REQUEST, size: 2 ** 20 });
