@@ -1,7 +1,8 @@
 /**
  * Enforces the floors of docs/ARCHITECTURE.md: a folder imports only from lower floors, and folders of one floor do not
- * know each other. Type-only imports obey the same rules. No text below the program is about its command line,
- * no driver is known by its name where all of them meet, and files of the host are reached by protocols only. Usage: node scripts/check-floors.mjs [directory with src/]
+ * know each other. Type-only imports obey the same rules. No text below the program is about its command line, no driver
+ * is known by its name where all of them meet, and files of the host are reached by protocols only.
+ * Usage: node scripts/check-floors.mjs [directory with src/]
  */
 import { existsSync } from 'node:fs';
 import { builtinModules } from 'node:module';
