@@ -1,7 +1,8 @@
 /**
  * Enforces the floors of docs/ARCHITECTURE.md: a folder imports only from lower floors, and folders of one floor do not
  * know each other. No files import each other in a circle. Type-only imports obey the same rules. No text below the
- * program is about its command line, and no driver is known by its name where all of them meet. Usage: node scripts/check-floors.mjs [directory with src/]
+ * program is about its command line, no driver is known by its name where all of them meet, and files of the host are
+ * reached by protocols only. Usage: node scripts/check-floors.mjs [directory with src/]
  */
 import { existsSync } from 'node:fs';
 import { builtinModules } from 'node:module';
@@ -40,6 +41,8 @@ const SPEAKER = /^src\/cli\//;
 const NAMELESS = /^src\/(block|operations)\//;
 /** A driver whose name means something else, too: the role of what lies below an image. */
 const ROLE = 'file';
+/** Where files are reached by the names of protocols only: objects may be somewhere else. */
+const FILELESS = /^src\/(block|operations|formats|filters)\//;
 /** Where one image must not leave anything behind for the next. */
 const STATELESS = /^src\/(formats|protocols|filters|operations)\//;
 
@@ -110,6 +113,23 @@ function cyclesIn(/** @type {ReadonlyMap<string, ReadonlySet<string>>} */ graph)
   return cycles;
 }
 
+function isFiles(/** @type {import('./lib/sources.mjs').Node | undefined} */ key) {
+  return key?.type === 'Identifier' && key.name === 'files';
+}
+
+/** Lines that reach for the files of the host: `services.files`, or the same taken apart. */
+function fileUsesIn(/** @type {Source} */ source) {
+  /** @type {number[]} */
+  const lines = [];
+  walk(source.program, (node) => {
+    const taken =
+      node.type === 'ObjectPattern' &&
+      node.properties.some((/** @type {Record<string, any>} */ { key }) => isFiles(key));
+    if (taken || (node.type === 'MemberExpression' && isFiles(node.property))) lines.push(source.line(node.start));
+  });
+  return lines;
+}
+
 /** Every breach of the rules below `root`, one line each. */
 function breachesIn(/** @type {string} */ root) {
   const breaches = [];
@@ -137,6 +157,9 @@ function breachesIn(/** @type {string} */ root) {
       for (const { value, line } of textsOf(source)) {
         if (drivers.has(value)) breaches.push(`${path}:${line}: knows the driver '${value}' by its name`);
       }
+    }
+    if (FILELESS.test(path)) {
+      for (const line of fileUsesIn(source)) breaches.push(`${path}:${line}: files are for protocols to reach`);
     }
     if (STATELESS.test(path)) {
       for (const line of stateOf(source)) breaches.push(`${path}:${line}: module-scope state that can change`);

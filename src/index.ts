@@ -39,7 +39,7 @@ export type {
   OpenContext,
   OpenIntent,
 } from './block/format.ts';
-export type { ProtocolContext, ProtocolDriver, ProtocolStorage } from './block/protocol.ts';
+export type { ProtocolContext, ProtocolDriver, ProtocolNames, ProtocolStorage } from './block/protocol.ts';
 export {
   closedGate,
   type Gate,

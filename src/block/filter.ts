@@ -25,6 +25,11 @@ export interface FilterDriver {
     print(options: OptionTree, child: string): string | undefined;
   };
   /**
+   * What it reads is not what is below (it is another copy, or is checked against one): mapping ends here, everything is data
+   * without a place. Absent: mapping looks through the filter, at places and holes of what is below.
+   */
+  readonly opaque?: boolean;
+  /**
    * Wraps the storage below. Bytes keep their places, though not always their values.
    * @throws BlockError for options that it does not know, or that do not fit together.
    */

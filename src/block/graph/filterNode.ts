@@ -23,7 +23,7 @@ export async function filterNode(
   const { readOnly, grows, reopen } = how;
   // Whoever asks where bytes are wants to know about the file.
   const storage = new CheckedStorage(await filter.open(context), { name: below.name, readOnly });
-  const driver = passThroughDriver(storage, how.unsafe);
+  const driver = passThroughDriver(storage, { unsafe: how.unsafe, opaque: filter.opaque ?? false });
   return new ImageNode({
     name,
     format: filter.name,

@@ -82,6 +82,13 @@ describe('check-floors', () => {
     ['what hosts share knowing one', 'src/host/shared/x21.ts', "import '../portable/host.ts';", 'floor 5 is above'],
     ['a driver by its name', 'src/operations/x22.ts', "export const x = (f: string) => f === 'vdi';", "driver 'vdi'"],
     ['a driver in a type', 'src/block/x23.ts', "export type X = 'vdi' | 'other';", "driver 'vdi'"],
+    [
+      'the files of the host',
+      'src/operations/x24.ts',
+      'export const x = (s: S) => s.files.open();',
+      'for protocols to',
+    ],
+    ['the same taken apart', 'src/formats/vdi/x25.ts', 'export const x = ({ files }: S) => files;', 'for protocols to'],
     ['state in a module', 'src/formats/vdi/x15.ts', 'export let state = 0;', 'module-scope state that can change'],
   ];
   let complaints: string[] = [];
