@@ -1,7 +1,7 @@
 /** Where guest bytes of a Parallels image are, room for new ones, and giving it up. */
 import { isPromise, type MaybePromise } from '../../base/async.ts';
 import type { Allocation, Mapping } from '../../block/mapping.ts';
-import type { ParallelsImage } from './image.ts';
+import type { ParallelsState } from './state.ts';
 
 /** A run of guest clusters, within one page of the BAT. */
 interface Run {
@@ -11,7 +11,7 @@ interface Run {
 }
 
 /** The run at a guest cluster, at most `limit` clusters. */
-function runAt(image: ParallelsImage, view: DataView, cluster: number, limit: number): Run {
+function runAt(image: ParallelsState, view: DataView, cluster: number, limit: number): Run {
   const position = image.position(cluster);
   const most = Math.min(limit, (image.pageSize - position) / 4);
   const first = image.place(view.getUint32(position, true));
@@ -24,13 +24,13 @@ function runAt(image: ParallelsImage, view: DataView, cluster: number, limit: nu
 }
 
 /** Where the run at a guest offset is. */
-export function map(image: ParallelsImage, offset: number, length: number): MaybePromise<Mapping> {
+export function map(image: ParallelsState, offset: number, length: number): MaybePromise<Mapping> {
   const view = image.page(Math.floor(offset / image.header.cluster));
   if (isPromise(view)) return view.then((loaded) => mapIn(image, loaded, offset, length));
   return mapIn(image, view, offset, length);
 }
 
-function mapIn(image: ParallelsImage, view: DataView, offset: number, length: number): Mapping {
+function mapIn(image: ParallelsState, view: DataView, offset: number, length: number): Mapping {
   const { cluster } = image.header;
   const inside = offset % cluster;
   const run = runAt(image, view, (offset - inside) / cluster, Math.ceil((inside + length) / cluster));
@@ -43,7 +43,7 @@ function mapIn(image: ParallelsImage, view: DataView, offset: number, length: nu
 }
 
 /** Clusters whose place is not in the file read as zeroes, as in the real tool, which does not tell. */
-function tellOutside(image: ParallelsImage, view: DataView, cluster: number, count: number): void {
+function tellOutside(image: ParallelsState, view: DataView, cluster: number, count: number): void {
   const position = image.position(cluster);
   for (let i = 0; i < count; i++) {
     if (view.getUint32(position + i * 4, true) === 0) continue;
@@ -55,7 +55,7 @@ function tellOutside(image: ParallelsImage, view: DataView, cluster: number, cou
 }
 
 /** Finds or makes room for guest bytes. */
-export async function allocate(image: ParallelsImage, offset: number, length: number): Promise<Allocation> {
+export async function allocate(image: ParallelsState, offset: number, length: number): Promise<Allocation> {
   const { cluster } = image.header;
   const { file } = image;
   const inside = offset % cluster;
@@ -83,7 +83,7 @@ export async function allocate(image: ParallelsImage, offset: number, length: nu
 }
 
 /** Takes the place of whole guest clusters away: they read as zeroes. */
-export async function release(image: ParallelsImage, offset: number, length: number): Promise<void> {
+export async function release(image: ParallelsState, offset: number, length: number): Promise<void> {
   const { cluster } = image.header;
   const end = Math.ceil((offset + length) / cluster);
   for (let at = Math.floor(offset / cluster); at < end; ) {

@@ -6,10 +6,10 @@ import type { CheckFindings, Checker } from '../../block/capabilities.ts';
 import type { ReportLine } from '../../block/report.ts';
 import { type ClusterCounts, hex, StructureCheck, TrialDecoder } from '../../block/kit/structureCheck.ts';
 import { HEADER_SIZE } from './header.ts';
-import { type CompressedPlace, compressedPlace, isCompressed, type QcowImage, readEntry } from './image.ts';
+import { type CompressedPlace, compressedPlace, isCompressed, type QcowState, readEntry } from './state.ts';
 
 /** The checker of an image: tables and clusters lie in the file, belong to one place each, and can be decompressed. */
-export function deepCheckerOf(image: QcowImage): Checker {
+export function deepCheckerOf(image: QcowState): Checker {
   return { deepOnly: true, repairs: false, check: (_, report) => new Walk(image, report).run() };
 }
 
@@ -21,7 +21,7 @@ interface NamedTable {
 
 /** One walk over all tables. */
 class Walk {
-  readonly #image: QcowImage;
+  readonly #image: QcowState;
   readonly #check: StructureCheck;
   readonly #compressed: CompressedClusters;
   readonly #trial: TrialDecoder<CompressedPlace, void>;
@@ -30,7 +30,7 @@ class Walk {
   #budget: number;
   #last = 0;
 
-  constructor(image: QcowImage, report: ReportLine) {
+  constructor(image: QcowState, report: ReportLine) {
     const { file, clusterSize, header } = image;
     this.#image = image;
     // Of the last cluster the file may have only a part.

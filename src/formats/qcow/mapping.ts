@@ -2,7 +2,7 @@
 import { andThen, isPromise, type MaybePromise } from '../../base/async.ts';
 import { SECTOR } from '../../base/offset.ts';
 import type { Mapping } from '../../block/mapping.ts';
-import { isCompressed, type QcowImage, readEntry } from './image.ts';
+import { isCompressed, type QcowState, readEntry } from './state.ts';
 
 /** A run of guest clusters of one nature, within one L2 table. */
 export interface Run {
@@ -21,7 +21,7 @@ function kindOf(view: DataView, at: number): Run['kind'] {
  * The run whose first entry is at byte `at`, at most `limit` clusters.
  * @param adjacent data clusters have to follow each other in the file.
  */
-export function runAt(image: QcowImage, view: DataView, at: number, limit: number, adjacent = true): Run {
+export function runAt(image: QcowState, view: DataView, at: number, limit: number, adjacent = true): Run {
   const most = Math.min(limit, image.l2Entries - at / 8);
   const kind = kindOf(view, at);
   const offset = readEntry(view, at);
@@ -34,7 +34,7 @@ export function runAt(image: QcowImage, view: DataView, at: number, limit: numbe
 }
 
 /** Where the run at a guest offset is. */
-export function map(image: QcowImage, offset: number, length: number): MaybePromise<Mapping> {
+export function map(image: QcowState, offset: number, length: number): MaybePromise<Mapping> {
   const index = Math.floor(offset / image.l2Coverage);
   if (index >= image.storedL1Entries && !image.l1Changed) return { kind: 'unallocated', length };
   const page = image.l1Page(index);
@@ -44,7 +44,7 @@ export function map(image: QcowImage, offset: number, length: number): MaybeProm
 }
 
 function mapBelow(
-  image: QcowImage,
+  image: QcowState,
   l1: DataView,
   index: number,
   offset: number,
@@ -62,7 +62,7 @@ function mapBelow(
   return andThen(image.l2Table(table), ({ view }) => mapIn(image, view, offset, length));
 }
 
-function mapIn(image: QcowImage, view: DataView, offset: number, length: number): Mapping {
+function mapIn(image: QcowState, view: DataView, offset: number, length: number): Mapping {
   const inside = offset % image.clusterSize;
   const limit = Math.ceil((inside + length) / image.clusterSize);
   const run = runAt(image, view, image.position(offset), limit, !image.encrypted);

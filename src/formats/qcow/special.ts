@@ -3,15 +3,15 @@ import { isPromise } from '../../base/async.ts';
 import { BlockError, ioError } from '../../base/error.ts';
 import { SECTOR } from '../../base/offset.ts';
 import { CompressedClusters, type WantedCluster } from '../../block/kit/compressedClusters.ts';
-import { compressedPlace, type QcowImage, readEntry } from './image.ts';
+import { compressedPlace, type QcowState, readEntry } from './state.ts';
 import { runAt } from './mapping.ts';
 
 /** Reads runs that `map` called special. */
 export class SpecialReader {
-  readonly #image: QcowImage;
+  readonly #image: QcowState;
   readonly #compressed: CompressedClusters;
 
-  constructor(image: QcowImage) {
+  constructor(image: QcowState) {
     this.#image = image;
     this.#compressed = new CompressedClusters(image, image.clusterSize, { method: 'deflate-raw' });
   }

@@ -4,11 +4,11 @@ import { BlockError, ioError, unsupported } from '../../base/error.ts';
 import { alignDown, alignUp, SECTOR } from '../../base/offset.ts';
 import type { Compressor } from '../../block/capabilities.ts';
 import type { Allocation } from '../../block/mapping.ts';
-import { type QcowImage, readEntry, writeCompressed, writeEntry } from './image.ts';
+import { type QcowState, readEntry, writeCompressed, writeEntry } from './state.ts';
 import { type Run, runAt } from './mapping.ts';
 
 /** The run of clusters of one nature at a guest offset, within one L2 table. */
-async function runFrom(image: QcowImage, guest: number, end: number): Promise<Run> {
+async function runFrom(image: QcowState, guest: number, end: number): Promise<Run> {
   const { clusterSize, l2Coverage } = image;
   const tableEnd = alignDown(guest, l2Coverage) + l2Coverage;
   const limit = Math.ceil((Math.min(end, tableEnd) - alignDown(guest, clusterSize)) / clusterSize);
@@ -23,7 +23,7 @@ async function runFrom(image: QcowImage, guest: number, end: number): Promise<Ru
 }
 
 /** Finds or makes room for guest bytes. Compressed clusters get new room: their old one is lost. */
-export async function allocate(image: QcowImage, offset: number, length: number): Promise<Allocation> {
+export async function allocate(image: QcowState, offset: number, length: number): Promise<Allocation> {
   const { clusterSize, file } = image;
   const inside = offset % clusterSize;
   const run = await runFrom(image, offset, offset + length);
@@ -55,7 +55,7 @@ export async function allocate(image: QcowImage, offset: number, length: number)
   });
 }
 
-function withCipher(image: QcowImage, room: Allocation): Allocation {
+function withCipher(image: QcowState, room: Allocation): Allocation {
   const { cipher } = image;
   if (!image.encrypted) return room;
   if (!cipher) throw new BlockError('internal', 'encrypted image without a key');
@@ -70,7 +70,7 @@ function withCipher(image: QcowImage, room: Allocation): Allocation {
   };
 }
 
-async function link(image: QcowImage, guest: number, count: number, place: number): Promise<void> {
+async function link(image: QcowState, guest: number, count: number, place: number): Promise<void> {
   const table = await image.writableL2(guest);
   const first = image.position(guest);
   for (let i = 0; i < count; i++) writeEntry(table.view, first + i * 8, place + i * image.clusterSize);
@@ -78,7 +78,7 @@ async function link(image: QcowImage, guest: number, count: number, place: numbe
 }
 
 /** The compressor of an image: raw deflate in a 4 KiB window, which is what readers of the format expect. */
-export function compressorOf(image: QcowImage): Compressor {
+export function compressorOf(image: QcowState): Compressor {
   const { clusterSize } = image;
   return {
     unit: clusterSize,
@@ -96,7 +96,7 @@ export function compressorOf(image: QcowImage): Compressor {
 }
 
 /** Stores one coded cluster, byte-tight behind the last one. */
-async function store(image: QcowImage, guest: number, coded: Uint8Array): Promise<void> {
+async function store(image: QcowState, guest: number, coded: Uint8Array): Promise<void> {
   if (image.encrypted) {
     throw unsupported('Compression and encryption not supported at the same time');
   }

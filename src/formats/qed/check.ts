@@ -2,17 +2,17 @@
 import { divideUp } from '../../base/offset.ts';
 import type { CheckFindings, Checker, RepairMode } from '../../block/capabilities.ts';
 import { Feature, isClusterOffset, isTableOffset } from './header.ts';
-import { entryOf, type QedImage, setEntry, type Slot } from './image.ts';
+import { entryOf, type QedState, setEntry, type Slot } from './state.ts';
 import { ZERO_CLUSTER } from './mapping.ts';
 
 /** The checker of an image. */
-export function checkerOf(image: QedImage): Checker {
+export function checkerOf(image: QedState): Checker {
   return { deepOnly: false, repairs: true, check: (repair) => check(image, repair) };
 }
 
 /** What one walk over all tables collects. */
 interface Walk {
-  readonly image: QedImage;
+  readonly image: QedState;
   readonly fix: boolean;
   readonly fileSize: number;
   readonly used: Uint8Array;
@@ -25,7 +25,7 @@ interface Walk {
  * Walks all tables. With `repair` entries that lead nowhere are cleared; clusters that are used twice stay, as nobody
  * can know whose they are, and leaks stay, as in the real tool.
  */
-async function check(image: QedImage, repair: RepairMode): Promise<CheckFindings> {
+async function check(image: QedState, repair: RepairMode): Promise<CheckFindings> {
   const { header, fileSize } = image;
   const { clusterSize } = header;
   const clusters = Math.floor(fileSize / clusterSize);
@@ -137,7 +137,7 @@ function countLeaks(walk: Walk): void {
 }
 
 /** Repairs an image that was not closed properly, before its data is used. */
-export async function repairUnclean(image: QedImage): Promise<void> {
+export async function repairUnclean(image: QedState): Promise<void> {
   if ((image.header.features & Feature.needCheck) === 0) return;
   await check(image, 'all');
 }

@@ -2,7 +2,7 @@
 import { andThen, isPromise, type MaybePromise } from '../../base/async.ts';
 import type { Mapping } from '../../block/mapping.ts';
 import { isClusterOffset } from './header.ts';
-import { entryOf, invalidOffset, type QedImage, type Slot } from './image.ts';
+import { entryOf, invalidOffset, type QedState, type Slot } from './state.ts';
 
 /** L2 entry of a cluster that reads as zeroes. */
 export const ZERO_CLUSTER = 1;
@@ -16,7 +16,7 @@ export interface Run {
 }
 
 /** The run whose first entry is in `slot`, at most `limit` clusters. */
-export function runAt(image: QedImage, slot: Slot, limit: number): Run {
+export function runAt(image: QedState, slot: Slot, limit: number): Run {
   const most = Math.min(limit, (image.pageSize - slot.at) / 8);
   const first = entryOf(slot);
   const { clusterSize } = image.header;
@@ -35,7 +35,7 @@ export function runAt(image: QedImage, slot: Slot, limit: number): Run {
 }
 
 /** Where the run at a guest offset is. */
-export function map(image: QedImage, offset: number, length: number): MaybePromise<Mapping> {
+export function map(image: QedState, offset: number, length: number): MaybePromise<Mapping> {
   const index = Math.floor(offset / image.l2Coverage);
   const slot = image.l1Slot(index);
   return isPromise(slot)
@@ -43,7 +43,7 @@ export function map(image: QedImage, offset: number, length: number): MaybePromi
     : mapBelow(image, slot, index, offset, length);
 }
 
-function mapBelow(image: QedImage, l1: Slot, index: number, offset: number, length: number): MaybePromise<Mapping> {
+function mapBelow(image: QedState, l1: Slot, index: number, offset: number, length: number): MaybePromise<Mapping> {
   const table = entryOf(l1);
   if (table === 0) {
     let tables = 1;

@@ -2,23 +2,23 @@
 import { alignDown } from '../../base/offset.ts';
 import type { Allocation } from '../../block/mapping.ts';
 import type { ZeroFlags } from '../../storage/storage.ts';
-import { entryOf, type QedImage, setEntry, type Slot } from './image.ts';
+import { entryOf, type QedState, setEntry, type Slot } from './state.ts';
 import { type Run, runAt, ZERO_CLUSTER } from './mapping.ts';
 
 /** The L2 table that covers a guest offset; 0 if there is none. */
-async function tableOf(image: QedImage, guest: number): Promise<number> {
+async function tableOf(image: QedState, guest: number): Promise<number> {
   const offset = entryOf(await image.l1Slot(Math.floor(guest / image.l2Coverage)));
   if (offset !== 0) image.checkTable(offset);
   return offset;
 }
 
 /** The entry of a guest cluster in its L2 table. */
-async function slotOf(image: QedImage, table: number, guest: number): Promise<Slot> {
+async function slotOf(image: QedState, table: number, guest: number): Promise<Slot> {
   return image.l2Slot(table, Math.floor((guest % image.l2Coverage) / image.header.clusterSize));
 }
 
 /** The run of clusters of one nature at a guest offset, within one L2 table. */
-async function runFrom(image: QedImage, guest: number, end: number): Promise<Run> {
+async function runFrom(image: QedState, guest: number, end: number): Promise<Run> {
   const { clusterSize } = image.header;
   const tableEnd = alignDown(guest, image.l2Coverage) + image.l2Coverage;
   const limit = Math.ceil((Math.min(end, tableEnd) - alignDown(guest, clusterSize)) / clusterSize);
@@ -28,7 +28,7 @@ async function runFrom(image: QedImage, guest: number, end: number): Promise<Run
 }
 
 /** Finds or makes room for guest bytes. */
-export async function allocate(image: QedImage, offset: number, length: number): Promise<Allocation> {
+export async function allocate(image: QedState, offset: number, length: number): Promise<Allocation> {
   const { clusterSize } = image.header;
   const run = await runFrom(image, offset, offset + length);
   const { file } = image;
@@ -53,7 +53,7 @@ export async function allocate(image: QedImage, offset: number, length: number):
 }
 
 /** Sets the entries of guest clusters in one L2 table, which is made if it is not there. */
-async function link(image: QedImage, guest: number, count: number, entry: (index: number) => number): Promise<void> {
+async function link(image: QedState, guest: number, count: number, entry: (index: number) => number): Promise<void> {
   const { clusterSize } = image.header;
   const table = (await tableOf(image, guest)) || (await newTable(image, guest));
   image.l2.writeAfter(image.dataBarrier);
@@ -65,7 +65,7 @@ async function link(image: QedImage, guest: number, count: number, entry: (index
 }
 
 /** Puts an empty L2 table at the end of the file, and into the L1 table. */
-async function newTable(image: QedImage, guest: number): Promise<number> {
+async function newTable(image: QedState, guest: number): Promise<number> {
   const offset = image.reserve(image.header.tableClusters);
   await image.file.writeZeroes(offset, image.tableBytes);
   const slot = await image.l1Slot(Math.floor(guest / image.l2Coverage));
@@ -79,7 +79,7 @@ async function newTable(image: QedImage, guest: number): Promise<number> {
  * Makes whole clusters read as zeroes. Clusters that have room keep it, as nothing could use it again; the others
  * become zero clusters.
  */
-export async function writeZeroes(image: QedImage, offset: number, length: number, flags: ZeroFlags): Promise<void> {
+export async function writeZeroes(image: QedState, offset: number, length: number, flags: ZeroFlags): Promise<void> {
   const { clusterSize } = image.header;
   const end = offset + length;
   for (let at = offset; at < end; ) {

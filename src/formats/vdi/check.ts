@@ -3,13 +3,13 @@ import { isPromise } from '../../base/async.ts';
 import type { CheckFindings, Checker } from '../../block/capabilities.ts';
 import type { ReportLine } from '../../block/report.ts';
 import { FIRST_UNALLOCATED } from './header.ts';
-import type { VdiImage } from './image.ts';
+import type { VdiState } from './state.ts';
 
 /** Errors that are described one by one; more are only counted, so that a hostile image cannot fill a disk with text. */
 const MAX_LINES = 10000;
 
 /** The checker of an image; like the real tool it cannot repair anything. */
-export function checkerOf(image: VdiImage): Checker {
+export function checkerOf(image: VdiState): Checker {
   return { deepOnly: false, repairs: false, check: (_, report) => check(image, report) };
 }
 
@@ -50,7 +50,7 @@ class Findings {
   }
 }
 
-async function check(image: VdiImage, report: ReportLine): Promise<CheckFindings> {
+async function check(image: VdiState, report: ReportLine): Promise<CheckFindings> {
   const { blocks } = image.header;
   const found = new Findings(blocks, report);
   const storedBlocks = Math.ceil(image.storedMapBytes / 4);
@@ -74,7 +74,7 @@ async function check(image: VdiImage, report: ReportLine): Promise<CheckFindings
   return { corruptions: found.errors, leaks: 0, checkErrors: 0, corruptionsFixed: 0, leaksFixed: 0 };
 }
 
-function look(found: Findings, image: VdiImage, block: number, index: number): void {
+function look(found: Findings, image: VdiState, block: number, index: number): void {
   if (index >= FIRST_UNALLOCATED) return;
   if (index >= image.header.blocks) {
     found.error(`block index ${block} too large, is ${index}`);

@@ -2,7 +2,7 @@
 import { isPromise, type MaybePromise } from '../../base/async.ts';
 import type { Allocation, Mapping } from '../../block/mapping.ts';
 import { BLOCK, FIRST_UNALLOCATED, ImageType } from './header.ts';
-import type { VdiImage } from './image.ts';
+import type { VdiState } from './state.ts';
 
 /** A run of guest blocks, within one page of the block map. */
 interface Run {
@@ -12,7 +12,7 @@ interface Run {
 }
 
 /** The run at a guest block, at most `limit` blocks. */
-function runAt(image: VdiImage, view: DataView, block: number, limit: number): Run {
+function runAt(image: VdiState, view: DataView, block: number, limit: number): Run {
   const position = image.position(block);
   const most = Math.min(limit, (image.pageSize - position) / 4);
   const first = view.getUint32(position, true);
@@ -26,14 +26,14 @@ function runAt(image: VdiImage, view: DataView, block: number, limit: number): R
 }
 
 /** Where the run at a guest offset is. Blocks that were never written are zeroes: the format has no backing images. */
-export function map(image: VdiImage, offset: number, length: number): MaybePromise<Mapping> {
+export function map(image: VdiState, offset: number, length: number): MaybePromise<Mapping> {
   const block = Math.floor(offset / BLOCK);
   const view = image.page(block);
   if (isPromise(view)) return view.then((loaded) => mapIn(image, loaded, offset, length));
   return mapIn(image, view, offset, length);
 }
 
-function mapIn(image: VdiImage, view: DataView, offset: number, length: number): Mapping {
+function mapIn(image: VdiState, view: DataView, offset: number, length: number): Mapping {
   const inside = offset % BLOCK;
   const run = runAt(image, view, (offset - inside) / BLOCK, Math.ceil((inside + length) / BLOCK));
   const known = Math.min(length, run.count * BLOCK - inside);
@@ -43,7 +43,7 @@ function mapIn(image: VdiImage, view: DataView, offset: number, length: number):
 }
 
 /** Finds or makes room for guest bytes. */
-export async function allocate(image: VdiImage, offset: number, length: number): Promise<Allocation> {
+export async function allocate(image: VdiState, offset: number, length: number): Promise<Allocation> {
   const inside = offset % BLOCK;
   const block = (offset - inside) / BLOCK;
   const loaded = image.page(block);

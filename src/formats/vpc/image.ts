@@ -1,10 +1,11 @@
-/** Dynamic VHD images: blocks in the order in which they were first written, found through a table. */
+/** Open VHD images as the block layer sees them: dynamic ones, whose blocks are found through a table, and fixed ones. */
 import type { MaybePromise } from '../../base/async.ts';
 import { BlockError } from '../../base/error.ts';
 import { SECTOR } from '../../base/offset.ts';
 import type { Checker, FormatInfo, ImageDriver, Writing } from '../../block/capabilities.ts';
 import type { Allocation, Mapping } from '../../block/mapping.ts';
-import type { Storage, ZeroFlags } from '../../storage/storage.ts';
+import type { Limits, Storage, ZeroFlags } from '../../storage/storage.ts';
+import { fixedCheckerOf } from './deepCheck.ts';
 import { bitmapSize, FOOTER_SIZE } from './header.ts';
 import type { BlockTable } from './tables.ts';
 
@@ -19,7 +20,7 @@ export interface DynamicParts {
   readonly checker: Checker;
 }
 
-/** An open dynamic image. */
+/** An open dynamic image: blocks in the order in which they were first written. */
 export class DynamicImage implements ImageDriver, Writing {
   readonly writing: Writing = this;
   readonly virtualSize: number;
@@ -125,5 +126,45 @@ export class DynamicImage implements ImageDriver, Writing {
 
   info(): FormatInfo {
     return { clusterSize: this.#blockSize, dirty: false };
+  }
+}
+
+/** An open fixed image: the guest's bytes as they are, and a footer behind them. */
+export class FixedImage implements ImageDriver, Writing {
+  readonly writing: Writing = this;
+  readonly virtualSize: number;
+  readonly checker: Checker;
+  readonly #file: Storage;
+
+  constructor(file: Storage, virtualSize: number) {
+    this.#file = file;
+    this.virtualSize = virtualSize;
+    this.checker = fixedCheckerOf({ file, virtualSize });
+  }
+
+  get limits(): Limits {
+    return this.#file.limits;
+  }
+
+  map(offset: number, length: number): Mapping {
+    return { kind: 'data', length, storage: this.#file, offset, sparse: true };
+  }
+
+  allocate(offset: number, length: number): Allocation {
+    return { start: offset, length, storage: this.#file, offset, fresh: false };
+  }
+
+  writeZeroes(offset: number, length: number, flags: ZeroFlags): MaybePromise<void> {
+    return this.#file.writeZeroes(offset, length, flags);
+  }
+
+  flush(): MaybePromise<void> {
+    return this.#file.flush();
+  }
+
+  close(): void {}
+
+  info(): FormatInfo {
+    return { dirty: false };
   }
 }
