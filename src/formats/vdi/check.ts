@@ -1,5 +1,4 @@
 /** Structure check of VDI images: every block of the file belongs to at most one guest block. */
-import { isPromise } from '../../base/async.ts';
 import type { CheckFindings, Checker } from '../../block/capabilities.ts';
 import type { ReportLine } from '../../block/report.ts';
 import { FIRST_UNALLOCATED } from './header.ts';
@@ -53,19 +52,16 @@ class Findings {
 async function check(image: VdiState, report: ReportLine): Promise<CheckFindings> {
   const { blocks } = image.header;
   const found = new Findings(blocks, report);
-  const storedBlocks = Math.ceil(image.storedMapBytes / 4);
-  for (let block = 0; block < blocks; ) {
+  const { map } = image;
+  for (let block = 0; block < blocks; block += map.rest(block)) {
     // Entries that the file does not have are all zero: they need not be looked at one by one.
-    if (block > storedBlocks && found.errors > MAX_LINES) {
+    if (block > map.stored && found.errors > MAX_LINES) {
       found.repeat(blocks - block);
       break;
     }
-    const loaded = image.page(block);
-    const view = isPromise(loaded) ? await loaded : loaded;
-    const start = image.position(block);
-    const count = Math.min(blocks - block, (image.pageSize - start) / 4);
-    for (let i = 0; i < count; i++) look(found, image, block + i, view.getUint32(start + i * 4, true));
-    block += count;
+    const { view } = await map.page(block);
+    const count = Math.min(blocks - block, map.rest(block));
+    for (let i = 0; i < count; i++) look(found, image, block + i, view.getUint32(i * 4, true));
   }
   if (found.allocated !== image.header.allocated) {
     found.error(`allocated blocks mismatch, is ${found.allocated}, should be ${image.header.allocated}`);

@@ -1,14 +1,11 @@
 /** State of an open VDI image; the other files of this folder are functions on it. */
-import { isPromise, type MaybePromise } from '../../base/async.ts';
 import { ioError, posixError } from '../../base/error.ts';
-import { alignDown, alignUp } from '../../base/offset.ts';
-import { MetadataCache } from '../../block/kit/cache.ts';
-import { tableWindow } from '../../block/kit/tableWindow.ts';
+import { FileEnd } from '../../block/kit/fileEnd.ts';
+import { PagedTable } from '../../block/kit/pagedTable.ts';
+import { Units } from '../../block/kit/units.ts';
 import type { Storage } from '../../storage/storage.ts';
 import { BLOCK, FIRST_UNALLOCATED, type Header, setAllocated } from './header.ts';
 
-/** Bytes of the block map that are read and written at a time. */
-const PAGE = 65536;
 /** Bytes of the block map that are kept. */
 const BUDGET = 16777216;
 
@@ -16,39 +13,27 @@ const BUDGET = 16777216;
 export class VdiState {
   readonly file: Storage;
   readonly header: Header;
-  /** Pages of the block map, by their offset within it. */
-  readonly map: MetadataCache;
-  readonly pageSize: number;
+  readonly units: Units;
+  /** The block map: the place of each guest block, as a number of a block of the file. */
+  readonly map: PagedTable;
   /** The 512 bytes of the header as they are to be on the disk. */
   readonly #headerBytes: Uint8Array;
   #headerDirty = false;
-  /** Index behind the last block in use; undefined until the block map was looked through. */
-  #next: number | undefined;
+  /** Behind the last block in use; undefined until the block map was looked through. */
+  #end: FileEnd | undefined;
 
   constructor(file: Storage, header: Header, headerBytes: Uint8Array) {
     this.file = file;
     this.header = header;
     this.#headerBytes = headerBytes;
-    const mapBytes = header.blocks * 4;
-    this.pageSize = Math.min(PAGE, alignUp(Math.max(mapBytes, 1), 512));
-    const storage = tableWindow(file, header.mapOffset, mapBytes);
-    this.map = new MetadataCache({ storage, tableSize: this.pageSize, budget: BUDGET });
-  }
-
-  /** Bytes of the block map that the file really has. */
-  get storedMapBytes(): number {
-    return Math.max(0, Math.min(this.header.blocks * 4, this.file.size() - this.header.mapOffset));
-  }
-
-  /** The page of the block map with the entry of a guest block. */
-  page(block: number): MaybePromise<DataView> {
-    const table = this.map.get(alignDown(block * 4, this.pageSize));
-    return isPromise(table) ? table.then(({ view }) => view) : table.view;
-  }
-
-  /** Position of a guest block's entry in its page. */
-  position(block: number): number {
-    return (block * 4) % this.pageSize;
+    this.units = new Units(file, BLOCK);
+    this.map = new PagedTable({
+      file,
+      offset: header.mapOffset,
+      entries: header.blocks,
+      entryBytes: 4,
+      budget: BUDGET,
+    });
   }
 
   /** Where block `index` of the file is, in bytes. */
@@ -61,15 +46,20 @@ export class VdiState {
     return Math.min(BLOCK, this.header.virtualSize - block * BLOCK);
   }
 
+  /** Number of the block of the file that is at a place. */
+  indexOf(place: number): number {
+    return (place - this.header.dataOffset) / BLOCK;
+  }
+
   /**
-   * Reserves `count` blocks behind all others; returns the index of the first. The block map and not the header decides
-   * what is free: after a crash the header is out of date.
+   * The space behind all blocks. The block map and not the header decides what is free: after a crash the header is out
+   * of date.
    */
-  async reserve(count: number): Promise<number> {
-    const first = this.#next ?? (await this.#findEnd());
-    if (first + count > this.header.blocks) throw posixError('no-space', `cannot add blocks to ${this.file.name}`);
-    this.#next = first + count;
-    return first;
+  async end(): Promise<FileEnd> {
+    this.#end ??= new FileEnd(this.file, this.place(await this.#findEnd()), (_, end) => {
+      if (end > this.place(this.header.blocks)) throw posixError('no-space', `cannot add blocks to ${this.file.name}`);
+    });
+    return this.#end;
   }
 
   /** Throws if a block is not in the file: new ones could be put at its place. */
@@ -79,22 +69,16 @@ export class VdiState {
     throw ioError(context);
   }
 
-  /** Takes back a reservation that was not used, if nothing was reserved after it. */
-  giveBack(first: number, count: number): void {
-    if (this.#next === first + count) this.#next = first;
-  }
-
   async #findEnd(): Promise<number> {
     let end = 0;
-    const stored = this.storedMapBytes;
-    for (let start = 0; start < stored; start += this.pageSize) {
-      const table = this.map.get(start);
-      const { view } = isPromise(table) ? await table : table;
-      const length = Math.min(this.pageSize, this.header.blocks * 4 - start);
-      for (let at = 0; at < length; at += 4) {
-        const index = view.getUint32(at, true);
+    const { blocks } = this.header;
+    for (let block = 0; block < this.map.stored; block += this.map.rest(block)) {
+      const { view } = await this.map.page(block);
+      const count = Math.min(this.map.rest(block), blocks - block);
+      for (let i = 0; i < count; i++) {
+        const index = view.getUint32(i * 4, true);
         // Entries beyond the number of blocks are damage; they must not push new blocks there.
-        if (index >= this.header.blocks || index >= FIRST_UNALLOCATED) continue;
+        if (index >= blocks || index >= FIRST_UNALLOCATED) continue;
         this.checkStored(index);
         if (index >= end) end = index + 1;
       }
@@ -103,15 +87,10 @@ export class VdiState {
   }
 
   /** Makes guest blocks from `block` on refer to blocks of the file from `index` on. The data has been written. */
-  async link(block: number, index: number, count: number): Promise<void> {
-    this.map.writeAfter(this.#dataBarrier);
+  link(block: number, index: number, count: number): Promise<void> {
+    this.map.pages.writeAfter(this.#dataBarrier);
     this.#headerDirty = true;
-    for (let i = 0; i < count; i++) {
-      const table = this.map.get(alignDown((block + i) * 4, this.pageSize));
-      const loaded = isPromise(table) ? await table : table;
-      loaded.view.setUint32(this.position(block + i), index + i, true);
-      this.map.markDirty(loaded);
-    }
+    return this.map.set(block, count, (page, position, i) => page.setUint32(position, index + i, true));
   }
 
   /**
@@ -126,11 +105,9 @@ export class VdiState {
   };
 
   async #writeHeader(): Promise<void> {
-    if (!this.#headerDirty || this.#next === undefined) return;
-    const end = this.place(this.#next);
-    // The last block may have been written only in part.
-    if (this.file.size() < end) await this.file.truncate(end);
-    setAllocated(this.#headerBytes, this.#next);
+    if (!this.#headerDirty || !this.#end) return;
+    await this.#end.complete();
+    setAllocated(this.#headerBytes, this.indexOf(this.#end.offset));
     await this.file.write(0, this.#headerBytes);
     this.#headerDirty = false;
   }
@@ -139,7 +116,7 @@ export class VdiState {
   async flush(): Promise<void> {
     if (this.file.readOnly) return;
     await this.#writeHeader();
-    if (this.map.isDirty) await this.map.flush();
+    if (this.map.pages.isDirty) await this.map.pages.flush();
     else await this.file.flush();
   }
 }
