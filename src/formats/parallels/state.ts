@@ -2,14 +2,12 @@
 import { isPromise, type MaybePromise } from '../../base/async.ts';
 import { posixError } from '../../base/error.ts';
 import { alignDown, alignUp, SECTOR } from '../../base/offset.ts';
-import { MetadataCache } from '../../block/kit/cache.ts';
-import { tableWindow } from '../../block/kit/tableWindow.ts';
+import { PagedTable } from '../../block/kit/pagedTable.ts';
+import { Units } from '../../block/kit/units.ts';
 import type { Storage } from '../../storage/storage.ts';
 import { dropExtension, HEADER_SIZE, type Header, setDataOffset, setInUse } from './header.ts';
 import { UnitSet } from './units.ts';
 
-/** Bytes of the BAT that are read and written at a time. */
-const PAGE = 65536;
 /** Bytes of the BAT that are kept. */
 const BUDGET = 16777216;
 
@@ -25,9 +23,9 @@ interface Usage {
 export class ParallelsState {
   readonly file: Storage;
   readonly header: Header;
-  /** Pages of the BAT, by their offset within it. */
-  readonly bat: MetadataCache;
-  readonly pageSize: number;
+  readonly units: Units;
+  /** The block allocation table: the place of each guest cluster, in the header's unit. */
+  readonly bat: PagedTable;
   /** What is still wrong with the header. */
   inUse: boolean;
   wrongDataOffset: boolean;
@@ -48,29 +46,13 @@ export class ParallelsState {
     this.inUse = header.inUse;
     this.wrongDataOffset = header.wrongDataOffset;
     this.#headerBytes = headerBytes;
-    const bytes = header.entries * 4;
-    this.pageSize = Math.min(PAGE, alignUp(Math.max(bytes, 1), 512));
-    this.bat = new MetadataCache({
-      storage: tableWindow(file, HEADER_SIZE, bytes),
-      tableSize: this.pageSize,
-      budget: BUDGET,
-    });
+    this.units = new Units(file, header.cluster);
+    this.bat = new PagedTable({ file, offset: HEADER_SIZE, entries: header.entries, entryBytes: 4, budget: BUDGET });
   }
 
   /** Bytes of the file in whole sectors, as the real tool counts them. */
   get fileSize(): number {
     return alignUp(this.file.size(), SECTOR);
-  }
-
-  /** The page of the BAT with the entry of a guest cluster. */
-  page(cluster: number): MaybePromise<DataView> {
-    const table = this.bat.get(alignDown(cluster * 4, this.pageSize));
-    return isPromise(table) ? table.then(({ view }) => view) : table.view;
-  }
-
-  /** Position of a guest cluster's entry in its page. */
-  position(cluster: number): number {
-    return (cluster * 4) % this.pageSize;
   }
 
   /** Where an entry of the BAT leads, in bytes; undefined if that is no place for a cluster: then it has none. */
@@ -96,34 +78,35 @@ export class ParallelsState {
 
   /** Visits all entries of the BAT that are not zero, in order. Holes of the file are passed over. */
   async walk(visit: (cluster: number, entry: number) => MaybePromise<void>): Promise<void> {
-    const { entries } = this.header;
-    const stored = Math.min(entries * 4, Math.max(0, this.file.size() - HEADER_SIZE));
-    for (let at = 0; at < stored; ) {
-      const skipped = await this.#emptyPages(at, stored);
+    const { bat } = this;
+    const { stored } = bat;
+    for (let first = 0; first < stored; ) {
+      const skipped = await this.#emptyPages(first);
       if (skipped > 0) {
-        at += skipped;
+        first += skipped;
         continue;
       }
-      const first = at / 4;
-      const count = Math.min(entries - first, this.pageSize / 4);
-      let view = await this.page(first);
+      const count = Math.min(bat.entries - first, bat.rest(first));
+      let { view } = await bat.page(first);
       for (let i = 0; i < count; i++) {
         const entry = view.getUint32(i * 4, true);
         if (entry === 0) continue;
         const waiting = visit(first + i, entry);
         if (!isPromise(waiting)) continue;
         await waiting;
-        view = await this.page(first);
+        ({ view } = await bat.page(first));
       }
-      at += this.pageSize;
+      first += count;
     }
   }
 
-  /** Bytes of whole pages from `at` on that lie in a hole of the file and were not changed. */
-  async #emptyPages(at: number, end: number): Promise<number> {
-    if (this.bat.isDirty) return 0;
-    const extent = await this.file.status(HEADER_SIZE + at, end - at);
-    return extent.kind === 'hole' ? alignDown(extent.length, this.pageSize) : 0;
+  /** Entries in whole pages from `first` on that lie in a hole of the file and were not changed. */
+  async #emptyPages(first: number): Promise<number> {
+    const { bat } = this;
+    if (bat.pages.isDirty) return 0;
+    const place = HEADER_SIZE + first * 4;
+    const extent = await this.file.status(place, Math.min((bat.entries - first) * 4, this.file.size() - place));
+    return extent.kind === 'hole' ? alignDown(extent.length, bat.pageSize) / 4 : 0;
   }
 
   /** Which clusters of the file are in use, found out when it is first asked for. */
@@ -185,19 +168,18 @@ export class ParallelsState {
   }
 
   /** Changes the entry of a guest cluster. What it leads to has been written. */
-  async setEntry(cluster: number, entry: number): Promise<void> {
-    this.bat.writeAfter(this.file);
-    const found = this.bat.get(alignDown(cluster * 4, this.pageSize));
-    const table = isPromise(found) ? await found : found;
-    table.view.setUint32(this.position(cluster), entry, true);
-    this.bat.markDirty(table);
+  setEntry(cluster: number, entry: number): Promise<void> {
+    return this.#setEntries(cluster, 1, () => entry);
   }
 
   /** Makes guest clusters from `cluster` on refer to clusters of the file from `unit` on. The data has been written. */
-  async link(cluster: number, unit: number, count: number): Promise<void> {
-    for (let i = 0; i < count; i++) {
-      await this.setEntry(cluster + i, this.placeOfUnit(unit + i) / this.header.entryUnit);
-    }
+  link(cluster: number, unit: number, count: number): Promise<void> {
+    return this.#setEntries(cluster, count, (i) => this.placeOfUnit(unit + i) / this.header.entryUnit);
+  }
+
+  #setEntries(cluster: number, count: number, entry: (i: number) => number): Promise<void> {
+    this.bat.pages.writeAfter(this.file);
+    return this.bat.set(cluster, count, (page, position, i) => page.setUint32(position, entry(i), true));
   }
 
   /** Gives up the cluster at a place of the file, as soon as the BAT on the disk does not name it any more. */
@@ -211,7 +193,7 @@ export class ParallelsState {
     if (this.file.readOnly) return;
     const freed = this.#freed;
     this.#freed = [];
-    if (this.bat.isDirty) await this.bat.flush();
+    if (this.bat.pages.isDirty) await this.bat.pages.flush();
     else await this.file.flush();
     const { cluster, dataOffset } = this.header;
     for (const place of freed) {
