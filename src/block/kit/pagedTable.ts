@@ -2,7 +2,7 @@
 import { andThen, isPromise, type MaybePromise } from '../../base/async.ts';
 import { alignUp, SECTOR } from '../../base/offset.ts';
 import type { Storage } from '../../storage/storage.ts';
-import { MetadataCache, type Table } from './cache.ts';
+import { type Flushable, MetadataCache, type Table } from './cache.ts';
 import { tableWindow } from './tableWindow.ts';
 import type { Run } from './units.ts';
 
@@ -89,10 +89,14 @@ export class PagedTable {
     });
   }
 
-  /** Sets `count` entries from `index` on, each at its byte of its page. */
+  /**
+   * Sets `count` entries from `index` on, each at its byte of its page.
+   * @param after has to be on the disk before the changes are.
+   */
   async set(
     index: number,
     count: number,
+    after: Flushable,
     put: (page: DataView, position: number, i: number) => void,
     table = 0,
   ): Promise<void> {
@@ -100,6 +104,8 @@ export class PagedTable {
       const found = this.page(index + i, table);
       const page = isPromise(found) ? await found : found;
       put(page.view, this.position(index + i), i);
+      // With nothing to wait for in between: pages that are written meanwhile forget what had to come first.
+      this.pages.writeAfter(after);
       this.pages.markDirty(page);
     }
   }

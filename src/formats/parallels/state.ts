@@ -178,8 +178,7 @@ export class ParallelsState {
   }
 
   #setEntries(cluster: number, count: number, entry: (i: number) => number): Promise<void> {
-    this.bat.pages.writeAfter(this.file);
-    return this.bat.set(cluster, count, (page, position, i) => page.setUint32(position, entry(i), true));
+    return this.bat.set(cluster, count, this.file, (page, position, i) => page.setUint32(position, entry(i), true));
   }
 
   /** Gives up the cluster at a place of the file, as soon as the BAT on the disk does not name it any more. */

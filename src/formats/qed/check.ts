@@ -1,8 +1,10 @@
 /** Structure check and repair of QED images (specification, section "Consistency checking"). */
 import { divideUp } from '../../base/offset.ts';
 import type { CheckFindings, Checker, RepairMode } from '../../block/capabilities.ts';
+import type { Table } from '../../block/kit/cache.ts';
+import type { PagedTable } from '../../block/kit/pagedTable.ts';
 import { Feature, isClusterOffset, isTableOffset } from './header.ts';
-import { entryOf, type QedState, setEntry, type Slot } from './state.ts';
+import { entryAt, type QedState, setEntry } from './state.ts';
 import { ZERO_CLUSTER } from './mapping.ts';
 
 /** The checker of an image. */
@@ -74,13 +76,14 @@ async function walkTables(walk: Walk): Promise<void> {
   const { header } = image;
   use(walk, 0, Math.min(header.headerClusters, walk.clusters));
   use(walk, header.l1Offset, header.tableClusters);
-  for (let index = 0; index < image.tableEntries; index++) {
-    const slot = await image.l1Slot(index);
-    const table = entryOf(slot);
+  const { l1 } = image.tables;
+  for (let index = 0; index < l1.entries; index++) {
+    const page = await l1.page(index);
+    const position = l1.position(index);
+    const table = entryAt(page.view, position);
     if (table === 0) continue;
     if (!isTableOffset(header, table, walk.fileSize)) {
-      clear(walk, slot);
-      if (walk.fix) image.l1.markDirty(slot.table);
+      clear(walk, l1, page, position);
       continue;
     }
     const twice = use(walk, table, header.tableClusters);
@@ -91,42 +94,39 @@ async function walkTables(walk: Walk): Promise<void> {
 }
 
 /** Clears an entry that leads nowhere, if that is wanted. */
-function clear(walk: Walk, slot: Slot): void {
+function clear(walk: Walk, { pages }: PagedTable, page: Table, position: number): void {
   if (!walk.fix) {
     walk.result.corruptions++;
     return;
   }
-  setEntry(slot, 0);
+  setEntry(page.view, position, 0);
+  pages.markDirty(page);
   walk.result.corruptionsFixed++;
 }
 
 async function walkTable(walk: Walk, table: number): Promise<void> {
-  const { image } = walk;
-  const perPage = image.pageSize / 8;
+  const { l2 } = walk.image.tables;
   let last = 0;
-  for (let start = 0; start < image.tableEntries; start += perPage) {
-    const { table: page } = await image.l2Slot(table, start);
-    for (let at = 0; at < image.pageSize; at += 8) {
-      const slot = { table: page, at };
-      const offset = entryOf(slot);
-      if (offset !== 0 && offset !== ZERO_CLUSTER) last = checkCluster(walk, slot, offset, last);
+  for (let start = 0; start < l2.entries; start += l2.rest(start)) {
+    const page = await l2.page(start, table);
+    for (let at = 0; at < l2.pageSize; at += 8) {
+      const offset = entryAt(page.view, at);
+      if (offset === 0 || offset === ZERO_CLUSTER) continue;
+      if (!checkCluster(walk, offset, last)) clear(walk, l2, page, at);
+      last = offset;
     }
   }
 }
 
-/** @param last offset of the data cluster before in the table, 0 if there is none; returns `offset`. */
-function checkCluster(walk: Walk, slot: Slot, offset: number, last: number): number {
-  const { image, result } = walk;
-  const { header } = image;
+/** @param last offset of the data cluster before in the table, 0 if there is none; false if it leads nowhere. */
+function checkCluster(walk: Walk, offset: number, last: number): boolean {
+  const { result } = walk;
+  const { header } = walk.image;
   result.clusters.allocated++;
   if (last !== 0 && offset !== last + header.clusterSize) result.clusters.fragmented++;
-  if (isClusterOffset(header, offset, walk.fileSize)) {
-    result.corruptions += use(walk, offset, 1);
-  } else {
-    clear(walk, slot);
-    if (walk.fix) image.l2.markDirty(slot.table);
-  }
-  return offset;
+  if (!isClusterOffset(header, offset, walk.fileSize)) return false;
+  result.corruptions += use(walk, offset, 1);
+  return true;
 }
 
 function countLeaks(walk: Walk): void {

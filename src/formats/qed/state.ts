@@ -1,36 +1,23 @@
 /** State of an open QED image; the other files of this folder are functions on it. */
-import { isPromise, type MaybePromise } from '../../base/async.ts';
 import { type BlockError, invalidImage } from '../../base/error.ts';
 import { alignDown, alignUp, SECTOR } from '../../base/offset.ts';
-import { MetadataCache, type Table } from '../../block/kit/cache.ts';
+import { FileEnd } from '../../block/kit/fileEnd.ts';
+import { TwoLevels } from '../../block/kit/twoLevels.ts';
+import { Units } from '../../block/kit/units.ts';
 import type { BackingReference } from '../../block/capabilities.ts';
 import type { Storage } from '../../storage/storage.ts';
 import { encodeHeader, Feature, type Header, isTableOffset } from './header.ts';
 
-/** Bytes of a table that are read and written at a time. */
-const PAGE = 65536;
-/** Bytes of L1 and of L2 tables that are kept. */
-const L1_BUDGET = 8388608;
-const L2_BUDGET = 33554432;
-
-/** One entry of a table: `table.view` holds it at byte `at`. Valid until something is waited for. */
-export interface Slot {
-  readonly table: Table;
-  readonly at: number;
-}
-
 /** A 64-bit table entry, rounded where it is far outside any file. */
-export function entryOf(slot: Slot): number {
-  const { view } = slot.table;
-  return view.getUint32(slot.at + 4, true) * 4294967296 + view.getUint32(slot.at, true);
+export function entryAt(page: DataView, position: number): number {
+  return page.getUint32(position + 4, true) * 4294967296 + page.getUint32(position, true);
 }
 
 /** Puts an offset into an entry. */
-export function setEntry(slot: Slot, offset: number): void {
-  const { view } = slot.table;
+export function setEntry(page: DataView, position: number, offset: number): void {
   const low = offset % 4294967296;
-  view.setUint32(slot.at, low, true);
-  view.setUint32(slot.at + 4, (offset - low) / 4294967296, true);
+  page.setUint32(position, low, true);
+  page.setUint32(position + 4, (offset - low) / 4294967296, true);
 }
 
 /** What {@link QedState} is made of. */
@@ -49,17 +36,12 @@ export class QedState {
   backing: BackingReference | undefined;
   /** Bytes of a table. */
   readonly tableBytes: number;
-  /** Entries of a table. */
-  readonly tableEntries: number;
-  /** Guest bytes that one L2 table covers. */
-  readonly l2Coverage: number;
-  readonly pageSize: number;
-  readonly l1: MetadataCache;
-  readonly l2: MetadataCache;
+  readonly units: Units;
+  readonly tables: TwoLevels;
   /** Damage was found that cannot be repaired: the image keeps its mark. */
   damaged = false;
-  /** First byte behind all clusters; new ones are put there. */
-  #end: number;
+  /** Behind all clusters. */
+  readonly end: FileEnd;
 
   constructor(parts: ImageParts) {
     this.file = parts.file;
@@ -68,13 +50,18 @@ export class QedState {
     this.backing = parts.backing;
     const { clusterSize, tableClusters } = parts.header;
     this.tableBytes = clusterSize * tableClusters;
-    this.tableEntries = this.tableBytes / 8;
-    this.l2Coverage = this.tableEntries * clusterSize;
-    this.pageSize = Math.min(PAGE, this.tableBytes);
-    this.l1 = new MetadataCache({ storage: this.file, tableSize: this.pageSize, budget: L1_BUDGET });
-    this.l2 = new MetadataCache({ storage: this.file, tableSize: this.pageSize, budget: L2_BUDGET });
+    this.units = new Units(parts.file, clusterSize);
+    const entries = this.tableBytes / 8;
+    this.tables = new TwoLevels({
+      file: parts.file,
+      units: this.units,
+      l1Offset: parts.header.l1Offset,
+      l1Entries: entries,
+      l2Entries: entries,
+      tableAt: entryAt,
+    });
     // A cluster that is not there as a whole cannot be in use.
-    this.#end = alignDown(this.fileSize, clusterSize);
+    this.end = new FileEnd(parts.file, alignDown(this.fileSize, clusterSize));
   }
 
   /** Bytes of the file, in whole sectors. */
@@ -84,23 +71,7 @@ export class QedState {
 
   /** End of what table entries can refer to, in bytes. */
   get limit(): number {
-    return Math.max(this.fileSize, this.#end);
-  }
-
-  #slot(cache: MetadataCache, table: number, index: number): MaybePromise<Slot> {
-    const at = (index * 8) % this.pageSize;
-    const page = cache.get(table + (index * 8 - at));
-    return isPromise(page) ? page.then((loaded) => ({ table: loaded, at })) : { table: page, at };
-  }
-
-  /** Entry `index` of the L1 table. */
-  l1Slot(index: number): MaybePromise<Slot> {
-    return this.#slot(this.l1, this.header.l1Offset, index);
-  }
-
-  /** Entry `index` of the L2 table at `table`. */
-  l2Slot(table: number, index: number): MaybePromise<Slot> {
-    return this.#slot(this.l2, table, index);
+    return Math.max(this.fileSize, this.end.offset);
   }
 
   /** Checks an L1 entry that is not zero; throws what the real tool reports as `Invalid argument`. */
@@ -108,23 +79,11 @@ export class QedState {
     if (!isTableOffset(this.header, offset, this.limit)) throw invalidOffset(offset);
   }
 
-  /** Reserves adjacent clusters at the end of the file; returns the offset of the first. */
-  reserve(clusters: number): number {
-    const offset = this.#end;
-    this.#end += clusters * this.header.clusterSize;
-    return offset;
-  }
-
-  /** Takes back a reservation that was not used, if nothing was reserved after it. */
-  giveBack(offset: number, clusters: number): void {
-    if (this.#end === offset + clusters * this.header.clusterSize) this.#end = offset;
-  }
-
   /** Makes guest data durable; what refers to it is written after. */
   readonly dataBarrier = {
     flush: async (): Promise<void> => {
-      // The last cluster may have been written in part, and clusters count only if they are there as a whole.
-      if (this.#end > this.file.size()) await this.file.truncate(this.#end);
+      // Clusters count only if they are there as a whole.
+      await this.end.complete();
       await this.file.flush();
     },
   };
@@ -154,8 +113,8 @@ export class QedState {
   async flush(): Promise<void> {
     if (this.readOnly) return;
     await this.dataBarrier.flush();
-    await this.l2.flush();
-    await this.l1.flush();
+    await this.tables.l2.pages.flush();
+    await this.tables.l1.pages.flush();
   }
 }
 

@@ -88,9 +88,10 @@ export class VdiState {
 
   /** Makes guest blocks from `block` on refer to blocks of the file from `index` on. The data has been written. */
   link(block: number, index: number, count: number): Promise<void> {
-    this.map.pages.writeAfter(this.#dataBarrier);
     this.#headerDirty = true;
-    return this.map.set(block, count, (page, position, i) => page.setUint32(position, index + i, true));
+    return this.map.set(block, count, this.#dataBarrier, (page, position, i) =>
+      page.setUint32(position, index + i, true),
+    );
   }
 
   /**
