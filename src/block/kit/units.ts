@@ -72,10 +72,17 @@ export class Units {
   /**
    * Takes room behind everything else for `count` units, the first of which holds guest byte `offset`.
    * @param link makes the room at `place` part of the image, when the data is written.
+   * @param alignment of the place in bytes, where the end itself may have none.
    */
-  append(end: FileEnd, count: number, offset: number, link: (place: number) => MaybePromise<void>): NewRoom {
+  append(
+    end: FileEnd,
+    count: number,
+    offset: number,
+    link: (place: number) => MaybePromise<void>,
+    alignment?: number,
+  ): NewRoom {
     const bytes = count * this.size;
-    const place = end.reserve(bytes);
+    const place = end.reserve(bytes, alignment);
     const giveBack = (): void => {
       end.giveBack(place, bytes);
     };

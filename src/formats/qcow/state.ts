@@ -1,21 +1,17 @@
 /** State of an open qcow image; the other files of this folder are functions on it. */
-import { isPromise, type MaybePromise } from '../../base/async.ts';
+import type { MaybePromise } from '../../base/async.ts';
 import { type BlockError, ioError } from '../../base/error.ts';
-import { alignDown, alignUp, MAX_SIZE, SECTOR } from '../../base/offset.ts';
-import { MetadataCache, type Table } from '../../block/kit/cache.ts';
+import { alignUp, MAX_SIZE } from '../../base/offset.ts';
+import type { Table } from '../../block/kit/cache.ts';
+import { FileEnd } from '../../block/kit/fileEnd.ts';
+import { TwoLevels } from '../../block/kit/twoLevels.ts';
+import { Units } from '../../block/kit/units.ts';
 import type { MissingTables } from '../../block/node/missing.ts';
-import { tableWindow } from '../../block/kit/tableWindow.ts';
 import type { Services } from '../../block/services.ts';
 import type { SectorCipher } from '../../crypto/sectorCipher.ts';
 import { CheckedStorage } from '../../storage/checked.ts';
 import type { Storage } from '../../storage/storage.ts';
 import type { Header } from './header.ts';
-
-/** Bytes of the L1 table that are read and written at a time. */
-const L1_PAGE = 65536;
-/** Bytes of L1 and of L2 tables that are kept. */
-const L1_BUDGET = 8388608;
-const L2_BUDGET = 33554432;
 
 const TWO31 = 2147483648;
 const TWO32 = 4294967296;
@@ -40,13 +36,10 @@ export class QcowState {
   /** Set when the image is encrypted and a key was given. */
   readonly cipher: SectorCipher | undefined;
   readonly clusterSize: number;
-  /** Entries of an L2 table. */
-  readonly l2Entries: number;
-  /** Guest bytes that one L2 table covers. */
-  readonly l2Coverage: number;
-  readonly l1: MetadataCache;
-  readonly l2: MetadataCache;
-  readonly #l1Page: number;
+  readonly units: Units;
+  readonly tables: TwoLevels;
+  /** Bytes of an L2 table. */
+  readonly tableBytes: number;
   #unreadable: Storage | undefined;
   /** Counts changes of guest content, to know when decoded data is stale. */
   generation = 0;
@@ -54,10 +47,8 @@ export class QcowState {
   missing: MissingTables | undefined;
   /** Entries of the L1 table were changed: the file may not have them yet. */
   l1Changed = false;
-  /** First byte of the file that is not in use. */
-  #end: number;
-  /** Something was put there. */
-  #grown = false;
+  /** Behind everything in use. */
+  end: FileEnd;
 
   constructor(parts: ImageParts) {
     this.file = parts.file;
@@ -68,15 +59,18 @@ export class QcowState {
     this.cipher = parts.cipher;
     const { clusterBits, l2Bits, l1Entries, l1Offset } = parts.header;
     this.clusterSize = 2 ** clusterBits;
-    this.l2Entries = 2 ** l2Bits;
-    this.l2Coverage = this.clusterSize * this.l2Entries;
-    const l1Bytes = l1Entries * 8;
-    this.#l1Page = Math.min(L1_PAGE, alignUp(Math.max(8, l1Bytes), SECTOR));
-    const storage = tableWindow(this.file, l1Offset, l1Bytes);
-    this.l1 = new MetadataCache({ storage, tableSize: this.#l1Page, budget: L1_BUDGET });
-    this.l2 = new MetadataCache({ storage: this.file, tableSize: this.l2Entries * 8, budget: L2_BUDGET });
+    this.tableBytes = 2 ** l2Bits * 8;
+    this.units = new Units(this.file, this.clusterSize);
+    this.tables = new TwoLevels({
+      file: this.file,
+      units: this.units,
+      l1Offset,
+      l1Entries,
+      l2Entries: 2 ** l2Bits,
+      tableAt: entryAt,
+    });
     // A last cluster of which the file has only a part belongs to the guest as a whole.
-    this.#end = alignUp(this.file.size(), this.clusterSize);
+    this.end = new FileEnd(this.file, alignUp(this.file.size(), this.clusterSize));
   }
 
   /** The file as damaged entries see it: reading fails. */
@@ -94,72 +88,32 @@ export class QcowState {
     return this.header.encryption !== 0;
   }
 
-  /** Entries of the L1 table that the file really has; the others are zero. */
-  get storedL1Entries(): number {
-    const { l1Offset, l1Entries } = this.header;
-    return Math.max(0, Math.min(l1Entries, Math.ceil((this.file.size() - l1Offset) / 8)));
-  }
-
-  /** The page of the L1 table with entry `index`. */
-  l1Page(index: number): MaybePromise<Table> {
-    return this.l1.get(alignDown(index * 8, this.#l1Page));
-  }
-
-  /** Position of entry `index` in its page of the L1 table. */
-  l1Position(index: number): number {
-    return (index * 8) % this.#l1Page;
-  }
-
-  /** Entries of the L1 table from `index` on that are in the same page. */
-  l1Rest(index: number): number {
-    return (this.#l1Page - this.l1Position(index)) / 8;
-  }
-
-  /** The L2 table at an offset from the L1 table, which is not 0. */
-  l2Table(offset: number): MaybePromise<Table> {
+  /** Looks at an entry of the L1 table that is not 0: some lead nowhere. */
+  checkTable(offset: number): void {
     if (offset >= 2 ** 63) throw ioError({ filename: this.filename });
-    return this.l2.get(offset);
   }
 
   /** Position of a guest cluster's entry in its L2 table. */
   position(guest: number): number {
-    return Math.floor((guest % this.l2Coverage) / this.clusterSize) * 8;
-  }
-
-  /** Reserves bytes at the end of the file, at a multiple of `unit`. */
-  reserve(length: number, unit: number): number {
-    const offset = alignUp(this.#end, unit);
-    this.#end = offset + length;
-    this.#grown = true;
-    return offset;
-  }
-
-  /** Takes back a reservation that was not used, if nothing was reserved after it. */
-  giveBack(offset: number, length: number): void {
-    if (this.#end === offset + length) this.#end = offset;
+    return this.tables.l2.position(this.tables.unitIndex(guest));
   }
 
   /** The L2 table that covers a guest offset; it is made if it is not there. */
   async writableL2(guest: number): Promise<Table> {
-    const index = Math.floor(guest / this.l2Coverage);
-    const found = this.l1Page(index);
-    const page = isPromise(found) ? await found : found;
-    const offset = readEntry(page.view, this.l1Position(index));
+    const { l1, l2 } = this.tables;
+    const offset = await this.tables.table(guest);
     if (offset !== 0) return this.#existingL2(offset);
-    if (this.storedL1Entries < this.header.l1Entries && !this.l1Changed) throw this.#missingTable(this.header.l1Offset);
-    const place = this.reserve(this.l2Entries * 8, this.clusterSize);
-    const table = await this.l2.create(place);
-    const again = await this.l1Page(index);
-    writeEntry(again.view, this.l1Position(index), place);
-    this.l1.writeAfter(this.l2);
-    this.l1.markDirty(again);
+    if (l1.stored < l1.entries && !this.l1Changed) throw this.#missingTable(this.header.l1Offset);
+    const place = this.end.reserve(this.tableBytes, this.clusterSize);
+    const table = await l2.pages.create(place);
+    await l1.set(this.tables.tableIndex(guest), 1, l2.pages, (page, at) => writeEntry(page, at, place));
     this.l1Changed = true;
     return table;
   }
 
   /** Tables that the file does not have as a whole are damage: new clusters could be put over them. */
   #existingL2(offset: number): MaybePromise<Table> {
-    if (offset + this.l2Entries * 8 <= this.#end) return this.l2Table(offset);
+    if (offset + this.tableBytes <= this.end.offset) return this.tables.l2.page(0, offset);
     throw this.#missingTable(offset);
   }
 
@@ -170,19 +124,16 @@ export class QcowState {
   /** Records a change of an L2 table; the data that it refers to now was written before. */
   changed(table: Table): void {
     this.generation++;
-    this.l2.writeAfter(this.#dataBarrier);
-    this.l2.markDirty(table);
+    this.tables.l2.pages.writeAfter(this.file);
+    this.tables.l2.pages.markDirty(table);
   }
-
-  readonly #dataBarrier = { flush: (): MaybePromise<void> => this.file.flush() };
 
   /** Writes everything that is cached: data, then L2 tables, then the L1 table. */
   async flush(): Promise<void> {
     if (this.readOnly) return;
-    await this.l2.flush();
-    await this.l1.flush();
-    // The last cluster may have been written in part.
-    if (this.#grown && this.file.size() < this.#end) await this.file.truncate(this.#end);
+    await this.tables.l2.pages.flush();
+    await this.tables.l1.pages.flush();
+    if (this.end.grown) await this.end.complete();
     await this.file.flush();
   }
 
@@ -190,19 +141,18 @@ export class QcowState {
   async makeEmpty(): Promise<void> {
     const { l1Offset, l1Entries } = this.header;
     this.generation++;
-    this.l1.clear();
-    this.l2.clear();
+    this.tables.l1.pages.clear();
+    this.tables.l2.pages.clear();
     await this.file.writeZeroes(l1Offset, l1Entries * 8);
     await this.file.flush();
-    this.#end = l1Offset + l1Entries * 8;
-    this.#grown = false;
-    await this.file.truncate(this.#end);
+    this.end = new FileEnd(this.file, l1Offset + l1Entries * 8);
+    await this.file.truncate(this.end.offset);
     await this.file.flush();
   }
 }
 
 /** A 64-bit table entry, rounded where it is far outside any file. */
-export function readEntry(view: DataView, at: number): number {
+export function entryAt(view: DataView, at: number): number {
   return view.getUint32(at) * TWO32 + view.getUint32(at + 4);
 }
 
