@@ -1,10 +1,10 @@
 /** Tables that may be large: they are read and written in pages, and looked at where the pages are. */
 import { andThen, isPromise, type MaybePromise } from '../../base/async.ts';
 import { alignUp, SECTOR } from '../../base/offset.ts';
-import type { Storage } from '../../storage/storage.ts';
+import { CheckedStorage } from '../../storage/checked.ts';
+import type { Limits, Storage, StorageDriver } from '../../storage/storage.ts';
 import { type Flushable, MetadataCache, type Table } from './cache.ts';
-import { tableWindow } from './tableWindow.ts';
-import type { Run } from './units.ts';
+import { type Run, runOf } from './units.ts';
 
 /** Most bytes of a page. */
 const PAGE = 65536;
@@ -48,7 +48,7 @@ export class PagedTable {
     this.entryBytes = entryBytes;
     this.#file = file;
     this.#offset = offset ?? 0;
-    const storage = offset === undefined ? file : tableWindow(file, offset, bytes);
+    const storage = offset === undefined ? file : windowOf(file, offset, bytes);
     this.pageSize = Math.min(PAGE, offset === undefined ? bytes : alignUp(Math.max(1, bytes), SECTOR));
     this.pages = new MetadataCache({ storage, tableSize: this.pageSize, budget });
   }
@@ -75,17 +75,14 @@ export class PagedTable {
 
   /**
    * The run that begins with entry `index`, in one page, at most `limit` units.
-   * @param unit bytes by which places differ that follow each other.
+   * @param step bytes by which places differ that follow each other.
    */
-  run(index: number, limit: number, unit: number, placeAt: PlaceAt, table = 0): MaybePromise<TableRun> {
+  run(index: number, limit: number, step: number, placeAt: PlaceAt, table = 0): MaybePromise<TableRun> {
     return andThen(this.page(index, table), ({ view }) => {
       const position = this.position(index);
       const most = Math.min(limit, this.rest(index));
-      const place = placeAt(view, position);
-      const step = place < 0 ? 0 : unit;
-      let count = 1;
-      while (count < most && placeAt(view, position + count * this.entryBytes) === place + count * step) count++;
-      return { place, count, page: view, position };
+      const run = runOf(most, step, (i) => placeAt(view, position + i * this.entryBytes));
+      return { ...run, page: view, position };
     });
   }
 
@@ -109,4 +106,47 @@ export class PagedTable {
       this.pages.markDirty(page);
     }
   }
+}
+
+/**
+ * The part of a file that one table takes. Writes end where it ends, so that a cache page which reaches beyond the table leaves its neighbours
+ * alone.
+ */
+class TableWindow implements StorageDriver {
+  readonly #file: Storage;
+  readonly #start: number;
+  readonly #length: number;
+
+  constructor(file: Storage, start: number, length: number) {
+    this.#file = file;
+    this.#start = start;
+    this.#length = length;
+  }
+
+  get limits(): Limits {
+    return this.#file.limits;
+  }
+
+  size(): number {
+    return this.#length;
+  }
+
+  read(offset: number, into: Uint8Array): MaybePromise<void> {
+    return this.#file.readPadded(this.#start + offset, into);
+  }
+
+  write(offset: number, from: Uint8Array): MaybePromise<void> {
+    const length = Math.min(from.length, this.#length - offset);
+    if (length > 0) return this.#file.write(this.#start + offset, from.subarray(0, length));
+  }
+
+  flush(): MaybePromise<void> {
+    return this.#file.flush();
+  }
+
+  close(): void {}
+}
+
+function windowOf(file: Storage, start: number, length: number): Storage {
+  return new CheckedStorage(new TableWindow(file, start, length), { name: file.name, readOnly: file.readOnly });
 }

@@ -18,6 +18,19 @@ export interface Run {
   readonly count: number;
 }
 
+/**
+ * The run of units that begins with the first of `most`.
+ * @param step bytes by which places differ that follow each other.
+ * @param placeOf place of unit `i`, or what it has instead.
+ */
+export function runOf(most: number, step: number, placeOf: (i: number) => number): Run {
+  const place = placeOf(0);
+  const apart = place < 0 ? 0 : step;
+  let count = 1;
+  while (count < most && placeOf(count) === place + count * apart) count++;
+  return { place, count };
+}
+
 /** Room that was not there before, with what is done when it is filled, or could not be. */
 export type NewRoom = Required<Omit<Allocation, 'encode'>>;
 

@@ -82,7 +82,7 @@ export class StreamExtent implements Extent {
       fields.setU32(8, coded.length);
     }
     sectors.set(coded, marker);
-    const place = this.#tables.reserve(sectors.length, SECTOR);
+    const place = this.#tables.end.reserve(sectors.length, SECTOR);
     await this.storage.write(place, sectors);
     await this.#tables.setEntries(offset, [place / SECTOR]);
   }
@@ -149,7 +149,7 @@ export class StreamExtent implements Extent {
     if (!this.#written || !this.#header.markers) return;
     this.#written = false;
     await this.#tables.flush();
-    const tail = new Tail(this.storage, alignUp(this.#tables.end, SECTOR));
+    const tail = new Tail(this.storage, alignUp(this.#tables.end.offset, SECTOR));
     const directory = await this.#writeTables(tail);
     await tail.add(encodeMarker(Marker.grainDirectory, directory.length / SECTOR));
     const place = tail.position;
