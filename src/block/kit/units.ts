@@ -3,6 +3,7 @@
  * map to, and room for them. Formats read their tables (see {@link PagedTable}), the rest is the same for all.
  */
 import type { MaybePromise } from '../../base/async.ts';
+import { alignUp } from '../../base/offset.ts';
 import type { Storage } from '../../storage/storage.ts';
 import type { Allocation, Mapping } from '../mapping.ts';
 import type { FileEnd } from './fileEnd.ts';
@@ -29,6 +30,14 @@ export function runOf(most: number, step: number, placeOf: (i: number) => number
   let count = 1;
   while (count < most && placeOf(count) === place + count * apart) count++;
   return { place, count };
+}
+
+/** Guest bytes with zeroes behind them, where they are no whole units: compressors want those. */
+export function wholeUnits(bytes: Uint8Array, size: number): Uint8Array {
+  if (bytes.length % size === 0) return bytes;
+  const whole = new Uint8Array(alignUp(bytes.length, size));
+  whole.set(bytes);
+  return whole;
 }
 
 /** Room that was not there before, with what is done when it is filled, or could not be. */

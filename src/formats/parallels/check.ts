@@ -1,7 +1,7 @@
 /** Structure check and repair of Parallels images. */
 import type { CheckFindings, Checker, RepairMode } from '../../block/capabilities.ts';
 import type { ParallelsState } from './state.ts';
-import { UnitSet } from './units.ts';
+import { UnitSet } from '../../block/kit/unitSet.ts';
 
 /** Findings that are described one by one; more are only counted, so that a hostile image cannot fill a disk with text. */
 const MAX_LINES = 10000;

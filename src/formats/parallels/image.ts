@@ -3,7 +3,7 @@ import type { MaybePromise } from '../../base/async.ts';
 import type { Checker, FormatInfo, ImageDriver, Quirks, Writing } from '../../block/capabilities.ts';
 import type { Allocation, Mapping } from '../../block/mapping.ts';
 import { checkerOf } from './check.ts';
-import { ParallelsState } from './state.ts';
+import type { ParallelsState } from './state.ts';
 import { allocate, map, release } from './mapping.ts';
 
 /** One open image: everything that can be done with it, in the files of this folder. */

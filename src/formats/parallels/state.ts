@@ -6,7 +6,7 @@ import { PagedTable } from '../../block/kit/pagedTable.ts';
 import { Units } from '../../block/kit/units.ts';
 import type { Storage } from '../../storage/storage.ts';
 import { dropExtension, HEADER_SIZE, type Header, setDataOffset, setInUse } from './header.ts';
-import { UnitSet } from './units.ts';
+import { UnitSet } from '../../block/kit/unitSet.ts';
 
 /** Bytes of the BAT that are kept. */
 const BUDGET = 16777216;

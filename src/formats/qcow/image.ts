@@ -14,7 +14,7 @@ import type {
 import type { Allocation, Mapping } from '../../block/mapping.ts';
 import type { Limits } from '../../storage/storage.ts';
 import { deepCheckerOf } from './deepCheck.ts';
-import { QcowState } from './state.ts';
+import type { QcowState } from './state.ts';
 import { map } from './mapping.ts';
 import { SpecialReader } from './special.ts';
 import { allocate, compressorOf } from './write.ts';

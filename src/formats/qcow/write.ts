@@ -1,8 +1,9 @@
 /** Room for guest data, and compressed clusters. */
 import { BlockError, ioError, unsupported } from '../../base/error.ts';
-import { alignUp, SECTOR } from '../../base/offset.ts';
+import { SECTOR } from '../../base/offset.ts';
 import type { Compressor } from '../../block/capabilities.ts';
 import { encryptedRoom } from '../../block/kit/encryptedRoom.ts';
+import { wholeUnits } from '../../block/kit/units.ts';
 import type { Allocation } from '../../block/mapping.ts';
 import { runAt } from './mapping.ts';
 import { type QcowState, writeCompressed, writeEntry } from './state.ts';
@@ -41,13 +42,8 @@ export function compressorOf(image: QcowState): Compressor {
   return {
     unit: clusterSize,
     encode(_guestOffset, bytes) {
-      let whole = bytes;
-      if (bytes.length % clusterSize !== 0) {
-        whole = new Uint8Array(alignUp(bytes.length, clusterSize));
-        whole.set(bytes);
-      }
       const how = { method: 'deflate-raw', windowBits: 12, memLevel: 9 } as const;
-      return image.services.codec.compressBatch(how, whole, clusterSize, clusterSize);
+      return image.services.codec.compressBatch(how, wholeUnits(bytes, clusterSize), clusterSize, clusterSize);
     },
     store: (guestOffset, coded) => store(image, guestOffset, coded),
   };

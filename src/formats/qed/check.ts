@@ -3,6 +3,7 @@ import { divideUp } from '../../base/offset.ts';
 import type { CheckFindings, Checker, RepairMode } from '../../block/capabilities.ts';
 import type { Table } from '../../block/kit/cache.ts';
 import type { PagedTable } from '../../block/kit/pagedTable.ts';
+import { UnitSet } from '../../block/kit/unitSet.ts';
 import { Feature, isClusterOffset, isTableOffset } from './header.ts';
 import { entryAt, type QedState, setEntry } from './state.ts';
 import { ZERO_CLUSTER } from './mapping.ts';
@@ -17,7 +18,7 @@ interface Walk {
   readonly image: QedState;
   readonly fix: boolean;
   readonly fileSize: number;
-  readonly used: Uint8Array;
+  readonly used: UnitSet;
   /** Clusters that are there as a whole. */
   readonly clusters: number;
   readonly result: CheckFindings & { clusters: NonNullable<CheckFindings['clusters']> };
@@ -35,7 +36,7 @@ async function check(image: QedState, repair: RepairMode): Promise<CheckFindings
     image,
     fix: repair !== 'none',
     fileSize,
-    used: new Uint8Array(divideUp(clusters, 8)),
+    used: new UnitSet(),
     clusters,
     result: {
       corruptions: 0,
@@ -47,8 +48,8 @@ async function check(image: QedState, repair: RepairMode): Promise<CheckFindings
     },
   };
   await walkTables(walk);
-  countLeaks(walk);
   const { result } = walk;
+  result.leaks = clusters - walk.used.size;
   if (walk.fix) {
     await image.flush();
     image.damaged = result.corruptions > 0;
@@ -62,11 +63,7 @@ function use(walk: Walk, offset: number, count: number): number {
   const first = offset / walk.image.header.clusterSize;
   let twice = 0;
   for (let cluster = first; cluster < Math.min(first + count, walk.clusters); cluster++) {
-    const byte = Math.floor(cluster / 8);
-    const mask = 1 << (cluster % 8);
-    const old = walk.used[byte] ?? 0;
-    if ((old & mask) !== 0) twice++;
-    walk.used[byte] = old | mask;
+    if (!walk.used.add(cluster)) twice++;
   }
   return twice;
 }
@@ -127,13 +124,6 @@ function checkCluster(walk: Walk, offset: number, last: number): boolean {
   if (!isClusterOffset(header, offset, walk.fileSize)) return false;
   result.corruptions += use(walk, offset, 1);
   return true;
-}
-
-function countLeaks(walk: Walk): void {
-  const { headerClusters } = walk.image.header;
-  for (let cluster = headerClusters; cluster < walk.clusters; cluster++) {
-    if (((walk.used[Math.floor(cluster / 8)] ?? 0) & (1 << (cluster % 8))) === 0) walk.result.leaks++;
-  }
 }
 
 /** Repairs an image that was not closed properly, before its data is used. */

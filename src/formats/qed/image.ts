@@ -16,7 +16,7 @@ import type { Allocation, Mapping } from '../../block/mapping.ts';
 import type { Preallocation, ZeroFlags } from '../../storage/storage.ts';
 import { checkerOf } from './check.ts';
 import { backingFields, encodeHeader, Feature, HEADER_SIZE, isVirtualSize, MAX_BACKING_NAME } from './header.ts';
-import { QedState } from './state.ts';
+import type { QedState } from './state.ts';
 import { map } from './mapping.ts';
 import { allocate, writeZeroes } from './write.ts';
 

@@ -1,5 +1,6 @@
 /** Structure check of VDI images: every block of the file belongs to at most one guest block. */
 import type { CheckFindings, Checker } from '../../block/capabilities.ts';
+import { UnitSet } from '../../block/kit/unitSet.ts';
 import type { ReportLine } from '../../block/report.ts';
 import { FIRST_UNALLOCATED } from './header.ts';
 import type { VdiState } from './state.ts';
@@ -16,26 +17,17 @@ export function checkerOf(image: VdiState): Checker {
 class Findings {
   allocated = 0;
   errors = 0;
-  readonly #used: Uint8Array;
+  /** Blocks of the file that were named. */
+  readonly used = new UnitSet();
   readonly #report: ReportLine;
 
-  constructor(blocks: number, report: ReportLine) {
-    this.#used = new Uint8Array(Math.ceil(blocks / 8));
+  constructor(report: ReportLine) {
     this.#report = report;
   }
 
   error(line: string): void {
     this.errors++;
     if (this.errors <= MAX_LINES) this.#report(`ERROR: ${line}`, 'err');
-  }
-
-  /** @returns false if the block was in use already. */
-  use(index: number): boolean {
-    const byte = Math.floor(index / 8);
-    const mask = 1 << (index % 8);
-    const old = this.#used[byte] ?? 0;
-    this.#used[byte] = old | mask;
-    return (old & mask) === 0;
   }
 
   /** Errors that were counted without being described. */
@@ -51,7 +43,7 @@ class Findings {
 
 async function check(image: VdiState, report: ReportLine): Promise<CheckFindings> {
   const { blocks } = image.header;
-  const found = new Findings(blocks, report);
+  const found = new Findings(report);
   const { map } = image;
   for (let block = 0; block < blocks; block += map.rest(block)) {
     // Entries that the file does not have are all zero: they need not be looked at one by one.
@@ -77,7 +69,7 @@ function look(found: Findings, image: VdiState, block: number, index: number): v
     return;
   }
   found.allocated++;
-  if (!found.use(index)) found.error(`block index ${index} also used by ${index}`);
+  if (!found.used.add(index)) found.error(`block index ${index} also used by ${index}`);
   // The real tool does not look at that.
   else if (image.place(index) + image.bytesIn(block) > image.file.size()) {
     found.error(`block index ${block} is not in the file, which was cut off`);

@@ -4,7 +4,7 @@ import type { BeyondEnd, Checker, FormatInfo, ImageDriver, Quirks, Writing } fro
 import type { Allocation, Mapping } from '../../block/mapping.ts';
 import { checkerOf } from './check.ts';
 import { BLOCK } from './header.ts';
-import { VdiState } from './state.ts';
+import type { VdiState } from './state.ts';
 import { allocate, map } from './mapping.ts';
 
 /** One open image: everything that can be done with it, in the files of this folder. */

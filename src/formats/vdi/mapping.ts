@@ -6,8 +6,8 @@ import { BLOCK, FIRST_UNALLOCATED, ImageType } from './header.ts';
 import type { VdiState } from './state.ts';
 
 /** The run at a guest offset. Blocks that were never written are zeroes: the format has no backing images. */
-function runAt({ map, units, header }: VdiState, offset: number, length: number): MaybePromise<Run> {
-  return map.run(units.indexOf(offset), units.count(offset, length), BLOCK, (page, position) => {
+function runAt({ map: blocks, units, header }: VdiState, offset: number, length: number): MaybePromise<Run> {
+  return blocks.run(units.indexOf(offset), units.count(offset, length), BLOCK, (page, position) => {
     const index = page.getUint32(position, true);
     return index < FIRST_UNALLOCATED ? header.dataOffset + index * BLOCK : Place.zero;
   });
