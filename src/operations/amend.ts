@@ -1,7 +1,7 @@
 /** `amend`: changes options of an existing image. */
 import { BlockError } from '../base/error.ts';
 import type { FormatDriver } from '../block/format.ts';
-import { claimFile } from '../block/graph/open.ts';
+import { claimFile } from '../block/graph/bottom.ts';
 import { coerceOptions } from '../options/coerce.ts';
 import type { OptionPair } from '../options/keyval.ts';
 import type { OperationContext } from './context.ts';

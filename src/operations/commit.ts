@@ -3,7 +3,7 @@ import { asBlockError, BlockError, invalidArgument, unsupported } from '../base/
 import { KiB } from '../base/offset.ts';
 import { isZero } from '../base/zero.ts';
 import type { ImageNode } from '../block/node/node.ts';
-import { identityOf } from '../block/graph/open.ts';
+import { identityOf } from '../block/graph/bottom.ts';
 import { protocolPrefix, relativeTo } from '../options/filename.ts';
 import type { OperationContext } from './context.ts';
 import { CommitSource } from './copy/commitSource.ts';

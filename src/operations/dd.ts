@@ -2,7 +2,7 @@
 import { BlockError, unsupported } from '../base/error.ts';
 import { alignUp, SECTOR } from '../base/offset.ts';
 import type { ImageNode } from '../block/node/node.ts';
-import { identityOf } from '../block/graph/open.ts';
+import { identityOf } from '../block/graph/bottom.ts';
 import { PLAIN_FORMAT } from '../options/filename.ts';
 import type { OperationContext } from './context.ts';
 import { copyInto } from './copy/copy.ts';

@@ -7,9 +7,10 @@ import { asBlockError, BlockError, invalidArgument, invalidImage, withPrefix } f
 import { MAX_DISK } from '../../base/offset.ts';
 import { isTree, normalize } from '../../options/dotted.ts';
 import type { OptionTree } from '../../options/tree.ts';
-import type { CacheMode, FileAccess } from '../../storage/files.ts';
+import type { CacheMode } from '../../storage/files.ts';
 import type { Storage } from '../../storage/storage.ts';
 import type { ChildOptions, FormatDriver, OpenIntent } from '../format.ts';
+import { identityOf, setAccess } from './bottom.ts';
 import type { GraphContext } from './context.ts';
 import { describeNode } from './describe.ts';
 import type { BackingReference, ImageDriver } from '../capabilities.ts';
@@ -25,12 +26,11 @@ import {
   withCommonOptions,
   withGiven,
 } from './openOptions.ts';
-import { descriptorOfExtent, kindOfFile } from './notRaw.ts';
 import { passThrough } from './passThrough.ts';
-import { noAccess, soleAccess } from './permission.ts';
+import { noAccess } from './permission.ts';
+import { noticeProbedRaw, probeFormat, startGuard } from './probing.ts';
 import { openProtocol } from './openProtocol.ts';
 import { treeOfName } from './reference.ts';
-import { PROBE_SIZE } from './registry.ts';
 import {
   accessOf,
   closeQuietly,
@@ -197,30 +197,6 @@ async function openChild(role: string, child: OptionTree[string], scope: Scope):
   return openProtocol(child, own, noAccess);
 }
 
-async function probeFormat(file: Storage, scope: Scope): Promise<string> {
-  const head = new Uint8Array(Math.min(PROBE_SIZE, file.size()));
-  try {
-    await file.read(0, head);
-  } catch (thrown) {
-    const error = asBlockError(thrown);
-    throw error.reworded(`Could not read image for determining its format: ${error.strerror}`);
-  }
-  const format = scope.context.drivers.probe(head, file.name);
-  if (format === undefined) warnOfOtherFile(head, file.name, scope);
-  return format ?? PLAIN_FORMAT;
-}
-
-/** Tells about files that are taken for raw disks, as in the real tool, but are probably not meant as such. */
-function warnOfOtherFile(head: Uint8Array, filename: string, { context, intent }: Scope): void {
-  const kind = kindOfFile(head);
-  if (kind !== undefined) context.onWarning?.(`'${filename}' is ${kind}; it is taken for a raw disk as it is`);
-  // The bytes are right; whoever only describes an extent knows what it is.
-  const descriptor = intent === 'io' ? descriptorOfExtent(filename) : undefined;
-  if (descriptor !== undefined) {
-    context.onWarning?.(`'${filename}' is a part of a VMDK image, taken for a raw disk; the image is '${descriptor}'`);
-  }
-}
-
 /** Takes the locks that the layer needs, opens the format, and then what is below it. */
 async function openLayer(tree: OptionTree, file: FileNode, scope: Scope): Promise<ImageNode> {
   const named = driverName(tree);
@@ -271,40 +247,6 @@ async function openLayer(tree: OptionTree, file: FileNode, scope: Scope): Promis
  */
 function tellOfMissing({ context, writable, intent, mapOnly }: Scope): { tellMissing?: (text: string) => void } {
   return writable || intent !== 'io' || mapOnly ? {} : { tellMissing: (text) => context.onWarning?.(text) };
-}
-
-/** Whoever can write a raw disk can make it look like another format the next time it is opened. */
-function noticeProbedRaw(scope: Scope, filename: string): void {
-  scope.context.onNotice?.(
-    `WARNING: Image format was not specified for '${filename}' and probing guessed raw.\n` +
-      '         Automatically detecting the format is dangerous for raw images, write operations on block 0 will be ' +
-      "restricted.\n         Specify the 'raw' format explicitly to remove the restrictions.",
-  );
-}
-
-/** Holds what {@link noticeProbedRaw} announces. */
-function startGuard({ context }: Scope, filename: string): { admitStart(head: Uint8Array): void } {
-  return {
-    admitStart(head) {
-      if (context.drivers.probe(head, filename) === undefined) return;
-      throw new BlockError('denied', 'Operation not permitted', { context: { filename } });
-    },
-  };
-}
-
-/**
- * Keeps everybody else away from the file of an open image from here on.
- * @throws BlockError `locked` if another program has it open.
- */
-export async function claimFile(node: ImageNode): Promise<void> {
-  await setAccess(node.file, soleAccess);
-}
-
-/** Raw layers and filters hand their permissions down to the file; other formats below have taken their own. */
-async function setAccess(file: Storage | undefined, access: FileAccess): Promise<void> {
-  if (file instanceof ImageNode) return file.transparent ? setAccess(file.file, access) : undefined;
-  const storage: ProtocolStorage | undefined = file;
-  await storage?.setAccess?.(access);
 }
 
 async function openDriver(
@@ -421,13 +363,6 @@ async function openBacking(
       probed: undefined,
     });
   });
-}
-
-/** What makes two openings of one file equal; undefined if that cannot be known. Image nodes count as their file. */
-export function identityOf(file: Storage | undefined): string | undefined {
-  if (file instanceof ImageNode) return identityOf(file.file);
-  const storage: ProtocolStorage | undefined = file;
-  return storage?.identity;
 }
 
 /** The option tree of a backing image: what the user gave, completed by what the image says. */

@@ -1,6 +1,6 @@
 /** Where an image is in a chain. */
 import type { ImageNode } from '../../block/node/node.ts';
-import { identityOf } from '../../block/graph/open.ts';
+import { identityOf } from '../../block/graph/bottom.ts';
 
 /** Number of layers above an image in the chain of `top`; undefined if it is not below `top`. */
 export function depthBelow(top: ImageNode, image: ImageNode): number | undefined {

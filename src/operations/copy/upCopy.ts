@@ -11,7 +11,7 @@ import { type BlockStatus, ChainCursor } from '../../block/node/chain.ts';
 import type { Coder } from '../../block/capabilities.ts';
 import type { Mapping } from '../../block/mapping.ts';
 import type { ImageNode } from '../../block/node/node.ts';
-import { identityOf } from '../../block/graph/open.ts';
+import { identityOf } from '../../block/graph/bottom.ts';
 import type { OperationContext } from '../context.ts';
 import { depthBelow } from './depth.ts';
 import { pairAt, readBoth } from './pair.ts';

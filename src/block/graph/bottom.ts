@@ -1,0 +1,28 @@
+/** The file at the bottom of a node: its locks, and whether two nodes stand on the same one. */
+import type { FileAccess } from '../../storage/files.ts';
+import type { Storage } from '../../storage/storage.ts';
+import { ImageNode } from '../node/node.ts';
+import type { ProtocolStorage } from '../protocol.ts';
+import { soleAccess } from './permission.ts';
+
+/**
+ * Keeps everybody else away from the file of an open image from here on.
+ * @throws BlockError `locked` if another program has it open.
+ */
+export async function claimFile(node: ImageNode): Promise<void> {
+  await setAccess(node.file, soleAccess);
+}
+
+/** Raw layers and filters hand their permissions down to the file; other formats below have taken their own. */
+export async function setAccess(file: Storage | undefined, access: FileAccess): Promise<void> {
+  if (file instanceof ImageNode) return file.transparent ? setAccess(file.file, access) : undefined;
+  const storage: ProtocolStorage | undefined = file;
+  await storage?.setAccess?.(access);
+}
+
+/** What makes two openings of one file equal; undefined if that cannot be known. Image nodes count as their file. */
+export function identityOf(file: Storage | undefined): string | undefined {
+  if (file instanceof ImageNode) return identityOf(file.file);
+  const storage: ProtocolStorage | undefined = file;
+  return storage?.identity;
+}
