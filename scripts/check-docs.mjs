@@ -1,6 +1,7 @@
 /**
  * Documentation that a program can check: every export of src has a docblock, a check that is switched off has
- * a reason, links between pages lead somewhere, files that the guides name exist, and the README names only commands and formats that exist. Usage: node scripts/check-docs.mjs [directory]
+ * a reason, links between pages lead somewhere, files that the guides name exist, the README names only commands and
+ * formats that exist, and the page of a format names all of its files. Usage: node scripts/check-docs.mjs [directory]
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, posix } from 'node:path';
@@ -160,14 +161,28 @@ function inventionsIn(/** @type {string} */ root) {
   return complaints;
 }
 
+/** Files of formats that their pages (docs/formats) forget in the table "file, contents", or name without reason. */
+function wrongTablesIn(/** @type {string} */ root, /** @type {string} */ page) {
+  const format = /^docs\/formats\/([^/]+)\.md$/.exec(page)?.[1];
+  const folder = `src/formats/${format}`;
+  if (format === undefined || !existsSync(join(root, folder))) return [];
+  const files = filesIn(root, folder, '.ts').map((path) => path.slice(folder.length + 1, -'.ts'.length));
+  const names = namesInTables(readFileSync(join(root, page), 'utf8'), /^#+ The files of the driver$/);
+  return [
+    ...files.filter((file) => !names.includes(file)).map((file) => `${page}: '${file}.ts' of ${folder} is missing`),
+    ...names.filter((name) => !files.includes(name)).map((name) => `${page}: '${name}.ts' is not in ${folder}`),
+    ...names.filter((name, i) => names.indexOf(name) !== i).map((name) => `${page}: '${name}.ts' is there twice`),
+  ];
+}
+
 function complaintsAbout(/** @type {string} */ root) {
   const missing = [...REQUIRED_PAGES, ...ENTRY_POINTS].filter((page) => !existsSync(join(root, page)));
   const pages = [...REQUIRED_PAGES, ...filesIn(root, 'docs', '.md')].filter((page) => page.endsWith('.md'));
   const present = [...new Set(pages)].filter((page) => existsSync(join(root, page)));
   return [
     ...missing.map((page) => `${page} is missing`),
-    ...filesIn(root, 'src', '.ts').flatMap((/** @type {string} */ path) => undocumentedIn(root, path)),
-    ...present.flatMap((page) => brokenLinksIn(root, page)),
+    ...filesIn(root, 'src', '.ts').flatMap((path) => undocumentedIn(root, path)),
+    ...present.flatMap((page) => [...brokenLinksIn(root, page), ...wrongTablesIn(root, page)]),
     ...present.filter((page) => GUIDES.includes(page)).flatMap((page) => lostFilesIn(root, page)),
     ...(present.includes('README.md') ? inventionsIn(root) : []),
   ];

@@ -1,7 +1,7 @@
 /** Structure check and repair of Parallels images. */
 import type { CheckFindings, Checker, RepairMode } from '../../block/capabilities.ts';
-import type { ParallelsImage } from './image.ts';
-import { UnitSet } from './units.ts';
+import type { ParallelsState } from './state.ts';
+import { UnitSet } from '../../block/kit/unitSet.ts';
 
 /** Findings that are described one by one; more are only counted, so that a hostile image cannot fill a disk with text. */
 const MAX_LINES = 10000;
@@ -11,7 +11,7 @@ const CHUNK = 1048576;
 type Say = (line: string) => void;
 
 /** The checker of an image. */
-export function checkerOf(image: ParallelsImage): Checker {
+export function checkerOf(image: ParallelsState): Checker {
   return {
     deepOnly: false,
     repairs: true,
@@ -20,7 +20,7 @@ export function checkerOf(image: ParallelsImage): Checker {
 }
 
 /** True if an image that is opened for writing has to be repaired first. */
-export async function needsRepair(image: ParallelsImage): Promise<boolean> {
+export async function needsRepair(image: ParallelsState): Promise<boolean> {
   if (image.inUse || image.wrongDataOffset) return true;
   const seen = new UnitSet();
   let wrong = false;
@@ -31,7 +31,7 @@ export async function needsRepair(image: ParallelsImage): Promise<boolean> {
 }
 
 /** Checks an image, and repairs what `repair` asks for. */
-export async function check(image: ParallelsImage, repair: RepairMode, say: Say): Promise<CheckFindings> {
+export async function check(image: ParallelsState, repair: RepairMode, say: Say): Promise<CheckFindings> {
   const findings = new Findings(repair === 'all', say);
   if (image.inUse && findings.damage('image was not closed correctly')) {
     await image.begin();
@@ -86,7 +86,7 @@ class Findings {
   }
 }
 
-async function checkPlaces(image: ParallelsImage, findings: Findings): Promise<void> {
+async function checkPlaces(image: ParallelsState, findings: Findings): Promise<void> {
   await image.walk((cluster, entry) => {
     if (!image.isOutside(entry) || !findings.damage(`cluster ${cluster} is outside image`)) return;
     return image.begin().then(() => image.setEntry(cluster, 0));
@@ -95,7 +95,7 @@ async function checkPlaces(image: ParallelsImage, findings: Findings): Promise<v
 
 /** Space behind the last cluster. */
 async function checkEnd(
-  image: ParallelsImage,
+  image: ParallelsState,
   end: number,
   fix: boolean,
   findings: Findings,
@@ -111,7 +111,7 @@ async function checkEnd(
 }
 
 /** Clusters of the file that are used more than once: all guest clusters but the first get copies of their own. */
-async function checkDuplicates(image: ParallelsImage, findings: Findings): Promise<void> {
+async function checkDuplicates(image: ParallelsState, findings: Findings): Promise<void> {
   const seen = new UnitSet();
   await image.walk((cluster, entry) => {
     const place = image.place(entry);
@@ -121,7 +121,7 @@ async function checkDuplicates(image: ParallelsImage, findings: Findings): Promi
   });
 }
 
-async function separate(image: ParallelsImage, cluster: number, place: number, seen: UnitSet): Promise<void> {
+async function separate(image: ParallelsState, cluster: number, place: number, seen: UnitSet): Promise<void> {
   await image.begin();
   const { start } = await image.reserve(1);
   const target = image.placeOfUnit(start);
@@ -135,7 +135,7 @@ async function separate(image: ParallelsImage, cluster: number, place: number, s
   await image.link(cluster, start, 1);
 }
 
-async function statistics(image: ParallelsImage): Promise<NonNullable<CheckFindings['clusters']>> {
+async function statistics(image: ParallelsState): Promise<NonNullable<CheckFindings['clusters']>> {
   const found = { total: image.header.entries, allocated: 0, fragmented: 0, compressed: 0 };
   let expected: { readonly cluster: number; readonly place: number } | undefined;
   await image.walk((cluster, entry) => {

@@ -7,8 +7,7 @@ import type { OptionTable, OptionValues } from '../../options/table.ts';
 import type { Storage } from '../../storage/storage.ts';
 import { create, createOptions } from './create.ts';
 import { dynamicCheckerOf } from './deepCheck.ts';
-import { DynamicImage } from './dynamic.ts';
-import { FixedImage } from './fixed.ts';
+import { DynamicImage, FixedImage } from './image.ts';
 import { MAX_GEOMETRY_SECTORS, MAX_SECTORS, sectorsOf } from './geometry.ts';
 import {
   bitmapSize,

@@ -163,6 +163,15 @@ describe('check-docs', () => {
     ].join('\n'),
     'docs/ARCHITECTURE.md':
       '[back](../README.md), `src/index.ts`, `formats/raw/`, `cli/`, `driver.ts`, `src/operations/VERB.ts`, `dist/bin/x.cjs`',
+    'docs/formats/raw.md': [
+      '## Layout',
+      '| `bytes` | `none` |',
+      '## The files of the driver',
+      '| file | contents |',
+      '|---|---|',
+      '| `driver`, `read/map` | `image` |',
+    ].join('\n'),
+    'docs/formats/of-a-protocol.md': '# No table',
     'CONTRIBUTING.md': '',
     'CHANGELOG.md': '',
     LICENSE: '',
@@ -171,10 +180,30 @@ describe('check-docs', () => {
     'src/testing.ts': '/** For tests. */\nexport {};\n',
     'src/cli/commands/info.ts': '/** Info. */\nexport function info(a: 1): void;\nexport function info(): void {}\n',
     'src/formats/raw/driver.ts': '/** Raw. */\nconst raw = 1;\nexport { raw };\n',
+    'src/formats/raw/read/map.ts': '/** Map. */\nexport const map = 1;\n',
   };
 
   it('accepts a documented project', () => {
     expect(check('check-docs.mjs', sound)).toEqual([]);
+  });
+
+  it('compares the table of files on the page of a format with its folder', () => {
+    const page = 'docs/formats/raw.md';
+    const { 'src/formats/raw/read/map.ts': _, ...rest } = sound;
+    const complaints = check('check-docs.mjs', {
+      ...rest,
+      [page]: `${sound[page]}\n| \`driver\` | again |\n`,
+      'src/formats/raw/probe.ts': '',
+    });
+    expect(complaints).toEqual([
+      `${page}: 'probe.ts' of src/formats/raw is missing`,
+      `${page}: 'read/map.ts' is not in src/formats/raw`,
+      `${page}: 'driver.ts' is there twice`,
+    ]);
+    expect(check('check-docs.mjs', { ...sound, [page]: '# Raw' })).toEqual([
+      `${page}: 'driver.ts' of src/formats/raw is missing`,
+      `${page}: 'read/map.ts' of src/formats/raw is missing`,
+    ]);
   });
 
   it('catches what is wrong', () => {
