@@ -80,7 +80,7 @@ async function writeEmpty(context: CreateContext, settings: Settings, data: Stor
   await file.flush();
   await image.writeHeader();
   // Room for a large L1 table may have needed a larger refcount table: the first one is free now.
-  await image.allocator.applyReleases();
+  await image.allocator.flush();
   return image;
 }
 

@@ -112,6 +112,5 @@ export async function prepareForWriting(image: Qcow2State): Promise<void> {
   if (header.bitmaps && image.changeListeners.length === 0) kept &= ~BigInt(Autoclear.bitmaps);
   if (header.autoclear === kept && !image.bitmapsForgotten) return;
   header.autoclear = kept;
-  await image.writeHeader();
-  await image.file.flush();
+  await image.saveHeader();
 }

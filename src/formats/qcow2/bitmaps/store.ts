@@ -313,21 +313,21 @@ export class Bitmaps implements BitmapStore {
   /** Makes the header name a directory with these entries. */
   async #replaceDirectory(entries: readonly BitmapEntry[], fresh: FreshClusters): Promise<void> {
     const image = this.#image;
-    const { header, file, geometry } = image;
+    const { geometry } = image;
     const bytes = encodeBitmapDirectory(entries);
-    const old = header.bitmaps;
+    const old = image.header.bitmaps;
     const place = await withStrerror('Failed to update bitmap extension', async () => {
       const offset = bytes.length === 0 ? undefined : await fresh.place(bytes);
+      // Here, where a failure is told in these words.
       await image.refcounts.flush();
       return offset;
     });
-    await file.flush();
-    if (place === undefined) delete header.bitmaps;
-    else header.bitmaps = { count: entries.length, size: bytes.length, offset: place };
-    const bit = BigInt(Autoclear.bitmaps);
-    header.autoclear = place === undefined ? header.autoclear & ~bit : header.autoclear | bit;
-    await image.writeHeader();
-    await file.flush();
+    await image.switchHeader((header) => {
+      if (place === undefined) delete header.bitmaps;
+      else header.bitmaps = { count: entries.length, size: bytes.length, offset: place };
+      const bit = BigInt(Autoclear.bitmaps);
+      header.autoclear = place === undefined ? header.autoclear & ~bit : header.autoclear | bit;
+    });
     if (old) this.#drop([{ offset: old.offset, clusters: divideUp(old.size, geometry.clusterSize) }]);
     this.#directory = entries;
   }

@@ -43,8 +43,7 @@ async function setBacking(image: Qcow2State, backing: BackingReference | undefin
   delete header.backingFile;
   delete header.backingFormat;
   Object.assign(header, changed);
-  await image.writeHeader();
-  await image.file.flush();
+  await image.saveHeader();
 }
 
 /** Drops every allocation of guest data, and the space at the end of the file that this frees. */

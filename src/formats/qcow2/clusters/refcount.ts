@@ -3,7 +3,8 @@ import { isPromise, type MaybePromise, andThen, orElse } from '../../../base/asy
 import { BlockError, invalidArgument, ioError } from '../../../base/error.ts';
 import { divideUp } from '../../../base/offset.ts';
 import { isZero } from '../../../base/zero.ts';
-import { type Flushable, MetadataCache, type Table } from '../../../block/kit/cache.ts';
+import { Barrier, type Pending } from '../../../block/kit/barrier.ts';
+import { MetadataCache, type Table } from '../../../block/kit/cache.ts';
 import { setEntry } from '../structure/geometry.ts';
 import { hex, hexHalves } from '../structure/hex.ts';
 import { MAX_REFTABLE_BYTES, TWO32 } from '../structure/layout.ts';
@@ -30,7 +31,7 @@ interface CountedImage extends ImageState {
 const BLOCK_BUDGET = 8388608;
 
 /** The refcounts of an image. */
-export class Refcounts implements Flushable {
+export class Refcounts implements Pending {
   readonly #image: CountedImage;
   /** Bits of an entry. */
   readonly bits: number;
@@ -41,10 +42,13 @@ export class Refcounts implements Flushable {
   readonly cache: MetadataCache;
   #table: DataView | undefined;
   #tableDirty = false;
+  /** The table is written, but perhaps not durable. */
+  readonly #tableWritten: Barrier;
 
   constructor(image: CountedImage) {
     const { clusterSize } = image.geometry;
     this.#image = image;
+    this.#tableWritten = new Barrier(() => image.file.flush());
     this.bits = 2 ** image.header.refcountOrder;
     this.perBlock = (clusterSize * 8) / this.bits;
     this.max = Math.min(2 ** this.bits - 1, Number.MAX_SAFE_INTEGER);
@@ -54,6 +58,10 @@ export class Refcounts implements Flushable {
       budget: BLOCK_BUDGET,
       mayWrite: (offset, length) => image.guard.check(offset, length, 'refcount block'),
     });
+  }
+
+  get isPending(): boolean {
+    return this.cache.isPending || this.#tableDirty || this.#tableWritten.isPending;
   }
 
   /** The refcount table, 8 bytes an entry; loaded at the first call. */
@@ -311,12 +319,11 @@ export class Refcounts implements Flushable {
     bytes.set(new Uint8Array(old.buffer, old.byteOffset, old.byteLength), missing.length * clusterSize);
     for (const [i, index] of missing.entries()) setEntry(table, index * 8, (first + i) * clusterSize, false);
     await image.file.write(first * clusterSize, bytes);
-    await image.file.flush();
     const { reftableOffset, reftableClusters } = image.header;
-    image.header.reftableOffset = tableAt * clusterSize;
-    image.header.reftableClusters = tableClusters;
-    await image.writeHeader();
-    await image.file.flush();
+    await image.switchHeader((header) => {
+      header.reftableOffset = tableAt * clusterSize;
+      header.reftableClusters = tableClusters;
+    });
     this.replaceTable(bytes.slice(missing.length * clusterSize));
     for (let i = 0; i < missing.length; i++) image.guard.noteTable('refblocks', (first + i) * clusterSize);
     image.allocator.release(reftableOffset / clusterSize, reftableClusters);
@@ -397,10 +404,15 @@ export class Refcounts implements Flushable {
   /** Writes blocks, then the table, and makes them durable. */
   async flush(): Promise<void> {
     await this.cache.flush();
-    if (!this.#tableDirty || !this.#table) return;
+    if (this.#tableDirty && this.#table) await this.#writeTable(this.#table);
+    await this.#tableWritten.flush();
+  }
+
+  async #writeTable(table: DataView): Promise<void> {
     this.#tableDirty = false;
+    this.#tableWritten.arm();
     try {
-      const bytes = new Uint8Array(this.#table.buffer, this.#table.byteOffset, this.#table.byteLength).slice();
+      const bytes = new Uint8Array(table.buffer, table.byteOffset, table.byteLength).slice();
       const { reftableOffset } = this.#image.header;
       await this.#image.guard.check(reftableOffset, bytes.length, 'refcount table');
       await this.#image.file.write(reftableOffset, bytes);
@@ -408,6 +420,5 @@ export class Refcounts implements Flushable {
       this.#tableDirty = true;
       throw error;
     }
-    await this.#image.file.flush();
   }
 }
