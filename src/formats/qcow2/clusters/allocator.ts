@@ -5,6 +5,7 @@ import { type Barrier, behind, type Pending } from '../../../block/kit/barrier.t
 import { Incompatible } from '../structure/layout.ts';
 import type { MetadataGuard } from './guard.ts';
 import type { Refcounts } from './refcount.ts';
+import { ensureBlock } from './refcountTable.ts';
 import { noRefcount } from '../structure/refcountEntry.ts';
 import type { ImageState } from '../structure/imageState.ts';
 
@@ -21,6 +22,7 @@ type Purpose = 'L2 table' | 'compressed cluster';
 
 /** What allocation works with. */
 interface AllocatedImage extends ImageState {
+  readonly allocator: Allocator;
   readonly refcounts: Refcounts;
   /** Contents of clusters that tables are going to refer to. */
   readonly newData: Barrier;
@@ -110,7 +112,7 @@ export class Allocator implements Pending {
     const { refcounts } = this.#image;
     const end = first + count;
     for (let at = first; at < end; at += refcounts.perBlock - (at % refcounts.perBlock)) {
-      await refcounts.ensureBlock(at, end);
+      await ensureBlock(this.#image, at, end);
     }
   }
 
