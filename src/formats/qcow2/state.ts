@@ -1,4 +1,4 @@
-/** State of an open qcow2 image; the other files of this folder are functions on it. */
+/** State of an open qcow2 image; the rooms beside it are functions on it. */
 import { andThen, isPromise, type MaybePromise } from '../../base/async.ts';
 import { BlockError, ioError } from '../../base/error.ts';
 import { Barrier } from '../../block/kit/barrier.ts';
