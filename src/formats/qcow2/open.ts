@@ -2,15 +2,9 @@
 import { invalidArgument, invalidImage } from '../../base/error.ts';
 import type { OpenContext } from '../../block/format.ts';
 import type { Storage } from '../../storage/storage.ts';
-import {
-  clusterSizeOf,
-  encodeHeader,
-  HEADER_PROBE,
-  hasDataFile,
-  type Header,
-  isRawDataFile,
-  parseHeader,
-} from './structure/header.ts';
+import { encodeHeader } from './structure/encodeHeader.ts';
+import { hasDataFile, type Header, isRawDataFile } from './structure/header.ts';
+import { clusterSizeOf, HEADER_PROBE, parseHeader } from './structure/readHeader.ts';
 import { Qcow2State } from './state.ts';
 import { Autoclear, Compatible, KNOWN_AUTOCLEAR } from './structure/layout.ts';
 import type { openOptions } from './options.ts';
@@ -112,6 +106,5 @@ export async function prepareForWriting(image: Qcow2State): Promise<void> {
   if (header.bitmaps && image.changeListeners.length === 0) kept &= ~BigInt(Autoclear.bitmaps);
   if (header.autoclear === kept && !image.bitmapsForgotten) return;
   header.autoclear = kept;
-  await image.writeHeader();
-  await image.file.flush();
+  await image.saveHeader();
 }

@@ -1,5 +1,5 @@
 /** Rebuilding the refcount structures from the references. */
-import { placeStructure, writeStructure } from './refcountBuilder.ts';
+import { placeStructure, writeStructure } from '../clusters/refcountBuilder.ts';
 import type { ReferenceWalk } from './references.ts';
 
 /**

@@ -87,8 +87,7 @@ export async function repairSnapshots({ image, guard, report }: ReferenceWalk, f
   if (found.damage > 0) return rewrite(image, found.table, guard, report);
   // What is left of the table is sound where it is.
   image.header.snapshotCount = found.table.entries.length;
-  await image.writeHeader();
-  await image.file.flush();
+  await image.saveHeader();
 }
 
 /** Stores the table again without what was wrong with it, in a new place. */
