@@ -116,6 +116,21 @@ describe('check-floors', () => {
   });
 });
 
+describe('check-length', () => {
+  it('refuses what has more than 400 lines, but lists of cases', () => {
+    const files = {
+      'src/base/long.ts': '\n'.repeat(401),
+      'src/base/just.ts': '\n'.repeat(400),
+      'scripts/long.mjs': '\n'.repeat(500),
+      'test/unit/cases.test.ts': '\n'.repeat(900),
+    };
+    expect(check('check-length.mjs', files)).toEqual([
+      expect.stringMatching(/^src\/base\/long\.ts: 401 lines/),
+      expect.stringMatching(/^scripts\/long\.mjs: 500 lines/),
+    ]);
+  });
+});
+
 describe('check-exports', () => {
   const sound = {
     'src/base/a.ts':
