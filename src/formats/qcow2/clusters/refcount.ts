@@ -12,6 +12,8 @@ import type { ImageState } from '../structure/imageState.ts';
 
 /** What refcounts work with. */
 interface CountedImage extends ImageState {
+  /** Bytes of refcount blocks that are kept. */
+  readonly refcountBudget: number;
   readonly guard: {
     /** Refuses to write where other metadata is. */
     check(offset: number, length: number, what: 'refcount block' | 'refcount table'): MaybePromise<void>;
@@ -19,9 +21,6 @@ interface CountedImage extends ImageState {
     noteTable(kind: 'refblocks', offset: number): void;
   };
 }
-
-/** Bytes of refcount blocks that are kept. */
-const BLOCK_BUDGET = 8388608;
 
 /** The refcounts of an image. */
 export class Refcounts implements Pending {
@@ -48,7 +47,7 @@ export class Refcounts implements Pending {
     this.cache = new MetadataCache({
       storage: image.file,
       tableSize: clusterSize,
-      budget: BLOCK_BUDGET,
+      budget: image.refcountBudget,
       mayWrite: (offset, length) => image.guard.check(offset, length, 'refcount block'),
     });
   }
