@@ -114,4 +114,38 @@ describe('a qcow2 image killed in the middle', () => {
       expect(bytes.every((byte) => byte === 7)).toBe(true);
     });
   });
+
+  it('writes behind what is referred to, and flushes in between only', async () => {
+    const file = memoryStorage();
+    const [unit, data, l2] = [65536, 5 * 65536, 4 * 65536];
+    await createOn(file, { cluster_size: unit, size: 1048576 });
+    const log: string[] = [];
+    const names = new Map([
+      [2 * unit, 'refcounts'],
+      [3 * unit, 'L1'],
+      [l2, 'L2'],
+      [data, 'data'],
+    ]);
+    const watched = new Proxy(file, {
+      get(target, key) {
+        const value: unknown = Reflect.get(target, key, target);
+        if (typeof value !== 'function') return value;
+        return (...parameters: readonly unknown[]): unknown => {
+          if (key === 'write') log.push(names.get(Number(parameters[0])) ?? String(parameters[0]));
+          if (key === 'flush') log.push('flush');
+          return Reflect.apply(value, target, parameters);
+        };
+      },
+    });
+    const node = await openOn(watched);
+    await node.write(0, new Uint8Array(unit).fill(1));
+    await node.flush();
+    // The last flush is for what was written in place.
+    expect(log).toEqual(['data', 'refcounts', 'flush', 'flush', 'L2', 'flush', 'L1', 'flush', 'flush']);
+    log.length = 0;
+    await node.write(100, new Uint8Array(1000).fill(2));
+    await node.flush();
+    expect(log).toEqual([String(data + 100), 'flush']);
+    await node.close();
+  });
 });
