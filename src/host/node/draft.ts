@@ -208,12 +208,17 @@ function removeDead(folder: string, owner: string, libc: Libc | undefined): void
   }
 }
 
+/** What has ended counts as dead though nobody has asked for its exit code: in containers that may stay so for ever. */
 function isAlive(number: number): boolean {
   try {
     process.kill(number, 0);
-    return true;
   } catch (error) {
     return (error as NodeJS.ErrnoException).code !== 'ESRCH';
+  }
+  try {
+    return !/\) Z [^)]*$/.test(readFileSync(`/proc/${number}/stat`, 'latin1'));
+  } catch {
+    return true;
   }
 }
 

@@ -19,6 +19,7 @@ import { afterEach, beforeEach, describe, expect, it, test } from 'vitest';
 import { textOf } from '../../../../src/base/text.ts';
 import { startDraft } from '../../../../src/host/node/draft.ts';
 import { libc as systemLibc } from '../../../../src/host/node/ffi.ts';
+import { unburied } from '../../../support/unburied.ts';
 
 let folder = '';
 beforeEach(() => {
@@ -141,6 +142,17 @@ test('parts of processes that are gone are removed, and nothing else', async () 
   await draft.discard();
   expect(existsSync(at(dead))).toBe(false);
   expect(names()).toEqual([...kept, link, directory, 'victim'].sort());
+});
+
+test('a part of a process that has ended, and that nobody has buried, is removed', async () => {
+  const { pid, bury } = await unburied();
+  try {
+    writeFileSync(at(`.qimg-${owner()}${pid}-0123456789abcdef.part`), '');
+    await startDraft(at('new'), { replace: false, libc: undefined }).discard();
+    expect(names()).toEqual([]);
+  } finally {
+    bury();
+  }
 });
 
 test('a part that somebody has locked is not removed, whatever its number says', async () => {
