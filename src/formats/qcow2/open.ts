@@ -8,7 +8,7 @@ import { clusterSizeOf, HEADER_PROBE, parseHeader } from './structure/readHeader
 import { Qcow2State } from './state.ts';
 import { Autoclear, Compatible, KNOWN_AUTOCLEAR } from './structure/layout.ts';
 import type { openOptions } from './options.ts';
-import { checkOpenSettings } from './openSettings.ts';
+import { behaviourOf } from './openSettings.ts';
 
 /** Reads and checks the header of a file; see {@link parseHeader}. */
 async function readHeader(context: OpenContext<typeof openOptions>): Promise<Header> {
@@ -27,7 +27,7 @@ export async function openQcow2(context: OpenContext<typeof openOptions>): Promi
   const storedHeaderLength = storedLength(header);
   const hadBitmaps = header.bitmaps !== undefined;
   checkFeatures(header, context);
-  checkOpenSettings(context.options, header);
+  const behaviour = behaviourOf(context.options, header);
   const data = await openDataFile(header, context);
   if (header.cryptMethod === 2 && !header.crypto) {
     throw invalidImage('Missing CRYPTO header for crypt method 2');
@@ -41,6 +41,7 @@ export async function openQcow2(context: OpenContext<typeof openOptions>): Promi
     readOnly: context.readOnly,
     intent: context.intent,
     services: context.services,
+    behaviour,
     warn: (text) => context.warn(text),
     notice: (text) => context.notice?.(text),
     complain: (text) => context.complain?.(text),

@@ -17,10 +17,8 @@ import { L1Table } from './structure/l1.ts';
 import { Incompatible } from './structure/layout.ts';
 import { MetadataGuard } from './clusters/guard.ts';
 import { Refcounts } from './clusters/refcount.ts';
+import { type Behaviour, USUAL } from './openSettings.ts';
 import { type ChangeListener, type ImageCipher, type ImageState, OVERLAP_CHECK } from './structure/imageState.ts';
-
-/** Bytes of L2 tables that are kept. */
-const L2_BUDGET = 33554432;
 
 /** What {@link Qcow2State} is made of. */
 export interface ImageParts {
@@ -34,6 +32,8 @@ export interface ImageParts {
   readonly readOnly: boolean;
   readonly intent: OpenIntent;
   readonly services: Services;
+  /** Default: {@link USUAL}. */
+  readonly behaviour?: Behaviour;
   readonly warn: (text: string) => void;
   readonly notice?: (text: string) => void;
   readonly complain?: (text: string) => void;
@@ -51,6 +51,8 @@ export class Qcow2State implements ImageState {
   readonly allocator: Allocator;
   /** Keeps new clusters and guest data off other metadata. */
   readonly guard: MetadataGuard;
+  readonly overlapKinds: Behaviour['overlapKinds'];
+  readonly refcountBudget: number;
   readonly filename: string;
   readonly readOnly: boolean;
   readonly intent: OpenIntent;
@@ -103,6 +105,9 @@ export class Qcow2State implements ImageState {
     this.reportDamage = (line) => (parts.notice ?? parts.warn)(line);
     this.#storedHeaderLength = parts.storedHeaderLength;
     this.geometry = geometryOf(parts.header);
+    const behaviour = parts.behaviour ?? USUAL;
+    this.overlapKinds = behaviour.overlapKinds;
+    this.refcountBudget = behaviour.refcountBudget;
     this.guard = new MetadataGuard(this);
     this.refcounts = new Refcounts(this);
     // The order in which changes reach the disk, said here alone: whatever is flushed flushes first what `after` names.
@@ -111,7 +116,7 @@ export class Qcow2State implements ImageState {
     this.l2 = new MetadataCache({
       storage: this.file,
       tableSize: this.geometry.clusterSize,
-      budget: L2_BUDGET,
+      budget: behaviour.l2Budget,
       after: () => (this.lazyRefcounts ? [this.newData] : [this.refcounts, this.newData]),
       mayWrite: (offset, length) => this.guard.check(offset, length, 'active L2 table'),
     });

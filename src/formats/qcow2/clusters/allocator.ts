@@ -123,7 +123,7 @@ export class Allocator implements Pending {
       await image.failDamaged(`Preventing invalid allocation of ${purpose} at offset 0`);
     }
     const { clusterSize } = image.geometry;
-    const what = purpose === 'L2 table' ? 'active L2 table' : 'new structure';
+    const what = purpose === 'L2 table' ? 'new L2 table' : 'new structure';
     await image.guard.check(first * clusterSize, count * clusterSize, what);
   }
 

@@ -1,8 +1,8 @@
 /** Refcount table and blocks: how often each host cluster is referenced. */
-import { isPromise, type MaybePromise, andThen, orElse } from '../../../base/async.ts';
+import { andThen, isPromise, type MaybePromise, orElse, Semaphore } from '../../../base/async.ts';
 import { BlockError, invalidArgument, ioError } from '../../../base/error.ts';
 import { isZero } from '../../../base/zero.ts';
-import { Barrier, type Pending } from '../../../block/kit/barrier.ts';
+import { Barrier, behind, type Pending } from '../../../block/kit/barrier.ts';
 import { MetadataCache, type Table } from '../../../block/kit/cache.ts';
 import { setEntry } from '../structure/geometry.ts';
 import { hex, hexHalves } from '../structure/hex.ts';
@@ -12,6 +12,8 @@ import type { ImageState } from '../structure/imageState.ts';
 
 /** What refcounts work with. */
 interface CountedImage extends ImageState {
+  /** Bytes of refcount blocks that are kept. */
+  readonly refcountBudget: number;
   readonly guard: {
     /** Refuses to write where other metadata is. */
     check(offset: number, length: number, what: 'refcount block' | 'refcount table'): MaybePromise<void>;
@@ -19,9 +21,6 @@ interface CountedImage extends ImageState {
     noteTable(kind: 'refblocks', offset: number): void;
   };
 }
-
-/** Bytes of refcount blocks that are kept. */
-const BLOCK_BUDGET = 8388608;
 
 /** The refcounts of an image. */
 export class Refcounts implements Pending {
@@ -37,6 +36,8 @@ export class Refcounts implements Pending {
   #tableDirty = false;
   /** The table is written, but perhaps not durable. */
   readonly #tableWritten: Barrier;
+  /** Of two flushes the second waits for the first: what that is writing is not there before. */
+  readonly #turn = new Semaphore(1);
 
   constructor(image: CountedImage) {
     const { clusterSize } = image.geometry;
@@ -48,7 +49,7 @@ export class Refcounts implements Pending {
     this.cache = new MetadataCache({
       storage: image.file,
       tableSize: clusterSize,
-      budget: BLOCK_BUDGET,
+      budget: image.refcountBudget,
       mayWrite: (offset, length) => image.guard.check(offset, length, 'refcount block'),
     });
   }
@@ -256,22 +257,34 @@ export class Refcounts implements Pending {
 
   /** Writes blocks, then the table, and makes them durable. */
   async flush(): Promise<void> {
-    await this.cache.flush();
-    if (this.#tableDirty && this.#table) await this.#writeTable(this.#table);
-    await this.#tableWritten.flush();
+    await this.#turn.run(() => this.#flush());
   }
 
-  async #writeTable(table: DataView): Promise<void> {
-    this.#tableDirty = false;
-    this.#tableWritten.arm();
+  async #flush(): Promise<void> {
+    const bytes = await behind(
+      () => [this.cache],
+      () => this.#takeTable(),
+    );
     try {
-      const bytes = new Uint8Array(table.buffer, table.byteOffset, table.byteLength).slice();
-      const { reftableOffset } = this.#image.header;
-      await this.#image.guard.check(reftableOffset, bytes.length, 'refcount table');
-      await this.#image.file.write(reftableOffset, bytes);
+      if (bytes) await this.#writeTable(bytes);
     } catch (error) {
       this.#tableDirty = true;
       throw error;
     }
+    await this.#tableWritten.flush();
+  }
+
+  /** A copy of the table if it changed, which counts as written from here on. */
+  #takeTable(): Uint8Array | undefined {
+    if (!this.#tableDirty || !this.#table) return undefined;
+    this.#tableDirty = false;
+    this.#tableWritten.arm();
+    return new Uint8Array(this.#table.buffer, this.#table.byteOffset, this.#table.byteLength).slice();
+  }
+
+  async #writeTable(bytes: Uint8Array): Promise<void> {
+    const { reftableOffset } = this.#image.header;
+    await this.#image.guard.check(reftableOffset, bytes.length, 'refcount table');
+    await this.#image.file.write(reftableOffset, bytes);
   }
 }

@@ -1,5 +1,5 @@
 /** The active L1 table: held in memory as a whole (32 MiB at most), written in pieces that changed. */
-import { isPromise, type MaybePromise } from '../../../base/async.ts';
+import { isPromise, type MaybePromise, Semaphore } from '../../../base/async.ts';
 import { Barrier, behind, type Pending } from '../../../block/kit/barrier.ts';
 import type { Storage } from '../../../storage/storage.ts';
 
@@ -31,6 +31,8 @@ export class L1Table implements Pending {
   readonly #dirty = new Set<number>();
   /** Pieces that are written, but perhaps not durable. */
   readonly #written: Barrier;
+  /** Of two flushes the second waits for the first: what that is writing is not there before. */
+  readonly #turn = new Semaphore(1);
   #view: DataView | undefined;
   #loading: Promise<DataView> | undefined;
   #offset: number;
@@ -88,12 +90,15 @@ export class L1Table implements Pending {
 
   /** Flushes what has to come first, whether the table changed or not, writes what changed, and makes it durable. */
   async flush(): Promise<void> {
+    await this.#turn.run(() => this.#flush());
+  }
+
+  async #flush(): Promise<void> {
     const { storage, after, mayWrite } = this.#place;
     const pieces = await behind(after, () => this.#takePieces());
     try {
       for (const { at, bytes } of pieces) {
         await mayWrite(at, bytes.length);
-        this.#written.arm();
         await storage.write(at, bytes);
       }
     } catch (error) {
@@ -109,6 +114,7 @@ export class L1Table implements Pending {
     if (!this.#view) return pieces;
     const chunks = [...this.#dirty].sort((a, b) => a - b);
     this.#dirty.clear();
+    if (chunks.length > 0) this.#written.arm();
     const table = new Uint8Array(this.#view.buffer);
     for (let i = 0; i < chunks.length; ) {
       const first = chunks[i] ?? 0;

@@ -1,6 +1,5 @@
 import { describe, expect, it } from 'vitest';
 import { isPromise } from '../../../../src/base/async.ts';
-import { Barrier } from '../../../../src/block/kit/barrier.ts';
 import { MetadataCache } from '../../../../src/block/kit/cache.ts';
 import { CheckedStorage } from '../../../../src/storage/checked.ts';
 import { MemoryDriver, memoryStorage } from '../../../../src/storage/memory.ts';
@@ -80,42 +79,6 @@ describe('MetadataCache', () => {
     await second.create(1024);
     await second.flush();
     expect(driver.log.slice(4)).toEqual(['write 1024+512', 'flush']);
-  });
-
-  it('always writes behind what it is set up to follow, also what changes while it waits', async () => {
-    const { driver, storage } = slow();
-    const first = new MetadataCache({ storage, tableSize: 512, budget: 4096 });
-    const data = new Barrier(async () => {
-      driver.log.push('data');
-      // Somebody changes a table meanwhile.
-      if (driver.log.length === 1) await first.create(4096);
-    });
-    const second = new MetadataCache({ storage, tableSize: 512, budget: 4096, after: () => [first, data] });
-    data.arm();
-    await second.create(512);
-    await second.flush();
-    expect(driver.log).toEqual(['data', 'write 4096+512', 'flush', 'write 512+512', 'flush']);
-    await first.create(1024);
-    await second.flush();
-    expect(driver.log).toHaveLength(5);
-    await second.create(1024);
-    await second.flush();
-    expect(driver.log.slice(5)).toEqual(['write 1024+512', 'flush', 'write 1024+512', 'flush']);
-  });
-
-  it('makes durable what was written to make room, though nothing is changed any more', async () => {
-    const { driver, storage } = slow();
-    const cache = new MetadataCache({ storage, tableSize: 512, budget: 1024 });
-    await cache.create(0);
-    await cache.create(512);
-    await cache.get(1024);
-    expect(driver.log).toEqual(['write 0+1024']);
-    expect([cache.isDirty, cache.isPending]).toEqual([false, true]);
-    await cache.flush();
-    expect(driver.log).toEqual(['write 0+1024', 'flush']);
-    expect(cache.isPending).toBe(false);
-    await cache.flush();
-    expect(driver.log).toHaveLength(2);
   });
 
   it('evicts unchanged tables first and writes changed ones in order before it drops them', async () => {
