@@ -104,3 +104,10 @@ export interface Storage {
   /** Bytes that the storage takes on its medium, if known. */
   allocatedSize(): MaybePromise<number | undefined>;
 }
+
+/** Bytes `[offset, offset + length)` of a storage; those that it does not have are zeroes. */
+export async function readAt(storage: Storage, offset: number, length: number): Promise<Uint8Array> {
+  const bytes = new Uint8Array(length);
+  await storage.readPadded(offset, bytes);
+  return bytes;
+}

@@ -1,11 +1,11 @@
 /** Tables that may be large: they are read and written in pages, and looked at where the pages are. */
-import { andThen, isPromise, type MaybePromise } from '../../base/async.ts';
+import { isPromise, type MaybePromise } from '../../base/async.ts';
 import { alignUp, SECTOR } from '../../base/offset.ts';
 import { CheckedStorage } from '../../storage/checked.ts';
 import type { Limits, Storage, StorageDriver } from '../../storage/storage.ts';
 import type { Flushable } from './barrier.ts';
 import { MetadataCache, type Table } from './cache.ts';
-import { type Run, runOf } from './units.ts';
+import type { Run } from './units.ts';
 
 /** Most bytes of a page. */
 const PAGE = 65536;
@@ -79,12 +79,23 @@ export class PagedTable {
    * @param step bytes by which places differ that follow each other.
    */
   run(index: number, limit: number, step: number, placeAt: PlaceAt, table = 0): MaybePromise<TableRun> {
-    return andThen(this.page(index, table), ({ view }) => {
-      const position = this.position(index);
-      const most = Math.min(limit, this.rest(index));
-      const run = runOf(most, step, (i) => placeAt(view, position + i * this.entryBytes));
-      return { ...run, page: view, position };
-    });
+    const page = this.page(index, table);
+    // Without a closure where it is there already: that is asked for each run of a disk.
+    if (isPromise(page)) return page.then(({ view }) => this.runIn(view, index, limit, step, placeAt));
+    return this.runIn(page.view, index, limit, step, placeAt);
+  }
+
+  /** The same in a page that is there. */
+  runIn(page: DataView, index: number, limit: number, step: number, placeAt: PlaceAt): TableRun {
+    const { entryBytes } = this;
+    const position = this.position(index);
+    const end = Math.min(this.pageSize, position + limit * entryBytes);
+    const place = placeAt(page, position);
+    const apart = place < 0 ? 0 : step;
+    let next = place + apart;
+    let at = position + entryBytes;
+    for (; at < end && placeAt(page, at) === next; at += entryBytes) next += apart;
+    return { place, count: (at - position) / entryBytes, page, position };
   }
 
   /**

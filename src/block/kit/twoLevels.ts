@@ -1,5 +1,5 @@
 /** Tables of units that are found through a table of their own (L1 and L2 tables). */
-import { andThen, type MaybePromise } from '../../base/async.ts';
+import { andThen, isPromise, type MaybePromise } from '../../base/async.ts';
 import type { Storage } from '../../storage/storage.ts';
 import { PagedTable, type PlaceAt, type TableRun } from './pagedTable.ts';
 import { Place, type Units } from './units.ts';
@@ -19,6 +19,9 @@ export interface LevelParts {
   /** Reads an entry of the L1 table: the place of an L2 table, 0 if there is none. */
   readonly tableAt: PlaceAt;
 }
+
+/** Sees the place of an L2 table and the guest byte that it is looked at for. */
+export type Follow = (table: number, offset: number) => void;
 
 /** Both levels. */
 export class TwoLevels {
@@ -45,7 +48,7 @@ export class TwoLevels {
 
   /** Entry of an L2 table for a guest byte. */
   unitIndex(offset: number): number {
-    return this.#units.indexOf(offset % this.coverage);
+    return this.#units.indexOf(offset) - this.tableIndex(offset) * this.l2.entries;
   }
 
   /** Place of the L2 table for a guest byte, 0 if there is none. */
@@ -61,20 +64,25 @@ export class TwoLevels {
 
   /**
    * The run at a guest offset: in one page of an L2 table, or of units that have none.
-   * @param follow is told the place of the L2 table before it is read, and throws if that cannot be.
+   * @param follow sees the place of the L2 table before it is read, and throws if that cannot be.
    */
-  run(offset: number, length: number, placeAt: PlaceAt, follow?: (table: number) => void): MaybePromise<TableRun> {
+  run(offset: number, length: number, placeAt: PlaceAt, follow: Follow): MaybePromise<TableRun> {
+    const page = this.l1.page(this.tableIndex(offset));
+    if (isPromise(page)) return page.then(({ view }) => this.#runBelow(view, offset, length, placeAt, follow));
+    return this.#runBelow(page.view, offset, length, placeAt, follow);
+  }
+
+  #runBelow(l1: DataView, offset: number, length: number, placeAt: PlaceAt, follow: Follow): MaybePromise<TableRun> {
     const index = this.tableIndex(offset);
     const limit = this.#units.count(offset, length);
+    const table = this.#tableAt(l1, this.l1.position(index));
+    if (table !== 0) {
+      follow(table, offset);
+      return this.l2.run(this.unitIndex(offset), limit, this.#units.size, placeAt, table);
+    }
     const tables = this.tableIndex(offset + length - 1) - index + 1;
-    const tableAt: PlaceAt = (page, position) => this.#tableAt(page, position) || Place.unallocated;
-    return andThen(this.l1.run(index, tables, 0, tableAt), (found) => {
-      if (found.place < 0) {
-        const end = (index + found.count) * this.l2.entries;
-        return { ...found, count: Math.min(limit, end - this.#units.indexOf(offset)) };
-      }
-      follow?.(found.place);
-      return this.l2.run(this.unitIndex(offset), limit, this.#units.size, placeAt, found.place);
-    });
+    const none = this.l1.runIn(l1, index, tables, 0, (page, at) => this.#tableAt(page, at) || Place.unallocated);
+    const end = (index + none.count) * this.l2.entries;
+    return { ...none, count: Math.min(limit, end - this.#units.indexOf(offset)) };
   }
 }

@@ -59,22 +59,26 @@ export class Units {
     return Math.floor(offset / this.size);
   }
 
+  /** Bytes in front of a guest byte in its unit. */
+  inside(offset: number): number {
+    return offset - this.indexOf(offset) * this.size;
+  }
+
   /** How many units a guest range touches. */
   count(offset: number, length: number): number {
-    return Math.ceil(((offset % this.size) + length) / this.size);
+    return Math.ceil((this.inside(offset) + length) / this.size);
   }
 
   /** Bytes of a range from `offset` on that lie in the run that begins with its first unit. */
   lengthIn(run: Run, offset: number, length: number): number {
-    return Math.min(length, run.count * this.size - (offset % this.size));
+    return Math.min(length, run.count * this.size - this.inside(offset));
   }
 
   /** What a guest range is mapped to that begins in the first unit of `run`; special units are neither coded. */
   mapping(run: Run, offset: number, length: number): Mapping {
-    const known = this.lengthIn(run, offset, length);
-    if (run.place >= 0) {
-      return { kind: 'data', length: known, storage: this.file, offset: run.place + (offset % this.size) };
-    }
+    const inside = this.inside(offset);
+    const known = Math.min(length, run.count * this.size - inside);
+    if (run.place >= 0) return { kind: 'data', length: known, storage: this.file, offset: run.place + inside };
     if (run.place === Place.unallocated) return { kind: 'unallocated', length: known };
     if (run.place === Place.zero) return { kind: 'zero', length: known };
     return { kind: 'special', length: known, compressed: false, encrypted: false };
@@ -86,7 +90,7 @@ export class Units {
       start: offset,
       length: this.lengthIn(run, offset, length),
       storage: this.file,
-      offset: run.place + (offset % this.size),
+      offset: run.place + this.inside(offset),
       fresh: false,
     };
   }
@@ -117,7 +121,7 @@ export class Units {
    */
   newRoom(run: Run, offset: number, commit: () => MaybePromise<void>, abort: () => MaybePromise<void>): NewRoom {
     return {
-      start: offset - (offset % this.size),
+      start: offset - this.inside(offset),
       length: run.count * this.size,
       storage: this.file,
       offset: run.place,

@@ -8,7 +8,7 @@ import type { Checker, FormatInfo, ImageDriver, Quirks } from '../../block/capab
 import type { FormatDriver, OpenContext } from '../../block/format.ts';
 import type { Mapping } from '../../block/mapping.ts';
 import type { CodecPort } from '../../codec/codec.ts';
-import type { Storage } from '../../storage/storage.ts';
+import { readAt, type Storage } from '../../storage/storage.ts';
 import { deepCheckerOf } from './deepCheck.ts';
 import { checkOffsets, type Header, parseHeader, TABLE_AT } from './header.ts';
 import { probe } from './probe.ts';
@@ -116,8 +116,7 @@ async function checkTable(file: Storage, header: Header): Promise<void> {
   const size = (header.blocks + 1) * 8;
   let last: bigint | undefined;
   for (let at = 0; at < size; at += MiB) {
-    const bytes = new Uint8Array(Math.min(MiB, size - at));
-    await file.readPadded(TABLE_AT + at, bytes);
+    const bytes = await readAt(file, TABLE_AT + at, Math.min(MiB, size - at));
     last = checkOffsets(bytes, at / 8, last);
     // Behind the end of the file everything is zero.
     if (TABLE_AT + at + bytes.length >= file.size() && last === 0n) return;
@@ -126,8 +125,7 @@ async function checkTable(file: Storage, header: Header): Promise<void> {
 
 async function open(context: OpenContext): Promise<ImageDriver> {
   if (!context.readOnly) throw new BlockError('permission-denied', 'Image is read-only');
-  const bytes = new Uint8Array(TABLE_AT);
-  await context.file.readPadded(0, bytes);
+  const bytes = await readAt(context.file, 0, TABLE_AT);
   const header = parseHeader(bytes);
   await checkTable(context.file, header);
   return new CloopDriver(context.file, header, context.services.codec);

@@ -4,6 +4,7 @@ import { alignUp, SECTOR } from '../../base/offset.ts';
 import type { ImageDriver } from '../../block/capabilities.ts';
 import type { FormatDriver, OpenContext } from '../../block/format.ts';
 import type { OptionTable, OptionValues } from '../../options/table.ts';
+import { readAt } from '../../storage/storage.ts';
 import { check, needsRepair } from './check.ts';
 import { create, createOptions } from './create.ts';
 import { checkExtension } from './extension.ts';
@@ -27,8 +28,7 @@ function checkOptions(options: OptionValues<typeof openOptions>): void {
 
 async function open(context: OpenContext<typeof openOptions>): Promise<ImageDriver> {
   const { file, readOnly, intent } = context;
-  const bytes = new Uint8Array(HEADER_SIZE);
-  await file.readPadded(0, bytes);
+  const bytes = await readAt(file, 0, HEADER_SIZE);
   const header = parseHeader(bytes, alignUp(file.size(), SECTOR));
   checkOptions(context.options);
   if (header.extension !== 0) {

@@ -4,7 +4,7 @@ import { asBlockError, type BlockError } from '../../base/error.ts';
 import type { BackingReference, ImageDriver } from '../../block/capabilities.ts';
 import type { FormatDriver, OpenContext } from '../../block/format.ts';
 import { MissingTables } from '../../block/node/missing.ts';
-import type { Storage } from '../../storage/storage.ts';
+import { readAt, type Storage } from '../../storage/storage.ts';
 import { create } from './create.ts';
 import { checkFormatOption, cipherOf } from './encryption.ts';
 import { HEADER_SIZE, type Header, parseHeader } from './header.ts';
@@ -16,8 +16,7 @@ import { probe } from './probe.ts';
 /** The backing image that the header names; the format does not record its format. */
 async function readBacking(file: Storage, header: Header): Promise<BackingReference | undefined> {
   if (header.backingOffset === 0 || header.backingLength === 0) return undefined;
-  const bytes = new Uint8Array(header.backingLength);
-  await file.readPadded(header.backingOffset, bytes);
+  const bytes = await readAt(file, header.backingOffset, header.backingLength);
   const name = new Fields(bytes, 'big').utf8(0, bytes.length);
   return name === '' ? undefined : { file: name };
 }
@@ -30,8 +29,7 @@ function openError(thrown: unknown, filename: string): BlockError {
 
 async function open(context: OpenContext<typeof openOptions>): Promise<ImageDriver> {
   const { file, filename, readOnly, services, options } = context;
-  const bytes = new Uint8Array(HEADER_SIZE);
-  await file.readPadded(0, bytes);
+  const bytes = await readAt(file, 0, HEADER_SIZE);
   let header: Header;
   try {
     header = parseHeader(bytes);

@@ -18,17 +18,14 @@ const natureAt: PlaceAt = (page, position) => Math.min(placeAt(page, position), 
 
 /** The run of clusters of one nature at a guest offset, each behind the one before; see `TwoLevels.run`. */
 export function runAt(image: QcowState, offset: number, length: number): MaybePromise<TableRun> {
-  return image.tables.run(offset, length, placeAt, (table) => image.checkTable(table));
+  return image.tables.run(offset, length, placeAt, image.checkTable);
 }
 
 /** Where the run at a guest offset is. */
 export function map(image: QcowState, offset: number, length: number): MaybePromise<Mapping> {
   const { tables, units, encrypted } = image;
   if (tables.tableIndex(offset) >= tables.l1.stored && !image.l1Changed) return { kind: 'unallocated', length };
-  const found = tables.run(offset, length, encrypted ? natureAt : placeAt, (table) => {
-    image.missing?.look(table, image.tableBytes, offset);
-    image.checkTable(table);
-  });
+  const found = tables.run(offset, length, encrypted ? natureAt : placeAt, image.followTable);
   return andThen(found, (run) => {
     const mapping = units.mapping(run, offset, length);
     if (mapping.kind === 'special') return { ...mapping, compressed: run.place !== ENCRYPTED, encrypted };

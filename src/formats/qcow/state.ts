@@ -89,9 +89,15 @@ export class QcowState {
   }
 
   /** Looks at an entry of the L1 table that is not 0: some lead nowhere. */
-  checkTable(offset: number): void {
-    if (offset >= 2 ** 63) throw ioError({ filename: this.filename });
-  }
+  readonly checkTable = (table: number): void => {
+    if (table >= 2 ** 63) throw ioError({ filename: this.filename });
+  };
+
+  /** The same, for guest data: tells of a table that the file does not have. */
+  readonly followTable = (table: number, offset: number): void => {
+    this.missing?.look(table, this.tableBytes, offset);
+    this.checkTable(table);
+  };
 
   /** Position of a guest cluster's entry in its L2 table. */
   position(guest: number): number {

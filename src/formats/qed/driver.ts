@@ -4,7 +4,7 @@ import { alignUp, SECTOR } from '../../base/offset.ts';
 import type { BackingReference, ImageDriver } from '../../block/capabilities.ts';
 import type { FormatDriver, OpenContext } from '../../block/format.ts';
 import type { OptionTable } from '../../options/table.ts';
-import type { Storage } from '../../storage/storage.ts';
+import { readAt, type Storage } from '../../storage/storage.ts';
 import { repairUnclean } from './check.ts';
 import { create, createOptions } from './create.ts';
 import { Feature, HEADER_SIZE, type Header, MAX_BACKING_NAME, parseHeader } from './header.ts';
@@ -15,8 +15,7 @@ import { probe } from './probe.ts';
 /** The backing image that the header names. */
 async function readBacking(file: Storage, header: Header): Promise<BackingReference | undefined> {
   if ((header.features & Feature.backing) === 0) return undefined;
-  const bytes = new Uint8Array(Math.min(header.backingLength, MAX_BACKING_NAME));
-  await file.readPadded(header.backingOffset, bytes);
+  const bytes = await readAt(file, header.backingOffset, Math.min(header.backingLength, MAX_BACKING_NAME));
   const name = new Fields(bytes, 'little').utf8(0, bytes.length);
   if (name === '') return undefined;
   return (header.features & Feature.rawBacking) === 0 ? { file: name } : { file: name, format: 'raw' };
@@ -24,8 +23,7 @@ async function readBacking(file: Storage, header: Header): Promise<BackingRefere
 
 async function open(context: OpenContext): Promise<ImageDriver> {
   const { file, readOnly } = context;
-  const bytes = new Uint8Array(HEADER_SIZE);
-  await file.readPadded(0, bytes);
+  const bytes = await readAt(file, 0, HEADER_SIZE);
   const header = parseHeader(bytes, alignUp(file.size(), SECTOR));
   const image = new QedState({ file, header, readOnly, backing: await readBacking(file, header) });
   if (!readOnly && context.intent !== 'info') {

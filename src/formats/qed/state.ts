@@ -75,9 +75,9 @@ export class QedState {
   }
 
   /** Checks an L1 entry that is not zero; throws what the real tool reports as `Invalid argument`. */
-  checkTable(offset: number): void {
+  readonly checkTable = (offset: number): void => {
     if (!isTableOffset(this.header, offset, this.limit)) throw invalidOffset(offset);
-  }
+  };
 
   /** Makes guest data durable; what refers to it is written after. */
   readonly dataBarrier = {

@@ -2,6 +2,7 @@
 import type { ImageDriver } from '../../block/capabilities.ts';
 import type { FormatDriver, OpenContext } from '../../block/format.ts';
 import type { OptionTable } from '../../options/table.ts';
+import { readAt } from '../../storage/storage.ts';
 import { create, createOptions } from './create.ts';
 import { HEADER_SIZE, parseHeader } from './header.ts';
 import { VdiImage } from './image.ts';
@@ -9,8 +10,7 @@ import { VdiState } from './state.ts';
 import { probe } from './probe.ts';
 
 async function open(context: OpenContext): Promise<ImageDriver> {
-  const bytes = new Uint8Array(HEADER_SIZE);
-  await context.file.readPadded(0, bytes);
+  const bytes = await readAt(context.file, 0, HEADER_SIZE);
   return new VdiImage(new VdiState(context.file, parseHeader(bytes), bytes));
 }
 

@@ -4,7 +4,7 @@ import { BlockError } from '../../base/error.ts';
 import { alignUp, SECTOR } from '../../base/offset.ts';
 import { FileEnd } from '../../block/kit/fileEnd.ts';
 import type { Allocation, Mapping } from '../../block/mapping.ts';
-import type { Storage } from '../../storage/storage.ts';
+import { readAt, type Storage } from '../../storage/storage.ts';
 import type { Extent } from './extent.ts';
 import { Entry, GrainTables, type TableLayout } from './grains.ts';
 import type { SparseHeader } from './header.ts';
@@ -72,8 +72,7 @@ export class WritableTables extends GrainTables {
 
   async #secondTable(index: number): Promise<number> {
     if (this.#redundant === undefined) return 0;
-    const entry = new Uint8Array(4);
-    await this.storage.readPadded(this.#redundant + index * 4, entry);
+    const entry = await readAt(this.storage, this.#redundant + index * 4, 4);
     return this.layout.tableOffset(new DataView(entry.buffer), 0);
   }
 

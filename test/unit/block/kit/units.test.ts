@@ -103,7 +103,7 @@ describe('TwoLevels', () => {
     await tables.l2.set(1, 2, file, put(2048), 1024);
     const { coverage } = tables;
     const run = async (offset: number, length: number): Promise<[number, number]> => {
-      const { place, count } = await tables.run(offset, length, placeAt);
+      const { place, count } = await tables.run(offset, length, placeAt, () => {});
       return [place, count];
     };
     expect(await run(10, 4 * coverage)).toEqual([Place.unallocated, 128]);
