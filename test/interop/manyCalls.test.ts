@@ -46,8 +46,13 @@ await round();
 const counts = [await count()];
 for (let done = 0; done < 40; done++) await round();
 counts.push(await count());
-await setTimeout(3000);
-counts.push(await count());
+// Threads end after a while.
+let rested = counts[1];
+for (let times = 0; times < 60 && (times < 6 || rested[0] > counts[0][0]); times++) {
+  await setTimeout(500);
+  rested = await count();
+}
+counts.push(rested);
 console.log(JSON.stringify(counts));
 `;
 
@@ -75,6 +80,7 @@ describe('200 calls', () => {
     expect(late[1]).toBe(early[1]);
     expect(rested[1]).toBeLessThanOrEqual(early[1] ?? 0);
     expect(rested[2]).toBeLessThan((early[2] ?? 0) + 1);
-    expect(rested[3]).toBeLessThan((early[3] ?? 0) + 10);
+    // Without threads a few memories are kept; one for each call would be 2,000 GiB.
+    expect(rested[3]).toBeLessThan((early[3] ?? 0) + 50);
   }, 300_000);
 });

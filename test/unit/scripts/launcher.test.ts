@@ -1,5 +1,4 @@
 import { spawn, spawnSync } from 'node:child_process';
-import { once } from 'node:events';
 import {
   cpSync,
   existsSync,
@@ -15,6 +14,7 @@ import {
 import { hostname, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { unburied } from '../../support/unburied.ts';
 
 const project = resolve(import.meta.dirname, '../../..');
 let home = '';
@@ -102,15 +102,14 @@ describe('the launcher', { timeout: 180_000 }, () => {
   });
 
   it.skipIf(!existsSync('/proc/self/ns/pid'))('takes over the lock of a process that nobody buried', async () => {
-    const parent = spawn('sh', ['-c', 'true & echo $!; exec sleep 60'], { stdio: ['ignore', 'pipe', 'inherit'] });
-    const [line] = (await once(parent.stdout, 'data')) as [Buffer];
+    const { pid, bury } = await unburied();
     try {
       const space = `${hostname()} ${readlinkSync('/proc/self/ns/pid')}`;
-      writeFileSync(join(root, '.cache/lock'), JSON.stringify({ pid: Number(line.toString()), space, id: 'x' }));
+      writeFileSync(join(root, '.cache/lock'), JSON.stringify({ pid, space, id: 'x' }));
       say('buried');
       expect(launch(join(root, 'qimg'))).toMatchObject({ stderr: '', answer: ['buried', [], 'input'] });
     } finally {
-      parent.kill();
+      bury();
     }
   });
 

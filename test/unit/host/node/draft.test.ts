@@ -1,5 +1,4 @@
-import { spawn, spawnSync } from 'node:child_process';
-import { once } from 'node:events';
+import { spawnSync } from 'node:child_process';
 import {
   chmodSync,
   chownSync,
@@ -20,6 +19,7 @@ import { afterEach, beforeEach, describe, expect, it, test } from 'vitest';
 import { textOf } from '../../../../src/base/text.ts';
 import { startDraft } from '../../../../src/host/node/draft.ts';
 import { libc as systemLibc } from '../../../../src/host/node/ffi.ts';
+import { unburied } from '../../../support/unburied.ts';
 
 let folder = '';
 beforeEach(() => {
@@ -145,17 +145,13 @@ test('parts of processes that are gone are removed, and nothing else', async () 
 });
 
 test('a part of a process that has ended, and that nobody has buried, is removed', async () => {
-  const parent = spawn('sh', ['-c', 'true & echo $!; exec sleep 60'], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const { pid, bury } = await unburied();
   try {
-    const [line] = (await once(parent.stdout, 'data')) as [Buffer];
-    const number = line.toString().trim();
-    const state = (): string => readFileSync(`/proc/${number}/stat`, 'latin1');
-    await expect.poll(state).toContain(') Z ');
-    writeFileSync(at(`.qimg-${owner()}${number}-0123456789abcdef.part`), '');
+    writeFileSync(at(`.qimg-${owner()}${pid}-0123456789abcdef.part`), '');
     await startDraft(at('new'), { replace: false, libc: undefined }).discard();
     expect(names()).toEqual([]);
   } finally {
-    parent.kill();
+    bury();
   }
 });
 
