@@ -60,8 +60,8 @@ async function measure(context: MeasureContext, options: CreateOptions): Promise
 }
 
 /** The format. */
-export const toy: FormatDriver = {
-  name: 'toy',
+export const tiles: FormatDriver = {
+  name: 'tiles',
   openOptions: {},
   createOptions,
   open,
