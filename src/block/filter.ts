@@ -1,4 +1,4 @@
-/** Filters: drivers that stand between an image and what is below it, and change how it behaves, not what it holds. */
+/** Filters: drivers that stand between an image and what is below it. */
 import type { OptionTree } from '../options/tree.ts';
 import type { Storage, StorageDriver } from '../storage/storage.ts';
 import type { Services } from './services.ts';
@@ -30,7 +30,7 @@ export interface FilterDriver {
    */
   readonly opaque?: boolean;
   /**
-   * Wraps the storage below. Bytes keep their places.
+   * Wraps the storage below. Bytes keep their places, though not always their values.
    * @throws BlockError for options that it does not know, or that do not fit together.
    */
   open(context: FilterContext): Promise<StorageDriver>;

@@ -165,7 +165,12 @@ async function openFilter(name: string, tree: OptionTree, scope: Scope): Promise
       filter,
       tree,
       { below, options: ownOptions(tree, [filter.child]), services },
-      { readOnly: !scope.writable, unsafe: scope.cache === 'unsafe', reopen: reopener(tree, scope, undefined) },
+      {
+        readOnly: !scope.writable,
+        grows: scope.inherited !== undefined,
+        unsafe: scope.cache === 'unsafe',
+        reopen: reopener(tree, scope, undefined),
+      },
     );
     await setAccess(node, scope.inherited ?? accessOf(true, scope));
     return node;
@@ -227,6 +232,7 @@ async function openLayer(tree: OptionTree, file: FileNode, scope: Scope): Promis
       name: describeNode(tree, format, file.name, backing !== undefined),
       format,
       plain: driver.plain ?? false,
+      grows: (driver.plain ?? false) && scope.inherited !== undefined,
       driver: image,
       readOnly: !scope.writable,
       reopen: reopener(tree, scope, format),
