@@ -11,6 +11,7 @@ import {
 } from '../../../src/index.ts';
 import { ImageLibrary, type RunSettings } from '../../../src/operations/library.ts';
 import { MemoryFiles, memoryServices } from '../../../src/testing.ts';
+import { runProgram } from '../../support/memoryProgram.ts';
 import { type Boxes, toyEntry, toyProtocol } from '../../toys/protocol/driver.ts';
 
 const SIZE = 1 << 20;
@@ -26,13 +27,16 @@ const noFiles = new Proxy({} as Services['files'], {
   },
 });
 
+function registryWith(entry: ProtocolEntry): DriverRegistry {
+  return new DriverRegistry(drivers.formats, [...drivers.protocols, entry], drivers.filters);
+}
+
 function libraryWith(
   entry: ProtocolEntry,
   files: Services['files'] = noFiles,
   settings: RunSettings = {},
 ): ImageLibrary {
-  const registry = new DriverRegistry(drivers.formats, [...drivers.protocols, entry], drivers.filters);
-  return new ImageLibrary(registry, { ...memoryServices(), files }, { implicitOpen: 'allow', ...settings });
+  return new ImageLibrary(registryWith(entry), { ...memoryServices(), files }, { implicitOpen: 'allow', ...settings });
 }
 
 beforeEach(() => {
@@ -127,12 +131,36 @@ describe.each(['qcow2', 'raw'])('a %s image over it', (format) => {
   });
 });
 
-it('is in the list of drivers, and its options in the help of create', async () => {
-  const { drivers: registry } = library.context;
-  expect(registry.names()).toContain('toy');
-  const { createOptionTables } = await import('../../../src/operations/create.ts');
-  const { protocol } = await createOptionTables(library.context, 'qcow2', 'toy:x@y');
-  expect(Object.keys(protocol ?? {})).toEqual(['size']);
+it('is a protocol for every command of the program', async () => {
+  const files = new MemoryFiles();
+  const run = async (line: string): Promise<string> => {
+    const { code, stdout, stderr } = await runProgram(line, registryWith(toyEntry(boxes)), files);
+    expect({ line, code, stderr }).toEqual({ line, code: 0, stderr: '' });
+    return stdout;
+  };
+  expect(await run('--help')).toMatch(/\n  .* toy /);
+  expect(await run('create -f qcow2 -o help toy:x@y')).toMatch(/size=<size>/);
+  await run('create -q -f raw toy:base@top 1M');
+  await run('create -q -f qcow2 -b base -F raw toy:over@top');
+  await fill('toy:over@top', 5, 1);
+  expect(await run('info toy:over@top')).toContain('backing file: base (actual path: toy:base@top)\n');
+  expect(await run('map toy:over@top')).toMatch(/^0x10000 +0x10000 +0x50000 +toy:over@top$/m);
+  expect(await run('check toy:over@top')).toContain('No errors were found');
+  expect(await run('measure -O qcow2 toy:over@top')).toContain('fully allocated size: ');
+  await run('convert -O qcow2 -B base -F raw toy:over@top toy:copy@top');
+  await run('convert -O vmdk toy:over@top out.vmdk');
+  await run('dd if=toy:over@top of=toy:flat@top');
+  for (const name of ['toy:copy@top', 'out.vmdk', 'toy:flat@top']) {
+    expect(await run(`compare toy:over@top ${name}`)).toBe('Images are identical.\n');
+  }
+  await run('rebase -b flat -F raw toy:copy@top');
+  await run('rebase -u -b base -F raw toy:copy@top');
+  expect(await run('commit -b base toy:over@top')).toBe('Image committed.\n');
+  expect(await run('resize toy:copy@top +1M')).toBe('Image resized.\n');
+  await run('snapshot -c s toy:copy@top');
+  expect(await firsts('toy:base@top')).toBe('0500');
+  expect([...boxes.keys()].sort()).toEqual(['base@top', 'copy@top', 'flat@top', 'over@top']);
+  expect(files.names()).toEqual(['out.vmdk']);
 });
 
 it('is opened by options', async () => {
