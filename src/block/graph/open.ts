@@ -289,8 +289,11 @@ async function openDriver(
 
 /** The part of the tree that the driver's table knows; children become known only while the driver opens. */
 function knownOptions(tree: OptionTree, driver: FormatDriver): OptionTree {
-  const heads = new Set(Object.keys(driver.openOptions).map((name) => name.split('.')[0]));
-  return Object.fromEntries(Object.entries(ownOptions(tree, ['file', 'backing'])).filter(([name]) => heads.has(name)));
+  const head = (name: string): string => name.split('.', 1)[0] ?? name;
+  const heads = new Set(Object.keys(driver.openOptions).map(head));
+  return Object.fromEntries(
+    Object.entries(ownOptions(tree, ['file', 'backing'])).filter(([name]) => heads.has(head(name))),
+  );
 }
 
 /** A storage besides the file that a driver asks for. */
