@@ -287,12 +287,15 @@ async function openDriver(
   }
 }
 
+function firstPart(name: string): string {
+  return name.split('.', 1)[0] ?? name;
+}
+
 /** The part of the tree that the driver's table knows; children become known only while the driver opens. */
 function knownOptions(tree: OptionTree, driver: FormatDriver): OptionTree {
-  const head = (name: string): string => name.split('.', 1)[0] ?? name;
-  const heads = new Set(Object.keys(driver.openOptions).map(head));
+  const heads = new Set(Object.keys(driver.openOptions).map(firstPart));
   return Object.fromEntries(
-    Object.entries(ownOptions(tree, ['file', 'backing'])).filter(([name]) => heads.has(head(name))),
+    Object.entries(ownOptions(tree, ['file', 'backing'])).filter(([name]) => heads.has(firstPart(name))),
   );
 }
 
