@@ -293,10 +293,16 @@ async function openDriver(
   }
 }
 
+function firstPart(name: string): string {
+  return name.split('.', 1)[0] ?? name;
+}
+
 /** The part of the tree that the driver's table knows; children become known only while the driver opens. */
 function knownOptions(tree: OptionTree, driver: FormatDriver): OptionTree {
-  const heads = new Set(Object.keys(driver.openOptions).map((name) => name.split('.')[0]));
-  return Object.fromEntries(Object.entries(ownOptions(tree, ['file', 'backing'])).filter(([name]) => heads.has(name)));
+  const heads = new Set(Object.keys(driver.openOptions).map(firstPart));
+  return Object.fromEntries(
+    Object.entries(ownOptions(tree, ['file', 'backing'])).filter(([name]) => heads.has(firstPart(name))),
+  );
 }
 
 /** A storage besides the file that a driver asks for. */
