@@ -49,7 +49,7 @@ export interface Extent {
 export type Preallocation = 'off' | 'metadata' | 'falloc' | 'full';
 
 /**
- * What a protocol or a host implements. Callers guarantee: `0 <= offset`, whole numbers, ranges inside `size()` for
+ * What a protocol, a filter or a host implements. Callers guarantee: `0 <= offset`, whole numbers, ranges inside `size()` for
  * `read` and `status`, never concurrent overlapping writes. `write` and `writeZeroes` may grow the storage.
  * Operations that fail throw a `BlockError`.
  */
@@ -103,4 +103,11 @@ export interface Storage {
   close(): MaybePromise<void>;
   /** Bytes that the storage takes on its medium, if known. */
   allocatedSize(): MaybePromise<number | undefined>;
+}
+
+/** Bytes `[offset, offset + length)` of a storage; those that it does not have are zeroes. */
+export async function readAt(storage: Storage, offset: number, length: number): Promise<Uint8Array> {
+  const bytes = new Uint8Array(length);
+  await storage.readPadded(offset, bytes);
+  return bytes;
 }

@@ -46,7 +46,7 @@ async function expectEveryStep(
     if (index + 1 < from) continue;
     const node = await openOn(storage, { intent: 'check', readOnly: true });
     const lines: string[] = [];
-    const result = await node.check('none', (line) => lines.push(line));
+    const result = await node.check('none', ({ text }) => lines.push(text));
     expect({ index, corruptions: result.corruptions, lines: result.corruptions > 0 ? lines : [] }).toEqual({
       index,
       corruptions: 0,

@@ -7,7 +7,7 @@ import type { BeyondEnd, Checker, FormatInfo, ImageDriver, Quirks } from '../../
 import type { FormatDriver, OpenContext } from '../../block/format.ts';
 import type { Mapping } from '../../block/mapping.ts';
 import { MissingTables } from '../../block/node/missing.ts';
-import type { Storage } from '../../storage/storage.ts';
+import { readAt, type Storage } from '../../storage/storage.ts';
 import { deepCheckerOf } from './deepCheck.ts';
 import { HEADER_SIZE, type Header, parseHeader, UNALLOCATED } from './header.ts';
 import { probe } from './probe.ts';
@@ -80,11 +80,9 @@ class BochsDriver implements ImageDriver {
 
 async function open(context: OpenContext): Promise<ImageDriver> {
   if (!context.readOnly) throw new BlockError('permission-denied', 'Image is read-only');
-  const bytes = new Uint8Array(HEADER_SIZE);
-  await context.file.readPadded(0, bytes);
+  const bytes = await readAt(context.file, 0, HEADER_SIZE);
   const header = parseHeader(bytes);
-  const catalog = new Uint8Array(header.entries * 4);
-  await context.file.readPadded(header.catalogOffset, catalog);
+  const catalog = await readAt(context.file, header.catalogOffset, header.entries * 4);
   const missing = context.tellMissing && new MissingTables(context.file, context.tellMissing);
   return new BochsDriver(context.file, header, catalog, missing);
 }

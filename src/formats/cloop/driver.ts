@@ -1,21 +1,18 @@
 /** The driver of compressed loop images: only reading. */
 import { isPromise } from '../../base/async.ts';
 import { BlockError, ioError } from '../../base/error.ts';
-import { alignDown, MiB } from '../../base/offset.ts';
-import { MetadataCache } from '../../block/kit/cache.ts';
+import { MiB } from '../../base/offset.ts';
 import { DecodedUnits, type Unit } from '../../block/kit/decodedUnits.ts';
+import { PagedTable } from '../../block/kit/pagedTable.ts';
 import type { Checker, FormatInfo, ImageDriver, Quirks } from '../../block/capabilities.ts';
 import type { FormatDriver, OpenContext } from '../../block/format.ts';
 import type { Mapping } from '../../block/mapping.ts';
-import { tableWindow } from '../../block/kit/tableWindow.ts';
 import type { CodecPort } from '../../codec/codec.ts';
-import type { Storage } from '../../storage/storage.ts';
+import { readAt, type Storage } from '../../storage/storage.ts';
 import { deepCheckerOf } from './deepCheck.ts';
 import { checkOffsets, type Header, parseHeader, TABLE_AT } from './header.ts';
 import { probe } from './probe.ts';
 
-/** Bytes of the table of offsets that are read at a time. */
-const PAGE = 65536;
 /** Bytes of the table of offsets that are kept. */
 const TABLE_BUDGET: number = 4 * MiB;
 /** Bytes of decoded blocks that are kept. */
@@ -26,7 +23,7 @@ class CloopDriver implements ImageDriver {
   readonly #file: Storage;
   readonly #header: Header;
   readonly #codec: CodecPort;
-  readonly #offsets: MetadataCache;
+  readonly #offsets: PagedTable;
   readonly #blocks: DecodedUnits<Unit>;
   readonly quirks: Quirks = { opaque: true, inSectors: true, staysReadOnly: true };
   readonly checker: Checker;
@@ -35,8 +32,13 @@ class CloopDriver implements ImageDriver {
     this.#file = file;
     this.#header = header;
     this.#codec = codec;
-    const storage = tableWindow(file, TABLE_AT, (header.blocks + 1) * 8);
-    this.#offsets = new MetadataCache({ storage, tableSize: PAGE, budget: TABLE_BUDGET });
+    this.#offsets = new PagedTable({
+      file,
+      offset: TABLE_AT,
+      entries: header.blocks + 1,
+      entryBytes: 8,
+      budget: TABLE_BUDGET,
+    });
     this.#blocks = new DecodedUnits(BLOCK_BUDGET, (units) => this.#decode(units));
     this.checker = deepCheckerOf({
       file,
@@ -91,9 +93,9 @@ class CloopDriver implements ImageDriver {
   }
 
   async #offset(index: number): Promise<number> {
-    const found = this.#offsets.get(alignDown(index * 8, PAGE));
-    const table = isPromise(found) ? await found : found;
-    return Number(table.view.getBigUint64((index * 8) % PAGE));
+    const found = this.#offsets.page(index);
+    const page = isPromise(found) ? await found : found;
+    return Number(page.view.getBigUint64(this.#offsets.position(index)));
   }
 
   flush(): void {}
@@ -114,8 +116,7 @@ async function checkTable(file: Storage, header: Header): Promise<void> {
   const size = (header.blocks + 1) * 8;
   let last: bigint | undefined;
   for (let at = 0; at < size; at += MiB) {
-    const bytes = new Uint8Array(Math.min(MiB, size - at));
-    await file.readPadded(TABLE_AT + at, bytes);
+    const bytes = await readAt(file, TABLE_AT + at, Math.min(MiB, size - at));
     last = checkOffsets(bytes, at / 8, last);
     // Behind the end of the file everything is zero.
     if (TABLE_AT + at + bytes.length >= file.size() && last === 0n) return;
@@ -124,8 +125,7 @@ async function checkTable(file: Storage, header: Header): Promise<void> {
 
 async function open(context: OpenContext): Promise<ImageDriver> {
   if (!context.readOnly) throw new BlockError('permission-denied', 'Image is read-only');
-  const bytes = new Uint8Array(TABLE_AT);
-  await context.file.readPadded(0, bytes);
+  const bytes = await readAt(context.file, 0, TABLE_AT);
   const header = parseHeader(bytes);
   await checkTable(context.file, header);
   return new CloopDriver(context.file, header, context.services.codec);

@@ -4,6 +4,7 @@ import { MAX_SIZE, SECTOR } from '../../base/offset.ts';
 import type { ImageDriver } from '../../block/capabilities.ts';
 import type { FormatDriver, OpenContext } from '../../block/format.ts';
 import { kindOfFile } from '../../block/graph/notRaw.ts';
+import { readAt } from '../../storage/storage.ts';
 import { ChunkList } from './chunks.ts';
 import { DmgImage } from './image.ts';
 import { probe } from './probe.ts';
@@ -16,8 +17,7 @@ function refused(context: OpenContext): BlockError {
 
 /** The error for a file without a trailer; where only its name makes it an image of this format, that is said. */
 async function noTrailer({ file, filename }: OpenContext): Promise<BlockError> {
-  const head = new Uint8Array(2048);
-  await file.readPadded(0, head);
+  const head = await readAt(file, 0, 2048);
   const kind = kindOfFile(head) ?? 'a raw disk, or was cut off: a raw disk can be opened with the format raw';
   const hint = `'${filename}' has the name of an Apple disk image, but not its trailer. It may be ${kind}.`;
   const named = /\.dmg$/i.test(filename);

@@ -1,7 +1,7 @@
 /** CRC-32 sums over what Apple disk images hold. */
 import { MiB } from '../../base/offset.ts';
 import { crc32 } from '../../codec/checksums.ts';
-import type { Storage } from '../../storage/storage.ts';
+import { readAt, type Storage } from '../../storage/storage.ts';
 import type { Chunk } from './chunks.ts';
 
 /** Zeroes of a table that are summed up at most: more would take long, and a hostile image can claim any number. */
@@ -11,8 +11,7 @@ const MAX_ZEROES = 4294967296;
 export async function fileSum(file: Storage, offset: number, length: number, start: number): Promise<number> {
   let sum = start;
   for (let at = 0; at < length; at += MiB) {
-    const bytes = new Uint8Array(Math.min(MiB, length - at));
-    await file.readPadded(offset + at, bytes);
+    const bytes = await readAt(file, offset + at, Math.min(MiB, length - at));
     sum = crc32(bytes, sum);
   }
   return sum;

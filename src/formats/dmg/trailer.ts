@@ -5,7 +5,7 @@
  */
 import { bigEndian } from '../../base/bytes.ts';
 import { alignUp, SECTOR } from '../../base/offset.ts';
-import type { Storage } from '../../storage/storage.ts';
+import { readAt, type Storage } from '../../storage/storage.ts';
 import { decodeBase64 } from './base64.ts';
 import { isBlockTable } from './chunks.ts';
 
@@ -56,8 +56,7 @@ export interface Trailer {
 export async function findTrailer(file: Storage): Promise<Trailer | undefined> {
   const end = alignUp(file.size(), SECTOR);
   const start = Math.max(0, end - TRAILER_SIZE - SECTOR + 1);
-  const bytes = new Uint8Array(TRAILER_SIZE + SECTOR);
-  await file.readPadded(start, bytes);
+  const bytes = await readAt(file, start, TRAILER_SIZE + SECTOR);
   const fields = bigEndian(bytes);
   for (let at = 0; at < SECTOR; at++) {
     if (fields.u32(at) === MAGIC) return parseTrailer(start + at, bytes.subarray(at, at + TRAILER_SIZE));
@@ -112,16 +111,14 @@ export async function readTables(file: Storage, trailer: Trailer): Promise<Found
 
 async function readPart(file: Storage, trailer: Trailer, part: Part): Promise<Uint8Array | undefined> {
   if (part.length === 0 || part.length > MAX_TABLES || part.offset + part.length > trailer.offset) return undefined;
-  const bytes = new Uint8Array(part.length);
-  await file.readPadded(part.offset, bytes);
+  const bytes = await readAt(file, part.offset, part.length);
   return bytes;
 }
 
 /** The last property list in front of the trailer, if it has block tables. */
 async function searchList(file: Storage, trailer: Trailer): Promise<FoundTables | undefined> {
   const start = Math.max(0, trailer.offset - MAX_TABLES);
-  const bytes = new Uint8Array(trailer.offset - start);
-  await file.readPadded(start, bytes);
+  const bytes = await readAt(file, start, trailer.offset - start);
   const text = new TextDecoder('latin1').decode(bytes);
   const close = text.lastIndexOf('</plist>');
   const open = close < 0 ? -1 : text.lastIndexOf('<plist', close);

@@ -1,26 +1,26 @@
 /** Structure check and repair of Parallels images. */
 import type { CheckFindings, Checker, RepairMode } from '../../block/capabilities.ts';
-import type { ParallelsImage } from './image.ts';
-import { UnitSet } from './units.ts';
+import type { ParallelsState } from './state.ts';
+import { UnitSet } from '../../block/kit/unitSet.ts';
 
 /** Findings that are described one by one; more are only counted, so that a hostile image cannot fill a disk with text. */
 const MAX_LINES = 10000;
 /** Bytes that are copied at a time. */
 const CHUNK = 1048576;
 
-type Report = (line: string) => void;
+type Say = (line: string) => void;
 
 /** The checker of an image. */
-export function checkerOf(image: ParallelsImage): Checker {
+export function checkerOf(image: ParallelsState): Checker {
   return {
     deepOnly: false,
     repairs: true,
-    check: (repair, report) => check(image, repair, (line) => report(line, 'err')),
+    check: (repair, report) => check(image, repair, (text) => report({ severity: 'finding', text })),
   };
 }
 
 /** True if an image that is opened for writing has to be repaired first. */
-export async function needsRepair(image: ParallelsImage): Promise<boolean> {
+export async function needsRepair(image: ParallelsState): Promise<boolean> {
   if (image.inUse || image.wrongDataOffset) return true;
   const seen = new UnitSet();
   let wrong = false;
@@ -31,8 +31,8 @@ export async function needsRepair(image: ParallelsImage): Promise<boolean> {
 }
 
 /** Checks an image, and repairs what `repair` asks for. */
-export async function check(image: ParallelsImage, repair: RepairMode, report: Report): Promise<CheckFindings> {
-  const findings = new Findings(repair === 'all', report);
+export async function check(image: ParallelsState, repair: RepairMode, say: Say): Promise<CheckFindings> {
+  const findings = new Findings(repair === 'all', say);
   if (image.inUse && findings.damage('image was not closed correctly')) {
     await image.begin();
     image.inUse = false;
@@ -61,11 +61,11 @@ class Findings {
   corruptions = 0;
   corruptionsFixed = 0;
   readonly fix: boolean;
-  readonly #report: Report;
+  readonly #say: Say;
 
-  constructor(fix: boolean, report: Report) {
+  constructor(fix: boolean, say: Say) {
     this.fix = fix;
-    this.#report = report;
+    this.#say = say;
   }
 
   /** @returns true if it is to be repaired. */
@@ -77,16 +77,16 @@ class Findings {
   }
 
   say(fixed: boolean, what: string): void {
-    this.#report(`${fixed ? 'Repairing' : 'ERROR'} ${what}`);
+    this.#say(`${fixed ? 'Repairing' : 'ERROR'} ${what}`);
   }
 
   finish(): void {
     const silent = this.corruptions + this.corruptionsFixed - MAX_LINES;
-    if (silent > 0) this.#report(`(${silent} more errors)`);
+    if (silent > 0) this.#say(`(${silent} more errors)`);
   }
 }
 
-async function checkPlaces(image: ParallelsImage, findings: Findings): Promise<void> {
+async function checkPlaces(image: ParallelsState, findings: Findings): Promise<void> {
   await image.walk((cluster, entry) => {
     if (!image.isOutside(entry) || !findings.damage(`cluster ${cluster} is outside image`)) return;
     return image.begin().then(() => image.setEntry(cluster, 0));
@@ -95,7 +95,7 @@ async function checkPlaces(image: ParallelsImage, findings: Findings): Promise<v
 
 /** Space behind the last cluster. */
 async function checkEnd(
-  image: ParallelsImage,
+  image: ParallelsState,
   end: number,
   fix: boolean,
   findings: Findings,
@@ -111,7 +111,7 @@ async function checkEnd(
 }
 
 /** Clusters of the file that are used more than once: all guest clusters but the first get copies of their own. */
-async function checkDuplicates(image: ParallelsImage, findings: Findings): Promise<void> {
+async function checkDuplicates(image: ParallelsState, findings: Findings): Promise<void> {
   const seen = new UnitSet();
   await image.walk((cluster, entry) => {
     const place = image.place(entry);
@@ -121,7 +121,7 @@ async function checkDuplicates(image: ParallelsImage, findings: Findings): Promi
   });
 }
 
-async function separate(image: ParallelsImage, cluster: number, place: number, seen: UnitSet): Promise<void> {
+async function separate(image: ParallelsState, cluster: number, place: number, seen: UnitSet): Promise<void> {
   await image.begin();
   const { start } = await image.reserve(1);
   const target = image.placeOfUnit(start);
@@ -135,7 +135,7 @@ async function separate(image: ParallelsImage, cluster: number, place: number, s
   await image.link(cluster, start, 1);
 }
 
-async function statistics(image: ParallelsImage): Promise<NonNullable<CheckFindings['clusters']>> {
+async function statistics(image: ParallelsState): Promise<NonNullable<CheckFindings['clusters']>> {
   const found = { total: image.header.entries, allocated: 0, fragmented: 0, compressed: 0 };
   let expected: { readonly cluster: number; readonly place: number } | undefined;
   await image.walk((cluster, entry) => {

@@ -6,7 +6,7 @@ import { equalBytes, littleEndian } from '../../base/bytes.ts';
 import { BlockError, invalidImage } from '../../base/error.ts';
 import { SECTOR } from '../../base/offset.ts';
 import type { Services } from '../../block/services.ts';
-import type { Storage } from '../../storage/storage.ts';
+import { readAt, type Storage } from '../../storage/storage.ts';
 import type { Header } from './header.ts';
 
 const MAGIC = 0xab234cef23dcea87n;
@@ -25,16 +25,14 @@ const MAX_CLUSTER = 134217728;
 /** Reads the extension that the header names, and throws with the real tool's wording if it is not in order. */
 export async function checkExtension(file: Storage, header: Header, services: Services): Promise<void> {
   const { cluster, extension } = header;
-  const start = new Uint8Array(8);
-  await file.readPadded(extension, start);
+  const start = await readAt(file, extension, 8);
   const magic = littleEndian(start).big64(0);
   if (magic !== MAGIC) {
     const shown = `0x${magic.toString(16)}, expected: 0x${MAGIC.toString(16)}`;
     throw invalidImage(`Wrong parallels Format Extension magic: ${shown}`);
   }
   if (cluster > MAX_CLUSTER) throw new BlockError('limit', 'Format Extension cluster is too large');
-  const bytes = new Uint8Array(cluster);
-  await file.readPadded(extension, bytes);
+  const bytes = await readAt(file, extension, cluster);
   const sum = services.crypto.hash('md5', bytes.subarray(PREFIX));
   if (!equalBytes(sum, bytes.subarray(8, PREFIX))) {
     throw invalidImage('Wrong checksum in Format Extension header. Format extension is corrupted.');

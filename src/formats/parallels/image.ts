@@ -1,235 +1,61 @@
-/** State of an open Parallels image; the other files of this folder are functions on it. */
-import { isPromise, type MaybePromise } from '../../base/async.ts';
-import { posixError } from '../../base/error.ts';
-import { alignDown, alignUp, SECTOR } from '../../base/offset.ts';
-import { MetadataCache } from '../../block/kit/cache.ts';
-import { tableWindow } from '../../block/kit/tableWindow.ts';
-import type { Storage } from '../../storage/storage.ts';
-import { dropExtension, HEADER_SIZE, type Header, setDataOffset, setInUse } from './header.ts';
-import { UnitSet } from './units.ts';
+/** An open Parallels image as the block layer sees it. */
+import type { MaybePromise } from '../../base/async.ts';
+import type { Checker, FormatInfo, ImageDriver, Quirks, Writing } from '../../block/capabilities.ts';
+import type { Allocation, Mapping } from '../../block/mapping.ts';
+import { checkerOf } from './check.ts';
+import type { ParallelsState } from './state.ts';
+import { allocate, map, release } from './mapping.ts';
 
-/** Bytes of the BAT that are read and written at a time. */
-const PAGE = 65536;
-/** Bytes of the BAT that are kept. */
-const BUDGET = 16777216;
+/** One open image: everything that can be done with it, in the files of this folder. */
+export class ParallelsImage implements ImageDriver, Writing {
+  readonly #state: ParallelsState;
+  readonly checker: Checker;
+  readonly quirks: Quirks = {
+    ignoresBitmaps: true,
+    unknownClusters: true,
+    inSectors: true,
+    staysReadOnly: true,
+  };
+  readonly writing: Writing = this;
 
-/** Which clusters of the file are in use. */
-interface Usage {
-  /** Numbers of the clusters, counted from the start of the data. */
-  readonly used: UnitSet;
-  /** End of the last one in bytes. */
-  end: number;
-}
-
-/** One open Parallels image. */
-export class ParallelsImage {
-  readonly file: Storage;
-  readonly header: Header;
-  /** Pages of the BAT, by their offset within it. */
-  readonly bat: MetadataCache;
-  readonly pageSize: number;
-  /** What is still wrong with the header. */
-  inUse: boolean;
-  wrongDataOffset: boolean;
-  readonly #headerBytes: Uint8Array;
-  /** The header says "open for writing", by this opening. */
-  #begun = false;
-  #usage: Usage | undefined;
-  /** Clusters that the BAT no longer names; the BAT on the disk may still do so. */
-  #freed: number[] = [];
-  /** Is told once, where a cluster that is read has a place outside of the file. */
-  tellMissing: ((text: string) => void) | undefined;
-  /** The last cluster may have been given up since the use of clusters was found out. */
-  #shorter = false;
-
-  constructor(file: Storage, header: Header, headerBytes: Uint8Array) {
-    this.file = file;
-    this.header = header;
-    this.inUse = header.inUse;
-    this.wrongDataOffset = header.wrongDataOffset;
-    this.#headerBytes = headerBytes;
-    const bytes = header.entries * 4;
-    this.pageSize = Math.min(PAGE, alignUp(Math.max(bytes, 1), 512));
-    this.bat = new MetadataCache({
-      storage: tableWindow(file, HEADER_SIZE, bytes),
-      tableSize: this.pageSize,
-      budget: BUDGET,
-    });
+  constructor(state: ParallelsState) {
+    this.#state = state;
+    this.checker = checkerOf(state);
   }
 
-  /** Bytes of the file in whole sectors, as the real tool counts them. */
-  get fileSize(): number {
-    return alignUp(this.file.size(), SECTOR);
+  get virtualSize(): number {
+    return this.#state.header.virtualSize;
   }
 
-  /** The page of the BAT with the entry of a guest cluster. */
-  page(cluster: number): MaybePromise<DataView> {
-    const table = this.bat.get(alignDown(cluster * 4, this.pageSize));
-    return isPromise(table) ? table.then(({ view }) => view) : table.view;
+  get allocationUnit(): number {
+    return this.#state.header.cluster;
   }
 
-  /** Position of a guest cluster's entry in its page. */
-  position(cluster: number): number {
-    return (cluster * 4) % this.pageSize;
+  map(offset: number, length: number): MaybePromise<Mapping> {
+    return map(this.#state, offset, length);
   }
 
-  /** Where an entry of the BAT leads, in bytes; undefined if that is no place for a cluster: then it has none. */
-  place(entry: number): number | undefined {
-    return entry !== 0 && !this.isOutside(entry) ? entry * this.header.entryUnit : undefined;
+  allocate(offset: number, length: number): Promise<Allocation> {
+    return allocate(this.#state, offset, length);
   }
 
-  /** True if an entry leads out of the data area. */
-  isOutside(entry: number): boolean {
-    const place = entry * this.header.entryUnit;
-    return place < this.header.dataOffset || place + this.header.cluster > this.fileSize;
+  writeZeroes(offset: number, length: number): Promise<void> {
+    return release(this.#state, offset, length);
   }
 
-  /** Number of the cluster of the file that contains a place. */
-  unitOf(place: number): number {
-    return Math.floor((place - this.header.dataOffset) / this.header.cluster);
+  discard(offset: number, length: number): Promise<void> {
+    return release(this.#state, offset, length);
   }
 
-  /** Where cluster `unit` of the file is. */
-  placeOfUnit(unit: number): number {
-    return this.header.dataOffset + unit * this.header.cluster;
+  flush(): Promise<void> {
+    return this.#state.flush();
   }
 
-  /** Visits all entries of the BAT that are not zero, in order. Holes of the file are passed over. */
-  async walk(visit: (cluster: number, entry: number) => MaybePromise<void>): Promise<void> {
-    const { entries } = this.header;
-    const stored = Math.min(entries * 4, Math.max(0, this.file.size() - HEADER_SIZE));
-    for (let at = 0; at < stored; ) {
-      const skipped = await this.#emptyPages(at, stored);
-      if (skipped > 0) {
-        at += skipped;
-        continue;
-      }
-      const first = at / 4;
-      const count = Math.min(entries - first, this.pageSize / 4);
-      let view = await this.page(first);
-      for (let i = 0; i < count; i++) {
-        const entry = view.getUint32(i * 4, true);
-        if (entry === 0) continue;
-        const waiting = visit(first + i, entry);
-        if (!isPromise(waiting)) continue;
-        await waiting;
-        view = await this.page(first);
-      }
-      at += this.pageSize;
-    }
+  close(): Promise<void> {
+    return this.#state.close();
   }
 
-  /** Bytes of whole pages from `at` on that lie in a hole of the file and were not changed. */
-  async #emptyPages(at: number, end: number): Promise<number> {
-    if (this.bat.isDirty) return 0;
-    const extent = await this.file.status(HEADER_SIZE + at, end - at);
-    return extent.kind === 'hole' ? alignDown(extent.length, this.pageSize) : 0;
-  }
-
-  /** Which clusters of the file are in use, found out when it is first asked for. */
-  async usage(): Promise<Usage> {
-    if (this.#usage) return this.#usage;
-    const { cluster, dataOffset } = this.header;
-    const usage: Usage = { used: new UnitSet(), end: dataOffset };
-    await this.walk((_, entry) => {
-      const place = this.place(entry);
-      if (place === undefined) return;
-      usage.used.add(this.unitOf(place));
-      // Entries of the older format can lie across two clusters.
-      usage.used.add(this.unitOf(place + cluster - 1));
-      usage.end = Math.max(usage.end, place + cluster);
-    });
-    this.#usage = usage;
-    return usage;
-  }
-
-  /** Forgets what is known about the use of clusters: the BAT was repaired. */
-  forgetUsage(): void {
-    this.#usage = undefined;
-  }
-
-  /** Reserves up to `most` neighbouring clusters of the file, at the first place that is free. */
-  async reserve(most: number): Promise<{ readonly start: number; readonly count: number }> {
-    const usage = await this.usage();
-    const { start, count } = usage.used.firstGap(most);
-    const end = this.placeOfUnit(start + count);
-    if (end / this.header.entryUnit > 0xffffffff) throw posixError('no-space', `cannot add to ${this.file.name}`);
-    for (let i = 0; i < count; i++) usage.used.add(start + i);
-    usage.end = Math.max(usage.end, end);
-    return { start, count };
-  }
-
-  /** Takes back a reservation. */
-  giveBack(start: number, count: number): void {
-    for (let i = 0; i < count; i++) this.#usage?.used.delete(start + i);
-  }
-
-  /** Marks the image as open for writing, durably; everything that changes it calls this first. */
-  async begin(): Promise<void> {
-    if (this.#begun) return;
-    setInUse(this.#headerBytes, true);
-    // Its bitmaps do not learn about these changes.
-    dropExtension(this.#headerBytes);
-    await this.file.write(0, this.#headerBytes);
-    await this.file.flush();
-    this.#begun = true;
-  }
-
-  /** Writes the right place of the data into the header. */
-  async correctDataOffset(): Promise<void> {
-    await this.begin();
-    setDataOffset(this.#headerBytes, this.header.dataOffset);
-    await this.file.write(0, this.#headerBytes);
-    // A file that ends in front of its data stays wrong.
-    this.wrongDataOffset = this.header.dataOffset > this.fileSize;
-  }
-
-  /** Changes the entry of a guest cluster. What it leads to has been written. */
-  async setEntry(cluster: number, entry: number): Promise<void> {
-    this.bat.writeAfter(this.file);
-    const found = this.bat.get(alignDown(cluster * 4, this.pageSize));
-    const table = isPromise(found) ? await found : found;
-    table.view.setUint32(this.position(cluster), entry, true);
-    this.bat.markDirty(table);
-  }
-
-  /** Makes guest clusters from `cluster` on refer to clusters of the file from `unit` on. The data has been written. */
-  async link(cluster: number, unit: number, count: number): Promise<void> {
-    for (let i = 0; i < count; i++) {
-      await this.setEntry(cluster + i, this.placeOfUnit(unit + i) / this.header.entryUnit);
-    }
-  }
-
-  /** Gives up the cluster at a place of the file, as soon as the BAT on the disk does not name it any more. */
-  free(place: number): void {
-    this.#freed.push(place);
-    this.#shorter = true;
-  }
-
-  /** Writes data and BAT in safe order. */
-  async flush(): Promise<void> {
-    if (this.file.readOnly) return;
-    const freed = this.#freed;
-    this.#freed = [];
-    if (this.bat.isDirty) await this.bat.flush();
-    else await this.file.flush();
-    const { cluster, dataOffset } = this.header;
-    for (const place of freed) {
-      await this.file.discard(place, cluster);
-      if ((place - dataOffset) % cluster === 0) this.#usage?.used.delete(this.unitOf(place));
-    }
-  }
-
-  /** Writes everything, cuts off what is behind the last cluster, and takes the mark back. */
-  async close(): Promise<void> {
-    if (!this.#begun) return;
-    await this.flush();
-    if (this.#shorter) this.forgetUsage();
-    const { end } = await this.usage();
-    if (this.file.size() !== end) await this.file.truncate(end);
-    setInUse(this.#headerBytes, false);
-    await this.file.write(0, this.#headerBytes);
-    await this.file.flush();
-    this.#begun = false;
+  info(): FormatInfo {
+    return {};
   }
 }

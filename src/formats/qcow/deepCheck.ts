@@ -3,13 +3,13 @@ import { alignUp, divideUp, SECTOR } from '../../base/offset.ts';
 import { isZero } from '../../base/zero.ts';
 import { CompressedClusters } from '../../block/kit/compressedClusters.ts';
 import type { CheckFindings, Checker } from '../../block/capabilities.ts';
-import type { ReportLine } from '../../block/report.ts';
+import type { Report } from '../../block/report.ts';
 import { type ClusterCounts, hex, StructureCheck, TrialDecoder } from '../../block/kit/structureCheck.ts';
 import { HEADER_SIZE } from './header.ts';
-import { type CompressedPlace, compressedPlace, isCompressed, type QcowImage, readEntry } from './image.ts';
+import { type CompressedPlace, compressedPlace, isCompressed, type QcowState, entryAt } from './state.ts';
 
 /** The checker of an image: tables and clusters lie in the file, belong to one place each, and can be decompressed. */
-export function deepCheckerOf(image: QcowImage): Checker {
+export function deepCheckerOf(image: QcowState): Checker {
   return { deepOnly: true, repairs: false, check: (_, report) => new Walk(image, report).run() };
 }
 
@@ -21,7 +21,7 @@ interface NamedTable {
 
 /** One walk over all tables. */
 class Walk {
-  readonly #image: QcowImage;
+  readonly #image: QcowState;
   readonly #check: StructureCheck;
   readonly #compressed: CompressedClusters;
   readonly #trial: TrialDecoder<CompressedPlace, void>;
@@ -30,7 +30,7 @@ class Walk {
   #budget: number;
   #last = 0;
 
-  constructor(image: QcowImage, report: ReportLine) {
+  constructor(image: QcowState, report: Report) {
     const { file, clusterSize, header } = image;
     this.#image = image;
     // Of the last cluster the file may have only a part.
@@ -52,7 +52,7 @@ class Walk {
       this.#check.claim('the backing name', header.backingOffset, header.backingLength);
     }
     this.#check.claim('the L1 table', header.l1Offset, this.#l1Room());
-    for (const table of apart(await this.#tables(), this.#image.l2Entries * 8)) await this.#walkTable(table);
+    for (const table of apart(await this.#tables(), this.#image.tableBytes)) await this.#walkTable(table);
     await this.#trial.finish();
     return this.#check.finish(clusterSize, this.#clusters);
   }
@@ -68,14 +68,15 @@ class Walk {
   async #tables(): Promise<NamedTable[]> {
     const image = this.#image;
     const tables: NamedTable[] = [];
-    for (let index = 0; index < image.storedL1Entries; ) {
-      const { bytes, view } = await image.l1Page(index);
-      const stop = Math.min(index + image.l1Rest(index), image.storedL1Entries);
+    const { l1 } = image.tables;
+    for (let index = 0; index < l1.stored; ) {
+      const { bytes, view } = await l1.page(index);
+      const stop = Math.min(index + l1.rest(index), l1.stored);
       if (isZero(bytes)) index = stop;
       for (; index < stop; index++) {
-        const offset = readEntry(view, image.l1Position(index));
+        const offset = entryAt(view, l1.position(index));
         if (offset === 0) continue;
-        const whole = this.#check.claim('an L2 table', offset, image.l2Entries * 8, `L2 table ${index}`);
+        const whole = this.#check.claim('an L2 table', offset, image.tableBytes, `L2 table ${index}`);
         if (whole) tables.push({ index, offset });
       }
     }
@@ -84,16 +85,16 @@ class Walk {
 
   async #walkTable({ index, offset }: NamedTable): Promise<void> {
     const image = this.#image;
-    const { view } = await image.l2Table(offset);
+    const { view } = await image.tables.l2.page(0, offset);
     const copy = new DataView(view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength));
     for (let at = 0; at < copy.byteLength; at += 8) {
-      if (readEntry(copy, at) === 0) continue;
-      const cluster = index * image.l2Entries + at / 8;
+      if (entryAt(copy, at) === 0) continue;
+      const cluster = index * image.tables.l2.entries + at / 8;
       if (cluster >= this.#clusters.total) this.#check.damage(`cluster ${cluster} is behind the end of the disk`);
       this.#clusters.allocated++;
       if (isCompressed(copy, at))
         await this.#compressedCluster(compressedPlace(copy, at, image.header.clusterBits), cluster);
-      else this.#data(readEntry(copy, at), cluster);
+      else this.#data(entryAt(copy, at), cluster);
     }
   }
 

@@ -1,77 +1,36 @@
 /** Where guest bytes of a qcow image are. */
-import { andThen, isPromise, type MaybePromise } from '../../base/async.ts';
+import { andThen, type MaybePromise } from '../../base/async.ts';
 import { SECTOR } from '../../base/offset.ts';
+import type { PlaceAt, TableRun } from '../../block/kit/pagedTable.ts';
+import { Place } from '../../block/kit/units.ts';
 import type { Mapping } from '../../block/mapping.ts';
-import { isCompressed, type QcowImage, readEntry } from './image.ts';
+import { entryAt, isCompressed, type QcowState } from './state.ts';
 
-/** A run of guest clusters of one nature, within one L2 table. */
-export interface Run {
-  readonly kind: 'data' | 'compressed' | 'unallocated';
-  readonly count: number;
-  /** Where data clusters start. */
-  readonly offset: number;
-}
+/** Where a cluster is; compressed ones are special. */
+const placeAt: PlaceAt = (page, position) => {
+  if (isCompressed(page, position)) return Place.special;
+  return entryAt(page, position) || Place.unallocated;
+};
 
-function kindOf(view: DataView, at: number): Run['kind'] {
-  if (isCompressed(view, at)) return 'compressed';
-  return readEntry(view, at) === 0 ? 'unallocated' : 'data';
-}
+/** Encrypted clusters, wherever they are: each is read by itself. */
+const ENCRYPTED: number = Place.special - 1;
+const natureAt: PlaceAt = (page, position) => Math.min(placeAt(page, position), 0) || ENCRYPTED;
 
-/**
- * The run whose first entry is at byte `at`, at most `limit` clusters.
- * @param adjacent data clusters have to follow each other in the file.
- */
-export function runAt(image: QcowImage, view: DataView, at: number, limit: number, adjacent = true): Run {
-  const most = Math.min(limit, image.l2Entries - at / 8);
-  const kind = kindOf(view, at);
-  const offset = readEntry(view, at);
-  let count = 1;
-  while (count < most && kindOf(view, at + count * 8) === kind) {
-    if (adjacent && kind === 'data' && readEntry(view, at + count * 8) !== offset + count * image.clusterSize) break;
-    count++;
-  }
-  return { kind, count, offset };
+/** The run of clusters of one nature at a guest offset, each behind the one before; see `TwoLevels.run`. */
+export function runAt(image: QcowState, offset: number, length: number): MaybePromise<TableRun> {
+  return image.tables.run(offset, length, placeAt, image.checkTable);
 }
 
 /** Where the run at a guest offset is. */
-export function map(image: QcowImage, offset: number, length: number): MaybePromise<Mapping> {
-  const index = Math.floor(offset / image.l2Coverage);
-  if (index >= image.storedL1Entries && !image.l1Changed) return { kind: 'unallocated', length };
-  const page = image.l1Page(index);
-  return isPromise(page)
-    ? page.then((loaded) => mapBelow(image, loaded.view, index, offset, length))
-    : mapBelow(image, page.view, index, offset, length);
-}
-
-function mapBelow(
-  image: QcowImage,
-  l1: DataView,
-  index: number,
-  offset: number,
-  length: number,
-): MaybePromise<Mapping> {
-  const start = image.l1Position(index);
-  const table = readEntry(l1, start);
-  if (table === 0) {
-    const most = Math.min(image.l1Rest(index), Math.ceil((offset + length) / image.l2Coverage) - index);
-    let tables = 1;
-    while (tables < most && readEntry(l1, start + tables * 8) === 0) tables++;
-    return { kind: 'unallocated', length: Math.min(length, (index + tables) * image.l2Coverage - offset) };
-  }
-  image.missing?.look(table, image.l2Entries * 8, offset);
-  return andThen(image.l2Table(table), ({ view }) => mapIn(image, view, offset, length));
-}
-
-function mapIn(image: QcowImage, view: DataView, offset: number, length: number): Mapping {
-  const inside = offset % image.clusterSize;
-  const limit = Math.ceil((inside + length) / image.clusterSize);
-  const run = runAt(image, view, image.position(offset), limit, !image.encrypted);
-  const known = Math.min(length, run.count * image.clusterSize - inside);
-  if (run.kind === 'unallocated') return { kind: 'unallocated', length: known };
-  if (run.kind === 'compressed')
-    return { kind: 'special', length: known, compressed: true, encrypted: image.encrypted };
-  if (image.encrypted) return { kind: 'special', length: known, compressed: false, encrypted: true };
-  // Clusters lie on whole sectors. Others are damage: they have a place, but reading them fails.
-  const storage = run.offset % SECTOR === 0 ? image.file : image.unreadable;
-  return { kind: 'data', length: known, storage, offset: run.offset + inside };
+export function map(image: QcowState, offset: number, length: number): MaybePromise<Mapping> {
+  const { tables, units, encrypted } = image;
+  if (tables.tableIndex(offset) >= tables.l1.stored && !image.l1Changed) return { kind: 'unallocated', length };
+  const found = tables.run(offset, length, encrypted ? natureAt : placeAt, image.followTable);
+  return andThen(found, (run) => {
+    const mapping = units.mapping(run, offset, length);
+    if (mapping.kind === 'special') return { ...mapping, compressed: run.place !== ENCRYPTED, encrypted };
+    // Clusters lie on whole sectors. Others are damage: they have a place, but reading them fails.
+    if (mapping.kind === 'data' && run.place % SECTOR !== 0) return { ...mapping, storage: image.unreadable };
+    return mapping;
+  });
 }

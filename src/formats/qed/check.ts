@@ -1,21 +1,24 @@
 /** Structure check and repair of QED images (specification, section "Consistency checking"). */
 import { divideUp } from '../../base/offset.ts';
 import type { CheckFindings, Checker, RepairMode } from '../../block/capabilities.ts';
+import type { Table } from '../../block/kit/cache.ts';
+import type { PagedTable } from '../../block/kit/pagedTable.ts';
+import { UnitSet } from '../../block/kit/unitSet.ts';
 import { Feature, isClusterOffset, isTableOffset } from './header.ts';
-import { entryOf, type QedImage, setEntry, type Slot } from './image.ts';
+import { entryAt, type QedState, setEntry } from './state.ts';
 import { ZERO_CLUSTER } from './mapping.ts';
 
 /** The checker of an image. */
-export function checkerOf(image: QedImage): Checker {
+export function checkerOf(image: QedState): Checker {
   return { deepOnly: false, repairs: true, check: (repair) => check(image, repair) };
 }
 
 /** What one walk over all tables collects. */
 interface Walk {
-  readonly image: QedImage;
+  readonly image: QedState;
   readonly fix: boolean;
   readonly fileSize: number;
-  readonly used: Uint8Array;
+  readonly used: UnitSet;
   /** Clusters that are there as a whole. */
   readonly clusters: number;
   readonly result: CheckFindings & { clusters: NonNullable<CheckFindings['clusters']> };
@@ -25,7 +28,7 @@ interface Walk {
  * Walks all tables. With `repair` entries that lead nowhere are cleared; clusters that are used twice stay, as nobody
  * can know whose they are, and leaks stay, as in the real tool.
  */
-async function check(image: QedImage, repair: RepairMode): Promise<CheckFindings> {
+async function check(image: QedState, repair: RepairMode): Promise<CheckFindings> {
   const { header, fileSize } = image;
   const { clusterSize } = header;
   const clusters = Math.floor(fileSize / clusterSize);
@@ -33,7 +36,7 @@ async function check(image: QedImage, repair: RepairMode): Promise<CheckFindings
     image,
     fix: repair !== 'none',
     fileSize,
-    used: new Uint8Array(divideUp(clusters, 8)),
+    used: new UnitSet(),
     clusters,
     result: {
       corruptions: 0,
@@ -45,8 +48,8 @@ async function check(image: QedImage, repair: RepairMode): Promise<CheckFindings
     },
   };
   await walkTables(walk);
-  countLeaks(walk);
   const { result } = walk;
+  result.leaks = clusters - walk.used.size;
   if (walk.fix) {
     await image.flush();
     image.damaged = result.corruptions > 0;
@@ -60,11 +63,7 @@ function use(walk: Walk, offset: number, count: number): number {
   const first = offset / walk.image.header.clusterSize;
   let twice = 0;
   for (let cluster = first; cluster < Math.min(first + count, walk.clusters); cluster++) {
-    const byte = Math.floor(cluster / 8);
-    const mask = 1 << (cluster % 8);
-    const old = walk.used[byte] ?? 0;
-    if ((old & mask) !== 0) twice++;
-    walk.used[byte] = old | mask;
+    if (!walk.used.add(cluster)) twice++;
   }
   return twice;
 }
@@ -74,13 +73,14 @@ async function walkTables(walk: Walk): Promise<void> {
   const { header } = image;
   use(walk, 0, Math.min(header.headerClusters, walk.clusters));
   use(walk, header.l1Offset, header.tableClusters);
-  for (let index = 0; index < image.tableEntries; index++) {
-    const slot = await image.l1Slot(index);
-    const table = entryOf(slot);
+  const { l1 } = image.tables;
+  for (let index = 0; index < l1.entries; index++) {
+    const page = await l1.page(index);
+    const position = l1.position(index);
+    const table = entryAt(page.view, position);
     if (table === 0) continue;
     if (!isTableOffset(header, table, walk.fileSize)) {
-      clear(walk, slot);
-      if (walk.fix) image.l1.markDirty(slot.table);
+      clear(walk, l1, page, position);
       continue;
     }
     const twice = use(walk, table, header.tableClusters);
@@ -91,53 +91,43 @@ async function walkTables(walk: Walk): Promise<void> {
 }
 
 /** Clears an entry that leads nowhere, if that is wanted. */
-function clear(walk: Walk, slot: Slot): void {
+function clear(walk: Walk, { pages }: PagedTable, page: Table, position: number): void {
   if (!walk.fix) {
     walk.result.corruptions++;
     return;
   }
-  setEntry(slot, 0);
+  setEntry(page.view, position, 0);
+  pages.markDirty(page);
   walk.result.corruptionsFixed++;
 }
 
 async function walkTable(walk: Walk, table: number): Promise<void> {
-  const { image } = walk;
-  const perPage = image.pageSize / 8;
+  const { l2 } = walk.image.tables;
   let last = 0;
-  for (let start = 0; start < image.tableEntries; start += perPage) {
-    const { table: page } = await image.l2Slot(table, start);
-    for (let at = 0; at < image.pageSize; at += 8) {
-      const slot = { table: page, at };
-      const offset = entryOf(slot);
-      if (offset !== 0 && offset !== ZERO_CLUSTER) last = checkCluster(walk, slot, offset, last);
+  for (let start = 0; start < l2.entries; start += l2.rest(start)) {
+    const page = await l2.page(start, table);
+    for (let at = 0; at < l2.pageSize; at += 8) {
+      const offset = entryAt(page.view, at);
+      if (offset === 0 || offset === ZERO_CLUSTER) continue;
+      if (!checkCluster(walk, offset, last)) clear(walk, l2, page, at);
+      last = offset;
     }
   }
 }
 
-/** @param last offset of the data cluster before in the table, 0 if there is none; returns `offset`. */
-function checkCluster(walk: Walk, slot: Slot, offset: number, last: number): number {
-  const { image, result } = walk;
-  const { header } = image;
+/** @param last offset of the data cluster before in the table, 0 if there is none; false if it leads nowhere. */
+function checkCluster(walk: Walk, offset: number, last: number): boolean {
+  const { result } = walk;
+  const { header } = walk.image;
   result.clusters.allocated++;
   if (last !== 0 && offset !== last + header.clusterSize) result.clusters.fragmented++;
-  if (isClusterOffset(header, offset, walk.fileSize)) {
-    result.corruptions += use(walk, offset, 1);
-  } else {
-    clear(walk, slot);
-    if (walk.fix) image.l2.markDirty(slot.table);
-  }
-  return offset;
-}
-
-function countLeaks(walk: Walk): void {
-  const { headerClusters } = walk.image.header;
-  for (let cluster = headerClusters; cluster < walk.clusters; cluster++) {
-    if (((walk.used[Math.floor(cluster / 8)] ?? 0) & (1 << (cluster % 8))) === 0) walk.result.leaks++;
-  }
+  if (!isClusterOffset(header, offset, walk.fileSize)) return false;
+  result.corruptions += use(walk, offset, 1);
+  return true;
 }
 
 /** Repairs an image that was not closed properly, before its data is used. */
-export async function repairUnclean(image: QedImage): Promise<void> {
+export async function repairUnclean(image: QedState): Promise<void> {
   if ((image.header.features & Feature.needCheck) === 0) return;
   await check(image, 'all');
 }

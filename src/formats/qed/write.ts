@@ -1,95 +1,59 @@
 /** Room for guest data, and zero clusters (specification, section "Write requests"). */
-import { alignDown } from '../../base/offset.ts';
+import { Place } from '../../block/kit/units.ts';
 import type { Allocation } from '../../block/mapping.ts';
 import type { ZeroFlags } from '../../storage/storage.ts';
-import { entryOf, type QedImage, setEntry, type Slot } from './image.ts';
-import { type Run, runAt, ZERO_CLUSTER } from './mapping.ts';
-
-/** The L2 table that covers a guest offset; 0 if there is none. */
-async function tableOf(image: QedImage, guest: number): Promise<number> {
-  const offset = entryOf(await image.l1Slot(Math.floor(guest / image.l2Coverage)));
-  if (offset !== 0) image.checkTable(offset);
-  return offset;
-}
-
-/** The entry of a guest cluster in its L2 table. */
-async function slotOf(image: QedImage, table: number, guest: number): Promise<Slot> {
-  return image.l2Slot(table, Math.floor((guest % image.l2Coverage) / image.header.clusterSize));
-}
-
-/** The run of clusters of one nature at a guest offset, within one L2 table. */
-async function runFrom(image: QedImage, guest: number, end: number): Promise<Run> {
-  const { clusterSize } = image.header;
-  const tableEnd = alignDown(guest, image.l2Coverage) + image.l2Coverage;
-  const limit = Math.ceil((Math.min(end, tableEnd) - alignDown(guest, clusterSize)) / clusterSize);
-  const table = await tableOf(image, guest);
-  if (table === 0) return { kind: 'unallocated', count: limit, offset: 0 };
-  return runAt(image, await slotOf(image, table, guest), limit);
-}
+import { runAt, ZERO_CLUSTER } from './mapping.ts';
+import { type QedState, setEntry } from './state.ts';
 
 /** Finds or makes room for guest bytes. */
-export async function allocate(image: QedImage, offset: number, length: number): Promise<Allocation> {
-  const { clusterSize } = image.header;
-  const run = await runFrom(image, offset, offset + length);
-  const { file } = image;
-  const inside = offset % clusterSize;
-  if (run.kind === 'data') {
-    const known = Math.min(length, run.count * clusterSize - inside);
-    return { start: offset, length: known, storage: file, offset: run.offset + inside, fresh: false };
-  }
+export async function allocate(image: QedState, offset: number, length: number): Promise<Allocation> {
+  const { tables, units } = image;
+  const run = await runAt(image, offset, tables.lengthIn(offset, length));
+  if (run.place >= 0) return units.room(run, offset, length);
   await image.beginChanges();
-  const place = image.reserve(run.count);
-  const start = offset - inside;
-  return {
-    start,
-    length: run.count * clusterSize,
-    storage: file,
-    offset: place,
-    fresh: true,
-    zeroed: place >= file.size(),
-    commit: () => link(image, start, run.count, (i) => place + i * clusterSize),
-    abort: () => image.giveBack(place, run.count),
-  };
+  return units.append(image.end, run.count, offset, (place) =>
+    link(image, offset, run.count, (i) => place + i * units.size),
+  );
 }
 
 /** Sets the entries of guest clusters in one L2 table, which is made if it is not there. */
-async function link(image: QedImage, guest: number, count: number, entry: (index: number) => number): Promise<void> {
-  const { clusterSize } = image.header;
-  const table = (await tableOf(image, guest)) || (await newTable(image, guest));
-  image.l2.writeAfter(image.dataBarrier);
-  for (let i = 0; i < count; i++) {
-    const slot = await slotOf(image, table, guest + i * clusterSize);
-    setEntry(slot, entry(i));
-    image.l2.markDirty(slot.table);
-  }
+async function link(image: QedState, guest: number, count: number, entry: (index: number) => number): Promise<void> {
+  const { tables } = image;
+  const table = await tables.table(guest);
+  if (table !== 0) image.checkTable(table);
+  const place = table || (await newTable(image, guest));
+  await tables.l2.set(
+    tables.unitIndex(guest),
+    count,
+    image.dataBarrier,
+    (page, at, i) => setEntry(page, at, entry(i)),
+    place,
+  );
 }
 
 /** Puts an empty L2 table at the end of the file, and into the L1 table. */
-async function newTable(image: QedImage, guest: number): Promise<number> {
-  const offset = image.reserve(image.header.tableClusters);
-  await image.file.writeZeroes(offset, image.tableBytes);
-  const slot = await image.l1Slot(Math.floor(guest / image.l2Coverage));
-  setEntry(slot, offset);
-  image.l1.writeAfter(image.l2);
-  image.l1.markDirty(slot.table);
-  return offset;
+async function newTable(image: QedState, guest: number): Promise<number> {
+  const { l1, l2 } = image.tables;
+  const place = image.end.reserve(image.tableBytes);
+  await image.file.writeZeroes(place, image.tableBytes);
+  await l1.set(image.tables.tableIndex(guest), 1, l2.pages, (page, at) => setEntry(page, at, place));
+  return place;
 }
 
 /**
  * Makes whole clusters read as zeroes. Clusters that have room keep it, as nothing could use it again; the others
  * become zero clusters.
  */
-export async function writeZeroes(image: QedImage, offset: number, length: number, flags: ZeroFlags): Promise<void> {
-  const { clusterSize } = image.header;
+export async function writeZeroes(image: QedState, offset: number, length: number, flags: ZeroFlags): Promise<void> {
+  const { tables, units } = image;
   const end = offset + length;
   for (let at = offset; at < end; ) {
-    const run = await runFrom(image, at, end);
-    const next = at + run.count * clusterSize;
-    if (run.kind === 'data') await image.file.writeZeroes(run.offset, run.count * clusterSize, flags);
-    if (run.kind === 'unallocated') {
+    const { place, count } = await runAt(image, at, tables.lengthIn(at, end - at));
+    if (place >= 0) await image.file.writeZeroes(place, count * units.size, flags);
+    if (place === Place.unallocated) {
       await image.beginChanges();
-      await link(image, at, run.count, () => ZERO_CLUSTER);
+      await link(image, at, count, () => ZERO_CLUSTER);
     }
-    at = next;
+    at += count * units.size;
   }
 }

@@ -7,7 +7,7 @@ import type { ProtocolStorage } from '../../block/protocol.ts';
 import type { MaybePromise } from '../../base/async.ts';
 import { alignUp, MAX_SIZE } from '../../base/offset.ts';
 import type { OptionTable, OptionValues } from '../../options/table.ts';
-import type { Preallocation, Storage, ZeroFlags } from '../../storage/storage.ts';
+import { readAt, type Preallocation, type Storage, type ZeroFlags } from '../../storage/storage.ts';
 
 const openOptions = {
   offset: { kind: 'size', help: 'First byte of the storage that belongs to the image' },
@@ -64,8 +64,7 @@ class RawImage implements ImageDriver, Writing {
 
   /** Bytes for the first sector, if it may hold them. */
   async #admitted(offset: number, bytes: Uint8Array): Promise<Uint8Array> {
-    const head = new Uint8Array(HEAD);
-    await this.#file.readPadded(this.#offset, head);
+    const head = await readAt(this.#file, this.#offset, HEAD);
     head.set(bytes, offset);
     this.#admitStart?.(head);
     return bytes;

@@ -2,7 +2,7 @@
 import type { ImageDriver } from '../../block/capabilities.ts';
 import type { FormatDriver, OpenContext } from '../../block/format.ts';
 import type { OptionTable } from '../../options/table.ts';
-import type { Storage } from '../../storage/storage.ts';
+import { readAt, type Storage } from '../../storage/storage.ts';
 import { VhdxChecker } from './check.ts';
 import { create, createOptions } from './create.ts';
 import { CurrentHeader } from './header.ts';
@@ -38,8 +38,7 @@ async function open(context: OpenContext): Promise<ImageDriver> {
 }
 
 async function checkIdentifier(file: Storage, filename: string): Promise<void> {
-  const start = new Uint8Array(8);
-  await file.readPadded(0, start);
+  const start = await readAt(file, 0, 8);
   if (probe(start) === 0) throw refuse(filename, 'invalid-image', 'the file type identifier is missing');
 }
 

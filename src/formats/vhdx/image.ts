@@ -1,8 +1,9 @@
 /** An open VHDX image: guest ranges to places in the file, and room for new blocks. */
-import { isPromise, type MaybePromise } from '../../base/async.ts';
+import { andThen, isPromise, type MaybePromise } from '../../base/async.ts';
 import { BlockError } from '../../base/error.ts';
 import { alignUp } from '../../base/offset.ts';
 import type { Checker, FormatInfo, ImageDriver, Quirks, Writing } from '../../block/capabilities.ts';
+import { Place, type Run, runOf, Units } from '../../block/kit/units.ts';
 import type { Allocation, Mapping } from '../../block/mapping.ts';
 import type { Limits, Storage, ZeroFlags } from '../../storage/storage.ts';
 import type { CurrentHeader } from './header.ts';
@@ -33,7 +34,7 @@ export class VhdxImage implements ImageDriver, Writing {
   readonly #file: Storage;
   readonly #table: BlockTable;
   readonly #log: MetadataLog;
-  readonly #blockSize: number;
+  readonly #units: Units;
   /** The header says that the file is being written. */
   #announced = false;
 
@@ -42,7 +43,7 @@ export class VhdxImage implements ImageDriver, Writing {
     this.#file = parts.file;
     this.#table = parts.table;
     this.#log = new MetadataLog(parts.file, parts.header, parts.random);
-    this.#blockSize = parts.metadata.blockSize;
+    this.#units = new Units(parts.file, parts.metadata.blockSize);
     this.virtualSize = parts.metadata.virtualSize;
     this.allocationUnit = parts.metadata.blockSize;
     this.checker = parts.checker;
@@ -51,70 +52,49 @@ export class VhdxImage implements ImageDriver, Writing {
   }
 
   map(offset: number, length: number): MaybePromise<Mapping> {
-    const block = Math.floor(offset / this.#blockSize);
-    const entry = this.#table.get(block);
-    if (isPromise(entry)) return entry.then((known) => this.#extend(known, block, offset, length));
-    return this.#extend(entry, block, offset, length);
+    return andThen(this.#runAt(offset, length), (run) => this.#units.mapping(run, offset, length));
   }
 
-  /** The mapping of a run that begins in `block`, over all following blocks that are known and continue it. */
-  #extend(first: BlockEntry, block: number, offset: number, length: number): Mapping {
-    const inside = offset - block * this.#blockSize;
-    let known = this.#blockSize - inside;
-    for (let next = block + 1; known < length; next++, known += this.#blockSize) {
-      const entry = this.#table.get(next);
-      if (isPromise(entry) || !continues(first, entry, (next - block) * this.#blockSize)) break;
-    }
-    const run = Math.min(length, known);
-    if (first.state === BlockState.fullyPresent) {
-      return { kind: 'data', length: run, storage: this.#file, offset: first.offset + inside };
-    }
-    if (readsAsZeroes(first.state)) return { kind: 'zero', length: run };
-    return { kind: 'special', length: run, compressed: false, encrypted: false };
+  /** The run at a guest offset, over all following blocks whose entries are in memory. */
+  #runAt(offset: number, length: number): MaybePromise<Run> {
+    const block = this.#units.indexOf(offset);
+    return andThen(this.#table.get(block), (first) =>
+      runOf(this.#units.count(offset, length), this.#units.size, (i) => {
+        const entry = i === 0 ? first : this.#table.get(block + i);
+        return isPromise(entry) ? Number.NaN : placeOf(entry);
+      }),
+    );
   }
 
   /** Only blocks whose state makes no sense get here. */
   readSpecial(offset: number): never {
-    throw badState(Math.floor(offset / this.#blockSize));
+    throw badState(this.#units.indexOf(offset));
   }
 
   async allocate(offset: number, length: number): Promise<Allocation> {
-    const block = Math.floor(offset / this.#blockSize);
-    const mapping = await this.map(offset, length);
-    if (mapping.kind === 'special') throw badState(block);
+    const run = await this.#runAt(offset, length);
+    if (run.place === Place.special) throw badState(this.#units.indexOf(offset));
     await this.#announce();
-    if (mapping.kind === 'data') {
-      return { start: offset, length: mapping.length, storage: this.#file, offset: mapping.offset, fresh: false };
-    }
-    return this.#append(block, Math.ceil((offset + mapping.length) / this.#blockSize) - block);
+    return run.place >= 0 ? this.#units.room(run, offset, length) : this.#append(offset, run.count);
   }
 
-  /** Room for new blocks at the end of the file. */
-  async #append(block: number, count: number): Promise<Allocation> {
+  /** Room for new blocks at the end of the file, which reaches over them before the table knows them. */
+  async #append(offset: number, count: number): Promise<Allocation> {
     if (this.#table.isFull) await this.flush();
+    const block = this.#units.indexOf(offset);
     const before = this.#file.size();
     const place = alignUp(before, SECTION);
-    const end = place + count * this.#blockSize;
+    const end = place + count * this.#units.size;
     await this.#file.truncate(end);
-    return {
-      start: block * this.#blockSize,
-      length: count * this.#blockSize,
-      storage: this.#file,
-      offset: place,
-      fresh: true,
-      zeroed: true,
-      commit: async () => {
-        for (let i = 0; i < count; i++) {
-          await this.#table.set(block + i, {
-            state: BlockState.fullyPresent,
-            offset: place + i * this.#blockSize,
-          });
-        }
-      },
-      abort: async () => {
-        if (this.#file.size() === end) await this.#file.truncate(before);
-      },
+    const commit = async (): Promise<void> => {
+      for (let i = 0; i < count; i++) {
+        await this.#table.set(block + i, { state: BlockState.fullyPresent, offset: place + i * this.#units.size });
+      }
     };
+    const abort = async (): Promise<void> => {
+      if (this.#file.size() === end) await this.#file.truncate(before);
+    };
+    return { ...this.#units.newRoom({ place, count }, offset, commit, abort), zeroed: true };
   }
 
   /**
@@ -138,7 +118,7 @@ export class VhdxImage implements ImageDriver, Writing {
     const end = offset + length;
     for (let at = offset; at < end; ) {
       const mapping = await this.map(at, end - at);
-      if (mapping.kind === 'special') throw badState(Math.floor(at / this.#blockSize));
+      if (mapping.kind === 'special') throw badState(this.#units.indexOf(at));
       if (mapping.kind === 'data') {
         await this.#announce();
         await this.#file.writeZeroes(mapping.offset, mapping.length, flags);
@@ -156,16 +136,14 @@ export class VhdxImage implements ImageDriver, Writing {
   }
 
   info(): FormatInfo {
-    return { clusterSize: this.#blockSize, dirty: false };
+    return { clusterSize: this.#units.size, dirty: false };
   }
 }
 
-/** True if a block `distance` bytes behind the first one goes on where that one leads. */
-function continues(first: BlockEntry, next: BlockEntry, distance: number): boolean {
-  if (first.state === BlockState.fullyPresent) {
-    return next.state === first.state && next.offset === first.offset + distance;
-  }
-  return readsAsZeroes(first.state) && readsAsZeroes(next.state);
+/** Where a block is; special: its state makes no sense. */
+function placeOf({ state, offset }: BlockEntry): number {
+  if (state === BlockState.fullyPresent) return offset;
+  return readsAsZeroes(state) ? Place.zero : Place.special;
 }
 
 function badState(block: number): BlockError {

@@ -1,7 +1,7 @@
 /** The metadata region ([MS-VHDX] 2.6): block size, disk size, sector sizes. */
 import { littleEndian, utf8Bytes } from '../../base/bytes.ts';
 import { isPowerOfTwo } from '../../base/offset.ts';
-import type { Storage } from '../../storage/storage.ts';
+import { readAt, type Storage } from '../../storage/storage.ts';
 import {
   Guid,
   guidBytes,
@@ -43,8 +43,7 @@ export interface Metadata {
 
 /** Places of the known items in the file. */
 async function readTable(file: Storage, offset: number, filename: string): Promise<Map<string, number>> {
-  const bytes = new Uint8Array(TABLE_SIZE);
-  await file.readPadded(offset, bytes);
+  const bytes = await readAt(file, offset, TABLE_SIZE);
   const fields = littleEndian(bytes);
   const count = fields.u16(10);
   if (fields.latin1(0, 8) !== 'metadata' || count > MAX_TABLE_ENTRIES) {
@@ -71,8 +70,7 @@ export async function readMetadata(file: Storage, offset: number, filename: stri
   if (lacking !== undefined) throw refuse(filename, 'unsupported', `metadata item ${lacking} is missing`);
   if (items.has(Guid.parentLocator)) throw refuse(filename, 'unsupported', 'images with a parent are not supported');
   const read = async (guid: string) => {
-    const bytes = new Uint8Array(8);
-    await file.readPadded(items.get(guid) ?? 0, bytes);
+    const bytes = await readAt(file, items.get(guid) ?? 0, 8);
     return littleEndian(bytes);
   };
   const parameters = await read(Guid.fileParameters);

@@ -1,6 +1,6 @@
 /** The region table ([MS-VHDX] 2.2.3): where the block allocation table and the metadata are. */
 import { littleEndian, utf8Bytes } from '../../base/bytes.ts';
-import type { Storage } from '../../storage/storage.ts';
+import { readAt, type Storage } from '../../storage/storage.ts';
 import { structureChecksum } from './header.ts';
 import {
   Guid,
@@ -67,8 +67,7 @@ export interface RegionReader {
  */
 export async function readRegions(reader: RegionReader, map: RegionMap): Promise<Regions> {
   const { file, filename } = reader;
-  const bytes = new Uint8Array(REGION_TABLE_SIZE);
-  await file.readPadded(REGION_TABLE_OFFSETS[0], bytes);
+  const bytes = await readAt(file, REGION_TABLE_OFFSETS[0], REGION_TABLE_SIZE);
   const fields = littleEndian(bytes);
   const count = fields.u32(8);
   if (fields.latin1(0, 4) !== 'regi' || fields.u32(4) !== structureChecksum(bytes) || count > MAX_TABLE_ENTRIES) {

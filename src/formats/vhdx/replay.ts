@@ -1,6 +1,6 @@
 /** Finding out whether the log has to be replayed, and replaying it ([MS-VHDX] 2.3.3). */
 import { BlockError } from '../../base/error.ts';
-import type { Storage } from '../../storage/storage.ts';
+import { readAt, type Storage } from '../../storage/storage.ts';
 import type { CurrentHeader } from './header.ts';
 import { Guid, guidBytes, guidText, LOG_SECTOR, MAX_FILE_SIZE, refuse } from './layout.ts';
 import { entryChanges, type EntryHeader, entryIsIntact, type LogChange, parseEntryHeader } from './logEntry.ts';
@@ -46,8 +46,7 @@ async function scan(log: Omit<PendingLog, 'entries'>, logGuid: string): Promise<
   for (let start = 0; start < log.length; start += CHUNK) {
     const end = Math.min(log.length, start + CHUNK);
     if (await isHole(log.file, log.offset + start, end - start)) continue;
-    const bytes = new Uint8Array(end - start);
-    await log.file.readPadded(log.offset + start, bytes);
+    const bytes = await readAt(log.file, log.offset + start, end - start);
     for (let at = start; at + LOG_SECTOR <= end; at += LOG_SECTOR) {
       const header = parseEntryHeader(bytes.subarray(at - start, at - start + LOG_SECTOR), logGuid, log.length);
       if (!header) continue;

@@ -2,14 +2,14 @@
 import { andThen, isPromise, type MaybePromise } from '../../base/async.ts';
 import { BlockError } from '../../base/error.ts';
 import { MetadataCache, type Table } from '../../block/kit/cache.ts';
+import { PagedTable } from '../../block/kit/pagedTable.ts';
 import type { Mapping } from '../../block/mapping.ts';
 import type { Storage } from '../../storage/storage.ts';
 
 /** Bytes of grain tables that are kept. */
 const TABLE_BUDGET = 16777216;
-/** Bytes of the directory that are kept, and read at a time. */
+/** Bytes of the directory that are kept. */
 const DIRECTORY_BUDGET = 4194304;
-const DIRECTORY_PAGE = 4096;
 
 /** What a table entry says, where it is not the place of a grain. */
 export const Entry = { unallocated: -1, zero: -2, invalid: -3 } as const;
@@ -62,7 +62,7 @@ export class GrainTables {
   /** Guest bytes that one table stands for. */
   readonly coverage: number;
   readonly #storage: Storage;
-  readonly #directory: MetadataCache;
+  readonly #directory: PagedTable;
   /** What was last learned about holes of the file. */
   #extent = { start: 0, end: 0, hole: false };
 
@@ -72,23 +72,26 @@ export class GrainTables {
     this.#storage = storage;
     const tableSize = layout.tableEntries * layout.entryBytes;
     this.tables = new MetadataCache({ storage, tableSize, budget: TABLE_BUDGET });
-    this.#directory = new MetadataCache({ storage, tableSize: DIRECTORY_PAGE, budget: DIRECTORY_BUDGET });
+    this.#directory = new PagedTable({
+      file: storage,
+      offset: layout.directoryOffset,
+      entries: layout.directoryEntries,
+      entryBytes: layout.entryBytes,
+      budget: DIRECTORY_BUDGET,
+    });
   }
 
   /** Place of table `index`, 0 if there is none. */
   tableOffset(index: number): MaybePromise<number> {
-    const { directoryEntries, directoryOffset, entryBytes } = this.layout;
-    if (index >= directoryEntries) throw ioError();
-    const position = index * entryBytes;
-    const inPage = position % DIRECTORY_PAGE;
-    return andThen(this.#directory.get(directoryOffset + position - inPage), (page) =>
-      this.layout.tableOffset(page.view, inPage),
+    if (index >= this.layout.directoryEntries) throw ioError();
+    return andThen(this.#directory.page(index), ({ view }) =>
+      this.layout.tableOffset(view, this.#directory.position(index)),
     );
   }
 
   /** Forgets what is known of the directory: it was changed in the storage. */
   forgetDirectory(): void {
-    this.#directory.clear();
+    this.#directory.pages.clear();
   }
 
   /** Table `index`, undefined if there is none, or if it is surely empty. */

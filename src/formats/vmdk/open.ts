@@ -4,7 +4,7 @@ import { littleEndian } from '../../base/bytes.ts';
 import { alignUp, MAX_SIZE, SECTOR } from '../../base/offset.ts';
 import { isZero } from '../../base/zero.ts';
 import type { OpenContext } from '../../block/format.ts';
-import type { Storage } from '../../storage/storage.ts';
+import { readAt, type Storage } from '../../storage/storage.ts';
 import {
   contentId,
   createType,
@@ -133,12 +133,6 @@ function finish(context: OpenContext, found: Found): VmdkImage {
   parentName(found.descriptor);
   const complain = (text: string): void => context.complain?.(text);
   return new VmdkImage({ ...found, file, readOnly, services, complain });
-}
-
-async function readAt(storage: Storage, offset: number, length: number): Promise<Uint8Array> {
-  const bytes = new Uint8Array(length);
-  await storage.readPadded(offset, bytes);
-  return bytes;
 }
 
 /** Opens the extents that a descriptor names. */

@@ -12,7 +12,7 @@ import { invalidImage, unsupported } from '../../base/error.ts';
 import { MAX_SIZE, SECTOR } from '../../base/offset.ts';
 import type { Mapping } from '../../block/mapping.ts';
 import type { MaybePromise } from '../../base/async.ts';
-import type { Storage } from '../../storage/storage.ts';
+import { readAt, type Storage } from '../../storage/storage.ts';
 import type { Extent } from './extent.ts';
 import { Entry, GrainTables, ioError, type TableLayout } from './grains.ts';
 
@@ -141,12 +141,10 @@ export class SeSparseExtent implements Extent {
 
 /** Opens a seSparse extent. */
 export async function openSeSparse(storage: Storage, type: string): Promise<SeSparseExtent> {
-  const head = new Uint8Array(SECTOR);
-  await storage.readPadded(0, head);
+  const head = await readAt(storage, 0, SECTOR);
   const header = parseConstantHeader(head);
   if (!storage.readOnly) throw unsupported('No write support for seSparse images available');
-  const changing = new Uint8Array(SECTOR);
-  await storage.readPadded(header.volatileOffset, changing);
+  const changing = await readAt(storage, header.volatileOffset, SECTOR);
   checkVolatileHeader(changing);
   return new SeSparseExtent(storage, type, header);
 }

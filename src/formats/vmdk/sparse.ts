@@ -2,8 +2,9 @@
 import { andThen, type MaybePromise } from '../../base/async.ts';
 import { BlockError } from '../../base/error.ts';
 import { alignUp, SECTOR } from '../../base/offset.ts';
+import { FileEnd } from '../../block/kit/fileEnd.ts';
 import type { Allocation, Mapping } from '../../block/mapping.ts';
-import type { Storage } from '../../storage/storage.ts';
+import { readAt, type Storage } from '../../storage/storage.ts';
 import type { Extent } from './extent.ts';
 import { Entry, GrainTables, type TableLayout } from './grains.ts';
 import type { SparseHeader } from './header.ts';
@@ -37,28 +38,21 @@ export function layoutOfHeader(header: SparseHeader): TableLayout {
 export class WritableTables extends GrainTables {
   readonly storage: Storage;
   readonly #redundant: number | undefined;
-  /** End of everything that is in use, in bytes. */
-  #end: number;
+  #end: FileEnd | undefined;
 
   /** @param redundantOffset place of the second directory, if the extent has one. */
   constructor(storage: Storage, layout: TableLayout, redundantOffset: number | undefined) {
     super(storage, layout);
     this.storage = storage;
     this.#redundant = redundantOffset;
-    this.#end = storage.size();
   }
 
-  /** End of the space in use. */
-  get end(): number {
+  /** Behind everything that is in use; from the first change on, which may have made the descriptor longer. */
+  get end(): FileEnd {
+    this.#end ??= new FileEnd(this.storage, this.storage.size(), (_, end) => {
+      if (end / SECTOR > MAX_SECTORS) throw new BlockError('too-large', 'File too large');
+    });
     return this.#end;
-  }
-
-  /** Takes `length` bytes behind everything else, aligned; the file is not changed. */
-  reserve(length: number, alignment: number): number {
-    const offset = alignUp(Math.max(this.#end, this.storage.size()), alignment);
-    if ((offset + length) / SECTOR > MAX_SECTORS) throw new BlockError('too-large', 'File too large');
-    this.#end = offset + length;
-    return offset;
   }
 
   /** Records entries of consecutive grains from guest offset `offset` on. They must lie in one table. */
@@ -78,8 +72,7 @@ export class WritableTables extends GrainTables {
 
   async #secondTable(index: number): Promise<number> {
     if (this.#redundant === undefined) return 0;
-    const entry = new Uint8Array(4);
-    await this.storage.readPadded(this.#redundant + index * 4, entry);
+    const entry = await readAt(this.storage, this.#redundant + index * 4, 4);
     return this.layout.tableOffset(new DataView(entry.buffer), 0);
   }
 
@@ -88,7 +81,7 @@ export class WritableTables extends GrainTables {
     if ((await this.tableOffset(index)) !== 0) return;
     const bytes = alignUp(this.layout.tableEntries * 4, SECTOR);
     const copies = this.#redundant === undefined ? 1 : 2;
-    const place = this.reserve(bytes * copies, SECTOR);
+    const place = this.end.reserve(bytes * copies, SECTOR);
     await this.storage.write(place, new Uint8Array(bytes * copies));
     await this.storage.flush();
     await this.#name(this.layout.directoryOffset + index * 4, place);
@@ -105,7 +98,7 @@ export class WritableTables extends GrainTables {
   /** Writes tables in safe order, completes the last grain, and makes all durable. */
   async flush(): Promise<void> {
     if (this.storage.readOnly) return;
-    if (this.storage.size() < this.#end) await this.storage.truncate(this.#end);
+    await this.#end?.complete();
     await this.tables.flush();
     await this.storage.flush();
   }
@@ -145,7 +138,7 @@ export class SparseExtent implements Extent {
     const room = Math.min(start + grains * grainBytes, this.bytes) - start;
     const { storage } = this;
     if (known.kind === 'data') return { start, length: room, storage, offset: known.offset, fresh: false };
-    const place = tables.reserve(grains * grainBytes, grainBytes);
+    const place = tables.end.reserve(grains * grainBytes, grainBytes);
     const sectors = Array.from({ length: grains }, (_, i) => (place + i * grainBytes) / SECTOR);
     return {
       start,

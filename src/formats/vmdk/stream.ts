@@ -9,6 +9,7 @@ import { concatBytes, littleEndian } from '../../base/bytes.ts';
 import { BlockError } from '../../base/error.ts';
 import { alignUp, SECTOR } from '../../base/offset.ts';
 import { isZero } from '../../base/zero.ts';
+import { wholeUnits } from '../../block/kit/units.ts';
 import type { Allocation, Mapping } from '../../block/mapping.ts';
 import { memoryStorage } from '../../storage/memory.ts';
 import type { Storage } from '../../storage/storage.ts';
@@ -61,12 +62,13 @@ export class StreamExtent implements Extent {
 
   /** Codes consecutive grains; the last may be short. Streams that are longer than the grain are kept. */
   async encode(bytes: Uint8Array): Promise<(Uint8Array | undefined)[]> {
-    let whole = bytes;
-    if (bytes.length % this.grainBytes !== 0) {
-      whole = new Uint8Array(alignUp(bytes.length, this.grainBytes));
-      whole.set(bytes);
-    }
-    return this.#tools.services.codec.compressBatch({ method: 'zlib' }, whole, this.grainBytes, 2 * this.grainBytes);
+    const { codec } = this.#tools.services;
+    return codec.compressBatch(
+      { method: 'zlib' },
+      wholeUnits(bytes, this.grainBytes),
+      this.grainBytes,
+      2 * this.grainBytes,
+    );
   }
 
   /** Appends one coded grain. @throws BlockError if the grain is there already: the format cannot replace it. */
@@ -82,7 +84,7 @@ export class StreamExtent implements Extent {
       fields.setU32(8, coded.length);
     }
     sectors.set(coded, marker);
-    const place = this.#tables.reserve(sectors.length, SECTOR);
+    const place = this.#tables.end.reserve(sectors.length, SECTOR);
     await this.storage.write(place, sectors);
     await this.#tables.setEntries(offset, [place / SECTOR]);
   }
@@ -149,7 +151,7 @@ export class StreamExtent implements Extent {
     if (!this.#written || !this.#header.markers) return;
     this.#written = false;
     await this.#tables.flush();
-    const tail = new Tail(this.storage, alignUp(this.#tables.end, SECTOR));
+    const tail = new Tail(this.storage, alignUp(this.#tables.end.offset, SECTOR));
     const directory = await this.#writeTables(tail);
     await tail.add(encodeMarker(Marker.grainDirectory, directory.length / SECTOR));
     const place = tail.position;

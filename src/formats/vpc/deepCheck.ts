@@ -3,9 +3,9 @@ import { bigEndian, equalBytes } from '../../base/bytes.ts';
 import { alignUp, divideUp, SECTOR } from '../../base/offset.ts';
 import { isZero } from '../../base/zero.ts';
 import type { CheckFindings, Checker } from '../../block/capabilities.ts';
-import type { ReportLine } from '../../block/report.ts';
+import type { Report } from '../../block/report.ts';
 import { type ClusterCounts, hex, StructureCheck } from '../../block/kit/structureCheck.ts';
-import type { Storage } from '../../storage/storage.ts';
+import { readAt, type Storage } from '../../storage/storage.ts';
 import { bitmapSize, checksum, DiskType, FOOTER_SIZE, HEADER_SIZE, parseFooter } from './header.ts';
 import { hasFooterCookie } from './probe.ts';
 import type { BlockTable } from './tables.ts';
@@ -59,7 +59,7 @@ export function fixedCheckerOf({ file, virtualSize }: FixedLayout): Checker {
   };
 }
 
-async function checkDynamic(layout: DynamicLayout, report: ReportLine): Promise<CheckFindings> {
+async function checkDynamic(layout: DynamicLayout, report: Report): Promise<CheckFindings> {
   const { file, footer, headerOffset, tableOffset, entries, blockSize } = layout;
   const check = new StructureCheck(report, alignUp(file.size(), SECTOR));
   check.claim('the copy of the footer', 0, FOOTER_SIZE);
@@ -96,8 +96,7 @@ function checkFooter(check: StructureCheck, bytes: Uint8Array, name: string): vo
 }
 
 async function checkHeader(check: StructureCheck, file: Storage, offset: number): Promise<void> {
-  const bytes = new Uint8Array(HEADER_SIZE);
-  await file.readPadded(offset, bytes);
+  const bytes = await readAt(file, offset, HEADER_SIZE);
   const fields = bigEndian(bytes);
   const version = fields.u32(HEADER_VERSION_AT);
   if (version !== VERSION) check.damage(`version ${hex(version)} of the header is unknown`);
@@ -134,16 +133,14 @@ async function checkBlocks(check: StructureCheck, layout: DynamicLayout): Promis
 /** Sectors that the bitmap of a block calls unused hold zeroes: other programs do not read them. */
 async function checkBitmap(check: StructureCheck, layout: DynamicLayout, block: number, place: number): Promise<void> {
   const { file, blockSize } = layout;
-  const bitmap = new Uint8Array(bitmapSize(blockSize));
-  await file.readPadded(place, bitmap);
+  const bitmap = await readAt(file, place, bitmapSize(blockSize));
   const unused = (sector: number): boolean => (((bitmap[sector >>> 3] ?? 0) << (sector & 7)) & 0x80) === 0;
   const sectors = blockSize / SECTOR;
   for (let sector = 0; sector < sectors; sector++) {
     if (!unused(sector)) continue;
     const first = sector;
     while (sector + 1 < sectors && unused(sector + 1)) sector++;
-    const bytes = new Uint8Array((sector + 1 - first) * SECTOR);
-    await file.readPadded(place + bitmap.length + first * SECTOR, bytes);
+    const bytes = await readAt(file, place + bitmap.length + first * SECTOR, (sector + 1 - first) * SECTOR);
     if (isZero(bytes)) continue;
     check.damage(`block ${block} has data in sectors that its bitmap calls unused`);
     return;

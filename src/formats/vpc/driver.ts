@@ -4,11 +4,10 @@ import { isPowerOfTwo, SECTOR } from '../../base/offset.ts';
 import type { ImageDriver } from '../../block/capabilities.ts';
 import type { FormatDriver, OpenContext } from '../../block/format.ts';
 import type { OptionTable, OptionValues } from '../../options/table.ts';
-import type { Storage } from '../../storage/storage.ts';
+import { readAt, type Storage } from '../../storage/storage.ts';
 import { create, createOptions } from './create.ts';
 import { dynamicCheckerOf } from './deepCheck.ts';
-import { DynamicImage } from './dynamic.ts';
-import { FixedImage } from './fixed.ts';
+import { DynamicImage, FixedImage } from './image.ts';
 import { MAX_GEOMETRY_SECTORS, MAX_SECTORS, sectorsOf } from './geometry.ts';
 import {
   bitmapSize,
@@ -51,12 +50,6 @@ interface FoundFooter {
   readonly footer: Footer;
 }
 
-async function readSector(file: Storage, offset: number): Promise<Uint8Array> {
-  const bytes = new Uint8Array(FOOTER_SIZE);
-  await file.readPadded(offset, bytes);
-  return bytes;
-}
-
 /** The footer in a sector; undefined if there is none, or a damaged one. */
 function intactFooter(bytes: Uint8Array): Footer | undefined {
   const footer = hasFooterCookie(bytes) ? parseFooter(bytes) : undefined;
@@ -69,13 +62,13 @@ function intactFooter(bytes: Uint8Array): Footer | undefined {
  * Specification", Dynamic Hard Disk Image: the copy is there in case of the footer's corruption).
  */
 async function findFooter({ file, filename, intent, warn }: OpenContext): Promise<FoundFooter> {
-  const first = await readSector(file, 0);
+  const first = await readAt(file, 0, FOOTER_SIZE);
   const copy = intactFooter(first);
   if (!hasFooterCookie(first) && file.size() === 0) {
     throw new BlockError('wrong-format', 'File too small for a VHD header');
   }
   // Old versions of Virtual PC wrote footers of 511 bytes.
-  const last = await readSector(file, footerPlace(file));
+  const last = await readAt(file, footerPlace(file), FOOTER_SIZE);
   const footer = intactFooter(last);
   if (copy) {
     if (!footer && copy.type !== DiskType.fixed && intent !== 'check') {
@@ -150,7 +143,7 @@ async function open(context: OpenContext<typeof openOptions>): Promise<ImageDriv
     throw unsupported('Differencing VHD images are not supported: their parent would be missing');
   }
   const layout = { headerOffset: footer.dataOffset, tableOffset: offset, entries };
-  const copy = await readSector(file, 0);
+  const copy = await readAt(file, 0, FOOTER_SIZE);
   const checker = dynamicCheckerOf({ file, virtualSize, footer: copy, blockSize, table, ...layout });
   return new DynamicImage({ file, table, virtualSize, blockSize, footer: bytes, checker });
 }

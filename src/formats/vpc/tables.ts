@@ -75,13 +75,6 @@ export class BlockTable {
     this.#dirty.add(alignDown(block * 4, SECTOR));
   }
 
-  /** Number of blocks without storage from `block` on, up to block `end`. */
-  unusedRun(block: number, end: number): number {
-    let at = block;
-    while (at < end && this.#view.getUint32(at * 4) === UNUSED) at++;
-    return at - block;
-  }
-
   /** Writes what changed. The blocks that it refers to are made durable first. */
   flush(): MaybePromise<void> {
     return this.#dirty.size === 0 ? this.#file.flush() : this.#flushDirty();

@@ -3,7 +3,7 @@ import { bigEndian, type Fields } from '../../../../src/base/bytes.ts';
 import { MiB, TiB } from '../../../../src/base/offset.ts';
 import { qcow } from '../../../../src/formats/qcow/driver.ts';
 import { encodeHeader, type Header, parseHeader } from '../../../../src/formats/qcow/header.ts';
-import { compressedPlace, isCompressed, writeCompressed } from '../../../../src/formats/qcow/image.ts';
+import { compressedPlace, isCompressed, writeCompressed } from '../../../../src/formats/qcow/state.ts';
 import { probe } from '../../../../src/formats/qcow/probe.ts';
 import { emptyImage } from '../../../support/smallFormats.ts';
 

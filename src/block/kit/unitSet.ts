@@ -6,12 +6,18 @@ const PAGE = 1024;
 /** A set of whole numbers from 0 on. */
 export class UnitSet {
   readonly #pages = new Map<number, Uint8Array>();
+  #size = 0;
   /** Numbers below are all members. */
   #lowest = 0;
 
   #at(unit: number): readonly [page: number, byte: number, mask: number] {
     const inside = unit % PAGE;
     return [(unit - inside) / PAGE, inside >>> 3, 1 << (inside & 7)];
+  }
+
+  /** How many numbers are in the set. */
+  get size(): number {
+    return this.#size;
   }
 
   has(unit: number): boolean {
@@ -28,15 +34,19 @@ export class UnitSet {
       this.#pages.set(page, bits);
     }
     const old = bits[byte] ?? 0;
+    if ((old & mask) !== 0) return false;
     bits[byte] = old | mask;
-    return (old & mask) === 0;
+    this.#size++;
+    return true;
   }
 
   delete(unit: number): void {
     const [page, byte, mask] = this.#at(unit);
     const bits = this.#pages.get(page);
-    if (!bits) return;
-    bits[byte] = (bits[byte] ?? 0) & ~mask;
+    const old = bits?.[byte] ?? 0;
+    if (!bits || (old & mask) === 0) return;
+    bits[byte] = old & ~mask;
+    this.#size--;
     this.#lowest = Math.min(this.#lowest, unit);
   }
 

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { isPromise } from '../../../src/base/async.ts';
-import { MetadataCache } from '../../../src/block/kit/cache.ts';
-import { CheckedStorage } from '../../../src/storage/checked.ts';
-import { MemoryDriver, memoryStorage } from '../../../src/storage/memory.ts';
+import { isPromise } from '../../../../src/base/async.ts';
+import { MetadataCache } from '../../../../src/block/kit/cache.ts';
+import { CheckedStorage } from '../../../../src/storage/checked.ts';
+import { MemoryDriver, memoryStorage } from '../../../../src/storage/memory.ts';
 
 /** A memory storage whose transfers take a turn, and that notes what is written. */
 class SlowMemory extends MemoryDriver {
