@@ -8,7 +8,7 @@ import { setRefcount } from '../structure/refcountEntry.ts';
 import type { Refcounts } from './refcount.ts';
 
 /** What the table grows with. */
-interface CountedImage extends ImageState {
+interface GrowingImage extends ImageState {
   readonly refcounts: Refcounts;
   readonly allocator: {
     /** Refuses clusters that damaged refcounts call free although metadata is there. */
@@ -26,7 +26,7 @@ interface CountedImage extends ImageState {
  * Makes sure that the refcount block that describes `cluster` is there.
  * @param behind new blocks are put into free clusters from here on.
  */
-export async function ensureBlock(image: CountedImage, cluster: number, behind: number): Promise<void> {
+export async function ensureBlock(image: GrowingImage, cluster: number, behind: number): Promise<void> {
   const { refcounts } = image;
   const index = Math.floor(cluster / refcounts.perBlock);
   if ((await refcounts.blockOffset(index)) !== 0) return;
@@ -49,7 +49,7 @@ export async function ensureBlock(image: CountedImage, cluster: number, behind: 
 }
 
 /** Moves the refcount table to a larger place: behind everything that the old one can describe. */
-async function growTable(image: CountedImage, index: number, behind: number): Promise<void> {
+async function growTable(image: GrowingImage, index: number, behind: number): Promise<void> {
   const { refcounts } = image;
   const oldEntries = (await refcounts.table()).byteLength / 8;
   const first = Math.max(oldEntries * refcounts.perBlock, behind);
@@ -64,7 +64,7 @@ async function growTable(image: CountedImage, index: number, behind: number): Pr
  * @param entries the new table has so many at least.
  * @returns the first cluster behind the table; from there on `room` clusters are free.
  */
-export async function moveTable(image: CountedImage, from: number, room: number, entries = 0): Promise<number> {
+export async function moveTable(image: GrowingImage, from: number, room: number, entries = 0): Promise<number> {
   const { refcounts } = image;
   const { clusterSize } = image.geometry;
   const old = await refcounts.table();
@@ -96,7 +96,7 @@ export async function moveTable(image: CountedImage, from: number, room: number,
 
 /** Where {@link moveTable} puts things: the blocks that are missing, then the table. */
 async function placeTable(
-  image: CountedImage,
+  image: GrowingImage,
   from: number,
   room: number,
   entries: number,
