@@ -1,30 +1,36 @@
 /**
  * Documentation that a program can check: every export of src has a docblock, a check that is switched off has
- * a reason, links between pages lead somewhere, the README names only commands and formats that exist, and the page of
- * a format names all of its files. Usage: node scripts/check-docs.mjs [directory]
+ * a reason, links between pages lead somewhere, files that the guides name exist, the README names only commands and
+ * formats that exist, and the page of a format names all of its files. Usage: node scripts/check-docs.mjs [directory]
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, posix } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { filesIn, parse } from './lib/sources.mjs';
 
+/** @typedef {import('./lib/sources.mjs').Node} Node */
+
 const REQUIRED_PAGES = ['README.md', 'docs/ARCHITECTURE.md', 'CONTRIBUTING.md', 'CHANGELOG.md', 'LICENSE'];
 const ENTRY_POINTS = ['src/index.ts', 'src/node.ts', 'src/testing.ts'];
 
-function nameOf(declaration) {
-  return declaration.id?.name ?? declaration.declarations?.map(({ id }) => id.name).join(', ') ?? 'default';
+function nameOf(/** @type {Node} */ declaration) {
+  return (
+    declaration.id?.name ??
+    declaration.declarations?.map((/** @type {Node} */ one) => one.id.name).join(', ') ??
+    'default'
+  );
 }
 
 /** Overloads share the docblock of the first of them. */
-function continuesOverload(previous, name) {
+function continuesOverload(/** @type {Node | undefined} */ previous, /** @type {string} */ name) {
   return previous?.declaration?.type === 'TSDeclareFunction' && nameOf(previous.declaration) === name;
 }
 
 /** Exports without a docblock that ends right before them. */
-function undocumentedIn(root, path) {
+function undocumentedIn(/** @type {string} */ root, /** @type {string} */ path) {
   const source = parse(root, path);
   const docblocks = source.comments.filter(({ type, value }) => type === 'Block' && value.startsWith('*'));
-  const hasDocblock = (start) =>
+  const hasDocblock = (/** @type {number} */ start) =>
     docblocks.some(({ end }) => end <= start && source.text.slice(end, start).trim() === '');
   const complaints = [];
   const isEntryPoint = ENTRY_POINTS.includes(path);
@@ -36,7 +42,9 @@ function undocumentedIn(root, path) {
   }
   // Declared first and exported in a list later: the declaration is where the docblock belongs.
   const listed = new Set(
-    source.program.body.flatMap((node) => (node.source ? [] : (node.specifiers ?? []).map(({ local }) => local?.name))),
+    source.program.body.flatMap((node) =>
+      node.source ? [] : (node.specifiers ?? []).map((/** @type {Node} */ one) => one.local?.name),
+    ),
   );
   source.program.body.forEach((node, index) => {
     const exported = /^Export(Named|Default)Declaration$/.test(node.type) ? node.declaration : undefined;
@@ -49,12 +57,12 @@ function undocumentedIn(root, path) {
   return complaints;
 }
 
-function withoutCode(text) {
+function withoutCode(/** @type {string} */ text) {
   return text.replace(/^(```|~~~)[^]*?^\1/gm, (block) => block.replace(/[^\n]/g, '')).replace(/`[^`\n]*`/g, '');
 }
 
 /** Relative links of a page to files that do not exist. */
-function brokenLinksIn(root, page) {
+function brokenLinksIn(/** @type {string} */ root, /** @type {string} */ page) {
   const text = withoutCode(readFileSync(join(root, page), 'utf8'));
   return [...text.matchAll(/\]\(<?([^)\s>]+)>?[^)]*\)/g)].flatMap(([, link]) => {
     if (/^([a-z][a-z0-9+.-]*:|#|\/\/)/i.test(link)) return [];
@@ -63,7 +71,26 @@ function brokenLinksIn(root, page) {
   });
 }
 
-function foldersIn(root, ...parents) {
+/** Pages that lead through the sources by names of files. */
+const GUIDES = ['docs/ARCHITECTURE.md', 'CONTRIBUTING.md'];
+/** What looks like the name of a file or a folder of the project. */
+const PATH = /^[\w.-]+(?:\/[\w.-]+)*(?:\.(?:ts|mjs|cjs|json|wat|md|sh)|\/)$/;
+/** Names that stand for others, and what the build makes. */
+const NO_PATH = /(?:^|\/)(?:VERB|NAME)\b|^dist\//;
+
+/** Files and folders that a page names and that do not exist: from the root, from `src`, or without a folder. */
+function lostFilesIn(/** @type {string} */ root, /** @type {string} */ page) {
+  const spans = [...withoutBlocks(readFileSync(join(root, page), 'utf8')).matchAll(/`([^`\n]+)`/g)];
+  const files = ['src', 'test', 'scripts'].flatMap((folder) => filesIn(root, folder, ''));
+  const bare = new Set(files.map((path) => posix.basename(path)));
+  return [...new Set(spans.map(([, name]) => name))].flatMap((name) => {
+    if (!PATH.test(name) || NO_PATH.test(name) || bare.has(name)) return [];
+    const places = [join(root, name), join(root, 'src', name)];
+    return places.some((place) => existsSync(place)) ? [] : [`${page}: there is no '${name}'`];
+  });
+}
+
+function foldersIn(/** @type {string} */ root, /** @type {string[]} */ ...parents) {
   return parents.flatMap((parent) => {
     if (!existsSync(join(root, parent))) return [];
     return readdirSync(join(root, parent), { withFileTypes: true }).flatMap((entry) =>
@@ -73,18 +100,18 @@ function foldersIn(root, ...parents) {
 }
 
 /** Code of a page: fenced blocks and spans. */
-function codeOf(text) {
+function codeOf(/** @type {string} */ text) {
   const blocks = [...text.matchAll(/^(```|~~~)[^\n]*\n([^]*?)^\1/gm)].map(([, , code]) => code);
   const spans = [...withoutBlocks(text).matchAll(/`([^`\n]+)`/g)].map(([, code]) => code);
   return [...blocks, ...spans].join('\n');
 }
 
-function withoutBlocks(text) {
+function withoutBlocks(/** @type {string} */ text) {
   return text.replace(/^(```|~~~)[^]*?^\1/gm, '');
 }
 
 /** Names in the first column of the tables that stand below a heading that matches. */
-function namesInTables(text, heading) {
+function namesInTables(/** @type {string} */ text, /** @type {RegExp} */ heading) {
   const names = [];
   let below = false;
   for (const line of withoutBlocks(text).split('\n')) {
@@ -96,13 +123,20 @@ function namesInTables(text, heading) {
 }
 
 /** Commands and formats that the README names, in examples and in tables, and that do not exist. */
-function inventionsIn(root) {
+function inventionsIn(/** @type {string} */ root) {
   const text = readFileSync(join(root, 'README.md'), 'utf8');
   const code = codeOf(text);
-  const commands = filesIn(root, 'src/cli/commands', '.ts').map((path) => posix.basename(path, '.ts'));
+  const commands = filesIn(root, 'src/cli/commands', '.ts').map((/** @type {string} */ path) =>
+    posix.basename(path, '.ts'),
+  );
   const formats = foldersIn(root, 'src/formats', 'src/protocols', 'src/filters');
+  /** @type {string[]} */
   const complaints = [];
-  const expect = (kind, known, names) => {
+  const expect = (
+    /** @type {string} */ kind,
+    /** @type {readonly string[]} */ known,
+    /** @type {Iterable<string>} */ names,
+  ) => {
     for (const name of new Set(names)) {
       if (!known.includes(name)) complaints.push(`README.md: the ${kind} '${name}' does not exist`);
     }
@@ -128,7 +162,7 @@ function inventionsIn(root) {
 }
 
 /** Files of formats that their pages (docs/formats) forget in the table "file, contents", or name without reason. */
-function wrongTablesIn(root, page) {
+function wrongTablesIn(/** @type {string} */ root, /** @type {string} */ page) {
   const format = /^docs\/formats\/([^/]+)\.md$/.exec(page)?.[1];
   const folder = `src/formats/${format}`;
   if (format === undefined || !existsSync(join(root, folder))) return [];
@@ -141,7 +175,7 @@ function wrongTablesIn(root, page) {
   ];
 }
 
-function complaintsAbout(root) {
+function complaintsAbout(/** @type {string} */ root) {
   const missing = [...REQUIRED_PAGES, ...ENTRY_POINTS].filter((page) => !existsSync(join(root, page)));
   const pages = [...REQUIRED_PAGES, ...filesIn(root, 'docs', '.md')].filter((page) => page.endsWith('.md'));
   const present = [...new Set(pages)].filter((page) => existsSync(join(root, page)));
@@ -149,6 +183,7 @@ function complaintsAbout(root) {
     ...missing.map((page) => `${page} is missing`),
     ...filesIn(root, 'src', '.ts').flatMap((path) => undocumentedIn(root, path)),
     ...present.flatMap((page) => [...brokenLinksIn(root, page), ...wrongTablesIn(root, page)]),
+    ...present.filter((page) => GUIDES.includes(page)).flatMap((page) => lostFilesIn(root, page)),
     ...(present.includes('README.md') ? inventionsIn(root) : []),
   ];
 }

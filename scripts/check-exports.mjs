@@ -8,17 +8,40 @@ import { fileURLToPath } from 'node:url';
 import { isolatedDeclarationSync } from 'rolldown/experimental';
 import { filesIn, parseText, walk } from './lib/sources.mjs';
 
+/**
+ * @typedef {import('./lib/sources.mjs').Node} Node
+ * @typedef {{ readonly from: string, readonly name: string | undefined }} Import where a name comes from, if it is one thing
+ * @typedef {{ readonly from?: string, readonly name: string }} Export
+ */
+
+/**
+ * What a module declares, where its other names come from, and what it exports; `everything`: modules that it exports
+ * as a whole.
+ * @typedef {object} Module
+ * @property {string} path
+ * @property {Map<string, Node[]>} declared
+ * @property {Map<string, Import>} imported
+ * @property {Map<string, Export>} exported
+ * @property {string[]} everything
+ */
+
+/**
+ * @typedef {(path: string) => Module} Reader
+ * @typedef {{ readonly path: string, readonly name: string }} Origin
+ */
+
 const ENTRY_POINTS = ['src/index.ts', 'src/node.ts', 'src/testing.ts'];
 
 /** What a module declares, where its other names come from, and what it exports. */
-function readModule(root, path) {
+function readModule(/** @type {string} */ root, /** @type {string} */ path) {
   const { code } = isolatedDeclarationSync(path, readFileSync(join(root, path), 'utf8'));
+  /** @type {Module} */
   const module = { path, declared: new Map(), imported: new Map(), exported: new Map(), everything: [] };
   for (const node of parseText(path, code).program.body) addStatement(module, node);
   return module;
 }
 
-function addStatement(module, node) {
+function addStatement(/** @type {Module} */ module, /** @type {Node} */ node) {
   const from = node.source && posix.join(posix.dirname(module.path), node.source.value);
   const own = !node.source || node.source.value.startsWith('.');
   if (node.type === 'ImportDeclaration') {
@@ -36,14 +59,20 @@ function addStatement(module, node) {
 }
 
 /** Notes a declaration under its names; overloads and merged interfaces belong together. */
-function addDeclaration(module, declaration) {
-  const names = declaration.declarations?.map(({ id }) => id.name) ?? (declaration.id ? [declaration.id.name] : []);
+function addDeclaration(/** @type {Module} */ module, /** @type {Node} */ declaration) {
+  /** @type {string[]} */
+  const names =
+    declaration.declarations?.map((/** @type {Node} */ one) => one.id.name) ??
+    (declaration.id ? [declaration.id.name] : []);
   for (const name of names) module.declared.set(name, [...(module.declared.get(name) ?? []), declaration]);
   return names;
 }
 
-/** All modules by path, read when they are asked for. */
-function moduleReader(root) {
+/**
+ * All modules by path, read when they are asked for.
+ * @returns {Reader}
+ */
+function moduleReader(/** @type {string} */ root) {
   const modules = new Map();
   return (path) => {
     if (!modules.has(path)) modules.set(path, readModule(root, path));
@@ -51,14 +80,20 @@ function moduleReader(root) {
   };
 }
 
-/** The declaration behind a name of a module: where it is, and what it is called there; undefined for foreign names. */
+/**
+ * The declaration behind a name of a module: where it is, and what it is called there; undefined for foreign names.
+ * @type {(read: Reader, module: Module, name: string) => Origin | undefined}
+ */
 function originOf(read, module, name) {
   if (module.declared.has(name)) return { path: module.path, name };
   const link = module.imported.get(name);
   return link?.name === undefined ? undefined : exportOf(read, link.from, link.name);
 }
 
-/** The declaration behind an export of the module at `path`. */
+/**
+ * The declaration behind an export of the module at `path`.
+ * @type {(read: Reader, path: string, name: string) => Origin | undefined}
+ */
 function exportOf(read, path, name) {
   const module = read(path);
   const link = module.exported.get(name);
@@ -70,22 +105,28 @@ function exportOf(read, path, name) {
   return undefined;
 }
 
-/** Every name that the module at `path` exports. */
+/**
+ * Every name that the module at `path` exports.
+ * @type {(read: Reader, path: string) => string[]}
+ */
 function exportedNames(read, path) {
   const module = read(path);
   return [...module.exported.keys(), ...module.everything.flatMap((other) => exportedNames(read, other))];
 }
 
-/** The first part of a name with dots. */
+/**
+ * The first part of a name with dots.
+ * @type {(name: Node) => Node}
+ */
 function headOf(name) {
   return name.type === 'TSQualifiedName' ? headOf(name.left) : name;
 }
 
 /** Types that a declaration names; its own type parameters are none. What is `typeof` a value is spelt out to whoever looks. */
-function namesIn(declaration) {
+function namesIn(/** @type {Node} */ declaration) {
   const names = new Set();
   const parameters = new Set();
-  const add = (node) => {
+  const add = (/** @type {Node | undefined} */ node) => {
     const head = node && headOf(node);
     if (head?.type === 'Identifier') names.add(head.name);
   };
@@ -98,19 +139,19 @@ function namesIn(declaration) {
   return [...names].filter((name) => !parameters.has(name));
 }
 
-function keyOf({ path, name }) {
+function keyOf(/** @type {Origin} */ { path, name }) {
   return `${path}#${name}`;
 }
 
 /** What an entry point lets its users meet but not name, one line each. */
-function forgottenIn(read, entry) {
+function forgottenIn(/** @type {Reader} */ read, /** @type {string} */ entry) {
   const origins = [...new Set(exportedNames(read, entry))].map((name) => exportOf(read, entry, name));
   const known = origins.filter((origin) => origin !== undefined);
   const exported = new Set(known.map(keyOf));
   const complaints = new Map();
   for (const { path, name } of known) {
     const module = read(path);
-    for (const used of module.declared.get(name).flatMap(namesIn)) {
+    for (const used of (module.declared.get(name) ?? []).flatMap(namesIn)) {
       const origin = originOf(read, module, used);
       if (!origin || exported.has(keyOf(origin)) || complaints.has(keyOf(origin))) continue;
       const text = `${entry}: '${origin.name}' (${origin.path}) is not exported, but '${name}' (${path}) speaks of it`;

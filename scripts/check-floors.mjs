@@ -1,13 +1,16 @@
 /**
  * Enforces the floors of docs/ARCHITECTURE.md: a folder imports only from lower floors, and folders of one floor do not
- * know each other. Type-only imports obey the same rules. No text below the program is about its command line,
- * and no driver is known by its name where all of them meet. Usage: node scripts/check-floors.mjs [directory with src/]
+ * know each other. No files import each other in a circle. Type-only imports obey the same rules. No text below the
+ * program is about its command line, no driver is known by its name where all of them meet, and files of the host are
+ * reached by protocols only. Usage: node scripts/check-floors.mjs [directory with src/]
  */
 import { existsSync } from 'node:fs';
 import { builtinModules } from 'node:module';
 import { dirname, join, posix } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { filesIn, importsOf, parse, textsOf, walk } from './lib/sources.mjs';
+
+/** @typedef {import('./lib/sources.mjs').Source} Source */
 
 /** Which unit a file belongs to, and its floor. Units of one floor are blind to each other. */
 const FLOORS = [
@@ -38,10 +41,12 @@ const SPEAKER = /^src\/cli\//;
 const NAMELESS = /^src\/(block|operations)\//;
 /** A driver whose name means something else, too: the role of what lies below an image. */
 const ROLE = 'file';
+/** Where files are reached by the names of protocols only: objects may be somewhere else. */
+const FILELESS = /^src\/(block|operations|formats|filters)\//;
 /** Where one image must not leave anything behind for the next. */
 const STATELESS = /^src\/(formats|protocols|filters|operations)\//;
 
-function placeOf(path) {
+function placeOf(/** @type {string} */ path) {
   for (const { floor, path: pattern, unit } of FLOORS) {
     const match = pattern.exec(path);
     if (match) return { floor, unit: unit ?? match[1] };
@@ -49,12 +54,12 @@ function placeOf(path) {
   return undefined;
 }
 
-function isBuiltin(name) {
+function isBuiltin(/** @type {string} */ name) {
   return name.startsWith('node:') || builtinModules.includes(name.split('/')[0]);
 }
 
 /** Why `from` may not import the module `name`; undefined if it may. */
-function objectionTo(root, from, name) {
+function objectionTo(/** @type {string} */ root, /** @type {string} */ from, /** @type {string} */ name) {
   if (isBuiltin(name))
     return PLATFORM.test(from) ? undefined : 'the platform is known to src/host/node and src/cli only';
   if (!name.startsWith('.')) return PACKAGES.test(from) ? undefined : 'packages are loaded in src/host only';
@@ -62,7 +67,7 @@ function objectionTo(root, from, name) {
   if (!existsSync(join(root, target))) return 'there is no such file';
   const here = placeOf(from);
   const there = placeOf(target);
-  if (!there) return 'it belongs to no floor';
+  if (!here || !there) return 'it belongs to no floor';
   if (PORTABLE_ENTRY.test(from) && NODE_ONLY.test(target)) return 'this entry point is for every platform';
   if (here.unit === there.unit || there.floor < here.floor) return undefined;
   if (there.floor > here.floor) return `floor ${there.floor} is above floor ${here.floor}`;
@@ -70,7 +75,7 @@ function objectionTo(root, from, name) {
 }
 
 /** The names of all drivers. */
-function driversIn(root) {
+function driversIn(/** @type {string} */ root) {
   const names = new Set();
   if (!existsSync(join(root, 'src/drivers.ts'))) return names;
   walk(parse(root, 'src/drivers.ts').program, (node) => {
@@ -81,23 +86,21 @@ function driversIn(root) {
   return names;
 }
 
-function stateOf(source) {
+function stateOf(/** @type {Source} */ source) {
   return source.program.body
     .map((node) => node.declaration ?? node)
     .filter((node) => node.type === 'VariableDeclaration' && !node.declare && node.kind !== 'const')
     .map((node) => source.line(node.start));
 }
 
-function isBeside(name) {
-  return /^\.\/[^/]+$/.test(name);
-}
-
 /** Import cycles between files, each once, as lists of paths. */
-function cyclesIn(graph) {
+function cyclesIn(/** @type {ReadonlyMap<string, ReadonlySet<string>>} */ graph) {
+  /** @type {string[][]} */
   const cycles = [];
   const done = new Set();
+  /** @type {string[]} */
   const trail = [];
-  const visit = (path) => {
+  const visit = (/** @type {string} */ path) => {
     const seen = trail.indexOf(path);
     if (seen >= 0) cycles.push([...trail.slice(seen), path]);
     if (seen >= 0 || done.has(path)) return;
@@ -110,8 +113,25 @@ function cyclesIn(graph) {
   return cycles;
 }
 
+function isFiles(/** @type {import('./lib/sources.mjs').Node | undefined} */ key) {
+  return key?.type === 'Identifier' && key.name === 'files';
+}
+
+/** Lines that reach for the files of the host: `services.files`, or the same taken apart. */
+function fileUsesIn(/** @type {Source} */ source) {
+  /** @type {number[]} */
+  const lines = [];
+  walk(source.program, (node) => {
+    const taken =
+      node.type === 'ObjectPattern' &&
+      node.properties.some((/** @type {Record<string, any>} */ { key }) => isFiles(key));
+    if (taken || (node.type === 'MemberExpression' && isFiles(node.property))) lines.push(source.line(node.start));
+  });
+  return lines;
+}
+
 /** Every breach of the rules below `root`, one line each. */
-function breachesIn(root) {
+function breachesIn(/** @type {string} */ root) {
   const breaches = [];
   const graph = new Map();
   const drivers = driversIn(root);
@@ -126,8 +146,7 @@ function breachesIn(root) {
       const objection = objectionTo(root, path, name);
       if (objection) breaches.push(`${path}:${line}: may not import '${name}': ${objection}`);
     }
-    // Files of one folder may know each other's types: the parts of an image and the image, for instance.
-    const relative = imports.filter(({ name, typeOnly }) => name.startsWith('.') && !(typeOnly && isBeside(name)));
+    const relative = imports.filter(({ name }) => name.startsWith('.'));
     graph.set(path, new Set(relative.map(({ name }) => posix.join(posix.dirname(path), name))));
     if (!SPEAKER.test(path)) {
       for (const { value, line } of textsOf(source)) {
@@ -138,6 +157,9 @@ function breachesIn(root) {
       for (const { value, line } of textsOf(source)) {
         if (drivers.has(value)) breaches.push(`${path}:${line}: knows the driver '${value}' by its name`);
       }
+    }
+    if (FILELESS.test(path)) {
+      for (const line of fileUsesIn(source)) breaches.push(`${path}:${line}: files are for protocols to reach`);
     }
     if (STATELESS.test(path)) {
       for (const line of stateOf(source)) breaches.push(`${path}:${line}: module-scope state that can change`);

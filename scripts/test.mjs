@@ -18,32 +18,32 @@ const results = join(root, '.cache/vitest.json');
 /** For all tests together: some five minutes on two idle cores. */
 const TESTS_LIMIT_MS = 45 * 60_000;
 
-function run(...words) {
+function run(/** @type {string[]} */ ...words) {
   const [program, ...args] = words;
   return spawnSync(program, args, { cwd: root, stdio: 'inherit' }).status === 0;
 }
 
-function node(...args) {
+function node(/** @type {string[]} */ ...args) {
   return run(process.execPath, ...args);
 }
 
 /** The file that a package names as its program. */
-function programOf(name) {
+function programOf(/** @type {string} */ name) {
   const home = join(root, 'node_modules', name);
   const { bin } = JSON.parse(readFileSync(join(home, 'package.json'), 'utf8'));
   return join(home, typeof bin === 'string' ? bin : (bin[name.replace(/^.*\//, '')] ?? Object.values(bin)[0]));
 }
 
-function tool(name, ...args) {
+function tool(/** @type {string} */ name, /** @type {string[]} */ ...args) {
   return node(programOf(name), ...args);
 }
 
 /** Runs a program and all that it starts, at most for some time: a test that loops keeps vitest from ending itself. */
-async function limited(limit, file, ...args) {
+async function limited(/** @type {number} */ limit, /** @type {string} */ file, /** @type {string[]} */ ...args) {
   const child = spawn(process.execPath, [file, ...args], { cwd: root, stdio: 'inherit', detached: true });
-  const end = (signal) => {
+  const end = (/** @type {NodeJS.Signals} */ signal) => {
     try {
-      process.kill(-child.pid, signal);
+      if (child.pid !== undefined) process.kill(-child.pid, signal);
     } catch {
       // It has ended by itself.
     }
@@ -70,6 +70,7 @@ async function installMissing() {
 
 /** Counts tests; a file that breaks before its tests run counts as one failed test. */
 function readResults() {
+  /** @type {{ testResults: { name: string, status: string, assertionResults: { status: string, fullName: string }[] }[] }} */
   const { testResults } = JSON.parse(readFileSync(results, 'utf8'));
   const tests = testResults.flatMap((file) => {
     const broken = file.status === 'failed' && !file.assertionResults.some(({ status }) => status === 'failed');
@@ -86,7 +87,7 @@ function readResults() {
 }
 
 /** A line for each reason to skip, with what would help. The tests have it in their names (test/support/needs.ts). */
-function reasonsOf(skipped) {
+function reasonsOf(/** @type {readonly { readonly name: string }[]} */ skipped) {
   const counts = new Map();
   for (const { name } of skipped) {
     const reason = /\[skipped: ([^\]]+)\]/.exec(name)?.[1] ?? name;
@@ -118,7 +119,7 @@ const STEPS = {
   install: installMissing,
   build: () => node('scripts/build.mjs'),
   format: () => tool('@biomejs/biome', 'format', '.'),
-  types: () => tool('typescript', '-p', '.') && tool('typescript', '-p', 'tsconfig.portable.json'),
+  types: () => ['.', 'tsconfig.portable.json', 'scripts'].every((path) => tool('typescript', '-p', path)),
   lint: () => tool('oxlint', '--deny-warnings'),
   floors: () => node('scripts/check-floors.mjs'),
   docs: () => node('scripts/check-docs.mjs'),

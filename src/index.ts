@@ -39,7 +39,7 @@ export type {
   OpenContext,
   OpenIntent,
 } from './block/format.ts';
-export type { ProtocolContext, ProtocolDriver, ProtocolStorage } from './block/protocol.ts';
+export type { ProtocolContext, ProtocolDriver, ProtocolNames, ProtocolStorage } from './block/protocol.ts';
 export {
   closedGate,
   type Gate,
@@ -52,7 +52,7 @@ export type { NodeSnapshots } from './block/node/stores.ts';
 export { ImageNode, type NodeParts, type Reopen } from './block/node/node.ts';
 export type { FilterContext, FilterDriver } from './block/filter.ts';
 export { DriverRegistry, type FilterEntry, type FormatEntry, type ProtocolEntry } from './block/graph/registry.ts';
-export type { ReportDetail, ReportLine } from './block/report.ts';
+export type { Report, ReportLine } from './block/report.ts';
 export type { SecretStore, Services } from './block/services.ts';
 export type { CodecPort, Compression, Decompression, DecompressPiece } from './codec/codec.ts';
 export type { BlockCipher, CryptoPort, SectorWork } from './crypto/crypto.ts';

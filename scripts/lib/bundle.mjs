@@ -28,10 +28,11 @@ const KEEP_OLD_MS = 3_600_000;
 /** A file saved in the clock tick in which a build starts counts as newer than that build. */
 const CLOCK_SLACK_MS = 20;
 
-function stampPath(root) {
+function stampPath(/** @type {string} */ root) {
   return join(root, 'dist', '.stamp');
 }
 
+/** @type {(path: string, time: number) => boolean} */
 function isNewer(path, time) {
   const stat = statSync(path, { throwIfNoEntry: false });
   if (!stat) return false;
@@ -40,7 +41,7 @@ function isNewer(path, time) {
 }
 
 /** True if `dist/bin` was built from the sources as they are. */
-export function isFresh(root) {
+export function isFresh(/** @type {string} */ root) {
   const stamp = statSync(stampPath(root), { throwIfNoEntry: false });
   if (!stamp || !existsSync(join(root, 'dist/bin/qimg.cjs'))) return false;
   return !INPUTS.some((input) => isNewer(join(root, input), stamp.mtimeMs));
@@ -60,7 +61,7 @@ function needsStyleText() {
 const LAZY_MODULE = 'var __esmMin=(fn,res,err)=>()=>{';
 
 /** Has each lazy module of a bundle note its number as it runs, so that `start.cjs` knows what a code cache covers. */
-function noteModules(text) {
+function noteModules(/** @type {string} */ text) {
   if (text.includes('__esmMin=') && !text.includes(LAZY_MODULE)) throw new Error('the bundler has new helpers');
   return text.replace(
     LAZY_MODULE,
@@ -69,20 +70,22 @@ function noteModules(text) {
 }
 
 /** The oldest Node that runs the program, as `package.json` says it. */
-function leastNode(root) {
+function leastNode(/** @type {string} */ root) {
   const { engines } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
-  return /\d+(?:\.\d+)*/.exec(engines.node)[0];
+  const version = /\d+(?:\.\d+)*/.exec(engines.node)?.[0];
+  if (version === undefined) throw new Error('package.json does not say which Node is needed');
+  return version;
 }
 
 /** The commands, each of which has a file of its own. */
-function commandNames(root) {
+function commandNames(/** @type {string} */ root) {
   const folder = join(root, 'src/cli/commands');
   return existsSync(folder) ? readdirSync(folder).map((file) => parse(file).name) : [];
 }
 
 /** Bundles the program and its worker in a process of its own, whose Node may get a loader's hooks. */
-async function bundleEntries(root, directory) {
-  const file = (name) => join(root, 'scripts/lib', name);
+async function bundleEntries(/** @type {string} */ root, /** @type {string} */ directory) {
+  const file = (/** @type {string} */ name) => join(root, 'scripts/lib', name);
   const hooks = ['--no-warnings', '--experimental-loader', pathToFileURL(file('styleText.mjs')).href];
   const { NODE_OPTIONS: _, ...env } = process.env;
   const child = spawn(
@@ -101,7 +104,7 @@ async function bundleEntries(root, directory) {
  * Names the program by its content, and writes the entry that starts it. Code caches are made where it runs: each build of
  * Node needs its own.
  */
-function finishProgram(root, staging) {
+function finishProgram(/** @type {string} */ root, /** @type {string} */ staging) {
   const bundled = join(staging, 'program.cjs');
   // A file of ASCII characters only is read as it is, one byte for each; other characters are in strings only.
   const escaped = noteModules(readFileSync(bundled, 'utf8')).replace(
@@ -114,6 +117,7 @@ function finishProgram(root, staging) {
   renameSync(bundled, join(staging, `${program}.cjs`));
   const start = readFileSync(join(root, 'scripts/lib/start.cjs'), 'utf8');
   const entry = join(staging, 'qimg.cjs');
+  /** @type {Record<string, string>} */
   const values = { LEAST_NODE: leastNode(root), PROGRAM_NAME: program, COMMAND_NAMES: commandNames(root).join(' ') };
   writeFileSync(
     entry,
@@ -126,7 +130,7 @@ function finishProgram(root, staging) {
  * Puts a finished build in place, the entry last. The program is named by its content, so that it is whole at every
  * moment, also when this stops half-way or another version of it runs meanwhile.
  */
-function publish(from, to, maxAge) {
+function publish(/** @type {string} */ from, /** @type {string} */ to, /** @type {number} */ maxAge) {
   mkdirSync(to, { recursive: true });
   const built = readdirSync(from).sort((a, b) => Number(a === 'qimg.cjs') - Number(b === 'qimg.cjs'));
   for (const name of built) renameSync(join(from, name), join(to, name));
@@ -139,7 +143,7 @@ function publish(from, to, maxAge) {
 }
 
 /** Builds `dist/bin`. The caller holds the lock. `clean` removes every file of earlier builds. */
-export async function buildProgram(root, { clean = false } = {}) {
+export async function buildProgram(/** @type {string} */ root, { clean = false } = {}) {
   const started = new Date(Date.now() - CLOCK_SLACK_MS);
   const staging = stagingDirectory(root, 'build');
   try {

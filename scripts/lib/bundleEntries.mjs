@@ -10,7 +10,12 @@ const EXTERNAL = [/^@koromix\//, /^@bokuweb\/zstd-wasm/, /^xz-decompress$/];
 const SMALLER = { compress: false, mangle: false, codegen: { removeWhitespace: true } };
 
 /** Bundles one entry, with everything that it loads later, into one file. */
-async function bundleEntry(root, entry, file, format) {
+async function bundleEntry(
+  /** @type {string} */ root,
+  /** @type {string} */ entry,
+  /** @type {string} */ file,
+  /** @type {'cjs' | 'esm'} */ format,
+) {
   const bundle = await rolldown({
     input: join(root, entry),
     cwd: root,

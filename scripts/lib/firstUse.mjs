@@ -25,18 +25,18 @@ setInterval(() => {
 }, 500).unref();
 
 /** What to say about an error, in one line. */
-function lineOf(error) {
+function lineOf(/** @type {Error & { code?: string }} */ error) {
   const text = stripVTControlCharacters(error.message)
     .split(/\s*\n\s*/)
     .join(' ');
   if (text.startsWith('cannot install')) return text;
-  if (['EROFS', 'EACCES', 'EPERM'].includes(error.code)) {
+  if (['EROFS', 'EACCES', 'EPERM'].includes(error.code ?? '')) {
     return `cannot build: ${root} is not writable for this user (${error.code}); start qimg once as its owner, or use a copy`;
   }
   return `cannot build: ${text.slice(0, 400)}`;
 }
 
-function fail(error) {
+function fail(/** @type {Error & { code?: string }} */ error) {
   console.error(`qimg: ${lineOf(error)}`);
   process.exit(1);
 }

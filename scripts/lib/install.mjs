@@ -17,12 +17,12 @@ import { stagingDirectory } from './staging.mjs';
 /** npm's mark of a complete installation, and what `isInstalled` looks at. */
 const MARK = '.package-lock.json';
 
-function failurePath(root) {
+function failurePath(/** @type {string} */ root) {
   return join(root, '.cache/install-failed');
 }
 
 /** What another process was told that tried since `begun`, while this one waited for it. */
-function failureSince(root, begun) {
+function failureSince(/** @type {string} */ root, /** @type {number} */ begun) {
   try {
     const { at, message } = JSON.parse(readFileSync(failurePath(root), 'utf8'));
     return at >= begun ? message : undefined;
@@ -32,7 +32,7 @@ function failureSince(root, begun) {
 }
 
 /** Leaves a note for those who wait; without one they find out for themselves. */
-function noteFailure(root, message) {
+function noteFailure(/** @type {string} */ root, /** @type {string} */ message) {
   try {
     writeFileSync(failurePath(root), JSON.stringify({ at: Date.now(), message }));
   } catch {
@@ -41,7 +41,7 @@ function noteFailure(root, message) {
 }
 
 /** Moves a complete `node_modules` to its place: whoever looks finds the old one or the new one. */
-function putInPlace(fresh, target, aside) {
+function putInPlace(/** @type {string} */ fresh, /** @type {string} */ target, /** @type {string} */ aside) {
   try {
     if (existsSync(target)) renameSync(target, aside);
     renameSync(fresh, target);
@@ -50,7 +50,7 @@ function putInPlace(fresh, target, aside) {
     // A file system is mounted there: its content changes instead, the mark first and last.
     rmSync(join(target, MARK), { force: true });
     for (const name of readdirSync(target)) rmSync(join(target, name), { recursive: true });
-    const filter = (path) => path !== join(fresh, MARK);
+    const filter = (/** @type {string} */ path) => path !== join(fresh, MARK);
     cpSync(fresh, target, { recursive: true, verbatimSymlinks: true, filter });
     copyFileSync(join(fresh, MARK), join(target, MARK));
   }
@@ -59,7 +59,10 @@ function putInPlace(fresh, target, aside) {
 /**
  * Makes `node_modules` hold `set`: "program" is what building and running needs, "all" what tests need too. The caller
  * holds the lock. npm works aside, so that a kill at any moment leaves `node_modules` as it was.
- * @param begun when the caller began to wait for the lock: what failed since is not tried again.
+ * @param {string} root
+ * @param {import('./packages.mjs').PackageSet} set
+ * @param {{ report?: (what: string) => void, begun?: number }} how `begun`: when the caller began to wait for the lock:
+ * what failed since is not tried again.
  * @throws Error of one line.
  */
 export async function install(root, set, { report = () => {}, begun = Date.now() } = {}) {

@@ -29,20 +29,20 @@ function processSpace() {
 }
 
 /** What has ended counts as dead though nobody has asked for its exit code: in containers that may stay so for ever. */
-function isAlive(pid) {
+function isAlive(/** @type {number} */ pid) {
   try {
     process.kill(pid, 0);
   } catch (error) {
     return error.code !== 'ESRCH';
   }
   try {
-    return !readFileSync(`/proc/${pid}/stat`, 'latin1').split(') ').at(-1).startsWith('Z');
+    return !readFileSync(`/proc/${pid}/stat`, 'latin1').split(') ').at(-1)?.startsWith('Z');
   } catch {
     return true;
   }
 }
 
-function readOrUndefined(path) {
+function readOrUndefined(/** @type {string} */ path) {
   try {
     return { text: readFileSync(path, 'utf8'), touched: statSync(path).mtimeMs };
   } catch (error) {
@@ -51,7 +51,7 @@ function readOrUndefined(path) {
   }
 }
 
-function isStale({ text, touched }) {
+function isStale(/** @type {{ text: string, touched: number }} */ { text, touched }) {
   if (Math.abs(Date.now() - touched) > STALE_MS) return true;
   try {
     const owner = JSON.parse(text);
@@ -62,7 +62,7 @@ function isStale({ text, touched }) {
 }
 
 /** Moves a dead owner's lock out of the way; gives it back when somebody else was quicker and it is a living one. */
-function steal(path, judged) {
+function steal(/** @type {string} */ path, /** @type {string} */ judged) {
   const aside = `${path}.${randomUUID()}`;
   try {
     renameSync(path, aside);
@@ -74,7 +74,12 @@ function steal(path, judged) {
   }
 }
 
-/** Runs `body` while no other process holds the lock at `path`. The lock of a process that died is taken over. */
+/**
+ * Runs `body` while no other process holds the lock at `path`. The lock of a process that died is taken over.
+ * @template T
+ * @param {string} path
+ * @param {() => Promise<T>} body
+ */
 export async function withLock(path, body) {
   const mine = JSON.stringify({ pid: process.pid, space: processSpace(), id: randomUUID() });
   mkdirSync(dirname(path), { recursive: true });

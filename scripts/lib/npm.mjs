@@ -5,6 +5,11 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { stripVTControlCharacters } from 'node:util';
 
+/**
+ * What npm has done until now: bytes printed, installed and read, and time computed in 1/100 s.
+ * @typedef {{ readonly printed: number, readonly bytes: number, readonly read: number, readonly ticks: number }} Look
+ */
+
 const POLL_MS = 1_000;
 
 /** A registry that has said something may be silent for so many polls, one that has not for so many since the start. */
@@ -49,7 +54,7 @@ const NETWORK_ERROR =
 const WAY_OUT =
   "is there a network? if it needs a proxy or has a registry of its own: 'npm config set proxy URL', 'npm config set registry URL'";
 
-function writable(path) {
+function writable(/** @type {string} */ path) {
   try {
     accessSync(path, constants.W_OK);
     return true;
@@ -59,7 +64,8 @@ function writable(path) {
 }
 
 /** The caller's environment without what changes how or where npm installs. `scratch` stands in for a missing home. */
-function environment(scratch) {
+function environment(/** @type {string} */ scratch) {
+  /** @type {NodeJS.ProcessEnv} */
   const env = {};
   for (const [name, value] of Object.entries(process.env)) {
     if (/^(npm_|NODE_|INIT_CWD$)/i.test(name) && !NETWORK.test(name) && !TRUST.test(name)) continue;
@@ -82,7 +88,7 @@ function environment(scratch) {
 }
 
 /** Bytes in the files below a directory. */
-function bytesBelow(directory) {
+function bytesBelow(/** @type {string} */ directory) {
   let sum = 0;
   try {
     for (const entry of readdirSync(directory, { withFileTypes: true })) {
@@ -96,7 +102,7 @@ function bytesBelow(directory) {
   return sum;
 }
 
-function procFile(pid, name) {
+function procFile(/** @type {number} */ pid, /** @type {string} */ name) {
   try {
     return readFileSync(`/proc/${pid}/${name}`, 'utf8');
   } catch {
@@ -104,26 +110,29 @@ function procFile(pid, name) {
   }
 }
 
-/** A process and its children: npm may be started by a script. Without /proc only the process. */
+/**
+ * A process and its children: npm may be started by a script. Without /proc only the process.
+ * @type {(pid: number) => number[]}
+ */
 function family(pid) {
   const children = procFile(pid, `task/${pid}/children`).split(' ').filter(Boolean).map(Number);
   return [pid, ...children.flatMap(family)];
 }
 
 /** Bytes that the processes have read, connections included, and the time that they have computed, in 1/100 s. */
-function activity(pids) {
+function activity(/** @type {readonly number[]} */ pids) {
   let read = 0;
   let ticks = 0;
   for (const pid of pids) {
     read += Number(/^rchar: (\d+)/m.exec(procFile(pid, 'io'))?.[1] ?? 0);
-    const fields = procFile(pid, 'stat').split(') ').at(-1).split(' ');
+    const fields = procFile(pid, 'stat').split(') ').at(-1)?.split(' ') ?? [];
     ticks += Number(fields[11] ?? 0) + Number(fields[12] ?? 0);
   }
   return { read, ticks };
 }
 
 /** Whether more happened between two looks than in a process that waits: timers, and lines of a resolver's files. */
-function isAlive(before, now) {
+function isAlive(/** @type {Look} */ before, /** @type {Look} */ now) {
   return (
     now.printed > before.printed ||
     now.bytes > before.bytes ||
@@ -133,14 +142,14 @@ function isAlive(before, now) {
 }
 
 /** The gist of npm's complaint, in one line. */
-function gist(output) {
+function gist(/** @type {string} */ output) {
   const text = stripVTControlCharacters(output);
   const lines = text.split('\n').flatMap((line) => /^npm (?:error|ERR!) (.+)$/.exec(line)?.[1]?.trim() ?? []);
   const telling = lines.filter((line) => !/^(code|errno|syscall|network This|A complete log)/i.test(line));
   return telling[0] ?? lines[0] ?? text.trim().split('\n').at(-1) ?? '';
 }
 
-function killAll(pids) {
+function killAll(/** @type {readonly number[]} */ pids) {
   for (const pid of pids) {
     try {
       process.kill(pid, 'SIGKILL');
@@ -151,13 +160,18 @@ function killAll(pids) {
 }
 
 /** Looks at npm once a second: tells `report` what it waits for, and ends it when nothing comes any more. */
-function watch(child, directory, said, report) {
+function watch(
+  /** @type {import('node:child_process').ChildProcess} */ child,
+  /** @type {string} */ directory,
+  /** @type {() => number} */ said,
+  /** @type {(what: string) => void} */ report,
+) {
   let before = { printed: 0, bytes: 0, read: 0, ticks: 0 };
   let polls = 0;
   let silent = 0;
   const watching = { gaveUp: false, timer: setInterval(look, POLL_MS) };
   function look() {
-    const pids = family(child.pid);
+    const pids = child.pid === undefined ? [] : family(child.pid);
     const now = { printed: said(), bytes: bytesBelow(join(directory, 'node_modules')), ...activity(pids) };
     polls += 1;
     silent = isAlive(before, now) ? 0 : silent + 1;
@@ -175,17 +189,23 @@ function watch(child, directory, said, report) {
  * Runs `npm ci` in `directory`, and calls `report` once a second with what it waits for.
  * @throws Error of one line, with the way out, when it fails or the registry stops answering.
  */
-export async function npmCi(directory, report) {
-  const stdio = ['ignore', 'pipe', 'pipe'];
-  const child = spawn('npm', ['ci', ...FLAGS], { cwd: directory, env: environment(directory), stdio });
+export async function npmCi(/** @type {string} */ directory, /** @type {(what: string) => void} */ report) {
+  const child = spawn('npm', ['ci', ...FLAGS], {
+    cwd: directory,
+    env: environment(directory),
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
   let output = '';
-  for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (output += chunk));
+  for (const stream of [child.stdout, child.stderr])
+    stream.on('data', (/** @type {string | Buffer} */ chunk) => (output += chunk));
   const watching = watch(child, directory, () => output.length, report);
   const reason = await new Promise((resolve) => {
-    child.on('error', (error) =>
+    child.on('error', (/** @type {NodeJS.ErrnoException} */ error) =>
       resolve(error.code === 'ENOENT' ? 'npm, which comes with Node.js, was not found in PATH' : error.message),
     );
-    child.on('close', (code, signal) => resolve(code === 0 ? '' : gist(output) || `npm ended with ${signal ?? code}`));
+    child.on('close', (/** @type {number} */ code, /** @type {NodeJS.Signals} */ signal) =>
+      resolve(code === 0 ? '' : gist(output) || `npm ended with ${signal ?? code}`),
+    );
   });
   clearInterval(watching.timer);
   if (watching.gaveUp) throw new Error(`the npm registry does not answer (${WAY_OUT})`);

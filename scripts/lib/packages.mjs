@@ -8,12 +8,30 @@ const BUILDERS = ['rolldown'];
 /** What is for the library on other platforms only (`src/host/portable`): the program never loads it. */
 const UNUSED = ['@noble/hashes', 'pako'];
 
-function readJson(path) {
+/**
+ * What `package-lock.json` says of a package, or `package.json` of itself.
+ * @typedef {object} Package
+ * @property {string} [name]
+ * @property {string} [version]
+ * @property {Record<string, string>} [dependencies]
+ * @property {Record<string, string>} [optionalDependencies]
+ * @property {readonly string[] | undefined} [libc]
+ * @property {readonly string[] | undefined} [os]
+ * @property {boolean} [optional]
+ * @property {unknown} [engines]
+ */
+
+/**
+ * @typedef {Readonly<Record<string, Package>>} Packages packages by path
+ * @typedef {'program' | 'all'} PackageSet
+ */
+
+function readJson(/** @type {string} */ path) {
   return JSON.parse(readFileSync(path, 'utf8'));
 }
 
 /** The entry that a package at `path` finds under `name`, looking where Node does: `[path, entry]` or undefined. */
-function resolve(packages, path, name) {
+function resolve(/** @type {Packages} */ packages, /** @type {string} */ path, /** @type {string} */ name) {
   for (let folder = path; ; folder = folder.slice(0, Math.max(0, folder.lastIndexOf('node_modules/') - 1))) {
     const candidate = folder === '' ? `node_modules/${name}` : `${folder}/node_modules/${name}`;
     if (packages[candidate]) return candidate;
@@ -22,7 +40,8 @@ function resolve(packages, path, name) {
 }
 
 /** The packages that the ones named by `root` reach, by path. They stay where the whole installation has them. */
-function reachable(packages, root) {
+function reachable(/** @type {Packages} */ packages, /** @type {Package} */ root) {
+  /** @type {Record<string, Package & { readonly dev?: undefined }>} */
   const found = { '': root };
   const queue = [''];
   for (let path = queue.shift(); path !== undefined; path = queue.shift()) {
@@ -39,15 +58,16 @@ function reachable(packages, root) {
 
 /** The C library that Node uses here, in npm's words. */
 function libcHere() {
-  return process.report.getReport().header.glibcVersionRuntime === undefined ? 'musl' : 'glibc';
+  return /** @type {any} */ (process.report.getReport()).header.glibcVersionRuntime === undefined ? 'musl' : 'glibc';
 }
 
 /**
  * What npm leaves out it leaves out without a word. It is not to judge by `engines`, which ask for more than is needed
  * here, nor by `libc`, which npm 9 cannot tell.
  */
-function withoutDoubts(packages) {
+function withoutDoubts(/** @type {Packages} */ packages) {
   const libc = process.platform === 'linux' ? libcHere() : 'none';
+  /** @type {Record<string, Package>} */
   const cleared = {};
   for (const [path, entry] of Object.entries(packages)) {
     const fits = !entry.libc || entry.libc.includes(libc);
@@ -60,7 +80,7 @@ function withoutDoubts(packages) {
  * `package.json` and `package-lock.json` for npm: as they are for `set` "all"; for "program" what is needed to build and
  * run it, in the same versions, with the same hashes and at the same paths.
  */
-export function manifests(root, set) {
+export function manifests(/** @type {string} */ root, /** @type {PackageSet} */ set) {
   const manifest = readJson(join(root, 'package.json'));
   const lock = readJson(join(root, 'package-lock.json'));
   const packages = withoutDoubts(lock.packages);
@@ -77,7 +97,7 @@ export function manifests(root, set) {
  * Contents are compared, not times: a checkout that only touches the lock file must not throw away `node_modules` under
  * programs that use it.
  */
-export function isInstalled(root, set) {
+export function isInstalled(/** @type {string} */ root, /** @type {PackageSet} */ set) {
   let present;
   try {
     present = readJson(join(root, 'node_modules/.package-lock.json')).packages ?? {};

@@ -3,12 +3,12 @@
 // knows: whoever has an old one is to read a line, not a stack trace.
 const manifest = require('../../package.json');
 
-function numbers(text) {
+function numbers(/** @type {string} */ text) {
   return text.split('.').map(Number);
 }
 
 /** True if `version` is not below `least`, number by number. */
-function reaches(version, least) {
+function reaches(/** @type {number[]} */ version, /** @type {number[]} */ least) {
   for (let i = 0; i < least.length; i++) {
     if (version[i] !== least[i]) return version[i] > least[i];
   }
@@ -16,7 +16,7 @@ function reaches(version, least) {
 }
 
 /** True if a version meets a range of the forms `>=20`, `^20.19 || >=22.12`. */
-function satisfies(version, range) {
+function satisfies(/** @type {string} */ version, /** @type {string} */ range) {
   return range.split('||').some(function (part) {
     const one = part.trim();
     const least = numbers(one.replace(/^[^0-9]*/, ''));
@@ -26,7 +26,7 @@ function satisfies(version, range) {
 }
 
 /** A range in words. */
-function words(range) {
+function words(/** @type {string} */ range) {
   return range
     .split('||')
     .map(function (part) {
@@ -38,7 +38,7 @@ function words(range) {
 }
 
 /** What to say where Node `version` is too old for `purpose` ("run" or "test"), undefined if it is not. */
-function complaint(purpose, version) {
+function complaint(/** @type {'run' | 'test'} */ purpose, /** @type {string} */ version) {
   const range = purpose === 'test' ? manifest.devEngines.runtime.version : manifest.engines.node;
   if (satisfies(version, range)) return undefined;
   const more = purpose === 'test' ? ' for the tests' : '';
@@ -48,7 +48,7 @@ function complaint(purpose, version) {
 }
 
 /** Ends the process with one line where Node is too old. */
-function requireNode(purpose) {
+function requireNode(/** @type {'run' | 'test'} */ purpose) {
   const line = complaint(purpose, process.versions.node);
   if (line === undefined) return;
   console.error(line);

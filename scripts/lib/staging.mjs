@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 
 /** A fresh directory for `kind` ("build", "install"). What killed ones have left is removed: the caller holds the lock. */
-export function stagingDirectory(root, kind) {
+export function stagingDirectory(/** @type {string} */ root, /** @type {string} */ kind) {
   const cache = join(root, '.cache');
   mkdirSync(cache, { recursive: true });
   for (const name of readdirSync(cache)) {

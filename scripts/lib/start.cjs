@@ -7,6 +7,7 @@
 // Node sets all signals to their defaults when it starts: what the caller ignores must not end the program. The launcher
 // tells which, one bit each; src/host/node/signals.ts does the rest.
 const ignored = Number(process.env.QIMG_IGNORED_SIGNALS);
+/** @type {Record<string, number>} */
 const DEADLY = { SIGHUP: 1, SIGINT: 2, SIGQUIT: 3, SIGALRM: 14, SIGTERM: 15 };
 for (const signal of Object.keys(DEADLY)) {
   if (ignored & (1 << (DEADLY[signal] - 1))) process.on(signal, () => {});
@@ -20,6 +21,11 @@ if (differs >= 0 && present[differs] < needed[differs]) {
   process.stderr.write(`qimg: Node.js ${least} or newer is needed, this is ${process.version} (${process.execPath})\n`);
   process.exit(1);
 }
+
+/**
+ * A place for caches; in a shared one everybody reads.
+ * @typedef {{ directory: string, shared: boolean }} Place
+ */
 
 const fs = require('node:fs');
 const { wrap } = require('node:module');
@@ -59,7 +65,7 @@ const key = JSON.stringify([
   process.env.NODE_OPTIONS || '',
 ]).replace(/[^ -~]/g, '?');
 
-function shortHash(text) {
+function shortHash(/** @type {string} */ text) {
   let hash = 0x811c9dc5;
   for (let index = 0; index < text.length; index++) hash = Math.imul(hash ^ text.charCodeAt(index), 0x01000193);
   return (hash >>> 0).toString(16);
@@ -82,7 +88,11 @@ function places() {
   return [beside, { directory: `${parent}/qimg`, shared: false }];
 }
 
-/** What a cache file holds: the key, then how often it was made of which modules, then V8's data, twice. */
+/**
+ * What a cache file holds: the key, then how often it was made of which modules, then V8's data, twice.
+ * @param {any} bytes a `Buffer`, with more than the manual says.
+ * @returns {{ data: Buffer, generation: number, modules: Set<number> } | undefined}
+ */
 function parse(bytes) {
   const first = key.length + 1;
   if (bytes.latin1Slice(0, first) !== `${key}\n`) return undefined;
@@ -101,7 +111,7 @@ function parse(bytes) {
 }
 
 /** The cache in a place; undefined if there is none, or none to be trusted. */
-function readCache(place, programOwner) {
+function readCache(/** @type {Place} */ place, /** @type {number} */ programOwner) {
   let file;
   try {
     file = fs.openSync(`${place.directory}/${name}`, fs.constants.O_RDONLY | fs.constants.O_NOFOLLOW);
@@ -117,7 +127,7 @@ function readCache(place, programOwner) {
 }
 
 /** True if a directory, or the nearest one above it that exists, belongs to the user: root leaves nothing with others. */
-function isOwn(directory) {
+function isOwn(/** @type {string} */ directory) {
   for (let path = directory; path !== ''; path = path.slice(0, path.lastIndexOf('/'))) {
     const stat = fs.statSync(path, { throwIfNoEntry: false });
     if (stat) return stat.isDirectory() && stat.uid === user && (path !== directory || (stat.mode & 0o022) === 0);
@@ -126,7 +136,7 @@ function isOwn(directory) {
 }
 
 /** Removes what killed runs left, and caches that nobody uses any more. */
-function tidy(directory) {
+function tidy(/** @type {string} */ directory) {
   const caches = [];
   for (const entry of fs.readdirSync(directory)) {
     const path = `${directory}/${entry}`;
@@ -141,7 +151,12 @@ function tidy(directory) {
 }
 
 /** Writes a cache; false if that cannot be done in this place. `make` gives V8's data. */
-function writeCache(place, generation, modules, make) {
+function writeCache(
+  /** @type {Place} */ place,
+  /** @type {number} */ generation,
+  /** @type {Set<number>} */ modules,
+  /** @type {() => Buffer | undefined} */ make,
+) {
   let temporary;
   try {
     if (!isOwn(place.directory)) return false;
@@ -176,8 +191,15 @@ const programOwner = fs.fstatSync(program).uid;
 const source = fs.readFileSync(program, 'latin1');
 fs.closeSync(program);
 
-let found;
-for (const place of places()) if (found === undefined) found = readCache(place, programOwner);
+function findCache() {
+  for (const place of places()) {
+    const cache = readCache(place, programOwner);
+    if (cache) return cache;
+  }
+  return undefined;
+}
+
+let found = findCache();
 const script = new vm.Script(wrap(source), { filename, cachedData: found && found.data });
 if (script.cachedDataRejected) found = undefined;
 
@@ -197,16 +219,19 @@ if ((copies || hasSecrets) && process.versions.v8.startsWith('11.3.')) {
 }
 
 // The bundle notes its modules here as they are used (scripts/lib/bundle.mjs).
+/** @type {{ exports: object, modules: number, used: number[] }} */
 const own = { exports: {}, modules: 0, used: [] };
 
 // Called by src/cli/bin.ts when all is done and said: keeps what V8 has compiled until now for the next run.
-globalThis[Symbol.for('qimg.finished')] = (code) => {
+/** @type {any} */ (globalThis)[Symbol.for('qimg.finished')] = (/** @type {number} */ code) => {
   const used = process.cpuUsage();
   if (used.user + used.system > SHORT_RUN || (found && code !== 0)) return;
-  const isKnown = found && own.used.every((module) => found.modules.has(module));
-  if (isKnown && found.generation >= GENERATIONS) return;
+  const known = found;
+  const isKnown = known && own.used.every((module) => known.modules.has(module));
+  if (isKnown && known.generation >= GENERATIONS) return;
   const modules = new Set(own.used.concat(found ? Array.from(found.modules) : []));
   const generation = code === 0 ? (found ? found.generation : 0) + 1 : 0;
+  /** @type {Buffer | undefined} */
   let data;
   const make = () => {
     if (!data && restoreSettings()) data = script.createCachedData();

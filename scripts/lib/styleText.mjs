@@ -4,7 +4,11 @@
  */
 
 /** Gives this file, as a module, for `node:util` where rolldown asks for it. */
-export function resolve(specifier, context, next) {
+export function resolve(
+  /** @type {string} */ specifier,
+  /** @type {{ readonly parentURL?: string }} */ context,
+  /** @type {(specifier: string, context: object) => unknown} */ next,
+) {
   if (specifier !== 'node:util' || !context.parentURL?.includes('/node_modules/rolldown/'))
     return next(specifier, context);
   return { url: `${import.meta.url}?module`, shortCircuit: true };
@@ -13,6 +17,6 @@ export function resolve(specifier, context, next) {
 export * from 'node:util';
 
 /** Takes the place of `util.styleText`. */
-export function styleText(_format, text) {
+export function styleText(/** @type {unknown} */ _format, /** @type {string} */ text) {
   return text;
 }

@@ -7,7 +7,7 @@ import type { MaybePromise } from '../base/async.ts';
 import type { OptionTable, OptionValues } from '../options/table.ts';
 import type { Limits, Preallocation, Storage, ZeroFlags } from '../storage/storage.ts';
 import type { Allocation, Mapping } from './mapping.ts';
-import type { ReportLine } from './report.ts';
+import type { Report } from './report.ts';
 
 /** A value of format-specific information, printed by `info`. */
 export type InfoValue = string | number | boolean | null | readonly InfoValue[] | { readonly [key: string]: InfoValue };
@@ -140,7 +140,7 @@ export interface Checker {
    * Looks at the structure.
    * @param deep also at what the real tool does not look at.
    */
-  check(repair: RepairMode, report: ReportLine, deep: boolean): Promise<CheckFindings>;
+  check(repair: RepairMode, report: Report, deep: boolean): Promise<CheckFindings>;
 }
 
 /** Changing options of an existing image; nobody else may use its file meanwhile where `alone` says so. `A` is the driver's table of such options. */

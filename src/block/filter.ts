@@ -1,4 +1,4 @@
-/** Filters: drivers that stand between an image and what is below it, and change how it behaves, not what it holds. */
+/** Filters: drivers that stand between an image and what is below it. */
 import type { OptionTree } from '../options/tree.ts';
 import type { Storage, StorageDriver } from '../storage/storage.ts';
 import type { Services } from './services.ts';
@@ -25,7 +25,12 @@ export interface FilterDriver {
     print(options: OptionTree, child: string): string | undefined;
   };
   /**
-   * Wraps the storage below. Bytes keep their places.
+   * What it reads is not what is below (it is another copy, or is checked against one): mapping ends here, everything is data
+   * without a place. Absent: mapping looks through the filter, at places and holes of what is below.
+   */
+  readonly opaque?: boolean;
+  /**
+   * Wraps the storage below. Bytes keep their places, though not always their values.
    * @throws BlockError for options that it does not know, or that do not fit together.
    */
   open(context: FilterContext): Promise<StorageDriver>;

@@ -4,7 +4,7 @@ import type { Hint } from '../base/hint.ts';
 import type { MaybePromise } from '../base/async.ts';
 import type { OptionTable, OptionValues } from '../options/table.ts';
 import type { OptionTree } from '../options/tree.ts';
-import type { CacheMode, FileAccess } from '../storage/files.ts';
+import type { CacheMode, FileAccess, FileDraft, FileStatus } from '../storage/files.ts';
 import type { Storage } from '../storage/storage.ts';
 import type { Services } from './services.ts';
 
@@ -21,6 +21,24 @@ export interface ProtocolStorage extends Storage {
   readonly quirks?: Quirks;
 }
 
+/**
+ * What a protocol can do about names without opening what they refer to. Names are whole ones, with their prefix. Objects are
+ * files in this: they have the size that they are given, and what was not written reads as zeroes.
+ */
+export interface ProtocolNames {
+  /**
+   * What a name refers to, with the identity that it has when it is opened; undefined: the name is free.
+   * @throws BlockError if that cannot be told, or if the name is taken but leads nowhere.
+   */
+  status(services: Services, name: string): Promise<FileStatus | undefined>;
+  remove(services: Services, name: string): Promise<void>;
+  /**
+   * A new empty object that is to become `name`; it is opened by a name of the same protocol.
+   * @param replace an object of kind `file` has the name already.
+   */
+  draft(services: Services, name: string, replace: boolean): Promise<FileDraft>;
+}
+
 /** A protocol: where bytes come from (`file`, later `nbd`, `https`). Tables as in {@link FormatDriver}. */
 export interface ProtocolDriver<O extends OptionTable = OptionTable, C extends OptionTable = OptionTable> {
   /** Name for `driver=`, for instance `file`. */
@@ -31,9 +49,16 @@ export interface ProtocolDriver<O extends OptionTable = OptionTable, C extends O
   readonly createOptions?: C;
   /** Options for a name with one of the prefixes (or without any, for `file`). */
   parseFilename(name: string): OptionTree;
+  /**
+   * The whole name of what an image at `base`, a name of this protocol, calls `name`, which is relative; undefined if that
+   * means nothing. Absent: as with directories, `name` takes the place of what stands behind the last `/`.
+   */
+  resolve?(base: string, name: string): string | undefined;
+  /** Absent: names can only be opened. Nothing is removed then, and new images are written in place. */
+  readonly names?: ProtocolNames;
   /** Opens; `access` are the permissions to lock, where the protocol has locks. */
   open(context: ProtocolContext, options: OptionValues<O>): Promise<ProtocolStorage>;
-  /** Creates an object of `size` bytes. */
+  /** Creates an object of `size` bytes, or empties the one that has the name. */
   create?(context: ProtocolContext, name: string, options: OptionValues<C>): Promise<void>;
 }
 

@@ -1,15 +1,18 @@
 /** The lines of a check's report. */
 import type { Advice } from '../base/hint.ts';
 
-/** What belongs to a line besides its text. */
-export interface ReportDetail {
-  /** The real tool puts its name in front of the line, as before an error. */
-  readonly isError?: boolean;
+/** One line of a report. */
+export interface ReportLine {
+  /**
+   * `finding`: what is wrong, or was put right. `error`: what the real tool reports as an error of its own, with its name in
+   * front. Both go to standard error.
+   */
+  readonly severity: 'finding' | 'error';
+  /** Without the final newline. */
+  readonly text: string;
   /** What can be done about it; stands below the line. */
   readonly hint?: Advice;
 }
 
-/**
- * Takes one line of a report, in order, without the final newline; `stream` says where the real tool prints it.
- */
-export type ReportLine = (line: string, stream: 'out' | 'err', detail?: ReportDetail) => void;
+/** Takes the lines of a report one by one, in order. */
+export type Report = (line: ReportLine) => void;

@@ -1,13 +1,18 @@
 /** The world of the program: this machine. */
 import { readFileSync } from 'node:fs';
+import type { DriverRegistry } from '../block/graph/registry.ts';
 import type { OperationContext } from '../operations/context.ts';
 import { programHint } from './hints.ts';
 import type { CommandIo, View } from './io.ts';
 import type { OutputStream } from './streams.ts';
 
+async function allDrivers(): Promise<DriverRegistry> {
+  return (await import('../drivers.ts')).drivers;
+}
+
 async function contextFor(view: View, err: (text: string) => void): Promise<OperationContext> {
-  const [{ drivers }, { nodeServices }, { permissiveGate }] = await Promise.all([
-    import('../drivers.ts'),
+  const [drivers, { nodeServices }, { permissiveGate }] = await Promise.all([
+    allDrivers(),
     import('../host/node/host.ts'),
     import('../block/graph/gate.ts'),
   ]);
@@ -49,6 +54,7 @@ export function machineIo(output: OutputStream, errors: OutputStream): CommandIo
     out,
     err,
     readFile: readWhole,
+    drivers: allDrivers,
     async execute({ view, run }) {
       return run({ context: await contextFor(view, err), view, out, err });
     },

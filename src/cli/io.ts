@@ -1,4 +1,5 @@
-/** What a command gets from outside: two streams, small files, and somebody to have work done. */
+/** What a command gets from outside: two streams, small files, the drivers, and somebody to have work done. */
+import type { DriverRegistry } from '../block/graph/registry.ts';
 import type { SecretStore } from '../block/services.ts';
 import type { OperationContext } from '../operations/context.ts';
 import type { Verb } from '../operations/verbs.ts';
@@ -42,6 +43,8 @@ export interface CommandIo {
   err(text: string): void;
   /** A whole small file; fails with a `BlockError` that has the C library's text. */
   readFile(name: string): Promise<Uint8Array>;
+  /** All drivers, for the general help. */
+  drivers(): Promise<DriverRegistry>;
   /** Gives the work a place, and passes on its exit code. */
   execute(job: Job): Promise<number>;
   /** Calls `listener` whenever the user asks for progress by a signal; the result stops that. */

@@ -1,5 +1,6 @@
 /** The program: options in front of the command, and which command it is. Only the command that runs is loaded. */
 import { asBlockError } from '../base/error.ts';
+import type { DriverRegistry } from '../block/graph/registry.ts';
 import type { Verb } from '../operations/verbs.ts';
 import { ArgumentError, ArgumentReader, type OptionDeclaration } from './argv.ts';
 import type { Command } from './command.ts';
@@ -38,8 +39,7 @@ const TRY_HELP = "Try 'qemu-img --help' for more information\n";
 const WIDTH = 78;
 
 /** The names of all drivers, in lines. */
-async function driverLines(): Promise<string> {
-  const { drivers } = await import('../drivers.ts');
+function driverLines(drivers: DriverRegistry): string {
   const lines: string[] = [];
   let line = ' ';
   for (const name of drivers.names()) {
@@ -53,7 +53,7 @@ async function driverLines(): Promise<string> {
 }
 
 /** The text of `--help`. */
-async function helpText(): Promise<string> {
+async function helpText(drivers: DriverRegistry): Promise<string> {
   const modules = await Promise.all(Object.values(COMMANDS).map((load) => load()));
   const commands = modules.map(({ command: { syntax } }) => `  ${syntax.name} - ${syntax.summary}\n`);
   return `${VERSION_TEXT}QEMU disk image utility.  Usage:
@@ -74,7 +74,7 @@ Recognized commands (qemu-img COMMAND --help tells more about each):
 ${commands.join('')}
 Supported image formats:
 
-${await driverLines()}
+${driverLines(drivers)}
 `;
 }
 
@@ -87,7 +87,7 @@ async function standardOptions(reader: ArgumentReader, io: CommandIo): Promise<n
   for (let argument = reader.next(); argument !== undefined; argument = reader.next()) {
     if (argument.kind === 'operand') continue;
     if (argument.id === 'help') {
-      io.out(await helpText());
+      io.out(await helpText(await io.drivers()));
       return 0;
     }
     if (argument.id === 'version') {

@@ -3,7 +3,7 @@ import { asBlockError, BlockError, unsupported } from '../base/error.ts';
 import { hintText } from '../base/hint.ts';
 import type { CheckFindings, RepairMode } from '../block/capabilities.ts';
 import type { ImageNode } from '../block/node/node.ts';
-import type { ReportDetail } from '../block/report.ts';
+import type { ReportLine } from '../block/report.ts';
 import type { OperationContext } from './context.ts';
 import type { CheckRequest, Repairs } from './requests.ts';
 import { imageName } from './shorthand.ts';
@@ -34,7 +34,7 @@ export type CheckResult =
 /** Follows a check while it runs; by default, what the request has for that does. */
 export interface CheckObserver {
   /** A line of the report, as the format's check reports it. */
-  line?(text: string, stream: 'out' | 'err', detail?: ReportDetail): void;
+  line?(line: ReportLine): void;
   /** Something was repaired, and the image is going to be checked again. */
   repaired?(repairs: Repairs): void;
 }
@@ -62,7 +62,7 @@ export async function check(
 /** The observer that is part of a request; advice becomes text. */
 function observerIn(request: CheckRequest): CheckObserver {
   return {
-    line: (text, stream, { hint } = {}) => request.line?.(hint ? `${text}\n${hintText(hint)}` : text, stream),
+    line: ({ severity, text, hint }) => request.line?.({ severity, text: hint ? `${text}\n${hintText(hint)}` : text }),
     repaired: (repairs) => request.repaired?.(repairs),
   };
 }
@@ -97,7 +97,7 @@ async function runCheck(
   observer: CheckObserver,
 ): Promise<CheckFindings | undefined> {
   try {
-    return await node.check(repair, (line, stream, detail) => observer.line?.(line, stream, detail), deep);
+    return await node.check(repair, (line) => observer.line?.(line), deep);
   } catch (thrown) {
     const error = asBlockError(thrown);
     if (error.kind === 'unsupported') return undefined;

@@ -4,7 +4,8 @@ import { KiB } from '../base/offset.ts';
 import { isZero } from '../base/zero.ts';
 import type { ImageNode } from '../block/node/node.ts';
 import { identityOf } from '../block/graph/bottom.ts';
-import { protocolPrefix, relativeTo } from '../options/filename.ts';
+import { isNameOf, nameFrom } from '../block/graph/names.ts';
+import { protocolPrefix } from '../options/filename.ts';
 import type { OperationContext } from './context.ts';
 import { CommitSource } from './copy/commitSource.ts';
 import { copyInto } from './copy/copy.ts';
@@ -88,13 +89,9 @@ async function isBackingOf(context: OperationContext, overlay: ImageNode, name: 
   // A part of a file is not the file.
   const whole = backing.file === undefined || backing.name === backing.file.name;
   const identity = identityOf(backing);
-  if (!whole || identity === undefined || name.startsWith('json:') || protocolPrefix(name) !== undefined) return false;
-  const path = relativeTo(overlay.file?.name ?? '', name);
-  if (path === undefined) return false;
-  return context.services.files.status(path).then(
-    (status) => status.identity === identity,
-    () => false,
-  );
+  if (!whole || identity === undefined || protocolPrefix(name) !== undefined) return false;
+  const path = await nameFrom(context, overlay.file?.name ?? '', name);
+  return path !== undefined && isNameOf(context, path, identity);
 }
 
 /** Opens the base, which could only be read until now, for writing in its place in the chain. */

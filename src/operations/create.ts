@@ -1,8 +1,9 @@
 /** `create`: writes an empty image. */
 import { asBlockError, type BlockError, invalidArgument, unsupported } from '../base/error.ts';
-import { createImage, protocolOfName } from '../block/graph/create.ts';
+import { createImage } from '../block/graph/create.ts';
+import { creating, nameFrom } from '../block/graph/names.ts';
 import { openRequest } from '../block/graph/open.ts';
-import { PLAIN_FORMAT, PLAIN_PROTOCOL, relativeTo } from '../options/filename.ts';
+import { PLAIN_FORMAT } from '../options/filename.ts';
 import type { AnyOptionValues, OptionTable } from '../options/table.ts';
 import type { OperationContext } from './context.ts';
 import {
@@ -164,7 +165,7 @@ async function lookAtBacking(
   format: string | undefined,
 ): Promise<number> {
   try {
-    const name = relativeTo(filename, file) ?? file;
+    const name = (await nameFrom(context, filename, file)) ?? file;
     const node = await openRequest(context, {
       filename: name,
       ...(format === undefined ? {} : { format }),
@@ -237,13 +238,8 @@ async function createFile(
   values: AnyOptionValues,
   image: NewImage,
 ): Promise<void> {
-  const { name } = image.format;
-  const protocol = await (name === PLAIN_PROTOCOL ? protocolOfName(context, filename) : context.drivers.protocol(name));
-  await protocol.create?.(
-    { services: context.services, writable: true, access: undefined, cache: undefined, discard: undefined },
-    filename,
-    values,
-  );
+  const protocol = await context.drivers.protocol(image.format.name);
+  await protocol.create?.(creating(context), filename, values);
 }
 
 function tooLarge(error: BlockError, image: NewImage): BlockError {

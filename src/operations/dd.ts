@@ -3,6 +3,7 @@ import { BlockError, unsupported } from '../base/error.ts';
 import { alignUp, SECTOR } from '../base/offset.ts';
 import type { ImageNode } from '../block/node/node.ts';
 import { identityOf } from '../block/graph/bottom.ts';
+import { isNameOf } from '../block/graph/names.ts';
 import { PLAIN_FORMAT } from '../options/filename.ts';
 import type { OperationContext } from './context.ts';
 import { copyInto } from './copy/copy.ts';
@@ -81,12 +82,7 @@ async function refuseOwnInput(
   prefix: string,
 ): Promise<void> {
   const own = identityOf(node);
-  if (own === undefined) return;
-  const same = await context.services.files.status(filename).then(
-    (status) => status.identity === own,
-    () => false,
-  );
-  if (!same) return;
+  if (own === undefined || !(await isNameOf(context, filename, own))) return;
   throw new BlockError('locked', `${prefix}Failed to get "write" lock`, {
     hint: `Is another process using the image [${filename}]?`,
     context: { filename, access: 'create' },

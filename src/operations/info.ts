@@ -6,8 +6,9 @@ import type { FormatInfo, SnapshotInfo } from '../block/capabilities.ts';
 import type { ProtocolStorage } from '../block/protocol.ts';
 import { ImageNode } from '../block/node/node.ts';
 import { identityOf } from '../block/graph/bottom.ts';
+import { nameFrom } from '../block/graph/names.ts';
 import { openImage } from '../block/graph/open.ts';
-import { PLAIN_PROTOCOL, relativeTo } from '../options/filename.ts';
+import { PLAIN_PROTOCOL } from '../options/filename.ts';
 import type { CacheMode } from '../storage/files.ts';
 import type { Limits, Storage } from '../storage/storage.ts';
 import type { OperationContext } from './context.ts';
@@ -137,7 +138,7 @@ async function describe(how: Collection, node: ImageNode, probed: boolean): Prom
   const children = await describeChildren(how, node);
   const inherited = node.transparent ? children.find((child) => child.name === node.fileRole)?.info : undefined;
   const { backingReference: backing } = node;
-  const full = backing && relativeTo(node.file?.name ?? node.name, backing.file);
+  const full = backing && (await nameFrom(how.context, node.file?.name ?? node.name, backing.file));
   return dropUndefined({
     filename: node.name,
     format: node.format,

@@ -1,7 +1,7 @@
 /** `-o` options for a format and for the protocol below it: one list for the user, two drivers behind it. */
 import { asBlockError, unsupported } from '../base/error.ts';
 import { exactDecimal } from '../base/size.ts';
-import { protocolOfName } from '../block/graph/create.ts';
+import { protocolOfName } from '../block/graph/names.ts';
 import type { FormatDriver } from '../block/format.ts';
 import type { ProtocolDriver } from '../block/protocol.ts';
 import { coerceOptions } from '../options/coerce.ts';

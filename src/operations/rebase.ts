@@ -1,8 +1,8 @@
 /** `rebase`: gives an image another backing image, or none. */
 import { asBlockError, type BlockError, invalidArgument, unsupported, withPrefix } from '../base/error.ts';
 import type { ImageNode } from '../block/node/node.ts';
+import { nameFrom } from '../block/graph/names.ts';
 import { openRequest } from '../block/graph/open.ts';
-import { protocolPrefix, relativeTo } from '../options/filename.ts';
 import type { OperationContext } from './context.ts';
 import { UpCopy, writeError } from './copy/upCopy.ts';
 import type { NamedImage, RebaseRequest } from './requests.ts';
@@ -90,7 +90,7 @@ async function openReplacement(
     forceShare = false,
   } = request;
   if (unsafe || filename === '') return undefined;
-  const placed = isPlain(filename) ? relativeTo(name, filename) : filename;
+  const placed = await nameFrom(context, name, filename);
   if (placed === undefined) {
     throw invalidArgument(`Could not resolve backing filename: Cannot use relative backing file names for '${name}'`);
   }
@@ -102,10 +102,6 @@ async function openReplacement(
       forceShare,
     }),
   );
-}
-
-function isPlain(name: string): boolean {
-  return !name.startsWith('json:') && protocolPrefix(name) === undefined;
 }
 
 /** What the real tool finds only when everything is copied; there is no reason to wait for it. */

@@ -9,6 +9,7 @@
  * a driver or its option table are made by the operation, in the real tool's order and with its messages.
  */
 import type { RepairMode } from '../block/capabilities.ts';
+import type { ReportLine } from '../block/report.ts';
 import type { OptionPair } from '../options/keyval.ts';
 import type { OptionTree } from '../options/tree.ts';
 import type { CacheMode } from '../storage/files.ts';
@@ -102,7 +103,7 @@ export interface CheckRequest extends OpenSettings {
   /** Look at vpc, qcow, luks, bochs, cloop and dmg too, which the real tool cannot check or repair. */
   readonly deep?: boolean | undefined;
   /** A line of the report, as the format's check reports it; advice follows in further lines of the text. */
-  line?(text: string, stream: 'out' | 'err'): void;
+  line?(line: Pick<ReportLine, 'severity' | 'text'>): void;
   /** Something was repaired, and the image is going to be checked again. */
   repaired?(repairs: Repairs): void;
 }

@@ -26,9 +26,9 @@ export function stripProtocol(name: string, protocol: string): string {
   return name.startsWith(`${protocol}:`) ? name.slice(protocol.length + 1) : name;
 }
 
-/** True for a name that does not depend on any directory. */
-function isAbsolute(name: string): boolean {
-  return name.startsWith('/') || hasProtocol(name);
+/** True for a name that counts from the place of whoever has it: no protocol, and no `/` in front. */
+export function isRelative(name: string): boolean {
+  return name !== '' && !name.startsWith('/') && !hasProtocol(name);
 }
 
 /** The directory of a name with its final `/`, or the bare protocol prefix, or nothing. */
@@ -43,7 +43,7 @@ export function directoryOf(name: string): string {
  * Undefined if `name` is relative and `base` is a `json:` description, which has no directory.
  */
 export function relativeTo(base: string, name: string): string | undefined {
-  if (name === '' || isAbsolute(name)) return name;
+  if (!isRelative(name)) return name;
   if (isJsonName(base)) return undefined;
   return directoryOf(base) + name;
 }

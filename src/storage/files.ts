@@ -1,4 +1,4 @@
-/** The port through which files are reached. A host implements it; `protocols/file` is its only caller. */
+/** The port through which files are reached. A host implements it; only protocols (`src/protocols`) call it. */
 import type { MaybePromise } from '../base/async.ts';
 import type { Preallocation, StorageDriver } from './storage.ts';
 

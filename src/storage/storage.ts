@@ -49,7 +49,7 @@ export interface Extent {
 export type Preallocation = 'off' | 'metadata' | 'falloc' | 'full';
 
 /**
- * What a protocol or a host implements. Callers guarantee: `0 <= offset`, whole numbers, ranges inside `size()` for
+ * What a protocol, a filter or a host implements. Callers guarantee: `0 <= offset`, whole numbers, ranges inside `size()` for
  * `read` and `status`, never concurrent overlapping writes. `write` and `writeZeroes` may grow the storage.
  * Operations that fail throw a `BlockError`.
  */

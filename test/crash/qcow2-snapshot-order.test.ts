@@ -74,7 +74,7 @@ async function contents(node: ImageNode): Promise<Map<string, Uint8Array>> {
 async function damage(storage: Storage): Promise<string[]> {
   const node = await openOn(storage, { intent: 'check', readOnly: true });
   const lines: string[] = [];
-  await node.check('none', (line) => lines.push(line));
+  await node.check('none', ({ text }) => lines.push(text));
   return lines.filter((line) => !line.startsWith('Leaked') && !/OFLAG_COPIED.*refcount=1$/.test(line));
 }
 

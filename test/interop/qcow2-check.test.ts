@@ -124,8 +124,8 @@ async function ours(bytes: Uint8Array): Promise<Answer> {
   const warnings: string[] = [];
   const node = await openOn(memoryStorage(bytes), { intent: 'check', readOnly: true, warnings });
   const lines = warnings.flatMap((text) => text.split('\n').slice(1));
-  const result = await node.check('none', (line, _, { hint } = {}) => {
-    lines.push(...(hint ? [line, programHint(hint)] : [line]));
+  const result = await node.check('none', ({ text, hint }) => {
+    lines.push(...(hint ? [text, programHint(hint)] : [text]));
   });
   return {
     lines,

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { RepairMode } from '../../src/block/capabilities.ts';
-import type { ReportLine } from '../../src/block/report.ts';
+import type { Report } from '../../src/block/report.ts';
 import { programHint } from '../../src/cli/hints.ts';
 import { memoryStorage } from '../../src/storage/memory.ts';
 import { describeWithOracle, oracleProgram } from '../support/oracle.ts';
@@ -91,8 +91,8 @@ async function ours(
     intent: 'check',
     services: { ...services, now: () => ({ seconds: 0, nanoseconds: 0 }) },
   });
-  const report: ReportLine = (text, _, { isError, hint } = {}) => {
-    const whole = `${isError ? 'qemu-img: ' : ''}${text}${hint ? `\n${programHint(hint)}` : ''}`;
+  const report: Report = ({ severity, text, hint }) => {
+    const whole = `${severity === 'error' ? 'qemu-img: ' : ''}${text}${hint ? `\n${programHint(hint)}` : ''}`;
     lines.push(...whole.split('\n'));
   };
   try {

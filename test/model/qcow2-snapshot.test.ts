@@ -123,7 +123,7 @@ class Subject {
     await this.close();
     const checked = await openOn(this.file, { intent: 'check', readOnly: true });
     const lines: string[] = [];
-    const { corruptions, leaks } = await checked.check('none', (line) => lines.push(line));
+    const { corruptions, leaks } = await checked.check('none', ({ text }) => lines.push(text));
     expect({ corruptions, leaks, lines }).toEqual({ corruptions: 0, leaks: 0, lines: [] });
     const node = await this.open();
     const found = new Uint8Array(node.size());

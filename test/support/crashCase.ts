@@ -84,7 +84,7 @@ async function damageOf(context: OperationContext, image: Watched, harmless?: Re
     image: sourceOf(image),
     repair: 'none',
   } as const;
-  const result = await check(context, request, { line: (text) => lines.push(text) });
+  const result = await check(context, request, { line: ({ text }) => lines.push(text) });
   if (result.kind === 'unsupported') return [];
   const bad = lines.filter((line) => line !== '' && !/leaked|Leaked|^\d+ leaked/.test(line) && !harmless?.test(line));
   if (result.kind === 'incomplete') bad.push('incomplete');

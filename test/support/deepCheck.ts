@@ -28,7 +28,7 @@ export async function deepCheckOn(driver: FormatDriver, bytes: Uint8Array): Prom
     warn: () => undefined,
   } as unknown as OpenContext);
   const lines: string[] = [];
-  const found = await image.checker?.check('none', (line) => lines.push(line), true);
+  const found = await image.checker?.check('none', ({ text }) => lines.push(text), true);
   await image.close();
   if (!found) throw new Error(`${driver.name} has no deep check`);
   return { corruptions: found.corruptions, leaks: found.leaks, lines };

@@ -1,6 +1,8 @@
 /** A world for commands that records what is asked for instead of doing it. */
 import { BlockError, posixError } from '../../src/base/error.ts';
+import type { DriverRegistry } from '../../src/block/graph/registry.ts';
 import type { CommandIo, Job } from '../../src/cli/io.ts';
+import { drivers } from '../../src/drivers.ts';
 
 /** What a run of a command left behind. */
 export class MemoryIo implements CommandIo {
@@ -23,6 +25,10 @@ export class MemoryIo implements CommandIo {
   readFile(name: string): Promise<Uint8Array> {
     const bytes = this.files.get(name);
     return bytes ? Promise.resolve(bytes) : Promise.reject(posixError('not-found', name));
+  }
+
+  drivers(): Promise<DriverRegistry> {
+    return Promise.resolve(drivers);
   }
 
   execute(job: Job): Promise<number> {

@@ -302,7 +302,7 @@ export class Subject {
     await this.close();
     const lines: string[] = [];
     const request = { image: this.source, repair: 'none', forceShare: false } as const;
-    const result = await check(this.context, request, { line: (text) => lines.push(text) });
+    const result = await check(this.context, request, { line: ({ text }) => lines.push(text) });
     expect({ kind: result.kind, lines }).toEqual({ kind: 'clean', lines: [] });
     await this.verify();
     await this.close();

@@ -80,7 +80,7 @@ export async function checkOn(
 ): Promise<Partial<CheckFindings> & { lines: string[] }> {
   const node = await openOn(driver, file, { intent: 'check', readOnly: repair === 'none' });
   const lines: string[] = [];
-  const found = await node.check(repair, (line) => lines.push(line));
+  const found = await node.check(repair, ({ text }) => lines.push(text));
   await node.close();
   return { ...found, lines };
 }

@@ -1,15 +1,13 @@
 /** Creates images: the file, then the format inside it. */
-import { PLAIN_PROTOCOL } from '../../options/filename.ts';
 import { asBlockError, unsupported, withPrefix } from '../../base/error.ts';
 import type { AnyOptionValues } from '../../options/table.ts';
 import type { Storage } from '../../storage/storage.ts';
 import type { GraphContext } from './context.ts';
 import type { CreateContext, FormatDriver } from '../format.ts';
-import type { ProtocolDriver, ProtocolStorage } from '../protocol.ts';
+import type { ProtocolStorage } from '../protocol.ts';
+import { creating, openNamed, placed, protocolOfName } from './names.ts';
 import { openRequest } from './open.ts';
 import { accessFor } from './permission.ts';
-import { treeOfName } from './reference.ts';
-import { placed } from './scope.ts';
 
 /** What to create. */
 export interface CreateImageRequest {
@@ -26,17 +24,6 @@ export interface CreateImageRequest {
   readonly protocolOptions?: AnyOptionValues;
 }
 
-/** The protocol that a name for a new image belongs to. */
-export async function protocolOfName(context: GraphContext, filename: string): Promise<ProtocolDriver> {
-  const tree = await treeOfName(context.drivers, filename);
-  const file = tree['file'] as { readonly driver?: string } | undefined;
-  const name = file?.driver ?? PLAIN_PROTOCOL;
-  if (context.drivers.isFilter(name)) {
-    throw unsupported(`Protocol driver '${name}' does not support image creation`);
-  }
-  return context.drivers.protocol(name);
-}
-
 /**
  * Writes a new, empty image. A file that was there is emptied first, under QEMU's locks; a new file is removed again if
  * creation fails.
@@ -47,8 +34,7 @@ export async function createImage(context: GraphContext, request: CreateImageReq
   if (!driver.create) {
     throw unsupported(`Format driver '${driver.name}' does not support image creation`);
   }
-  const existed = await exists(context, filename);
-  const created: string[] = existed ? [] : [filename];
+  const created: string[] = (await isFree(context, filename)) ? [filename] : [];
   const opened: Storage[] = [];
   try {
     const file = await createFile(context, filename, fileOptions(request), driver.sharesFile ?? false);
@@ -84,9 +70,9 @@ function createContext(
     ...(request.protocolOptions ? { protocolOptions: request.protocolOptions } : {}),
     warn: (text, hint) => context.onWarning?.(text, hint),
     createChild: async (name, size, how = {}) => {
-      const path = how.asGiven ? name : placed(request.filename, name);
+      const path = how.asGiven ? name : await placed(context, request.filename, name);
       if (!how.existing) {
-        if (!(await exists(context, path))) created.push(path);
+        if (await isFree(context, path)) created.push(path);
         await createFile(context, path, { size, preallocation: how.preallocation ?? 'off' }, true).then((s) =>
           s.close(),
         );
@@ -96,7 +82,7 @@ function createContext(
       return child;
     },
     openBacking: async (name, format) => {
-      const path = placed(request.filename, name);
+      const path = await placed(context, request.filename, name);
       const node = await withPrefix(`Could not open '${path}': `, () =>
         openRequest(context, { filename: path, ...(format === undefined ? {} : { format }), noBacking: true }),
       );
@@ -117,47 +103,29 @@ async function createFile(
   if (!protocol.create) {
     throw unsupported(`Protocol driver '${protocol.name}' does not support image creation`);
   }
-  await protocol.create(
-    { services: context.services, writable: true, access: undefined, cache: undefined, discard: undefined },
-    filename,
-    { size: 0, ...options },
-  );
+  await protocol.create(creating(context), filename, { size: 0, ...options });
   return openFile(context, filename, sharesFile);
 }
 
 async function openFile(context: GraphContext, filename: string, sharesFile: boolean): Promise<ProtocolStorage> {
-  const protocol = await protocolOfName(context, filename);
   const access = accessFor({ sharesFile, writable: true, describeOnly: false, forceShare: false, resize: true });
-  const options = protocol.parseFilename(filename) as AnyOptionValues;
-  return protocol.open(
-    { services: context.services, writable: true, access, cache: undefined, discard: 'unmap' },
-    options,
-  );
+  return openNamed(context, filename, access);
 }
 
-async function exists(context: GraphContext, filename: string): Promise<boolean> {
+/** True if the name is surely free, so that what gets it is new and can be removed again. */
+async function isFree(context: GraphContext, filename: string): Promise<boolean> {
+  const { names } = await protocolOfName(context, filename);
   try {
-    await context.services.files.status(filename);
-    return true;
-  } catch (thrown) {
-    return asBlockError(thrown).kind !== 'not-found' || isListed(context, filename);
-  }
-}
-
-/** True if the directory has such an entry although it leads to no file (a link to nowhere), or if that is unknown. */
-export async function isListed(context: GraphContext, path: string): Promise<boolean> {
-  const slash = path.lastIndexOf('/');
-  try {
-    const names = await context.services.files.list(slash < 0 ? '.' : path.slice(0, slash + 1));
-    return names.includes(path.slice(slash + 1));
-  } catch (thrown) {
-    return asBlockError(thrown).kind !== 'not-found';
+    return names !== undefined && (await names.status(context.services, filename)) === undefined;
+  } catch {
+    return false;
   }
 }
 
 async function removeQuietly(context: GraphContext, filename: string): Promise<void> {
   try {
-    await context.services.files.remove(filename);
+    const { names } = await protocolOfName(context, filename);
+    await names?.remove(context.services, filename);
   } catch {
     // The failure of the creation is the one to report.
   }

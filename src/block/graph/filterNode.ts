@@ -15,14 +15,23 @@ export async function filterNode(
   filter: FilterDriver,
   tree: OptionTree,
   context: FilterContext,
-  how: { readonly readOnly: boolean; readonly unsafe: boolean; readonly reopen: Reopen },
+  how: { readonly readOnly: boolean; readonly grows: boolean; readonly unsafe: boolean; readonly reopen: Reopen },
 ): Promise<ImageNode> {
   const { below, options } = context;
   const plain = below.name.startsWith('json:') ? undefined : filter.names?.print(options, below.name);
   const name = plain ?? describeFilter(tree, filter.child, options);
-  const { readOnly, reopen } = how;
+  const { readOnly, grows, reopen } = how;
   // Whoever asks where bytes are wants to know about the file.
   const storage = new CheckedStorage(await filter.open(context), { name: below.name, readOnly });
-  const driver = passThroughDriver(storage, how.unsafe);
-  return new ImageNode({ name, format: filter.name, driver, readOnly, reopen, file: below, filters: filter.child });
+  const driver = passThroughDriver(storage, { unsafe: how.unsafe, opaque: filter.opaque ?? false });
+  return new ImageNode({
+    name,
+    format: filter.name,
+    driver,
+    readOnly,
+    grows,
+    reopen,
+    file: below,
+    filters: filter.child,
+  });
 }

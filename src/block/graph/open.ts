@@ -16,6 +16,7 @@ import { describeNode } from './describe.ts';
 import type { BackingReference, ImageDriver } from '../capabilities.ts';
 import type { ProtocolStorage } from '../protocol.ts';
 import { filterNode } from './filterNode.ts';
+import { placed } from './names.ts';
 import { ImageNode, type Reopen } from '../node/node.ts';
 import {
   childOptions,
@@ -37,7 +38,6 @@ import {
   NO_DRIVER,
   noChild,
   notAChild,
-  placed,
   type Scope,
   stillBelow,
   type StillImages,
@@ -165,7 +165,12 @@ async function openFilter(name: string, tree: OptionTree, scope: Scope): Promise
       filter,
       tree,
       { below, options: ownOptions(tree, [filter.child]), services },
-      { readOnly: !scope.writable, unsafe: scope.cache === 'unsafe', reopen: reopener(tree, scope, undefined) },
+      {
+        readOnly: !scope.writable,
+        grows: scope.inherited !== undefined,
+        unsafe: scope.cache === 'unsafe',
+        reopen: reopener(tree, scope, undefined),
+      },
     );
     await setAccess(node, scope.inherited ?? accessOf(true, scope));
     return node;
@@ -227,6 +232,7 @@ async function openLayer(tree: OptionTree, file: FileNode, scope: Scope): Promis
       name: describeNode(tree, format, file.name, backing !== undefined),
       format,
       plain: driver.plain ?? false,
+      grows: (driver.plain ?? false) && scope.inherited !== undefined,
       driver: image,
       readOnly: !scope.writable,
       reopen: reopener(tree, scope, format),
@@ -316,7 +322,7 @@ async function openNamedChild(
       throw invalidArgument(noChild(wanted.role));
     }
     // Names inside images are plain file names: never `json:`, never a protocol.
-    const filename = wanted.asGiven ? wanted.reference : placed(parent, wanted.reference);
+    const filename = wanted.asGiven ? wanted.reference : await placed(scope.context, parent, wanted.reference);
     const { drivers } = scope.context;
     const driver = isTree(given) ? driverName(given) : undefined;
     const plain = withGiven(filename, given, driver !== undefined && drivers.isFormat(driver));
@@ -375,7 +381,8 @@ async function backingTree(
   if (given && (given['file'] !== undefined || given['filename'] !== undefined)) return given;
   if (!reference) return given ?? {};
   const format = given?.['driver'] === undefined ? reference.format : undefined;
-  const named = await treeOfName(scope.context.drivers, placed(parent, reference.file), format);
+  const name = await placed(scope.context, parent, reference.file);
+  const named = await treeOfName(scope.context.drivers, name, format);
   const target = normalize({ ...named, ...given });
   await scope.context.gate({ role: 'backing', parent, reference: reference.file, target });
   return target;

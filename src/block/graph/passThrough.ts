@@ -4,17 +4,27 @@ import type { ImageDriver } from '../capabilities.ts';
 import type { ProtocolStorage } from '../protocol.ts';
 import { ImageNode, type Reopen } from '../node/node.ts';
 
-/**
- * An image whose guest bytes are those of `storage`.
- * @param unsafe nothing is flushed.
- */
-export function passThroughDriver(storage: ProtocolStorage, unsafe = false): ImageDriver {
+/** How an image stands in front of a storage. */
+export interface PassThroughSettings {
+  /** Nothing is flushed. */
+  readonly unsafe?: boolean;
+  /** As `FilterDriver.opaque`. */
+  readonly opaque?: boolean;
+}
+
+/** An image whose guest bytes are those of `storage`. */
+export function passThroughDriver(storage: ProtocolStorage, how: PassThroughSettings = {}): ImageDriver {
+  const { unsafe = false, opaque = false } = how;
   return {
     get virtualSize() {
       return alignUp(storage.size(), SECTOR);
     },
     limits: storage.limits,
-    map: (offset, length) => ({ kind: 'data', length, storage, offset, sparse: true }),
+    map: (offset, length) =>
+      opaque
+        ? { kind: 'special', length, compressed: false, encrypted: false }
+        : { kind: 'data', length, storage, offset, sparse: true },
+    readSpecial: (offset, into) => storage.readPadded(offset, into),
     writing: {
       allocate: (offset, length) => ({ start: offset, length, storage, offset, fresh: false }),
       writeZeroes: (offset, length, flags) => storage.writeZeroes(offset, length, flags),

@@ -1,6 +1,5 @@
 /** What a whole graph has in common while it is being opened. */
 import { BlockError, invalidArgument } from '../../base/error.ts';
-import { relativeTo } from '../../options/filename.ts';
 import type { OptionTree } from '../../options/tree.ts';
 import type { CacheMode, FileAccess } from '../../storage/files.ts';
 import type { GraphContext } from './context.ts';
@@ -71,13 +70,6 @@ export function notAChild(role: string, child: OptionTree[string] | undefined): 
     return new BlockError('not-found', `Cannot find device='${child}' nor node-name='${child}'`);
   }
   return invalidArgument(Array.isArray(child) && child.length > 0 ? NO_DRIVER : noChild(role));
-}
-
-/** Where a reference inside the image at `parent` leads. */
-export function placed(parent: string, reference: string): string {
-  const name = relativeTo(parent, reference);
-  if (name !== undefined) return name;
-  throw invalidArgument(`Cannot generate a base directory with the name '${parent}'`);
 }
 
 /** Closes something after a failure; a second failure would only hide the first. */

@@ -4,12 +4,7 @@
  */
 import { isPromise, type MaybePromise, andThen } from '../../base/async.ts';
 import type { Storage } from '../../storage/storage.ts';
-
-/** Something that has to be on the disk first. */
-export interface Flushable {
-  /** Writes what is pending and makes it durable; cheap when nothing is pending. */
-  flush(): MaybePromise<void>;
-}
+import { Barrier, behind, type Flushable, type Pending } from './barrier.ts';
 
 /** One cached table. Valid until the caller waits for something: get it again afterwards. */
 export class Table {
@@ -37,16 +32,29 @@ export interface CacheOptions {
   readonly tableSize: number;
   /** Bytes of tables to keep; at least two tables are kept. */
   readonly budget: number;
+  /** What always has to be on the disk before any table is written. */
+  readonly after?: () => readonly Pending[];
   /** Throws if nothing may be written to a byte range: other metadata is there. */
   readonly mayWrite?: (offset: number, length: number) => MaybePromise<void>;
 }
 
+/** Changed tables that follow each other, as they are going to be written. */
+interface TableRun {
+  readonly offset: number;
+  readonly bytes: Uint8Array;
+  readonly tables: readonly Table[];
+}
+
 /** LRU cache of tables of one size. */
-export class MetadataCache implements Flushable {
+export class MetadataCache implements Pending {
   readonly tableSize: number;
   readonly #storage: Storage;
   readonly #capacity: number;
+  /** What has to be on the disk before any table is written. */
+  readonly #first: () => readonly Pending[];
   readonly #mayWrite: CacheOptions['mayWrite'];
+  /** Tables that are written, but perhaps not durable. */
+  readonly #written: Barrier;
   /** In order of use, the least recently used first. */
   readonly #tables = new Map<number, Table>();
   readonly #loading = new Map<number, Promise<Table>>();
@@ -60,13 +68,26 @@ export class MetadataCache implements Flushable {
   constructor(options: CacheOptions) {
     this.tableSize = options.tableSize;
     this.#storage = options.storage;
+    const before = this.#before;
+    const once: Pending = {
+      get isPending() {
+        return before.size > 0;
+      },
+      flush: () => this.#flushBefore(),
+    };
+    this.#first = () => [...(options.after?.() ?? []), once];
     this.#mayWrite = options.mayWrite;
+    this.#written = new Barrier(() => this.#storage.flush());
     this.#capacity = Math.max(2, Math.floor(options.budget / options.tableSize));
   }
 
   /** True if a table has changes that are not written. */
   get isDirty(): boolean {
     return this.#dirty.size > 0;
+  }
+
+  get isPending(): boolean {
+    return this.#dirty.size > 0 || this.#flushing !== undefined || this.#written.isPending;
   }
 
   /** The table at `offset`, at once if it is cached. Bytes beyond the end of the storage read as zeroes. */
@@ -161,8 +182,7 @@ export class MetadataCache implements Flushable {
 
   /** Writes all changed tables in safe order, and makes them durable. */
   flush(): MaybePromise<void> {
-    if (this.#dirty.size === 0 && !this.#flushing) return;
-    return andThen(this.write(), () => this.#storage.flush());
+    return andThen(this.write(), () => this.#written.flush());
   }
 
   /** Writes all changed tables in safe order; they are not yet durable. */
@@ -176,19 +196,25 @@ export class MetadataCache implements Flushable {
   }
 
   async #writeAll(): Promise<void> {
-    while (this.#before.size > 0) {
-      const first = [...this.#before];
-      this.#before.clear();
+    const runs = await behind(this.#first, () => this.#takeRuns());
+    for (const [index, run] of runs.entries()) {
       try {
-        for (const other of first) await other.flush();
+        await this.#mayWrite?.(run.offset, run.bytes.length);
+        this.#written.arm();
+        await this.#storage.write(run.offset, run.bytes);
       } catch (error) {
-        for (const other of first) this.#before.add(other);
+        for (const failed of runs.slice(index)) this.#restore(failed.tables);
+        this.#busy.clear();
         throw error;
       }
+      for (const table of run.tables) this.#busy.delete(table);
     }
-    // From here to the copies nothing is waited for, so no change can slip in behind the order that was kept above.
+  }
+
+  /** Copies of the changed tables, which count as written from here on. */
+  #takeRuns(): TableRun[] {
     const tables = [...this.#dirty].sort((a, b) => a.offset - b.offset);
-    const runs: { readonly offset: number; readonly bytes: Uint8Array; readonly tables: Table[] }[] = [];
+    const runs: TableRun[] = [];
     for (let i = 0; i < tables.length; ) {
       const count = adjacent(tables, i, this.tableSize);
       const run = tables.slice(i, i + count);
@@ -202,16 +228,17 @@ export class MetadataCache implements Flushable {
       runs.push({ offset: run[0]?.offset ?? 0, bytes, tables: run });
       i += count;
     }
-    for (const [index, run] of runs.entries()) {
-      try {
-        await this.#mayWrite?.(run.offset, run.bytes.length);
-        await this.#storage.write(run.offset, run.bytes);
-      } catch (error) {
-        for (const failed of runs.slice(index)) this.#restore(failed.tables);
-        this.#busy.clear();
-        throw error;
-      }
-      for (const table of run.tables) this.#busy.delete(table);
+    return runs;
+  }
+
+  async #flushBefore(): Promise<void> {
+    const first = [...this.#before];
+    this.#before.clear();
+    try {
+      for (const other of first) await other.flush();
+    } catch (error) {
+      for (const other of first) this.#before.add(other);
+      throw error;
     }
   }
 

@@ -3,7 +3,8 @@ import { isPromise, type MaybePromise } from '../../base/async.ts';
 import { alignUp, SECTOR } from '../../base/offset.ts';
 import { CheckedStorage } from '../../storage/checked.ts';
 import type { Limits, Storage, StorageDriver } from '../../storage/storage.ts';
-import { type Flushable, MetadataCache, type Table } from './cache.ts';
+import type { Flushable } from './barrier.ts';
+import { MetadataCache, type Table } from './cache.ts';
 import type { Run } from './units.ts';
 
 /** Most bytes of a page. */

@@ -2,11 +2,11 @@
 import { BlockError } from '../../base/error.ts';
 import { alignDown, MiB } from '../../base/offset.ts';
 import type { CheckFindings, ImageDriver } from '../capabilities.ts';
-import type { ReportLine } from '../report.ts';
+import type { Report } from '../report.ts';
 import { hex, StructureCheck } from './structureCheck.ts';
 
 /** Checks that the files reach to the end of all stored runs, and that what is coded can be decoded. */
-export async function checkStored(image: ImageDriver, report: ReportLine): Promise<CheckFindings> {
+export async function checkStored(image: ImageDriver, report: Report): Promise<CheckFindings> {
   const check = new StructureCheck(report, 0);
   for (let at = 0; at < image.virtualSize; ) at += await checkRun(image, at, check);
   return check.finish(undefined);

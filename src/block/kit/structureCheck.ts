@@ -4,7 +4,7 @@
  */
 import { BlockError } from '../../base/error.ts';
 import type { CheckFindings } from '../capabilities.ts';
-import type { ReportLine } from '../report.ts';
+import type { Report } from '../report.ts';
 
 /** Findings that are described one by one; more are only counted, so that a hostile image cannot fill a disk with text. */
 const MAX_LINES = 10000;
@@ -14,7 +14,7 @@ export type ClusterCounts = NonNullable<CheckFindings['clusters']>;
 
 /** Collects what a deep check finds. Offsets and lengths are in bytes. */
 export class StructureCheck {
-  readonly #report: ReportLine;
+  readonly #report: Report;
   readonly #fileSize: number;
   readonly #limit: number;
   readonly #claims = new Claims();
@@ -23,7 +23,7 @@ export class StructureCheck {
   #lines = 0;
 
   /** @param limit where claims have to end, if not where the file ends: its last unit may be there only in part. */
-  constructor(report: ReportLine, fileSize: number, limit: number = fileSize) {
+  constructor(report: Report, fileSize: number, limit: number = fileSize) {
     this.#report = report;
     this.#fileSize = fileSize;
     this.#limit = limit;
@@ -60,7 +60,7 @@ export class StructureCheck {
       gap: (start, stop) => this.#leak(start, stop, unit),
     });
     this.#leak(end, this.#fileSize, unit);
-    if (this.#lines > MAX_LINES) this.#report(`(${this.#lines - MAX_LINES} more)`, 'err');
+    if (this.#lines > MAX_LINES) this.#tell(`(${this.#lines - MAX_LINES} more)`);
     return {
       corruptions: this.#corruptions,
       leaks: this.#leaks,
@@ -79,7 +79,11 @@ export class StructureCheck {
   }
 
   #say(line: string): void {
-    if (++this.#lines <= MAX_LINES) this.#report(line, 'err');
+    if (++this.#lines <= MAX_LINES) this.#tell(line);
+  }
+
+  #tell(text: string): void {
+    this.#report({ severity: 'finding', text });
   }
 }
 

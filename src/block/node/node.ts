@@ -3,9 +3,9 @@
  * be asked of one. The driver is the node's own: nobody else calls it. Bounds and locks are seen to here; `reader.ts` and
  * `writer.ts` do what every format needs and no driver should write again.
  */
-import type { MaybePromise } from '../../base/async.ts';
+import { andThen, type MaybePromise } from '../../base/async.ts';
 import { invalidArgument, unsupported } from '../../base/error.ts';
-import { alignDown, alignUp } from '../../base/offset.ts';
+import { alignDown, alignUp, MAX_SIZE } from '../../base/offset.ts';
 import type { Extent, Limits, Preallocation, Storage, ZeroFlags } from '../../storage/storage.ts';
 import type {
   Amender,
@@ -23,7 +23,7 @@ import type { OpenContext } from '../format.ts';
 import type { Mapping } from '../mapping.ts';
 import { finishGrowth } from './growth.ts';
 import { ImageReader, outOfRange } from './reader.ts';
-import type { ReportLine } from '../report.ts';
+import type { Report } from '../report.ts';
 import { LockedBitmaps, LockedSnapshots, type NodeSnapshots } from './stores.ts';
 import { ImageWriter, type PlainRun, readOnlyError } from './writer.ts';
 
@@ -43,6 +43,8 @@ export interface NodeParts {
   readonly backing?: ImageNode;
   /** Set where the node is a filter: the role of what is below it, which is then `file` here. */
   readonly filters?: string;
+  /** The node is the `file` of a layer above: what that writes behind the end makes it larger. */
+  readonly grows?: boolean;
   /** Opens the image and what is below it once more, as it was described then; see {@link ImageNode.reopen}. */
   readonly reopen?: Reopen;
   readonly tellMissing?: OpenContext['tellMissing'] | undefined;
@@ -74,6 +76,7 @@ export class ImageNode implements Storage {
   /** The node has no bytes of its own and no tables: what it says is what its file says. */
   readonly transparent: boolean;
   readonly #image: ImageDriver;
+  readonly #grows: boolean;
   #backing: ImageNode | undefined;
   readonly #reader: ImageReader;
   readonly #writer: ImageWriter;
@@ -90,6 +93,7 @@ export class ImageNode implements Storage {
     this.transparent = this.plain || parts.filters !== undefined || parts.file === undefined;
     this.#backing = parts.backing;
     this.#image = parts.driver;
+    this.#grows = parts.grows ?? false;
     const { name, format, driver, tellMissing } = parts;
     const below = (): ImageNode | undefined => this.#backing;
     this.#reader = new ImageReader({ name, format, driver, tellMissing, below, admitBelow: () => this.admitBacking() });
@@ -135,13 +139,13 @@ export class ImageNode implements Storage {
   write(offset: number, from: Uint8Array): MaybePromise<void> {
     this.#checkWritable('write', offset, from.length);
     if (from.length === 0) return;
-    return this.#writer.write(offset, from);
+    return andThen(this.#reach(offset + from.length), () => this.#writer.write(offset, from));
   }
 
   writeZeroes(offset: number, length: number, flags: ZeroFlags = {}): MaybePromise<void> {
     this.#checkWritable('write zeroes', offset, length);
     if (length === 0) return;
-    return this.#writer.writeZeroes(offset, length, flags);
+    return andThen(this.#reach(offset + length), () => this.#writer.writeZeroes(offset, length, flags));
   }
 
   discard(offset: number, length: number): MaybePromise<void> {
@@ -166,6 +170,7 @@ export class ImageNode implements Storage {
     this.#checkWritable('copy', to, length);
     const origin = await plainRun(source, from, length);
     if (!origin) return 0;
+    await this.#reach(to + length);
     return this.#writer.copyFrom(origin, to);
   }
 
@@ -279,7 +284,7 @@ export class ImageNode implements Storage {
    * Checks the structure, and repairs it if asked to; {@link ImageNode.checks} says what can be asked for.
    * @param deep also what the real tool does not look at.
    */
-  async check(repair: RepairMode, report: ReportLine, deep = false): Promise<CheckFindings> {
+  async check(repair: RepairMode, report: Report, deep = false): Promise<CheckFindings> {
     const { checker } = this.#image;
     if (!checker || (repair !== 'none' && !checker.repairs)) {
       throw unsupported(`Checks of format '${this.format}' cannot do that`);
@@ -355,9 +360,16 @@ export class ImageNode implements Storage {
     return total;
   }
 
+  /** Makes a node that {@link NodeParts.grows} reach to `end`. */
+  #reach(end: number): MaybePromise<void> {
+    if (end <= this.size()) return;
+    return this.#writer.alone(() => (end > this.size() ? this.#image.writing?.resize?.(end, 'off', false) : undefined));
+  }
+
   #checkWritable(access: string, offset: number, length: number): void {
     if (this.readOnly) throw readOnlyError(this.name, access);
-    if (!(offset >= 0 && length >= 0 && offset + length <= this.size())) {
+    const end = this.#grows ? MAX_SIZE : this.size();
+    if (!(offset >= 0 && length >= 0 && offset + length <= end)) {
       throw outOfRange(this.name, access, offset, length);
     }
   }

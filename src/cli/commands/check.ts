@@ -57,10 +57,8 @@ function repairValue(text: string): RepairMode {
 const execute: Executor<'check'> = async ({ check }, request, { context, view, out, err }) => {
   const talk = !view.json && !view.quiet;
   const result = await check(context, request, {
-    line(text, stream, { isError, hint } = {}) {
-      const lines = `${isError ? 'qemu-img: ' : ''}${text}\n${hint ? `${programHint(hint)}\n` : ''}`;
-      if (stream === 'err') err(lines);
-      else if (talk) out(lines);
+    line({ severity, text, hint }) {
+      err(`${severity === 'error' ? 'qemu-img: ' : ''}${text}\n${hint ? `${programHint(hint)}\n` : ''}`);
     },
     repaired(repairs) {
       if (talk) out(formatRepairs(repairs));

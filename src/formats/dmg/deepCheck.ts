@@ -2,7 +2,7 @@
 import { bigEndian } from '../../base/bytes.ts';
 import { SECTOR } from '../../base/offset.ts';
 import type { CheckFindings, Checker } from '../../block/capabilities.ts';
-import type { ReportLine } from '../../block/report.ts';
+import type { Report } from '../../block/report.ts';
 import { type ClusterCounts, hex, StructureCheck, TrialDecoder } from '../../block/kit/structureCheck.ts';
 import { crc32 } from '../../codec/checksums.ts';
 import type { Storage } from '../../storage/storage.ts';
@@ -38,7 +38,7 @@ class Walk {
   /** Checksums of the tables as they are stored; undefined when one has none. */
   #tableSums: number[] | undefined = [];
 
-  constructor(parts: DmgParts, report: ReportLine) {
+  constructor(parts: DmgParts, report: Report) {
     this.#parts = parts;
     this.#check = new StructureCheck(report, parts.file.size());
   }

@@ -8,14 +8,14 @@ const MAX_LINES = 10000;
 /** Bytes that are copied at a time. */
 const CHUNK = 1048576;
 
-type Report = (line: string) => void;
+type Say = (line: string) => void;
 
 /** The checker of an image. */
 export function checkerOf(image: ParallelsState): Checker {
   return {
     deepOnly: false,
     repairs: true,
-    check: (repair, report) => check(image, repair, (line) => report(line, 'err')),
+    check: (repair, report) => check(image, repair, (text) => report({ severity: 'finding', text })),
   };
 }
 
@@ -31,8 +31,8 @@ export async function needsRepair(image: ParallelsState): Promise<boolean> {
 }
 
 /** Checks an image, and repairs what `repair` asks for. */
-export async function check(image: ParallelsState, repair: RepairMode, report: Report): Promise<CheckFindings> {
-  const findings = new Findings(repair === 'all', report);
+export async function check(image: ParallelsState, repair: RepairMode, say: Say): Promise<CheckFindings> {
+  const findings = new Findings(repair === 'all', say);
   if (image.inUse && findings.damage('image was not closed correctly')) {
     await image.begin();
     image.inUse = false;
@@ -61,11 +61,11 @@ class Findings {
   corruptions = 0;
   corruptionsFixed = 0;
   readonly fix: boolean;
-  readonly #report: Report;
+  readonly #say: Say;
 
-  constructor(fix: boolean, report: Report) {
+  constructor(fix: boolean, say: Say) {
     this.fix = fix;
-    this.#report = report;
+    this.#say = say;
   }
 
   /** @returns true if it is to be repaired. */
@@ -77,12 +77,12 @@ class Findings {
   }
 
   say(fixed: boolean, what: string): void {
-    this.#report(`${fixed ? 'Repairing' : 'ERROR'} ${what}`);
+    this.#say(`${fixed ? 'Repairing' : 'ERROR'} ${what}`);
   }
 
   finish(): void {
     const silent = this.corruptions + this.corruptionsFixed - MAX_LINES;
-    if (silent > 0) this.#report(`(${silent} more errors)`);
+    if (silent > 0) this.#say(`(${silent} more errors)`);
   }
 }
 

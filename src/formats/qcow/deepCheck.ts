@@ -3,7 +3,7 @@ import { alignUp, divideUp, SECTOR } from '../../base/offset.ts';
 import { isZero } from '../../base/zero.ts';
 import { CompressedClusters } from '../../block/kit/compressedClusters.ts';
 import type { CheckFindings, Checker } from '../../block/capabilities.ts';
-import type { ReportLine } from '../../block/report.ts';
+import type { Report } from '../../block/report.ts';
 import { type ClusterCounts, hex, StructureCheck, TrialDecoder } from '../../block/kit/structureCheck.ts';
 import { HEADER_SIZE } from './header.ts';
 import { type CompressedPlace, compressedPlace, isCompressed, type QcowState, entryAt } from './state.ts';
@@ -30,7 +30,7 @@ class Walk {
   #budget: number;
   #last = 0;
 
-  constructor(image: QcowState, report: ReportLine) {
+  constructor(image: QcowState, report: Report) {
     const { file, clusterSize, header } = image;
     this.#image = image;
     // Of the last cluster the file may have only a part.

@@ -5,7 +5,8 @@ import { alignUp, divideUp } from '../../base/offset.ts';
 import type { CreateContext } from '../../block/format.ts';
 import type { Storage } from '../../storage/storage.ts';
 import { encryptNew, newEncryption, prepareEncryption } from './guest/crypt.ts';
-import { encodeHeader, type Header } from './structure/header.ts';
+import { encodeHeader } from './structure/encodeHeader.ts';
+import type { Header } from './structure/header.ts';
 import { closeImage } from './flush.ts';
 import { setEntry } from './structure/geometry.ts';
 import { Qcow2State } from './state.ts';
@@ -80,7 +81,7 @@ async function writeEmpty(context: CreateContext, settings: Settings, data: Stor
   await file.flush();
   await image.writeHeader();
   // Room for a large L1 table may have needed a larger refcount table: the first one is free now.
-  await image.allocator.applyReleases();
+  await image.allocator.flush();
   return image;
 }
 

@@ -1,12 +1,11 @@
-/** Bringing an image to the disk in an order that any interruption can only turn into leaked clusters. */
+/** Bringing an image to the disk; in which order is said where its parts are put together (`state.ts`). */
 import { asBlockError, BlockError } from '../../base/error.ts';
 import { alignUp } from '../../base/offset.ts';
 import type { Qcow2State } from './state.ts';
 import { Incompatible } from './structure/layout.ts';
 
 /**
- * Writes everything that is cached: data and refcounts first, then L2 tables, then the L1 table, and only then counts
- * down the clusters that nothing refers to any more.
+ * Writes everything that is cached, and makes everything durable that was written.
  * @throws BlockError if the image was given up because of its damage.
  */
 export async function flushImage(image: Qcow2State): Promise<void> {
@@ -15,17 +14,13 @@ export async function flushImage(image: Qcow2State): Promise<void> {
     const text = 'No medium found';
     throw new BlockError('io', text, { posix: { code: 'ENOMEDIUM', text } });
   }
-  await image.refcounts.flush();
-  await image.l2.flush();
-  await image.l1.flush();
-  if (image.allocator.hasReleases) {
-    await image.file.flush();
-    await image.allocator.applyReleases();
-  }
+  await image.allocator.flush();
   const size = image.file.size();
   // As in the real tool, compressed clusters are followed by zeroes up to the next sector; tables are not.
   if (size % 512 !== 0 && image.compressed) await image.file.truncate(alignUp(size, 512));
-  await image.dataBarrier.flush();
+  // Also what was written where nothing refers to it anew.
+  image.newData.arm();
+  await image.newData.flush();
 }
 
 /** Flushes, and marks the refcounts as exact again. */

@@ -18,7 +18,7 @@ import type { Limits, Preallocation, Storage } from '../../storage/storage.ts';
 import { amenderOf } from './change/amend.ts';
 import { backingOf } from './change/backing.ts';
 import { checkerOf } from './check/checker.ts';
-import { SpecialReader } from './guest/compressedRead.ts';
+import { SpecialReader } from './guest/special.ts';
 import { compressorOf } from './guest/compress.ts';
 import { closeImage, flushImage } from './flush.ts';
 import type { Qcow2State } from './state.ts';
@@ -28,12 +28,12 @@ import { resize } from './change/resize.ts';
 import { allocate } from './guest/write.ts';
 import { canRecordZeroes, discard, writeZeroes } from './guest/zero.ts';
 
-/** One open image: everything that can be done with it, in the files of this folder. */
+/** One open image: everything that can be done with it, in the rooms of this folder. */
 export class Qcow2Image implements ImageDriver, Writing {
   readonly writing: Writing = this;
   readonly beyondEnd: BeyondEnd;
   readonly backing: Backing;
-  /** State of the image, for the other files of this folder. */
+  /** State of the image, for the rooms of this folder. */
   readonly state: Qcow2State;
   readonly #special: SpecialReader;
   readonly compressor: Compressor;

@@ -5,7 +5,7 @@ import { isRawDataFile } from './structure/header.ts';
 import type { Qcow2State } from './state.ts';
 import { Compatible, Incompatible } from './structure/layout.ts';
 
-/** Parts of the information that other files of this folder know. */
+/** Parts of the information that others know. */
 export interface InfoParts {
   /** Value of `bitmaps`; undefined: the image has none. */
   readonly bitmaps?: InfoValue | undefined;

@@ -2,19 +2,13 @@
 import { invalidArgument, invalidImage } from '../../base/error.ts';
 import type { OpenContext } from '../../block/format.ts';
 import type { Storage } from '../../storage/storage.ts';
-import {
-  clusterSizeOf,
-  encodeHeader,
-  HEADER_PROBE,
-  hasDataFile,
-  type Header,
-  isRawDataFile,
-  parseHeader,
-} from './structure/header.ts';
+import { encodeHeader } from './structure/encodeHeader.ts';
+import { hasDataFile, type Header, isRawDataFile } from './structure/header.ts';
+import { clusterSizeOf, HEADER_PROBE, parseHeader } from './structure/readHeader.ts';
 import { Qcow2State } from './state.ts';
 import { Autoclear, Compatible, KNOWN_AUTOCLEAR } from './structure/layout.ts';
 import type { openOptions } from './options.ts';
-import { checkOpenSettings } from './openSettings.ts';
+import { behaviourOf } from './openSettings.ts';
 
 /** Reads and checks the header of a file; see {@link parseHeader}. */
 async function readHeader(context: OpenContext<typeof openOptions>): Promise<Header> {
@@ -33,7 +27,7 @@ export async function openQcow2(context: OpenContext<typeof openOptions>): Promi
   const storedHeaderLength = storedLength(header);
   const hadBitmaps = header.bitmaps !== undefined;
   checkFeatures(header, context);
-  checkOpenSettings(context.options, header);
+  const behaviour = behaviourOf(context.options, header);
   const data = await openDataFile(header, context);
   if (header.cryptMethod === 2 && !header.crypto) {
     throw invalidImage('Missing CRYPTO header for crypt method 2');
@@ -47,6 +41,7 @@ export async function openQcow2(context: OpenContext<typeof openOptions>): Promi
     readOnly: context.readOnly,
     intent: context.intent,
     services: context.services,
+    behaviour,
     warn: (text) => context.warn(text),
     notice: (text) => context.notice?.(text),
     complain: (text) => context.complain?.(text),
@@ -112,6 +107,5 @@ export async function prepareForWriting(image: Qcow2State): Promise<void> {
   if (header.bitmaps && image.changeListeners.length === 0) kept &= ~BigInt(Autoclear.bitmaps);
   if (header.autoclear === kept && !image.bitmapsForgotten) return;
   header.autoclear = kept;
-  await image.writeHeader();
-  await image.file.flush();
+  await image.saveHeader();
 }

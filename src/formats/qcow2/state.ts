@@ -1,6 +1,7 @@
-/** State of an open qcow2 image; the other files of this folder are functions on it. */
+/** State of an open qcow2 image; the rooms beside it are functions on it. */
 import { andThen, isPromise, type MaybePromise } from '../../base/async.ts';
 import { BlockError, ioError } from '../../base/error.ts';
+import { Barrier } from '../../block/kit/barrier.ts';
 import { MetadataCache } from '../../block/kit/cache.ts';
 import type { OpenIntent } from '../../block/format.ts';
 import type { Services } from '../../block/services.ts';
@@ -10,15 +11,14 @@ import type { Storage } from '../../storage/storage.ts';
 import { Allocator } from './clusters/allocator.ts';
 import type { Bitmaps } from './bitmaps/store.ts';
 import { type Geometry, geometryOf } from './structure/geometry.ts';
-import { encodeHeader, type Header, isRawDataFile } from './structure/header.ts';
+import { encodeHeader } from './structure/encodeHeader.ts';
+import { type Header, isRawDataFile } from './structure/header.ts';
 import { L1Table } from './structure/l1.ts';
 import { Incompatible } from './structure/layout.ts';
 import { MetadataGuard } from './clusters/guard.ts';
 import { Refcounts } from './clusters/refcount.ts';
+import { type Behaviour, USUAL } from './openSettings.ts';
 import { type ChangeListener, type ImageCipher, type ImageState, OVERLAP_CHECK } from './structure/imageState.ts';
-
-/** Bytes of L2 tables that are kept. */
-const L2_BUDGET = 33554432;
 
 /** What {@link Qcow2State} is made of. */
 export interface ImageParts {
@@ -32,6 +32,8 @@ export interface ImageParts {
   readonly readOnly: boolean;
   readonly intent: OpenIntent;
   readonly services: Services;
+  /** Default: {@link USUAL}. */
+  readonly behaviour?: Behaviour;
   readonly warn: (text: string) => void;
   readonly notice?: (text: string) => void;
   readonly complain?: (text: string) => void;
@@ -49,6 +51,8 @@ export class Qcow2State implements ImageState {
   readonly allocator: Allocator;
   /** Keeps new clusters and guest data off other metadata. */
   readonly guard: MetadataGuard;
+  readonly overlapKinds: Behaviour['overlapKinds'];
+  readonly refcountBudget: number;
   readonly filename: string;
   readonly readOnly: boolean;
   readonly intent: OpenIntent;
@@ -101,33 +105,38 @@ export class Qcow2State implements ImageState {
     this.reportDamage = (line) => (parts.notice ?? parts.warn)(line);
     this.#storedHeaderLength = parts.storedHeaderLength;
     this.geometry = geometryOf(parts.header);
-    this.refcounts = new Refcounts(this);
-    this.allocator = new Allocator(this);
+    const behaviour = parts.behaviour ?? USUAL;
+    this.overlapKinds = behaviour.overlapKinds;
+    this.refcountBudget = behaviour.refcountBudget;
     this.guard = new MetadataGuard(this);
+    this.refcounts = new Refcounts(this);
+    // The order in which changes reach the disk, said here alone: whatever is flushed flushes first what `after` names.
+    // Cut off anywhere, an image has clusters that are counted and not referred to, and nothing worse. With lazy
+    // refcounts the dirty bit, which is on the disk before the first change, stands for the counts.
     this.l2 = new MetadataCache({
       storage: this.file,
       tableSize: this.geometry.clusterSize,
-      budget: L2_BUDGET,
+      budget: behaviour.l2Budget,
+      after: () => (this.lazyRefcounts ? [this.newData] : [this.refcounts, this.newData]),
       mayWrite: (offset, length) => this.guard.check(offset, length, 'active L2 table'),
     });
     this.l1 = new L1Table(
       {
         storage: this.file,
-        before: this.l2,
+        after: () => [this.l2],
         mayWrite: (offset, length) => this.guard.check(offset, length, 'active L1 table'),
       },
       parts.header.l1Offset,
       parts.header.l1Entries,
     );
+    this.allocator = new Allocator(this, () => [this.refcounts, this.l1]);
   }
 
-  /** Flushes guest data; what refers to it is written after. */
-  readonly dataBarrier = {
-    flush: async (): Promise<void> => {
-      await this.data.flush();
-      if (this.data !== this.file) await this.file.flush();
-    },
-  };
+  /** Contents of clusters that tables are going to refer to. */
+  readonly newData: Barrier = new Barrier(async () => {
+    await this.data.flush();
+    if (this.data !== this.file) await this.file.flush();
+  });
 
   /** The external data file has to stay valid as a raw image. */
   get rawData(): boolean {
@@ -148,13 +157,27 @@ export class Qcow2State implements ImageState {
     }
   }
 
-  /** Writes the header as it is now, over the old one. */
+  /** Writes the header as it is now, over the old one; it is not yet durable. */
   async writeHeader(): Promise<void> {
     const bytes = encodeHeader(this.header);
     const padded = new Uint8Array(Math.max(bytes.length, this.#storedHeaderLength));
     padded.set(bytes);
     await this.file.write(0, padded);
     this.#storedHeaderLength = bytes.length;
+  }
+
+  /** Writes the header as it is now, over the old one, durably. */
+  async saveHeader(): Promise<void> {
+    await this.writeHeader();
+    await this.file.flush();
+  }
+
+  /** Makes the header name new structures, durably: they are counted and on the disk before. */
+  async switchHeader(change: (header: Header) => void): Promise<void> {
+    await this.refcounts.flush();
+    await this.file.flush();
+    change(this.header);
+    await this.saveHeader();
   }
 
   /** The version changed. */
@@ -173,8 +196,7 @@ export class Qcow2State implements ImageState {
     const flags = on ? this.header.incompatible | bit : this.header.incompatible & ~bit;
     if (flags === this.header.incompatible) return;
     this.header.incompatible = flags;
-    await this.writeHeader();
-    await this.file.flush();
+    await this.saveHeader();
   }
 
   /**

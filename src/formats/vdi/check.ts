@@ -1,7 +1,7 @@
 /** Structure check of VDI images: every block of the file belongs to at most one guest block. */
 import type { CheckFindings, Checker } from '../../block/capabilities.ts';
 import { UnitSet } from '../../block/kit/unitSet.ts';
-import type { ReportLine } from '../../block/report.ts';
+import type { Report } from '../../block/report.ts';
 import { FIRST_UNALLOCATED } from './header.ts';
 import type { VdiState } from './state.ts';
 
@@ -19,15 +19,15 @@ class Findings {
   errors = 0;
   /** Blocks of the file that were named. */
   readonly used = new UnitSet();
-  readonly #report: ReportLine;
+  readonly #report: Report;
 
-  constructor(report: ReportLine) {
+  constructor(report: Report) {
     this.#report = report;
   }
 
   error(line: string): void {
     this.errors++;
-    if (this.errors <= MAX_LINES) this.#report(`ERROR: ${line}`, 'err');
+    if (this.errors <= MAX_LINES) this.#report({ severity: 'finding', text: `ERROR: ${line}` });
   }
 
   /** Errors that were counted without being described. */
@@ -37,11 +37,12 @@ class Findings {
   }
 
   finish(): void {
-    if (this.errors > MAX_LINES) this.#report(`(${this.errors - MAX_LINES} more errors)`, 'err');
+    if (this.errors > MAX_LINES)
+      this.#report({ severity: 'finding', text: `(${this.errors - MAX_LINES} more errors)` });
   }
 }
 
-async function check(image: VdiState, report: ReportLine): Promise<CheckFindings> {
+async function check(image: VdiState, report: Report): Promise<CheckFindings> {
   const { blocks } = image.header;
   const found = new Findings(report);
   const { map } = image;

@@ -1,6 +1,6 @@
 /** `check` of VHDX images: the real tool looks at the places of blocks, and replays the log when it may repair. */
 import type { CheckFindings, Checker, RepairMode } from '../../block/capabilities.ts';
-import type { ReportLine } from '../../block/report.ts';
+import type { Report } from '../../block/report.ts';
 import type { Metadata } from './metadata.ts';
 import type { RegionMap } from './regions.ts';
 import type { BlockTable } from './tables.ts';
@@ -22,11 +22,11 @@ export class VhdxChecker implements Checker {
     this.#replayed = replayed;
   }
 
-  async check(_repair: RepairMode, report: ReportLine): Promise<CheckFindings> {
+  async check(_repair: RepairMode, report: Report): Promise<CheckFindings> {
     let corruptions = 0;
-    await this.#table.check(this.#metadata, this.#regions, (line) => {
+    await this.#table.check(this.#metadata, this.#regions, (text) => {
       corruptions++;
-      report(line, 'err', { isError: true });
+      report({ severity: 'error', text });
       return true;
     });
     const corruptionsFixed = this.#replayed ? 1 : 0;

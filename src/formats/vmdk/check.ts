@@ -2,7 +2,7 @@
 import { invalidImage } from '../../base/error.ts';
 import { SECTOR } from '../../base/offset.ts';
 import type { CheckFindings, ImageDriver } from '../../block/capabilities.ts';
-import type { ReportLine } from '../../block/report.ts';
+import type { Report } from '../../block/report.ts';
 import { checkStored } from '../../block/kit/storedCheck.ts';
 import type { Extent } from './extent.ts';
 
@@ -13,7 +13,7 @@ import type { Extent } from './extent.ts';
  */
 export async function checkImage(
   image: ImageDriver & { readonly extents: readonly Extent[] },
-  report: ReportLine,
+  report: Report,
   deep: boolean,
 ): Promise<CheckFindings> {
   let start = 0;
@@ -25,7 +25,7 @@ export async function checkImage(
   return { corruptions, leaks: 0, checkErrors: 0, corruptionsFixed: 0, leaksFixed: 0 };
 }
 
-async function checkExtent(extent: Extent, start: number, report: ReportLine): Promise<void> {
+async function checkExtent(extent: Extent, start: number, report: Report): Promise<void> {
   for (let at = 0; at < extent.bytes; ) {
     const sector = (start + at) / SECTOR;
     const run = await grainsAt(extent, at).catch(() => undefined);
@@ -41,7 +41,7 @@ async function checkExtent(extent: Extent, start: number, report: ReportLine): P
 }
 
 /** Only the start counts, as in the real tool; what is missing behind it reads as zeroes. */
-async function checkFlat(extent: Extent, start: number, report: ReportLine): Promise<void> {
+async function checkFlat(extent: Extent, start: number, report: Report): Promise<void> {
   const { place } = await grainsAt(extent, 0);
   if (place !== undefined && place >= sizeOf(extent)) reportBeyond(report, start / SECTOR);
 }
@@ -51,12 +51,12 @@ function sizeOf({ storage }: Extent): number {
   return storage?.size() ?? 0;
 }
 
-function reportBeyond(report: ReportLine, sector: number): never {
+function reportBeyond(report: Report, sector: number): never {
   damaged(report, `ERROR: cluster offset for sector ${sector} points after EOF`);
 }
 
-function damaged(report: ReportLine, line: string): never {
-  report(line, 'err');
+function damaged(report: Report, text: string): never {
+  report({ severity: 'finding', text });
   throw invalidImage('Invalid argument');
 }
 

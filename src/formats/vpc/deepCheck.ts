@@ -3,7 +3,7 @@ import { bigEndian, equalBytes } from '../../base/bytes.ts';
 import { alignUp, divideUp, SECTOR } from '../../base/offset.ts';
 import { isZero } from '../../base/zero.ts';
 import type { CheckFindings, Checker } from '../../block/capabilities.ts';
-import type { ReportLine } from '../../block/report.ts';
+import type { Report } from '../../block/report.ts';
 import { type ClusterCounts, hex, StructureCheck } from '../../block/kit/structureCheck.ts';
 import { readAt, type Storage } from '../../storage/storage.ts';
 import { bitmapSize, checksum, DiskType, FOOTER_SIZE, HEADER_SIZE, parseFooter } from './header.ts';
@@ -59,7 +59,7 @@ export function fixedCheckerOf({ file, virtualSize }: FixedLayout): Checker {
   };
 }
 
-async function checkDynamic(layout: DynamicLayout, report: ReportLine): Promise<CheckFindings> {
+async function checkDynamic(layout: DynamicLayout, report: Report): Promise<CheckFindings> {
   const { file, footer, headerOffset, tableOffset, entries, blockSize } = layout;
   const check = new StructureCheck(report, alignUp(file.size(), SECTOR));
   check.claim('the copy of the footer', 0, FOOTER_SIZE);

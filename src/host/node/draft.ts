@@ -31,7 +31,7 @@ import { isLockedByOthers } from './lock.ts';
 /** `O_TMPFILE` without `O_DIRECTORY`, the same on all machines. */
 const TMPFILE = 0o20000000;
 const MODE = 0o644;
-/** `.qimg-BOOT-NAMESPACE-PROCESS-RANDOM.part`: see {@link ownerPrefix}. */
+/** `.qimg-BOOT-NAMESPACE-PROCESS-RANDOM.part`: see {@link thisOwner}. */
 const OWNED = /^\.qimg-([0-9a-f]{32}-\d+-)(\d+)-[0-9a-f]{16}\.part$/;
 
 /** How a draft is made. */

@@ -86,7 +86,7 @@ function* packageFolders(name: string): Generator<string> {
 }
 
 function loadNative(): NativeModule | undefined {
-  // Request codes, structures and open file description locks are those of 64-bit Linux.
+  // Request codes, structures and open file description locks are those of 64-bit Linux; other platforms go without.
   if (process.platform !== 'linux' || !['x64', 'arm64'].includes(process.arch)) return undefined;
   const name = `@koromix/koffi-linux-${process.arch}`;
   try {

@@ -3,16 +3,17 @@
  * a device, or a link that leads nowhere yet), and for images of several files, the target is written in place, as the real
  * tool does, unless it is to be replaced.
  */
-import { PLAIN_FORMAT, PLAIN_PROTOCOL } from '../../options/filename.ts';
+import { PLAIN_FORMAT } from '../../options/filename.ts';
 import { asBlockError, BlockError, unsupported } from '../../base/error.ts';
-import { isListed } from '../../block/graph/create.ts';
 import type { ImageNode } from '../../block/node/node.ts';
+import { openNamed } from '../../block/graph/names.ts';
 import { openImage } from '../../block/graph/open.ts';
 import { accessFor } from '../../block/graph/permission.ts';
 import { treeOfName } from '../../block/graph/reference.ts';
+import type { ProtocolNames, ProtocolStorage } from '../../block/protocol.ts';
 import type { AnyOptionValues } from '../../options/table.ts';
 import type { OptionTree } from '../../options/tree.ts';
-import type { CacheMode, FileDraft, FileHandle, FileStatus } from '../../storage/files.ts';
+import type { CacheMode, FileDraft, FileStatus } from '../../storage/files.ts';
 import type { OperationContext } from '../context.ts';
 import { writeImage } from '../create.ts';
 import type { NewImage } from '../options.ts';
@@ -132,6 +133,9 @@ class CreatedTarget implements Target {
   }
 }
 
+/** What cannot be replaced as a whole: devices, and names that can only be opened. */
+const NOT_REGULAR = 'it is not a regular file';
+
 /** Where a target is built. */
 interface Place {
   /** The file until it gets its name; undefined: in place. */
@@ -139,7 +143,7 @@ interface Place {
   /** The target is a regular file (and so empty at first), or becomes one. */
   readonly regular: boolean;
   /** The file that is going to be replaced: nobody else may use it meanwhile. */
-  readonly old?: FileHandle;
+  readonly old?: ProtocolStorage;
 }
 
 async function giveUp({ draft, old }: Place): Promise<void> {
@@ -149,28 +153,28 @@ async function giveUp({ draft, old }: Place): Promise<void> {
 }
 
 async function placeOf(context: OperationContext, request: TargetRequest): Promise<Place> {
-  const { protocol } = request.image;
-  const { files } = context.services;
-  const path = protocol?.name === PLAIN_PROTOCOL ? protocol.parseFilename(request.filename)['filename'] : undefined;
-  const whole = request.image.format.driver !== undefined && isSingleFile(request);
-  if (request.replace && !whole) throw cannotReplace(request, 'the image consists of several files');
-  if (typeof path !== 'string') {
-    if (request.replace) throw cannotReplace(request, 'it is not a regular file');
+  const { filename, image, replace } = request;
+  const names = image.protocol?.names;
+  const whole = image.format.driver !== undefined && isSingleFile(request);
+  if (replace && !whole) throw cannotReplace(request, 'the image consists of several files');
+  if (!names) {
+    if (replace) throw cannotReplace(request, NOT_REGULAR);
     return { regular: false };
   }
-  let kind: FileStatus['kind'];
+  let there: FileStatus | undefined;
   try {
-    ({ kind } = await files.status(path));
+    there = await names.status(context.services, filename);
   } catch (thrown) {
-    const free = asBlockError(thrown).kind === 'not-found' && path !== '' && !path.endsWith('/');
-    const taken = !free || (await isListed(context, path));
-    if (request.replace && taken) throw cannotReplace(request, asBlockError(thrown).strerror);
-    if (taken || !whole) return { regular: true };
-    return { draft: await prefixed(request, () => draftOf(context, path, false)), regular: true };
+    if (replace) throw cannotReplace(request, asBlockError(thrown).strerror);
+    return { regular: true };
   }
-  if (!request.replace) return { regular: kind === 'file' };
-  if (kind !== 'file') throw cannotReplace(request, 'it is not a regular file');
-  return replacing(context, path, request);
+  if (there === undefined) {
+    if (!whole) return { regular: true };
+    return { draft: await prefixed(request, () => names.draft(context.services, filename, false)), regular: true };
+  }
+  if (!replace) return { regular: there.kind === 'file' };
+  if (there.kind !== 'file') throw cannotReplace(request, NOT_REGULAR);
+  return prefixed(request, () => replacing(context, request, names));
 }
 
 async function prefixed<T>({ prefix }: TargetRequest, body: () => Promise<T>): Promise<T> {
@@ -182,7 +186,7 @@ async function prefixed<T>({ prefix }: TargetRequest, body: () => Promise<T>): P
 }
 
 /** The place of an image that is replaced. The old file is locked as it would be to be written over. */
-async function replacing(context: OperationContext, path: string, request: TargetRequest): Promise<Place> {
+async function replacing(context: OperationContext, request: TargetRequest, names: ProtocolNames): Promise<Place> {
   const access = accessFor({
     sharesFile: request.image.format.driver?.sharesFile ?? false,
     writable: true,
@@ -192,13 +196,12 @@ async function replacing(context: OperationContext, path: string, request: Targe
     // What is written to it meanwhile would be lost, also to a raw image.
     still: true,
   });
-  let old: FileHandle | undefined;
+  const old = await openNamed(context, request.filename, access);
   try {
-    old = await context.services.files.open(path, { writable: true, access });
-    return { draft: await draftOf(context, path, true), regular: true, old };
+    return { draft: await names.draft(context.services, request.filename, true), regular: true, old };
   } catch (thrown) {
-    await old?.close();
-    throw asBlockError(thrown).prepend(request.prefix);
+    await old.close();
+    throw thrown;
   }
 }
 
@@ -208,23 +211,8 @@ function cannotReplace({ filename, prefix }: TargetRequest, why: string): BlockE
   });
 }
 
-/** A file of the host without a name, or with a temporary one where the host has nothing better. */
-async function draftOf(context: OperationContext, path: string, replace: boolean): Promise<FileDraft> {
-  const { files } = context.services;
-  if (files.draft) return files.draft(path, replace);
-  const at = temporaryName(context, path);
-  return { at, publish: () => files.rename(at, path), discard: () => files.remove(at) };
-}
-
 function isSingleFile({ image, options }: TargetRequest): boolean {
   return !image.format.driver?.spreads?.(options) && options['data_file'] === undefined;
-}
-
-function temporaryName(context: OperationContext, path: string): string {
-  const random = new Uint8Array(8);
-  context.services.random(random);
-  const digits = [...random].map((byte) => byte.toString(16).padStart(2, '0')).join('');
-  return `${path.slice(0, path.lastIndexOf('/') + 1)}.qimg-${digits}.part`;
 }
 
 /** True if nothing is stored for any guest byte of the layer. */

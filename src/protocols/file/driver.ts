@@ -8,6 +8,7 @@ import type { AnyOptionValues, OptionTable } from '../../options/table.ts';
 import type { OptionTree } from '../../options/tree.ts';
 import { CheckedStorage } from '../../storage/checked.ts';
 import type { FileAccess, FileHandle, FileStatus } from '../../storage/files.ts';
+import { fileNames } from './names.ts';
 import { checkOpenOptions, checkPreallocation, createOptions, deviceCreateOptions, openOptions } from './options.ts';
 
 /** An open file as a storage, with its locks. */
@@ -119,6 +120,8 @@ function fileProtocol(name: string, creates: OptionTable): ProtocolDriver {
     openOptions,
     createOptions: creates,
     parseFilename: (filename): OptionTree => ({ filename: stripPrefix(prefixes, filename) }),
+    // Devices are neither made nor removed.
+    ...(name === 'file' ? { names: fileNames((filename) => stripPrefix(prefixes, filename)) } : {}),
     open: (context, options) => openFile(name, context, options),
     create: (context, filename, options) => {
       const path = stripPrefix(prefixes, filename);

@@ -156,7 +156,7 @@ describe('the checks of an image that was cut off', () => {
     const look = async (): Promise<{ corruptions: number | undefined; lines: string[] }> => {
       const node = await openOn(vmdk, file, { readOnly: true, intent: 'check' });
       const lines: string[] = [];
-      const found = await node.check('none', (line) => lines.push(line), true);
+      const found = await node.check('none', ({ text }) => lines.push(text), true);
       return { corruptions: found?.corruptions, lines };
     };
     expect(await look()).toEqual({ corruptions: 0, lines: [] });

@@ -291,9 +291,9 @@ describe('dd', () => {
     expect(await contentOf(here, 'b.raw', 'raw')).toHaveLength(0);
   });
 
-  it('does not destroy its own input', async () => {
+  it.each(['a.raw', 'file:a.raw'])('does not destroy its own input, called %s', async (target) => {
     const here = await numbered();
-    await expect(dd(here.context, { ...base, target: 'a.raw' })).rejects.toThrow('Failed to get "write" lock');
+    await expect(dd(here.context, { ...base, target })).rejects.toThrow('Failed to get "write" lock');
     expect((await contentOf(here, 'a.raw', 'raw'))[9999]).toBe(19);
   });
 });

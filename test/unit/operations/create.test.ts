@@ -137,14 +137,26 @@ describe('create', () => {
     );
   });
 
-  it('leaves no new file behind when it fails, and works where a file was', async () => {
+  it.each(['a', 'file:a'])(
+    'leaves no new file behind when it fails, and works where a file was: %s',
+    async (filename) => {
+      const { context, files } = world();
+      const encrypted = { format: 'qcow2', options: { 'encrypt.format': 'luks', 'encrypt.key-secret': 'none' } };
+      await expect(create(context, { filename, size: 512, ...encrypted })).rejects.toThrow("No secret with id 'none'");
+      expect(files.names()).toEqual([]);
+      files.put('a', 10_000_000);
+      await create(context, { filename, format: 'raw', size: 512 });
+      expect(files.bytes('a')).toHaveLength(512);
+      await expect(create(context, { filename, size: 512, ...encrypted })).rejects.toThrow("No secret with id 'none'");
+      expect(files.names()).toEqual(['a']);
+    },
+  );
+
+  it('makes a file where a protocol is the format, whatever the name begins with', async () => {
     const { context, files } = world();
-    const options = [{ name: 'cluster_size', value: '3k' }];
-    await expect(create(context, { ...REQUEST, options, size: 512 })).rejects.toThrow('Cluster size must be');
-    expect(files.names()).toEqual([]);
-    files.put('a', 10_000_000);
-    await create(context, { ...REQUEST, format: 'raw', size: 512 });
-    expect(files.bytes('a')).toHaveLength(512);
+    await create(context, { filename: 'file:a', format: 'file', size: 512 });
+    await create(context, { filename: 'host_device:b', format: 'file', size: 512 });
+    expect(files.names()).toEqual(['a', 'host_device:b']);
   });
 
   it('does not write to a file that is in use', async () => {

@@ -63,7 +63,7 @@ async function checkWith(
     },
     { image: { filename: 'a', format: 'fake' }, repair: 'all', ...how },
     {
-      line: (text, stream) => log.push(`${stream}: ${text}`),
+      line: ({ severity, text }) => log.push(`${severity}: ${text}`),
       repaired: ({ leaks, corruptions }) => log.push(`repaired ${leaks} ${corruptions}`),
     },
   );
@@ -236,11 +236,11 @@ describe('check', () => {
   it('checks again after repairs, and keeps their number', async () => {
     const log: string[] = [];
     const repairing: Checker['check'] = async (repair, report) => {
-      report(`checked with ${repair}`, 'err');
+      report({ severity: 'finding', text: `checked with ${repair}` });
       return repair === 'none' ? { ...FOUND, leaks: 0, corruptions: 0 } : { ...FOUND, leaksFixed: 2, leaks: 0 };
     };
     const result = await checkWith({ check: repairing }, log);
-    expect(log).toEqual(['err: checked with all', 'repaired 2 0', 'err: checked with none']);
+    expect(log).toEqual(['finding: checked with all', 'repaired 2 0', 'finding: checked with none']);
     expect(result).toMatchObject({ kind: 'clean', findings: { leaksFixed: 2, corruptions: 0 } });
   });
 

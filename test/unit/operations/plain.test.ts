@@ -259,10 +259,11 @@ describe('warnings', () => {
     const bytes = library.files.bytes('a').slice();
     new DataView(bytes.buffer).setUint32(60, 70_000);
     library.files.put('a', bytes);
-    const line = (text: string): void => void lines.push(text);
+    const line = ({ severity, text }: Pick<qimg.ReportLine, 'severity' | 'text'>): void =>
+      void lines.push(`${severity}: ${text}`);
     await expect(library.check({ image: 'a', line })).rejects.toMatchObject({ kind: 'too-large' });
     expect(lines).toEqual([
-      "ERROR snapshot table too large\n'check' with repair 'all' removes the 4464 overhanging snapshots",
+      "error: ERROR snapshot table too large\n'check' with repair 'all' removes the 4464 overhanging snapshots",
     ]);
   });
 });

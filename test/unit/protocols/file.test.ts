@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -8,6 +8,7 @@ import type { Services } from '../../../src/block/services.ts';
 import { NodeFiles } from '../../../src/host/node/file.ts';
 import type { AnyOptionValues } from '../../../src/options/table.ts';
 import { fileDriver, hostDeviceDriver } from '../../../src/protocols/file/driver.ts';
+import { MemoryFiles, memoryServices } from '../../../src/testing.ts';
 
 let dir = '';
 beforeAll(() => {
@@ -39,6 +40,52 @@ describe('names', () => {
   it('may have the device prefix only with the device driver', () => {
     expect(hostDeviceDriver.parseFilename('host_device:/dev/x')).toEqual({ filename: '/dev/x' });
     expect(fileDriver.parseFilename('host_device:/dev/x')).toEqual({ filename: 'host_device:/dev/x' });
+  });
+});
+
+describe('what has a name', () => {
+  const status = async (name: string): Promise<string | undefined> => {
+    const found = await fileDriver.names?.status(context().services, name);
+    return found && `${found.kind} ${found.size}`;
+  };
+
+  it('is told with and without the prefix', async () => {
+    expect(await status(join(dir, 'a.raw'))).toBe('file 1024');
+    expect(await status(`file:${join(dir, 'a.raw')}`)).toBe('file 1024');
+    expect(await status(dir)).toBe('directory 0');
+    expect(await status(join(dir, 'none'))).toBeUndefined();
+    const storage = await open({});
+    const found = await fileDriver.names?.status(context().services, join(dir, 'a.raw'));
+    expect(found?.identity).toBe(storage.identity);
+    await storage.close();
+  });
+
+  it('is not free where a link leads nowhere, and where no file can be', async () => {
+    symlinkSync('nowhere', join(dir, 'link'));
+    await expect(status(join(dir, 'link'))).rejects.toMatchObject({ kind: 'not-found' });
+    await expect(status('')).rejects.toMatchObject({ kind: 'not-found' });
+    await expect(status(join(dir, 'none/'))).rejects.toMatchObject({ kind: 'not-found' });
+    rmSync(join(dir, 'link'));
+  });
+
+  it('is removed', async () => {
+    writeFileSync(join(dir, 'gone'), '');
+    await fileDriver.names?.remove(context().services, `file:${join(dir, 'gone')}`);
+    expect(readdirSync(dir)).not.toContain('gone');
+  });
+
+  it('may have been a draft, also where the host has none', async () => {
+    const files = new MemoryFiles();
+    const services = memoryServices(files);
+    const draft = await fileDriver.names?.draft(services, 'file:dir/a', false);
+    expect(draft?.at).toMatch(/^dir\/\.qimg-[0-9a-f]{16}\.part$/);
+    files.put(draft?.at ?? '', 512);
+    await draft?.publish();
+    expect(files.names()).toEqual(['dir/a']);
+  });
+
+  it('is no matter of devices, which are neither made nor removed', () => {
+    expect(hostDeviceDriver.names).toBeUndefined();
   });
 });
 

@@ -82,6 +82,13 @@ describe('check-floors', () => {
     ['what hosts share knowing one', 'src/host/shared/x21.ts', "import '../portable/host.ts';", 'floor 5 is above'],
     ['a driver by its name', 'src/operations/x22.ts', "export const x = (f: string) => f === 'vdi';", "driver 'vdi'"],
     ['a driver in a type', 'src/block/x23.ts', "export type X = 'vdi' | 'other';", "driver 'vdi'"],
+    [
+      'the files of the host',
+      'src/operations/x24.ts',
+      'export const x = (s: S) => s.files.open();',
+      'for protocols to',
+    ],
+    ['the same taken apart', 'src/formats/vdi/x25.ts', 'export const x = ({ files }: S) => files;', 'for protocols to'],
     ['state in a module', 'src/formats/vdi/x15.ts', 'export let state = 0;', 'module-scope state that can change'],
   ];
   let complaints: string[] = [];
@@ -102,11 +109,25 @@ describe('check-floors', () => {
     }
   });
 
-  it('catches a cycle, but lets files of one folder know the types of each other', () => {
-    expect(check('check-floors.mjs', cycle('import'))).toEqual([
+  it.each(['import', 'import type'])('catches a circle within one folder, made with %s', (kind) => {
+    expect(check('check-floors.mjs', cycle(kind))).toEqual([
       'import cycle: src/base/x.ts -> src/base/y.ts -> src/base/x.ts',
     ]);
-    expect(check('check-floors.mjs', cycle('import type'))).toEqual([]);
+  });
+});
+
+describe('check-length', () => {
+  it('refuses what has more than 400 lines, but lists of cases', () => {
+    const files = {
+      'src/base/long.ts': '\n'.repeat(401),
+      'src/base/just.ts': '\n'.repeat(400),
+      'scripts/long.mjs': '\n'.repeat(500),
+      'test/unit/cases.test.ts': '\n'.repeat(900),
+    };
+    expect(check('check-length.mjs', files)).toEqual([
+      expect.stringMatching(/^src\/base\/long\.ts: 401 lines/),
+      expect.stringMatching(/^scripts\/long\.mjs: 500 lines/),
+    ]);
   });
 });
 
@@ -155,7 +176,8 @@ describe('check-docs', () => {
       '|---|---|',
       '| `raw` | `always` |',
     ].join('\n'),
-    'docs/ARCHITECTURE.md': '[back](../README.md)',
+    'docs/ARCHITECTURE.md':
+      '[back](../README.md), `src/index.ts`, `formats/raw/`, `cli/`, `driver.ts`, `src/operations/VERB.ts`, `dist/bin/x.cjs`',
     'docs/formats/raw.md': [
       '## Layout',
       '| `bytes` | `none` |',
@@ -204,6 +226,7 @@ describe('check-docs', () => {
     const complaints = check('check-docs.mjs', {
       ...rest,
       'README.md': `${sound['README.md']}\n| \`qcow9\` | now |\n\nRun \`qimg paint x\` or \`qimg info -O vhdz\`; [more](docs/none.md).\n`,
+      'docs/ARCHITECTURE.md': '`src/none.ts`, `formats/none/`, `raw/driver.ts`, `none.ts`',
       'src/node.ts': 'export {};\n',
       'src/base/x.ts':
         '/** File. */\nimport type { Y } from "./y.ts";\nexport type X = Y;\n// plain\nexport const x = 1;\n',
@@ -217,6 +240,10 @@ describe('check-docs', () => {
       "src/base/z.ts:1: 'Z' is exported without a docblock",
       'src/node.ts:1: does not say what this entry point is for',
       "README.md: the link 'docs/none.md' leads nowhere",
+      "docs/ARCHITECTURE.md: there is no 'src/none.ts'",
+      "docs/ARCHITECTURE.md: there is no 'formats/none/'",
+      "docs/ARCHITECTURE.md: there is no 'raw/driver.ts'",
+      "docs/ARCHITECTURE.md: there is no 'none.ts'",
       "README.md: the command 'paint' does not exist",
       "README.md: the format 'vhdz' does not exist",
       "README.md: the format 'qcow9' does not exist",

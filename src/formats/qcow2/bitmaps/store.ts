@@ -5,52 +5,39 @@
  */
 import { isPromise, type MaybePromise } from '../../../base/async.ts';
 import { utf8Bytes } from '../../../base/bytes.ts';
-import { asBlockError, BlockError, invalidArgument, invalidImage, withStrerror } from '../../../base/error.ts';
-import { divideUp, isPowerOfTwo, log2 } from '../../../base/offset.ts';
-import { UNNAMED_NODE } from '../../../block/graph/describe.ts';
+import { asBlockError, BlockError, invalidArgument } from '../../../base/error.ts';
+import { isPowerOfTwo, log2 } from '../../../base/offset.ts';
 import type { BitmapInfo, BitmapStore, InfoValue } from '../../../block/capabilities.ts';
+import { UNNAMED_NODE } from '../../../block/graph/describe.ts';
+import {
+  type Bitmap,
+  breaksLimits,
+  claimsToRecord,
+  inconsistent,
+  isInUse,
+  isTooLarge,
+  isUnmarked,
+  isUsable,
+} from './bitmap.ts';
 import { BitmapBits } from './bits.ts';
-import { type AllocatingImage, type ClusterRun, FreshClusters } from './clusters.ts';
+import { FreshClusters } from './clusters.ts';
 import {
   type BitmapEntry,
   bitmapEntryLength,
   BitmapFlag,
-  encodeBitmapDirectory,
   GRANULARITY_BITS,
-  MAX_BITMAP_BYTES,
   MAX_BITMAP_NAME,
   MAX_BITMAPS,
   MAX_DIRECTORY,
   parseBitmapDirectory,
 } from './directory.ts';
-import { readBits, readStrayTable } from './table.ts';
-import { Autoclear } from '../structure/layout.ts';
-import type { Refcounts } from '../clusters/refcount.ts';
+import { type BitmapImage, StoredBitmaps, type StoredBitmap } from './stored.ts';
+import { readBits } from './table.ts';
 
-/** Where an entry of the directory has its flags. */
-const FLAGS_AT = 12;
 /** A byte range of the guest. */
 interface Range {
   readonly offset: number;
   readonly length: number;
-}
-
-/** What bitmaps work with. */
-interface BitmapImage extends AllocatingImage {
-  readonly refcounts: Refcounts;
-}
-
-/** One bitmap. */
-interface Bitmap {
-  readonly name: string;
-  /** The name as it is stored. */
-  readonly nameBytes: Uint8Array;
-  readonly granularityBits: number;
-  enabled: boolean;
-  /** Absent: the bitmap was in use when its image was written last, so its bits mean nothing. */
-  readonly bits?: BitmapBits;
-  /** The entry on the disk; absent: not stored yet. */
-  stored?: BitmapEntry;
 }
 
 /** The bitmaps of an open image. */
@@ -61,16 +48,13 @@ export class Bitmaps implements BitmapStore {
   #changed = false;
   /** They could not be stored. */
   #lost = false;
-  /** Entries as they are on the disk. */
-  #directory: readonly BitmapEntry[];
-  /** What the next directory no longer refers to. */
-  readonly #dropped: ClusterRun[] = [];
+  readonly #stored: StoredBitmaps;
 
   /** Called by {@link openBitmaps}. */
   constructor(image: BitmapImage, list: Bitmap[], directory: readonly BitmapEntry[]) {
     this.#image = image;
     this.#list = list;
-    this.#directory = directory;
+    this.#stored = new StoredBitmaps(image, directory);
     image.changeListeners.push((offset, length) => this.#record(offset, length));
   }
 
@@ -150,11 +134,11 @@ export class Bitmaps implements BitmapStore {
     const bitmap = this.#find(name);
     const { stored } = bitmap;
     if (stored) {
-      const clusters = await this.#clustersOf(bitmap, stored);
+      const clusters = await this.#stored.clustersOf(bitmap, stored);
       const fresh = this.#freshClusters();
       try {
-        await this.#replaceDirectory(
-          this.#directory.filter((entry) => entry.name !== stored.name),
+        await this.#stored.replace(
+          this.#stored.entries.filter((entry) => entry.name !== stored.name),
           fresh,
         );
       } catch (error) {
@@ -163,25 +147,10 @@ export class Bitmaps implements BitmapStore {
         for (const { bits } of this.#list) bits?.touch();
         throw error;
       }
-      this.#drop(clusters);
+      this.#stored.drop(clusters);
     }
     this.#list = this.#list.filter((other) => other !== bitmap);
     this.#changed = true;
-  }
-
-  #drop(runs: readonly ClusterRun[]): void {
-    for (const run of runs) this.#dropped.push(run);
-  }
-
-  /** Everything that a stored bitmap takes. */
-  async #clustersOf(bitmap: Bitmap, stored: BitmapEntry): Promise<ClusterRun[]> {
-    const places = bitmap.bits?.storedPlaces ?? (await readStrayTable(this.#image, stored));
-    return [...places.map((offset) => ({ offset, clusters: 1 })), this.#tableRun(stored)];
-  }
-
-  #tableRun(stored: BitmapEntry): ClusterRun {
-    const { clusterSize } = this.#image.geometry;
-    return { offset: stored.tableOffset, clusters: divideUp(stored.tableEntries * 8, clusterSize) };
   }
 
   async clear(name: string): Promise<void> {
@@ -207,48 +176,15 @@ export class Bitmaps implements BitmapStore {
   /** Guest bytes are going to change. */
   #record(offset: number, length: number): MaybePromise<void> {
     const recording = this.#list.filter((bitmap) => bitmap.enabled && isUsable(bitmap));
-    if (recording.some(isUnmarked) || this.#directory.some(claimsToRecord)) {
+    if (recording.some(isUnmarked) || this.#stored.entries.some(claimsToRecord)) {
       return this.#recordFirst(recording, offset, length);
     }
     if (recording.length > 0) return markAll(recording, 0, offset, length);
   }
 
   async #recordFirst(recording: readonly Bitmap[], offset: number, length: number): Promise<void> {
-    await this.#setInUse(recording);
+    await this.#stored.setInUse(recording, this.#list);
     await markAll(recording, 0, offset, length);
-  }
-
-  /**
-   * Marks stored bitmaps as in use, durably, where their entries are: these, and those that were disabled or removed
-   * but still say on the disk that they record.
-   */
-  async #setInUse(bitmaps: readonly Bitmap[]): Promise<void> {
-    const { header, file } = this.#image;
-    if (!header.bitmaps) return;
-    const chosen = new Set(bitmaps.filter(isUnmarked));
-    let at = header.bitmaps.offset;
-    let changed = false;
-    const entries = this.#entriesOnDisk();
-    for (const [index, [entry, bitmap]] of entries.entries()) {
-      if (claimsToRecord(entry) || (bitmap && chosen.has(bitmap))) {
-        const flags = entry.flags | BitmapFlag.inUse;
-        await file.write(at + FLAGS_AT, Uint8Array.of(0, 0, 0, flags));
-        const marked = { ...entry, flags };
-        entries[index] = [marked, bitmap];
-        if (bitmap) bitmap.stored = marked;
-        changed = true;
-      }
-      at += bitmapEntryLength(entry.nameBytes);
-    }
-    if (!changed) return;
-    this.#directory = entries.map(([entry]) => entry);
-    await file.flush();
-  }
-
-  /** The entries on the disk in their order, with the bitmaps that they belong to unless those were removed. */
-  #entriesOnDisk(): [BitmapEntry, Bitmap | undefined][] {
-    const known = new Map(this.#list.flatMap((bitmap) => (bitmap.stored ? [[bitmap.stored.name, bitmap]] : [])));
-    return this.#directory.map((entry) => [entry, known.get(entry.name)]);
   }
 
   /**
@@ -258,7 +194,7 @@ export class Bitmaps implements BitmapStore {
   async resize(size: number): Promise<void> {
     const broken = this.#list.find(({ bits }) => bits === undefined);
     if (broken) throw inconsistent(broken.name);
-    await this.#setInUse(this.#list);
+    await this.#stored.setInUse(this.#list, this.#list);
     for (const { bits } of this.#list) await bits?.resize(size);
   }
 
@@ -294,42 +230,20 @@ export class Bitmaps implements BitmapStore {
     const fresh = this.#freshClusters();
     const stores: StoredBitmap[] = [];
     try {
-      for (const bitmap of this.#list) stores.push(await this.#store(bitmap, fresh));
+      for (const bitmap of this.#list) stores.push(await this.#stored.store(bitmap, fresh));
       const entries = stores.map(({ entry }) => entry);
-      await this.#replaceDirectory(entries, fresh);
+      await this.#stored.replace(entries, fresh);
     } catch (error) {
       await fresh.giveBack();
       throw error;
     }
     for (const { bitmap, entry, dropped, done } of stores) {
       bitmap.stored = entry;
-      this.#drop(dropped);
+      this.#stored.drop(dropped);
       done();
     }
     this.#changed = false;
-    this.#applyDropped();
-  }
-
-  /** Makes the header name a directory with these entries. */
-  async #replaceDirectory(entries: readonly BitmapEntry[], fresh: FreshClusters): Promise<void> {
-    const image = this.#image;
-    const { header, file, geometry } = image;
-    const bytes = encodeBitmapDirectory(entries);
-    const old = header.bitmaps;
-    const place = await withStrerror('Failed to update bitmap extension', async () => {
-      const offset = bytes.length === 0 ? undefined : await fresh.place(bytes);
-      await image.refcounts.flush();
-      return offset;
-    });
-    await file.flush();
-    if (place === undefined) delete header.bitmaps;
-    else header.bitmaps = { count: entries.length, size: bytes.length, offset: place };
-    const bit = BigInt(Autoclear.bitmaps);
-    header.autoclear = place === undefined ? header.autoclear & ~bit : header.autoclear | bit;
-    await image.writeHeader();
-    await file.flush();
-    if (old) this.#drop([{ offset: old.offset, clusters: divideUp(old.size, geometry.clusterSize) }]);
-    this.#directory = entries;
+    this.#stored.applyDropped();
   }
 
   #freshClusters(): FreshClusters {
@@ -340,81 +254,9 @@ export class Bitmaps implements BitmapStore {
    * Writes the directory over itself: where not even that can be done, nothing should change.
    * @throws BlockError `Can't update bitmap directory: ...`.
    */
-  async probeDirectory(): Promise<void> {
-    const { header, file } = this.#image;
-    const { bitmaps } = header;
-    if (!bitmaps || this.#directory.every(isInUse)) return;
-    const bytes = encodeBitmapDirectory(this.#directory);
-    await withStrerror("Can't update bitmap directory", () => file.write(bitmaps.offset, bytes));
+  probeDirectory(): Promise<void> {
+    return this.#stored.probe();
   }
-
-  /** Gives up what the directory no longer refers to. */
-  #applyDropped(): void {
-    const { allocator, geometry } = this.#image;
-    for (const { offset, clusters } of this.#dropped.splice(0))
-      allocator.release(offset / geometry.clusterSize, clusters);
-  }
-
-  /** Writes a bitmap, if it has changed, into new clusters. */
-  async #store(bitmap: Bitmap, fresh: FreshClusters): Promise<StoredBitmap> {
-    const { stored, bits, name, nameBytes, granularityBits, enabled } = bitmap;
-    const before = stored ?? { tableOffset: 0, tableEntries: 0 };
-    const auto = enabled ? BitmapFlag.auto : 0;
-    const entry = { ...before, name, nameBytes, granularityBits, flags: bits ? auto : auto | BitmapFlag.inUse };
-    if (!bits?.isChanged) return { bitmap, entry, dropped: [], done: () => undefined };
-    const place = (bytes: Uint8Array): Promise<number> => fresh.placeFor(name, bytes);
-    const { table, dropped, done } = await bits.store(place);
-    const old = stored ? [...dropped.map((offset) => ({ offset, clusters: 1 })), this.#tableRun(stored)] : [];
-    return {
-      bitmap,
-      entry: { ...entry, tableOffset: await place(table), tableEntries: table.length / 8 },
-      dropped: old,
-      done,
-    };
-  }
-}
-
-/** A bitmap whose bits are in their new place. */
-interface StoredBitmap {
-  readonly bitmap: Bitmap;
-  readonly entry: BitmapEntry;
-  /** What only its old entry refers to. */
-  readonly dropped: readonly ClusterRun[];
-  readonly done: () => void;
-}
-
-function breaksLimits(name: string): BlockError {
-  const problem = 'Too much space will be occupied by the bitmap. Use larger granularity';
-  return new BlockError('limit', `Bitmap '${name}' doesn't satisfy the constraints: ${problem}`);
-}
-
-function isUsable(bitmap: Bitmap): bitmap is Bitmap & { readonly bits: BitmapBits } {
-  return bitmap.bits !== undefined;
-}
-
-function isInUse(entry: BitmapEntry): boolean {
-  return (entry.flags & BitmapFlag.inUse) !== 0;
-}
-
-/** True if whoever reads the entry takes the bitmap for complete. */
-function claimsToRecord(entry: BitmapEntry): boolean {
-  return (entry.flags & BitmapFlag.auto) !== 0 && !isInUse(entry);
-}
-
-/** True if the entry on the disk does not say yet that the bitmap is in use. */
-function isUnmarked({ stored }: Bitmap): boolean {
-  return stored !== undefined && !isInUse(stored);
-}
-
-function inconsistent(name: string): BlockError {
-  return invalidImage(`Bitmap '${name}' is inconsistent and cannot be used`, {
-    context: { bitmap: name },
-    hint: { about: 'remove-bitmap' },
-  });
-}
-
-function isTooLarge(granularity: number, size: number): boolean {
-  return divideUp(divideUp(size, granularity), 8) > MAX_BITMAP_BYTES;
 }
 
 /** Marks a guest range in all bitmaps from index `from` on. */

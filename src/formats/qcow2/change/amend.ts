@@ -115,7 +115,7 @@ async function setDataFile(image: Qcow2State, { dataFile, rawData }: Plan): Prom
   if (rawData === false) header.autoclear &= ~BigInt(Autoclear.rawData);
   if (dataFile === '') delete header.dataFileName;
   else if (dataFile !== undefined) header.dataFileName = dataFile;
-  await writeHeader(image);
+  await image.saveHeader();
 }
 
 async function setLazyRefcounts(image: Qcow2State, lazy: boolean | undefined): Promise<void> {
@@ -128,11 +128,6 @@ async function setLazyRefcounts(image: Qcow2State, lazy: boolean | undefined): P
   }
   const bit = BigInt(Compatible.lazyRefcounts);
   header.compatible = lazy ? header.compatible | bit : header.compatible & ~bit;
-  await writeHeader(image);
+  await image.saveHeader();
   image.lazyRefcounts = lazy;
-}
-
-async function writeHeader(image: Qcow2State): Promise<void> {
-  await image.writeHeader();
-  await image.file.flush();
 }

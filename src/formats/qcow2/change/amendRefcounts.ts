@@ -9,7 +9,7 @@ import { hex } from '../structure/hex.ts';
 import type { Qcow2State } from '../state.ts';
 import type { Told } from './amendWork.ts';
 import { getRefcount } from '../structure/refcountEntry.ts';
-import { type Placement, placeStructure, writeStructure } from '../check/refcountBuilder.ts';
+import { type Placement, placeStructure, writeStructure } from '../clusters/refcountBuilder.ts';
 
 /** Clusters beyond the end of the file that may have a refcount: only damaged images have more. */
 const MAX_BEYOND = 1048576;

@@ -28,8 +28,7 @@ export async function upgrade(image: Qcow2State, told: Told): Promise<void> {
 }
 
 async function switchVersion(image: Qcow2State): Promise<void> {
-  await image.writeHeader();
-  await image.file.flush();
+  await image.saveHeader();
   image.refreshGeometry();
 }
 
@@ -223,7 +222,7 @@ async function replace(
 async function changed(image: Qcow2State, offset: number): Promise<Table> {
   const found = image.l2.get(offset);
   const table = isPromise(found) ? await found : found;
-  image.l2.writeAfter(image.dataBarrier);
+  image.newData.arm();
   image.l2.markDirty(table);
   return table;
 }

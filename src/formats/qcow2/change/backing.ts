@@ -3,7 +3,7 @@ import { utf8Bytes } from '../../../base/bytes.ts';
 import { invalidArgument } from '../../../base/error.ts';
 import type { Backing, BackingReference } from '../../../block/capabilities.ts';
 import { flushImage } from '../flush.ts';
-import { encodeHeader } from '../structure/header.ts';
+import { encodeHeader } from '../structure/encodeHeader.ts';
 import type { Qcow2State } from '../state.ts';
 import { MAX_BACKING_NAME } from '../structure/layout.ts';
 import { cutTail, dropTables } from './shrink.ts';
@@ -43,8 +43,7 @@ async function setBacking(image: Qcow2State, backing: BackingReference | undefin
   delete header.backingFile;
   delete header.backingFormat;
   Object.assign(header, changed);
-  await image.writeHeader();
-  await image.file.flush();
+  await image.saveHeader();
 }
 
 /** Drops every allocation of guest data, and the space at the end of the file that this frees. */

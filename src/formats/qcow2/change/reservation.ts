@@ -5,6 +5,7 @@
 import { alignDown, divideUp } from '../../../base/offset.ts';
 import type { Table } from '../../../block/kit/cache.ts';
 import type { Preallocation } from '../../../storage/storage.ts';
+import { moveTable } from '../clusters/refcountTable.ts';
 import { flushImage } from '../flush.ts';
 import { entryOffset, ownsHost, setEntry } from '../structure/geometry.ts';
 import type { Qcow2State } from '../state.ts';
@@ -23,7 +24,7 @@ export async function reserve(image: Qcow2State, start: number, end: number, mod
   await flushImage(image);
   const first = alignDown(start, clusterSize);
   const count = divideUp(end - first, clusterSize);
-  const place = await image.refcounts.moveTable(await usedClusters(image), count + divideUp(count, l2Entries));
+  const place = await moveTable(image, await usedClusters(image), count + divideUp(count, l2Entries));
   // The first new L2 tables take the places of the old table, as in the real tool.
   await flushImage(image);
   const host = await claim(image, place, count, mode);

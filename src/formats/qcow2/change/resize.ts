@@ -66,8 +66,7 @@ async function shrink(image: Qcow2State, size: number): Promise<void> {
   await flushImage(image);
   // The smaller size first: whatever is interrupted later is only leaked.
   header.virtualSize = size;
-  await image.writeHeader();
-  await image.file.flush();
+  await image.saveHeader();
   const first = alignUp(size, clusterSize);
   await withStrerror('Failed to discard cropped clusters', async () => {
     await clear(image, first, Math.min(before, alignUp(size, l2Coverage)) - first, 'drop');
@@ -99,8 +98,7 @@ async function grow(image: Qcow2State, before: number, size: number, preallocati
   } else if (image.rawData) await preallocate(image, before, size, 'metadata');
   await flushImage(image);
   header.virtualSize = size;
-  await image.writeHeader();
-  await image.file.flush();
+  await image.saveHeader();
 }
 
 /** Puts a longer L1 table into new clusters; the header names it when it is on the disk. */
@@ -112,13 +110,11 @@ async function growL1(image: Qcow2State, entries: number): Promise<void> {
   const bytes = new Uint8Array(entries * 8);
   bytes.set(new Uint8Array(old.buffer, 0, header.l1Entries * 8));
   const offset = await image.allocator.place(bytes);
-  await image.refcounts.flush();
-  await image.file.flush();
   const { l1Offset, l1Entries } = header;
-  header.l1Offset = offset;
-  header.l1Entries = entries;
-  await image.writeHeader();
-  await image.file.flush();
+  await image.switchHeader(() => {
+    header.l1Offset = offset;
+    header.l1Entries = entries;
+  });
   image.l1.replace(offset, entries, bytes);
   if (l1Offset === 0) return;
   image.allocator.release(l1Offset / clusterSize, divideUp(l1Entries * 8, clusterSize));

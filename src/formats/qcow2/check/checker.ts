@@ -36,7 +36,7 @@ export function checkerOf(image: Qcow2State): Checker {
   return {
     deepOnly: false,
     repairs: true,
-    check: (repair, report) => checkImage(image, repair, (line, detail) => report(line, 'err', detail)),
+    check: (repair, report) => checkImage(image, repair, (text, how) => report({ severity: 'finding', text, ...how })),
   };
 }
 
@@ -47,8 +47,8 @@ export function checkerOf(image: Qcow2State): Checker {
 export async function checkImage(image: Qcow2State, repair: RepairMode, report: Report): Promise<CheckFindings> {
   const before = image.reportDamage;
   let lines = 0;
-  const line: Report = (text, detail) => {
-    if (lines++ < MAX_LINES) report(text, detail);
+  const line: Report = (text, how) => {
+    if (lines++ < MAX_LINES) report(text, how);
   };
   image.reportDamage = line;
   try {

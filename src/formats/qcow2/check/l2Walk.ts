@@ -1,15 +1,15 @@
 /** The part of a check that looks at L2 tables. */
 import { andThen, isPromise, type MaybePromise } from '../../../base/async.ts';
 import type { CheckFindings, RepairMode } from '../../../block/capabilities.ts';
-import type { ReportDetail } from '../../../block/report.ts';
+import type { ReportLine } from '../../../block/report.ts';
 import { entryOffset, type Geometry, ownsHost, setEntry } from '../structure/geometry.ts';
 import { hexHalves } from '../structure/hex.ts';
 import { COMPRESSED_HIGH, COPIED_HIGH, ZERO_LOW } from '../structure/layout.ts';
 import type { MetadataGuard } from '../clusters/guard.ts';
 import type { ImageState } from '../structure/imageState.ts';
 
-/** Receives the lines of the report. */
-export type Report = (line: string, detail?: ReportDetail) => void;
+/** Receives the lines of the report: findings, unless `how` says otherwise. */
+export type Report = (text: string, how?: Partial<Omit<ReportLine, 'text'>>) => void;
 
 /** The walk through all references that tables are a part of. */
 interface Walk {

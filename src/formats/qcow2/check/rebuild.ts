@@ -1,5 +1,5 @@
 /** Rebuilding the refcount structures from the references. */
-import { placeStructure, writeStructure } from './refcountBuilder.ts';
+import { placeStructure, writeStructure } from '../clusters/refcountBuilder.ts';
 import type { ReferenceWalk } from './references.ts';
 
 /**
@@ -12,7 +12,7 @@ export async function rebuildRefcounts(walk: ReferenceWalk): Promise<void> {
   const { clusterSize } = image.geometry;
   const placement = placeStructure(image, counts, image.header.refcountOrder, walk.beyond);
   const { blocks, tableCluster, tableClusters } = placement;
-  const refuse = (what: string): void => report(`ERROR writing ${what}: Input/output error`, { isError: true });
+  const refuse = (what: string): void => report(`ERROR writing ${what}: Input/output error`, { severity: 'error' });
   for (const place of blocks.values()) {
     await guard.check(place * clusterSize, clusterSize, 'new structure', () => refuse('refblock'));
   }

@@ -53,7 +53,7 @@ async function takeIn(walk: ReferenceWalk, index: number, offset: number): Promi
     await file.truncate(offset + geometry.clusterSize);
   } catch (thrown) {
     const error = asBlockError(thrown);
-    if (error.kind !== 'invalid-argument') walk.report(error.message, { isError: true });
+    if (error.kind !== 'invalid-argument') walk.report(error.message, { severity: 'error' });
     walk.corrupt(`ERROR could not resize image: ${error.strerror}`);
     walk.mustRebuild = true;
     return false;

@@ -55,8 +55,10 @@ export async function readForCheck(image: Qcow2State, repair: RepairMode, report
   } catch (thrown) {
     const error = asBlockError(thrown);
     const hint = error.hints.find((one) => typeof one !== 'string');
-    const detail = { isError: true, ...(hint ? { hint } : {}) };
-    report(`ERROR failed to read the snapshot table: ${error.message}`, detail);
+    report(`ERROR failed to read the snapshot table: ${error.message}`, {
+      severity: 'error',
+      ...(hint ? { hint } : {}),
+    });
     throw error;
   }
   for (const [index, entry] of table.entries.entries()) {
@@ -70,13 +72,13 @@ export async function readForCheck(image: Qcow2State, repair: RepairMode, report
 function checkPlace({ header, geometry }: Qcow2State, report: Report): void {
   const { snapshotsOffset: offset } = header;
   if (offset % geometry.clusterSize === 0 && offset < 2 ** 63) return;
-  report('ERROR snapshot table offset invalid', { isError: true });
+  report('ERROR snapshot table offset invalid', { severity: 'error' });
   throw invalidArgument('Invalid argument');
 }
 
 function tooMany(overhang: number, report: Report): BlockError {
   const hint = { about: 'snapshot-overhang', count: overhang } as const;
-  report('ERROR snapshot table too large', { isError: true, hint });
+  report('ERROR snapshot table too large', { severity: 'error', hint });
   return new BlockError('too-large', 'File too large');
 }
 
@@ -85,8 +87,7 @@ export async function repairSnapshots({ image, guard, report }: ReferenceWalk, f
   if (found.damage > 0) return rewrite(image, found.table, guard, report);
   // What is left of the table is sound where it is.
   image.header.snapshotCount = found.table.entries.length;
-  await image.writeHeader();
-  await image.file.flush();
+  await image.saveHeader();
 }
 
 /** Stores the table again without what was wrong with it, in a new place. */

@@ -1,10 +1,11 @@
 /** Host clusters: taking new ones, and giving up old ones once nothing refers to them any more. */
 import { isPromise, type MaybePromise } from '../../../base/async.ts';
 import { divideUp } from '../../../base/offset.ts';
-import type { MetadataCache } from '../../../block/kit/cache.ts';
+import { type Barrier, behind, type Pending } from '../../../block/kit/barrier.ts';
 import { Incompatible } from '../structure/layout.ts';
 import type { MetadataGuard } from './guard.ts';
 import type { Refcounts } from './refcount.ts';
+import { ensureBlock } from './refcountTable.ts';
 import { noRefcount } from '../structure/refcountEntry.ts';
 import type { ImageState } from '../structure/imageState.ts';
 
@@ -21,8 +22,10 @@ type Purpose = 'L2 table' | 'compressed cluster';
 
 /** What allocation works with. */
 interface AllocatedImage extends ImageState {
+  readonly allocator: Allocator;
   readonly refcounts: Refcounts;
-  readonly l2: MetadataCache;
+  /** Contents of clusters that tables are going to refer to. */
+  readonly newData: Barrier;
   readonly guard: MetadataGuard;
   /** Where lines about damage go. */
   readonly reportDamage: (line: string) => void;
@@ -35,8 +38,9 @@ interface ClusterRun {
 }
 
 /** Allocation in one image. */
-export class Allocator {
+export class Allocator implements Pending {
   readonly #image: AllocatedImage;
+  readonly #after: () => readonly Pending[];
   /** No cluster below is free. */
   #hint = 0;
   /** Where the next compressed cluster goes, if its host cluster has room; 0: nowhere. */
@@ -45,8 +49,10 @@ export class Allocator {
   #released: ClusterRun[] = [];
   #releasedBytes = 0;
 
-  constructor(image: AllocatedImage) {
+  /** @param after what has to be on the disk before given-up clusters are counted down. */
+  constructor(image: AllocatedImage, after: () => readonly Pending[]) {
     this.#image = image;
+    this.#after = after;
   }
 
   /** Forgets where free clusters are: the refcounts were changed by others. */
@@ -56,7 +62,7 @@ export class Allocator {
   }
 
   /** Clusters were given up that still count as used. */
-  get hasReleases(): boolean {
+  get isPending(): boolean {
     return this.#released.length > 0;
   }
 
@@ -82,15 +88,13 @@ export class Allocator {
     return first * image.geometry.clusterSize;
   }
 
-  /** Refcounts are going to change: fixes what has to be on the disk before any reference to new clusters. */
+  /** Clusters are going to be taken, and to be referred to when something is in them. */
   async #beginChange(): Promise<void> {
     const image = this.#image;
-    if (!image.lazyRefcounts) {
-      image.l2.writeAfter(image.refcounts);
-    } else if ((image.header.incompatible & Incompatible.dirty) === 0) {
+    if (image.lazyRefcounts && (image.header.incompatible & Incompatible.dirty) === 0) {
       await image.setIncompatible(Incompatible.dirty, true);
     }
-    image.l2.writeAfter(image.dataBarrier);
+    image.newData.arm();
   }
 
   async #find(count: number): Promise<number> {
@@ -108,7 +112,7 @@ export class Allocator {
     const { refcounts } = this.#image;
     const end = first + count;
     for (let at = first; at < end; at += refcounts.perBlock - (at % refcounts.perBlock)) {
-      await refcounts.ensureBlock(at, end);
+      await ensureBlock(this.#image, at, end);
     }
   }
 
@@ -119,7 +123,7 @@ export class Allocator {
       await image.failDamaged(`Preventing invalid allocation of ${purpose} at offset 0`);
     }
     const { clusterSize } = image.geometry;
-    const what = purpose === 'L2 table' ? 'active L2 table' : 'new structure';
+    const what = purpose === 'L2 table' ? 'new L2 table' : 'new structure';
     await image.guard.check(first * clusterSize, count * clusterSize, what);
   }
 
@@ -217,14 +221,23 @@ export class Allocator {
     image.reportDamage(`qcow2_free_clusters failed: ${reason}`);
   }
 
-  /** Counts down what was given up. The tables that dropped the references are on the disk. */
-  async applyReleases(): Promise<void> {
-    const image = this.#image;
-    const { clusterSize } = image.geometry;
-    // By place: neighbours that became free apart from each other give their space back with one call.
+  /** Counts down what was given up, behind the tables that dropped the references. */
+  async flush(): Promise<void> {
+    const runs = await behind(this.#after, () => this.#takeReleases());
+    if (runs.length > 0) await this.#countDown(runs);
+  }
+
+  /** By place: neighbours that became free apart from each other give their space back with one call. */
+  #takeReleases(): ClusterRun[] {
     const runs = this.#released.sort((a, b) => a.cluster - b.cluster);
     this.#released = [];
     this.#releasedBytes = 0;
+    return runs;
+  }
+
+  async #countDown(runs: readonly ClusterRun[]): Promise<void> {
+    const image = this.#image;
+    const { clusterSize } = image.geometry;
     const freed: ClusterRun[] = [];
     const uncounted: number[] = [];
     const noteFreed = (cluster: number): void => {

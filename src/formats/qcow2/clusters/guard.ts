@@ -2,7 +2,8 @@
 import type { MaybePromise } from '../../../base/async.ts';
 import { entryOffset } from '../structure/geometry.ts';
 import type { L1Table } from '../structure/l1.ts';
-import { OFFSET_LOW, TWO32 } from '../structure/layout.ts';
+import { MAX_L1_BYTES, OFFSET_LOW, TWO32 } from '../structure/layout.ts';
+import type { OverlapKind } from '../structure/overlapKinds.ts';
 import type { Refcounts } from './refcount.ts';
 import type { SnapshotTable } from '../snapshots/table.ts';
 import type { ImageState } from '../structure/imageState.ts';
@@ -11,6 +12,7 @@ import type { ImageState } from '../structure/imageState.ts';
 type Written =
   | 'active L1 table'
   | 'active L2 table'
+  | 'new L2 table'
   | 'refcount table'
   | 'refcount block'
   | 'new structure'
@@ -18,11 +20,15 @@ type Written =
 
 /** Clusters that are not aligned and are remembered. */
 const MAX_ODD = 65536;
+/** Bytes of a snapshot's L1 table that are looked at together. */
+const PIECE = 65536;
 
 /** What is guarded. */
 interface GuardedImage extends ImageState {
   readonly l1: L1Table;
   readonly refcounts: Refcounts;
+  /** Kinds of metadata that writes are kept off. */
+  readonly overlapKinds: ReadonlySet<OverlapKind>;
 }
 
 /** Clusters that a table leads to. */
@@ -31,9 +37,13 @@ class ClusterSet {
   readonly #clusters = new Set<number>();
   readonly #odd: number[] = [];
 
-  /** @param offsetAt reads the offset in an entry. */
-  constructor(table: DataView, clusterSize: number, offsetAt: (table: DataView, at: number) => number) {
+  /**
+   * @param table undefined for none.
+   * @param offsetAt reads the offset in an entry.
+   */
+  constructor(table: DataView | undefined, clusterSize: number, offsetAt: (table: DataView, at: number) => number) {
     this.#clusterSize = clusterSize;
+    if (!table) return;
     for (let at = 0; at < table.byteLength; at += 8) {
       const place = offsetAt(table, at);
       if (place !== 0) this.add(place);
@@ -100,18 +110,28 @@ export class MetadataGuard {
    */
   check(offset: number, length: number, what: Written, complain?: () => void): MaybePromise<void> {
     const places = this.#places;
-    if (places && this.#overlapped(places, offset, length, what) === undefined) return;
+    if (places && this.#overlapped(places, offset, length, what) === undefined) {
+      return this.#image.overlapKinds.has('inactive-l2')
+        ? this.#checkSnapshots(offset, length, what, complain)
+        : undefined;
+    }
     return this.#lookAgain(offset, length, what, complain);
   }
 
   async #lookAgain(offset: number, length: number, what: Written, complain: (() => void) | undefined): Promise<void> {
-    const { geometry, l1, refcounts } = this.#image;
+    const { geometry, l1, refcounts, overlapKinds } = this.#image;
+    const l1View = overlapKinds.has('active-l2') ? await l1.view() : undefined;
+    const reftable = overlapKinds.has('refcount-block') ? await refcounts.table() : undefined;
     this.#places = {
-      l2Tables: new ClusterSet(await l1.view(), geometry.clusterSize, entryOffset),
-      refblocks: new ClusterSet(await refcounts.table(), geometry.clusterSize, blockOffset),
+      l2Tables: new ClusterSet(l1View, geometry.clusterSize, entryOffset),
+      refblocks: new ClusterSet(reftable, geometry.clusterSize, blockOffset),
     };
     const other = this.#overlapped(this.#places, offset, length, what);
-    if (other === undefined) return;
+    if (other !== undefined) await this.#refuse(other, complain);
+    if (overlapKinds.has('inactive-l2')) await this.#checkSnapshots(offset, length, what, complain);
+  }
+
+  async #refuse(other: string, complain: (() => void) | undefined): Promise<never> {
     const error = await this.#image.overlaps(other);
     complain?.();
     throw error;
@@ -119,21 +139,53 @@ export class MetadataGuard {
 
   /** What is at a place already, in the real tool's words and order. */
   #overlapped(places: TablePlaces, offset: number, length: number, what: Written): string | undefined {
-    const { header, geometry } = this.#image;
+    const { header, geometry, overlapKinds: kinds } = this.#image;
     const { clusterSize } = geometry;
     const meets = (start: number, size: number): boolean =>
       size > 0 && offset < start + size && start < offset + length;
+    // Whatever was chosen: without its header nothing is left of an image.
     if (meets(0, clusterSize)) return 'qcow2_header';
-    if (what !== 'active L1 table' && meets(header.l1Offset, header.l1Entries * 8)) return 'active L1 table';
-    if (what !== 'active L2 table' && places.l2Tables.meets(offset, length)) return 'active L2 table';
-    if (what !== 'refcount table' && meets(header.reftableOffset, header.reftableClusters * clusterSize)) {
-      return 'refcount table';
+    const isOwn = (...own: readonly Written[]): boolean => own.includes(what);
+    if (kinds.has('active-l1') && !isOwn('active L1 table') && meets(header.l1Offset, header.l1Entries * 8)) {
+      return 'active L1 table';
     }
-    if (what !== 'refcount block' && places.refblocks.meets(offset, length)) return 'refcount block';
-    if (meets(header.snapshotsOffset, this.#snapshots.size)) return 'snapshot table';
-    const inactive = this.#snapshots.entries.some(({ l1Offset, l1Entries }) => meets(l1Offset, l1Entries * 8));
-    if (inactive) return 'inactive L1 table';
+    const inL2 = kinds.has('active-l2') && !isOwn('active L2 table', 'new L2 table');
+    if (inL2 && places.l2Tables.meets(offset, length)) return 'active L2 table';
+    const inReftable = kinds.has('refcount-table') && !isOwn('refcount table');
+    if (inReftable && meets(header.reftableOffset, header.reftableClusters * clusterSize)) return 'refcount table';
+    const inRefblock = kinds.has('refcount-block') && !isOwn('refcount block');
+    if (inRefblock && places.refblocks.meets(offset, length)) return 'refcount block';
+    if (kinds.has('snapshot-table') && meets(header.snapshotsOffset, this.#snapshots.size)) return 'snapshot table';
+    const inactive = kinds.has('inactive-l1') ? this.#snapshots.entries : [];
+    if (inactive.some(({ l1Offset, l1Entries }) => meets(l1Offset, l1Entries * 8))) return 'inactive L1 table';
     const { bitmaps } = header;
-    return bitmaps && meets(bitmaps.offset, bitmaps.size) ? 'bitmap directory' : undefined;
+    if (kinds.has('bitmap-directory') && bitmaps && meets(bitmaps.offset, bitmaps.size)) return 'bitmap directory';
+    return undefined;
+  }
+
+  /**
+   * Looks for L2 tables of snapshots, which may be more than memory holds: their L1 tables are read each time. Tables
+   * that are active as well are no harm to themselves.
+   */
+  async #checkSnapshots(offset: number, length: number, what: Written, complain?: () => void): Promise<void> {
+    if (what === 'active L2 table') return;
+    const { file, geometry } = this.#image;
+    const seen = new Set<number>();
+    const piece = new Uint8Array(PIECE);
+    const view = new DataView(piece.buffer);
+    for (const { l1Offset, l1Entries } of this.#snapshots.entries) {
+      const size = l1Entries * 8;
+      if (seen.has(l1Offset) || size > MAX_L1_BYTES || l1Offset + size > file.size()) continue;
+      seen.add(l1Offset);
+      for (let start = 0; start < size; start += PIECE) {
+        const part = Math.min(PIECE, size - start);
+        await file.readPadded(l1Offset + start, piece.subarray(0, part));
+        for (let at = 0; at < part; at += 8) {
+          const table = entryOffset(view, at);
+          const meets = table !== 0 && offset < table + geometry.clusterSize && table < offset + length;
+          if (meets) await this.#refuse('inactive L2 table', complain);
+        }
+      }
+    }
   }
 }

@@ -1,23 +1,19 @@
 /** Refcount table and blocks: how often each host cluster is referenced. */
-import { isPromise, type MaybePromise, andThen, orElse } from '../../../base/async.ts';
+import { andThen, isPromise, type MaybePromise, orElse, Semaphore } from '../../../base/async.ts';
 import { BlockError, invalidArgument, ioError } from '../../../base/error.ts';
-import { divideUp } from '../../../base/offset.ts';
 import { isZero } from '../../../base/zero.ts';
-import { type Flushable, MetadataCache, type Table } from '../../../block/kit/cache.ts';
+import { Barrier, behind, type Pending } from '../../../block/kit/barrier.ts';
+import { MetadataCache, type Table } from '../../../block/kit/cache.ts';
 import { setEntry } from '../structure/geometry.ts';
 import { hex, hexHalves } from '../structure/hex.ts';
-import { MAX_REFTABLE_BYTES, TWO32 } from '../structure/layout.ts';
+import { TWO32 } from '../structure/layout.ts';
 import { getRefcount, refcountText, setRefcount } from '../structure/refcountEntry.ts';
 import type { ImageState } from '../structure/imageState.ts';
 
 /** What refcounts work with. */
 interface CountedImage extends ImageState {
-  readonly allocator: {
-    /** Refuses clusters that damaged refcounts call free although metadata is there. */
-    checkPlace(first: number, count: number): Promise<void>;
-    /** Gives up references to clusters. */
-    release(cluster: number, count: number): void;
-  };
+  /** Bytes of refcount blocks that are kept. */
+  readonly refcountBudget: number;
   readonly guard: {
     /** Refuses to write where other metadata is. */
     check(offset: number, length: number, what: 'refcount block' | 'refcount table'): MaybePromise<void>;
@@ -26,11 +22,8 @@ interface CountedImage extends ImageState {
   };
 }
 
-/** Bytes of refcount blocks that are kept. */
-const BLOCK_BUDGET = 8388608;
-
 /** The refcounts of an image. */
-export class Refcounts implements Flushable {
+export class Refcounts implements Pending {
   readonly #image: CountedImage;
   /** Bits of an entry. */
   readonly bits: number;
@@ -41,19 +34,28 @@ export class Refcounts implements Flushable {
   readonly cache: MetadataCache;
   #table: DataView | undefined;
   #tableDirty = false;
+  /** The table is written, but perhaps not durable. */
+  readonly #tableWritten: Barrier;
+  /** Of two flushes the second waits for the first: what that is writing is not there before. */
+  readonly #turn = new Semaphore(1);
 
   constructor(image: CountedImage) {
     const { clusterSize } = image.geometry;
     this.#image = image;
+    this.#tableWritten = new Barrier(() => image.file.flush());
     this.bits = 2 ** image.header.refcountOrder;
     this.perBlock = (clusterSize * 8) / this.bits;
     this.max = Math.min(2 ** this.bits - 1, Number.MAX_SAFE_INTEGER);
     this.cache = new MetadataCache({
       storage: image.file,
       tableSize: clusterSize,
-      budget: BLOCK_BUDGET,
+      budget: image.refcountBudget,
       mayWrite: (offset, length) => image.guard.check(offset, length, 'refcount block'),
     });
+  }
+
+  get isPending(): boolean {
+    return this.cache.isPending || this.#tableDirty || this.#tableWritten.isPending;
   }
 
   /** The refcount table, 8 bytes an entry; loaded at the first call. */
@@ -246,168 +248,43 @@ export class Refcounts implements Flushable {
     }
   }
 
-  /**
-   * Makes sure that the refcount block that describes `cluster` is there.
-   * @param behind new blocks are put into free clusters from here on.
-   */
-  async ensureBlock(cluster: number, behind: number): Promise<void> {
-    const index = Math.floor(cluster / this.perBlock);
-    if ((await this.blockOffset(index)) !== 0) return;
-    const place = await this.firstFree(behind);
-    const describing = Math.floor(place / this.perBlock);
-    const table = await this.table();
-    if (Math.max(index, describing) * 8 >= table.byteLength) {
-      await this.#growTable(index, behind);
-      return this.ensureBlock(cluster, behind);
-    }
-    const offset = place * this.#image.geometry.clusterSize;
-    await this.#image.allocator.checkPlace(place, 1);
-    if (describing !== index) {
-      await this.ensureBlock(place, place + 1);
-      await this.increment(place, 1);
-    }
-    const block = await this.cache.create(offset);
-    if (describing === index) setRefcount(block.view, this.bits, place % this.perBlock, 1);
-    this.#setBlock(await this.table(), index, offset);
-  }
-
-  #setBlock(table: DataView, index: number, offset: number): void {
+  /** Makes the table, which is long enough, name another block, or none. */
+  setBlock(table: DataView, index: number, offset: number): void {
     setEntry(table, index * 8, offset, false);
     if (offset !== 0) this.#image.guard.noteTable('refblocks', offset);
     this.#tableDirty = true;
   }
 
-  /** Moves the refcount table to a larger place: behind everything that the old one can describe. */
-  async #growTable(index: number, behind: number): Promise<void> {
-    const oldEntries = (await this.table()).byteLength / 8;
-    const first = Math.max(oldEntries * this.perBlock, behind);
-    const wanted = Math.max(index + 2, Math.floor(first / this.perBlock) + 2, Math.ceil(oldEntries * 1.5));
-    await this.moveTable(first, 0, wanted);
-  }
-
-  /**
-   * Moves the refcount table, with new blocks in front of it: all that the clusters from there up to `room` clusters
-   * behind the table need and do not have. The header names it only when all of it is on the disk.
-   * @param from the first cluster that may be used: the first free run from here on is.
-   * @param entries the new table has so many at least.
-   * @returns the first cluster behind the table; from there on `room` clusters are free.
-   */
-  async moveTable(from: number, room: number, entries = 0): Promise<number> {
-    const image = this.#image;
-    const { clusterSize } = image.geometry;
-    const old = await this.table();
-    const { first, missing, tableClusters } = await this.#placeTable(from, room, entries);
-    const tableAt = first + missing.length;
-    await this.flush();
-    const bytes = new Uint8Array((missing.length + tableClusters) * clusterSize);
-    const newBlocks = new Map(missing.map((index, i) => [index, new DataView(bytes.buffer, i * clusterSize)]));
-    for (let cluster = first; cluster < tableAt + tableClusters; cluster++) {
-      const block = newBlocks.get(Math.floor(cluster / this.perBlock));
-      if (block) setRefcount(block, this.bits, cluster % this.perBlock, 1);
-      else await this.increment(cluster, 1);
-    }
-    await this.flush();
-    const table = new DataView(bytes.buffer, missing.length * clusterSize);
-    bytes.set(new Uint8Array(old.buffer, old.byteOffset, old.byteLength), missing.length * clusterSize);
-    for (const [i, index] of missing.entries()) setEntry(table, index * 8, (first + i) * clusterSize, false);
-    await image.file.write(first * clusterSize, bytes);
-    await image.file.flush();
-    const { reftableOffset, reftableClusters } = image.header;
-    image.header.reftableOffset = tableAt * clusterSize;
-    image.header.reftableClusters = tableClusters;
-    await image.writeHeader();
-    await image.file.flush();
-    this.replaceTable(bytes.slice(missing.length * clusterSize));
-    for (let i = 0; i < missing.length; i++) image.guard.noteTable('refblocks', (first + i) * clusterSize);
-    image.allocator.release(reftableOffset / clusterSize, reftableClusters);
-    return tableAt + tableClusters;
-  }
-
-  /** Where {@link moveTable} puts things: the blocks that are missing, then the table. */
-  async #placeTable(
-    from: number,
-    room: number,
-    entries: number,
-  ): Promise<{ first: number; missing: readonly number[]; tableClusters: number }> {
-    const { clusterSize } = this.#image.geometry;
-    const old = await this.table();
-    let missing: number[] = [];
-    let tableClusters = 0;
-    for (let first = from; ; ) {
-      const count = missing.length + tableClusters + room;
-      const last = Math.floor((first + Math.max(1, count) - 1) / this.perBlock);
-      const wanted: number[] = [];
-      for (let index = Math.floor(first / this.perBlock); index <= last; index++) {
-        if ((await this.blockOffset(index)) === 0) wanted.push(index);
-      }
-      const clusters = divideUp(Math.max(entries * 8, (last + 1) * 8, old.byteLength), clusterSize);
-      if (clusters * clusterSize > MAX_REFTABLE_BYTES) throw new BlockError('too-large', 'File too large');
-      const free = await this.freeRun(first, count);
-      if (free < count) first += free + 1;
-      else if (wanted.length === missing.length && clusters === tableClusters) return { first, missing, tableClusters };
-      missing = wanted;
-      tableClusters = clusters;
-    }
-  }
-
-  /** Gives up blocks that describe no cluster in use but perhaps themselves. */
-  async dropEmptyBlocks(): Promise<void> {
-    const table = await this.table();
-    const dropped: number[] = [];
-    for (let index = 0; index * 8 < table.byteLength; index++) {
-      const own = await this.#emptyBlock(index);
-      if (own === undefined) continue;
-      this.cache.forget(own * this.#image.geometry.clusterSize);
-      this.#setBlock(table, index, 0);
-      if (Math.floor(own / this.perBlock) !== index) dropped.push(own);
-    }
-    await this.flush();
-    for (const cluster of dropped) await this.decrement(cluster, 1, () => undefined);
-    await this.flush();
-  }
-
-  /** The cluster of a block that can be given up. */
-  async #emptyBlock(index: number): Promise<number | undefined> {
-    const image = this.#image;
-    const { clusterSize } = image.geometry;
-    const offset = await this.blockOffset(index);
-    if (offset === 0) return undefined;
-    if (offset % clusterSize !== 0) {
-      await image.failDamaged(`Cannot get entry from refcount block cache: Offset ${hex(offset)} is unaligned`);
-    }
-    const block = await this.cache.get(offset);
-    const own = offset / clusterSize;
-    const describing = Math.floor(own / this.perBlock);
-    if (!this.#isEmpty(block, describing === index ? own % this.perBlock : -1)) return undefined;
-    if (describing !== index && (await this.blockOffset(describing)) === 0) {
-      await image.failDamaged(`Refblock at ${hex(offset)} is not covered by the refcount structures`);
-    }
-    return own;
-  }
-
-  #isEmpty(block: Table, except: number): boolean {
-    if (isZero(block.bytes)) return true;
-    if (except < 0) return false;
-    for (let i = 0; i < this.perBlock; i++) {
-      if (i !== except && getRefcount(block.view, this.bits, i) !== 0) return false;
-    }
-    return true;
-  }
-
   /** Writes blocks, then the table, and makes them durable. */
   async flush(): Promise<void> {
-    await this.cache.flush();
-    if (!this.#tableDirty || !this.#table) return;
-    this.#tableDirty = false;
+    await this.#turn.run(() => this.#flush());
+  }
+
+  async #flush(): Promise<void> {
+    const bytes = await behind(
+      () => [this.cache],
+      () => this.#takeTable(),
+    );
     try {
-      const bytes = new Uint8Array(this.#table.buffer, this.#table.byteOffset, this.#table.byteLength).slice();
-      const { reftableOffset } = this.#image.header;
-      await this.#image.guard.check(reftableOffset, bytes.length, 'refcount table');
-      await this.#image.file.write(reftableOffset, bytes);
+      if (bytes) await this.#writeTable(bytes);
     } catch (error) {
       this.#tableDirty = true;
       throw error;
     }
-    await this.#image.file.flush();
+    await this.#tableWritten.flush();
+  }
+
+  /** A copy of the table if it changed, which counts as written from here on. */
+  #takeTable(): Uint8Array | undefined {
+    if (!this.#tableDirty || !this.#table) return undefined;
+    this.#tableDirty = false;
+    this.#tableWritten.arm();
+    return new Uint8Array(this.#table.buffer, this.#table.byteOffset, this.#table.byteLength).slice();
+  }
+
+  async #writeTable(bytes: Uint8Array): Promise<void> {
+    const { reftableOffset } = this.#image.header;
+    await this.#image.guard.check(reftableOffset, bytes.length, 'refcount table');
+    await this.#image.file.write(reftableOffset, bytes);
   }
 }

@@ -48,6 +48,6 @@ async function store(image: Qcow2State, guest: number, coded: Uint8Array): Promi
   const at = entryPosition(image, guest);
   releaseOld(image, table, at, undefined);
   setCompressed(image.geometry, table.view, at, offset, coded.length);
-  image.l2.writeAfter(image.dataBarrier);
+  image.newData.arm();
   image.l2.markDirty(table);
 }

@@ -177,7 +177,7 @@ function withCipher(image: Qcow2State, room: Allocation): Allocation {
 export async function link(image: Qcow2State, start: number, length: number, host: number): Promise<void> {
   const { clusterSize, entrySize, extended } = image.geometry;
   const table = await writableL2(image, start);
-  image.l2.writeAfter(image.dataBarrier);
+  image.newData.arm();
   const end = start + length;
   const empty = areEmpty(image, table, start, end);
   let at = entryPosition(image, start);

@@ -83,7 +83,6 @@ export class Snapshots implements SnapshotStore {
       await unflagTree(image, l1, (index) => image.l1.markDirty(index));
       l1Offset = await image.allocator.place(copyOf(l1));
       // The flags go first: with them missing, clusters are copied before they are changed, whatever their refcount.
-      await image.l2.flush();
       await image.l1.flush();
       await raiseTree(image, l1);
     } catch (error) {
@@ -139,17 +138,17 @@ export class Snapshots implements SnapshotStore {
     let offset = 0;
     try {
       if (size !== 0) offset = await image.allocator.place(bytes, mayWrite);
+      // Here, where it can fail and leave the table as it was.
       await image.refcounts.flush();
     } catch (error) {
       image.guard.setSnapshots(this.#table);
       throw error;
     }
-    await image.file.flush();
     const old = { offset: header.snapshotsOffset, size: this.#table.size };
-    header.snapshotsOffset = offset;
-    header.snapshotCount = entries.length;
-    await image.writeHeader();
-    await image.file.flush();
+    await image.switchHeader(() => {
+      header.snapshotsOffset = offset;
+      header.snapshotCount = entries.length;
+    });
     this.#table = { entries, size };
     image.guard.setSnapshots(this.#table);
     if (old.offset !== 0)
@@ -178,11 +177,9 @@ export class Snapshots implements SnapshotStore {
     await image.guard.check(image.header.l1Offset, image.header.l1Entries * 8, 'active L1 table');
     // Snapshots have no such flags, unless something else wrote them.
     await unflagTree(image, l1, () => undefined);
-    await image.l2.flush();
     const bytes = new Uint8Array(l1.buffer);
     const offset = await image.allocator.place(bytes);
-    await image.refcounts.flush();
-    await image.file.flush();
+    await image.l2.flush();
     await this.#switchTo(offset, bytes, size);
   }
 
@@ -216,11 +213,11 @@ export class Snapshots implements SnapshotStore {
     const { header } = image;
     const { clusterSize } = image.geometry;
     const before = { l1: await image.l1.view(), offset: header.l1Offset, entries: header.l1Entries };
-    header.l1Offset = offset;
-    header.l1Entries = bytes.length / 8;
-    header.virtualSize = size;
-    await image.writeHeader();
-    await image.file.flush();
+    await image.switchHeader(() => {
+      header.l1Offset = offset;
+      header.l1Entries = bytes.length / 8;
+      header.virtualSize = size;
+    });
     image.l1.replace(offset, header.l1Entries, bytes);
     image.generation++;
     const lowering = new Lowering(image);

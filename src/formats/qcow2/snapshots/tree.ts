@@ -158,7 +158,6 @@ export async function flagActive(image: Qcow2State): Promise<void> {
     if (flagTable(l1, index, alone)) image.l1.markDirty(index);
     await flagEntries(image, table, alone);
   });
-  image.l2.writeAfter(image.refcounts);
 }
 
 /** @param alone the table has a single reference: what shared tables refer to is shared as well. */

@@ -4,7 +4,7 @@ import { divideUp } from '../../../base/offset.ts';
 import type { FormatInfo, ImageDriver, Quirks } from '../../../block/capabilities.ts';
 import type { Mapping } from '../../../block/mapping.ts';
 import type { Limits, Storage } from '../../../storage/storage.ts';
-import { SpecialReader } from '../guest/compressedRead.ts';
+import { SpecialReader } from '../guest/special.ts';
 import { Qcow2State } from '../state.ts';
 import { infoOf } from '../info.ts';
 import { map } from '../guest/mapping.ts';

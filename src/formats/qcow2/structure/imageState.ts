@@ -32,10 +32,10 @@ export interface ImageState {
   readonly discardFreed: boolean;
   /** Damage was found while the image was open for writing: nothing that is cached may reach the disk any more. */
   readonly abandoned: boolean;
-  /** Flushes guest data; what refers to it is written after. */
-  readonly dataBarrier: { flush(): Promise<void> };
-  /** Writes the header as it is now, over the old one. */
-  writeHeader(): Promise<void>;
+  /** Writes the header as it is now, over the old one, durably. */
+  saveHeader(): Promise<void>;
+  /** Makes the header name new structures: they are counted and on the disk before. */
+  switchHeader(change: (header: Header) => void): Promise<void>;
   /** Sets or clears an incompatible feature bit, durably. */
   setIncompatible(bit: number, on: boolean): Promise<void>;
   /** Damage was found: gives the error to throw. */

@@ -1,6 +1,6 @@
 /** The active L1 table: held in memory as a whole (32 MiB at most), written in pieces that changed. */
-import { isPromise, type MaybePromise } from '../../../base/async.ts';
-import type { Flushable } from '../../../block/kit/cache.ts';
+import { isPromise, type MaybePromise, Semaphore } from '../../../base/async.ts';
+import { Barrier, behind, type Pending } from '../../../block/kit/barrier.ts';
 import type { Storage } from '../../../storage/storage.ts';
 
 /** Unit of change tracking in bytes. */
@@ -11,16 +11,28 @@ const RUN = 4194304;
 /** What an {@link L1Table} is written to. */
 interface L1Place {
   readonly storage: Storage;
-  /** Has to be on the disk before any change of the table. */
-  readonly before: Flushable;
+  /** What has to be on the disk before any change of the table. */
+  readonly after: () => readonly Pending[];
   /** Throws if nothing may be written to a byte range: other metadata is there. */
   readonly mayWrite: (offset: number, length: number) => MaybePromise<void>;
 }
 
+/** Changed chunks that follow each other, as they are going to be written. */
+interface Piece {
+  /** Place in the file in bytes. */
+  readonly at: number;
+  readonly bytes: Uint8Array;
+  readonly chunks: readonly number[];
+}
+
 /** The L1 table of an open image. */
-export class L1Table implements Flushable {
+export class L1Table implements Pending {
   readonly #place: L1Place;
   readonly #dirty = new Set<number>();
+  /** Pieces that are written, but perhaps not durable. */
+  readonly #written: Barrier;
+  /** Of two flushes the second waits for the first: what that is writing is not there before. */
+  readonly #turn = new Semaphore(1);
   #view: DataView | undefined;
   #loading: Promise<DataView> | undefined;
   #offset: number;
@@ -28,8 +40,14 @@ export class L1Table implements Flushable {
 
   constructor(place: L1Place, offset: number, entries: number) {
     this.#place = place;
+    this.#written = new Barrier(() => place.storage.flush());
     this.#offset = offset;
     this.#entries = entries;
+  }
+
+  get isPending(): boolean {
+    const { after } = this.#place;
+    return this.#dirty.size > 0 || this.#written.isPending || after().some(({ isPending }) => isPending);
   }
 
   /** Entries in the table. */
@@ -70,29 +88,42 @@ export class L1Table implements Flushable {
     this.#adopt(bytes);
   }
 
-  /** Writes what changed, after what has to come first, and makes it durable. */
+  /** Flushes what has to come first, whether the table changed or not, writes what changed, and makes it durable. */
   async flush(): Promise<void> {
-    if (this.#dirty.size === 0 || !this.#view) return;
-    const { storage, before, mayWrite } = this.#place;
-    await before.flush();
-    await storage.flush();
-    const chunks = [...this.#dirty].sort((a, b) => a - b);
-    this.#dirty.clear();
-    const bytes = new Uint8Array(this.#view.buffer);
+    await this.#turn.run(() => this.#flush());
+  }
+
+  async #flush(): Promise<void> {
+    const { storage, after, mayWrite } = this.#place;
+    const pieces = await behind(after, () => this.#takePieces());
     try {
-      for (let i = 0; i < chunks.length; ) {
-        const first = chunks[i] ?? 0;
-        let count = 1;
-        while ((count + 1) * CHUNK <= RUN && chunks[i + count] === first + count) count++;
-        const piece = bytes.slice(first * CHUNK, (first + count) * CHUNK);
-        await mayWrite(this.#offset + first * CHUNK, piece.length);
-        await storage.write(this.#offset + first * CHUNK, piece);
-        i += count;
+      for (const { at, bytes } of pieces) {
+        await mayWrite(at, bytes.length);
+        await storage.write(at, bytes);
       }
     } catch (error) {
-      for (const chunk of chunks) this.#dirty.add(chunk);
+      for (const { chunks } of pieces) for (const chunk of chunks) this.#dirty.add(chunk);
       throw error;
     }
-    await storage.flush();
+    await this.#written.flush();
+  }
+
+  /** Copies of what changed, which counts as written from here on. */
+  #takePieces(): Piece[] {
+    const pieces: Piece[] = [];
+    if (!this.#view) return pieces;
+    const chunks = [...this.#dirty].sort((a, b) => a - b);
+    this.#dirty.clear();
+    if (chunks.length > 0) this.#written.arm();
+    const table = new Uint8Array(this.#view.buffer);
+    for (let i = 0; i < chunks.length; ) {
+      const first = chunks[i] ?? 0;
+      let count = 1;
+      while ((count + 1) * CHUNK <= RUN && chunks[i + count] === first + count) count++;
+      const bytes = table.slice(first * CHUNK, (first + count) * CHUNK);
+      pieces.push({ at: this.#offset + first * CHUNK, bytes, chunks: chunks.slice(i, i + count) });
+      i += count;
+    }
+    return pieces;
   }
 }

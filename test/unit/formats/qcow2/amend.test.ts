@@ -41,7 +41,7 @@ async function contentOf(file: Storage): Promise<Uint8Array> {
 async function expectSound(file: Storage, leaksAllowed = false): Promise<void> {
   const node = await openOn(file, { intent: 'check', readOnly: true, services: clock });
   const lines: string[] = [];
-  const result = await node.check('none', (line) => lines.push(line));
+  const result = await node.check('none', ({ text }) => lines.push(text));
   expect({ corruptions: result.corruptions, lines: leaksAllowed ? [] : lines }).toEqual({ corruptions: 0, lines: [] });
 }
 

@@ -5,7 +5,7 @@ import { createOn, driverOf, openOn } from './support.ts';
 async function sound(file: ReturnType<typeof memoryStorage>): Promise<void> {
   const node = await openOn(file, { intent: 'check', readOnly: true });
   const lines: string[] = [];
-  const result = await node.check('none', (line) => lines.push(line));
+  const result = await node.check('none', ({ text }) => lines.push(text));
   expect(lines).toEqual([]);
   expect(result).toMatchObject({ corruptions: 0, leaks: 0 });
 }

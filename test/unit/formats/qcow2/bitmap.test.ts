@@ -22,7 +22,7 @@ async function dirty(node: ImageNode, name: string): Promise<string[]> {
 async function expectSound(file: Storage): Promise<void> {
   const node = await openOn(file, { intent: 'check', readOnly: true });
   const lines: string[] = [];
-  const { corruptions, leaks } = await node.check('none', (line) => lines.push(line));
+  const { corruptions, leaks } = await node.check('none', ({ text }) => lines.push(text));
   expect({ corruptions, leaks, lines }).toEqual({ corruptions: 0, leaks: 0, lines: [] });
 }
 

@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { bigEndian } from '../../../../src/base/bytes.ts';
-import { encodeHeader, type Header, parseHeader } from '../../../../src/formats/qcow2/structure/header.ts';
+import { encodeHeader } from '../../../../src/formats/qcow2/structure/encodeHeader.ts';
+import type { Header } from '../../../../src/formats/qcow2/structure/header.ts';
+import { parseHeader } from '../../../../src/formats/qcow2/structure/readHeader.ts';
 import { probe } from '../../../../src/formats/qcow2/probe.ts';
 import { headerOf, settingsOf } from '../../../../src/formats/qcow2/settings.ts';
 import { memoryStorage } from '../../../../src/storage/memory.ts';

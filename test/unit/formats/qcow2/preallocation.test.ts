@@ -35,7 +35,7 @@ it.each(['metadata', 'full'] as const)(
       await Promise.resolve(grown.close()).catch(() => undefined);
       const checked = await openOn(memoryStorage(memory.toBytes()), { intent: 'check', readOnly: true });
       const lines: string[] = [];
-      await checked.check('none', (line) => lines.push(line));
+      await checked.check('none', ({ text }) => lines.push(text));
       expect({ after, damage: lines.filter((line) => !line.startsWith('Leaked')) }).toEqual({ after, damage: [] });
       const content = new Uint8Array(5000);
       await checked.read(0, content);
@@ -75,7 +75,7 @@ it.each([
     const left = new CheckedStorage(replay(before, driver.log, { cut }), { name: 'cut', readOnly: false });
     const checked = await openOn(left, { intent: 'check', readOnly: true });
     const lines: string[] = [];
-    await checked.check('none', (line) => lines.push(line));
+    await checked.check('none', ({ text }) => lines.push(text));
     expect({ cut, damage: lines.filter((line) => !line.startsWith('Leaked')) }).toEqual({ cut, damage: [] });
     const content = new Uint8Array(checked.size());
     await checked.read(0, content);

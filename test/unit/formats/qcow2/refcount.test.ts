@@ -78,7 +78,7 @@ describe('allocation', () => {
     await node.flush();
     expect(driverOf(node).state.header.reftableOffset).not.toBe(before);
     const lines: string[] = [];
-    const result = await node.check('none', (line) => lines.push(line));
+    const result = await node.check('none', ({ text }) => lines.push(text));
     expect(lines).toEqual([]);
     expect(result).toMatchObject({ corruptions: 0, leaks: 0, checkErrors: 0 });
     await node.close();

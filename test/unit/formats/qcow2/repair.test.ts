@@ -61,7 +61,7 @@ async function check(file: Storage, repair: RepairMode): Promise<CheckFindings &
   const node = await openOn(file, { intent: 'check', readOnly: repair === 'none', services: clock });
   const lines: string[] = [];
   try {
-    const result = await node.check(repair, (line) => lines.push(line));
+    const result = await node.check(repair, ({ text }) => lines.push(text));
     return { ...result, lines };
   } finally {
     await node.close();

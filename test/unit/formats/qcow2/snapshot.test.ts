@@ -19,7 +19,7 @@ function storeOf(node: ImageNode): NonNullable<ImageNode['snapshots']> {
 async function findings(file: Storage): Promise<{ corruptions: number; leaks: number; lines: string[] }> {
   const node = await open(file, { intent: 'check', readOnly: true });
   const lines: string[] = [];
-  const { corruptions, leaks } = await node.check('none', (line) => lines.push(line));
+  const { corruptions, leaks } = await node.check('none', ({ text }) => lines.push(text));
   return { corruptions, leaks, lines };
 }
 

@@ -12,7 +12,7 @@ import { memoryStorage } from '../../../../src/storage/memory.ts';
 import type { Storage } from '../../../../src/storage/storage.ts';
 import { BlockError } from '../../../../src/base/error.ts';
 import { deflateRawSync, inflateRawSync } from 'node:zlib';
-import { type CreateOptions, createOptions } from '../../../../src/formats/qcow2/options.ts';
+import { type CreateOptions, createOptions, type OpenOptions } from '../../../../src/formats/qcow2/options.ts';
 import { defaultsOf } from '../../../../src/options/coerce.ts';
 
 function decompress(input: Uint8Array, into: Uint8Array): number {
@@ -62,6 +62,7 @@ export interface OpenChoice {
   readonly backing?: ImageNode;
   readonly warnings?: string[];
   readonly services?: Services;
+  readonly options?: OpenOptions;
 }
 
 /** Opens the image in `file`. Closing the node leaves `file` open. */
@@ -72,7 +73,7 @@ export async function openOn(file: Storage, choice: OpenChoice = {}): Promise<Im
     readOnly: choice.readOnly ?? false,
     intent: choice.intent ?? 'io',
     keyless: choice.intent === 'info',
-    options: {},
+    options: choice.options ?? {},
     services: choice.services ?? services,
     openChild: async () => choice.data,
     leaveChild: () => undefined,

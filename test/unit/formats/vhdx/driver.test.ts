@@ -141,7 +141,7 @@ describe('opening VHDX images', () => {
     expect(lines).toEqual(['VHDX BAT entry 0 offset overflow.']);
     const node = await openOn(vhdx, storageOf(memory, true), { readOnly: true, intent: 'check' });
     const report: string[] = [];
-    const result = await node.check('none', (line) => report.push(line));
+    const result = await node.check('none', ({ text }) => report.push(text));
     expect(result).toMatchObject({ corruptions: 3, corruptionsFixed: 0 });
     expect(report[2]).toBe('VHDX region 0-8388608 overlaps with region 3145728-4194304');
   });

@@ -108,7 +108,7 @@ describe('a check', () => {
   it('finds the first grain beyond the end of the file', async () => {
     const node = (await opened([[0x3600 + 8, 0xffff]])) as Awaited<ReturnType<typeof openIn>>;
     const lines: string[] = [];
-    await expect(node.check('none', (line) => lines.push(line))).rejects.toMatchObject({
+    await expect(node.check('none', ({ text }) => lines.push(text))).rejects.toMatchObject({
       code: 'EINVAL',
     });
     expect(lines).toEqual(['ERROR: cluster offset for sector 256 points after EOF']);

@@ -47,7 +47,7 @@ describe.each(KINDS)('an image of kind %o', (kind) => {
         await node.close();
         const again = await openIn(files, { readOnly: true });
         expect(Buffer.compare(await contentOf(again), model)).toBe(0);
-        await again.check('none', (line) => expect.unreachable(line));
+        await again.check('none', ({ text }) => expect.unreachable(text));
       }),
       { numRuns: 12 },
     );
