@@ -61,7 +61,10 @@ export class VhdxImage implements ImageDriver, Writing {
     return andThen(this.#table.get(block), (first) =>
       runOf(this.#units.count(offset, length), this.#units.size, (i) => {
         const entry = i === 0 ? first : this.#table.get(block + i);
-        return isPromise(entry) ? Number.NaN : placeOf(entry);
+        if (!isPromise(entry)) return placeOf(entry);
+        // Whoever asks for that block is told if it cannot be read.
+        entry.catch(() => undefined);
+        return Number.NaN;
       }),
     );
   }
