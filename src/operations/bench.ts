@@ -1,6 +1,6 @@
 /** `bench`: times a run of requests. */
 import { isPromise } from '../base/async.ts';
-import { asBlockError, invalidArgument } from '../base/error.ts';
+import { asBlockError, type BlockError, invalidArgument } from '../base/error.ts';
 import { Breath, InFlight, SpareBuffers } from '../base/inflight.ts';
 import type { ImageNode } from '../block/node/node.ts';
 import type { OperationContext } from './context.ts';
@@ -100,8 +100,9 @@ class Run {
       const breath = this.#breath.step();
       if (isPromise(breath)) await breath;
       if (flushInterval > 0 && sent > 0 && sent % flushInterval === 0) await this.#flush();
-      const at = offset;
-      await this.#send(() => this.#transfer(at));
+      const entry = this.#flight.enter();
+      if (isPromise(entry)) await entry;
+      void this.#flight.follow(this.#transfer(offset));
       // As the real tool does: the place where a request would just not fit any more counts as the start.
       offset = wrap > 0 ? (offset + stepSize) % wrap : 0;
     }
@@ -110,28 +111,35 @@ class Run {
 
   /** Sends one request. */
   async #transfer(offset: number): Promise<void> {
-    if (this.#pattern) return this.#node.write(offset, this.#pattern);
-    const buffer = this.#buffers.acquire();
-    await this.#node.read(offset, buffer);
-    this.#buffers.release(buffer);
+    try {
+      if (this.#pattern) return await this.#node.write(offset, this.#pattern);
+      const buffer = this.#buffers.acquire();
+      await this.#node.read(offset, buffer);
+      this.#buffers.release(buffer);
+    } catch (thrown) {
+      throw failedRequest(thrown);
+    }
   }
 
   /** Makes what was sent durable: once it is answered, or without waiting for that. */
   async #flush(): Promise<void> {
     if (this.#drain) await this.#flight.idle();
-    await this.#send(async () => this.#node.flush());
+    const entry = this.#flight.enter();
+    if (isPromise(entry)) await entry;
+    void this.#flight.follow(this.#sync());
     if (this.#drain) await this.#flight.idle();
   }
 
-  /** Begins a request as soon as there is a slot. */
-  async #send(request: () => Promise<void>): Promise<void> {
-    const entry = this.#flight.enter();
-    if (isPromise(entry)) await entry;
-    void this.#flight.follow(
-      request().catch((thrown: unknown) => {
-        const error = asBlockError(thrown);
-        throw error.reworded(`Failed request: ${error.strerror}`);
-      }),
-    );
+  async #sync(): Promise<void> {
+    try {
+      await this.#node.flush();
+    } catch (thrown) {
+      throw failedRequest(thrown);
+    }
   }
+}
+
+function failedRequest(thrown: unknown): BlockError {
+  const error = asBlockError(thrown);
+  return error.reworded(`Failed request: ${error.strerror}`);
 }
