@@ -1,11 +1,12 @@
 /** What is left to do when an image has grown: the new area reads as zeroes, whatever the backing image holds there. */
 import type { MaybePromise } from '../../base/async.ts';
+import { withStrerror } from '../../base/error.ts';
 import { alignDown, alignUp, MiB } from '../../base/offset.ts';
 import type { Preallocation, Storage } from '../../storage/storage.ts';
 import type { Mapping } from '../mapping.ts';
 
 /** What is asked of an image that has grown; a node is one. */
-interface Grown extends Pick<Storage, 'size' | 'limits' | 'read' | 'write' | 'writeZeroes' | 'status'> {
+interface Grown extends Pick<Storage, 'size' | 'limits' | 'read' | 'write' | 'writeZeroes' | 'status' | 'flush'> {
   readonly allocationUnit: number | undefined;
   /** The backing image, if it is open. */
   readonly backing: object | undefined;
@@ -21,8 +22,25 @@ export interface Growth {
   readonly covered: boolean;
 }
 
-/** Makes the new area of an image read as zeroes. */
-export async function finishGrowth(node: Grown, { before, preallocation, covered }: Growth): Promise<void> {
+/**
+ * Makes the new area of an image read as zeroes.
+ * @param undo sets the old size again: called where that fails, so that nobody sees what the backing image holds there.
+ */
+export async function finishGrowth(node: Grown, growth: Growth, undo: () => MaybePromise<void>): Promise<void> {
+  try {
+    await withStrerror('Failed to zero out the new area', () => hideBelow(node, growth));
+    if (growth.covered) await node.flush();
+  } catch (error) {
+    try {
+      await undo();
+    } catch {
+      // The failure that led here is the one to report. Formats that cannot shrink keep the new size.
+    }
+    throw error;
+  }
+}
+
+async function hideBelow(node: Grown, { before, preallocation, covered }: Growth): Promise<void> {
   if (preallocation !== 'off') await completeUnit(node, before);
   const reserved = preallocation === 'falloc' || preallocation === 'full';
   // A backing image that reaches into the new area is hidden in all of it, as it could grow one day.

@@ -323,7 +323,8 @@ export class ImageNode implements Storage {
     }
     const change = async (): Promise<void> => {
       await this.#writer.alone(() => writing.resize?.(size, preallocation, covered));
-      if (size > before) await finishGrowth(this, { before, preallocation, covered });
+      const undo = (): MaybePromise<void> => this.#writer.alone(() => writing.resize?.(before, 'off', false));
+      if (size > before) await finishGrowth(this, { before, preallocation, covered }, undo);
     };
     await (writing.unrecorded ? writing.unrecorded(change) : change());
   }

@@ -106,6 +106,7 @@ export async function prepareForWriting(image: Qcow2State): Promise<void> {
   let kept = header.autoclear & BigInt(KNOWN_AUTOCLEAR);
   if (header.bitmaps && image.changeListeners.length === 0) kept &= ~BigInt(Autoclear.bitmaps);
   if (header.autoclear === kept && !image.bitmapsForgotten) return;
-  header.autoclear = kept;
-  await image.saveHeader();
+  await image.changeHeader((changed) => {
+    changed.autoclear = kept;
+  });
 }

@@ -1,5 +1,5 @@
 /** State of an open qcow2 image; the rooms beside it are functions on it. */
-import { andThen, isPromise, type MaybePromise } from '../../base/async.ts';
+import { andThen, isPromise, type MaybePromise, Semaphore } from '../../base/async.ts';
 import { BlockError, ioError } from '../../base/error.ts';
 import { Barrier } from '../../block/kit/barrier.ts';
 import { MetadataCache } from '../../block/kit/cache.ts';
@@ -12,7 +12,7 @@ import { Allocator } from './clusters/allocator.ts';
 import type { Bitmaps } from './bitmaps/store.ts';
 import { type Geometry, geometryOf } from './structure/geometry.ts';
 import { encodeHeader } from './structure/encodeHeader.ts';
-import { type Header, isRawDataFile } from './structure/header.ts';
+import { type Header, isRawDataFile, replaceHeader } from './structure/header.ts';
 import { L1Table } from './structure/l1.ts';
 import { Incompatible } from './structure/layout.ts';
 import { MetadataGuard } from './clusters/guard.ts';
@@ -43,7 +43,8 @@ export interface ImageParts {
 export class Qcow2State implements ImageState {
   readonly file: Storage;
   readonly data: Storage;
-  readonly header: Header;
+  /** What the header on the disk says; changed by {@link writeHeader} and what is built on it alone. */
+  readonly header: Readonly<Header>;
   geometry: Geometry;
   readonly l1: L1Table;
   readonly l2: MetadataCache;
@@ -91,6 +92,10 @@ export class Qcow2State implements ImageState {
   #damageReported = false;
   #blemishReported = false;
   #storedHeaderLength: number;
+  /** Of two changes of the header the second starts from what the first made of it. */
+  readonly #headerTurn = new Semaphore(1);
+  /** A feature bit was written that may not be on the disk, and does not count here. */
+  #bitInDoubt = false;
 
   constructor(parts: ImageParts) {
     this.file = parts.file;
@@ -157,27 +162,40 @@ export class Qcow2State implements ImageState {
     }
   }
 
-  /** Writes the header as it is now, over the old one; it is not yet durable. */
-  async writeHeader(): Promise<void> {
-    const bytes = encodeHeader(this.header);
-    const padded = new Uint8Array(Math.max(bytes.length, this.#storedHeaderLength));
-    padded.set(bytes);
-    await this.file.write(0, padded);
-    this.#storedHeaderLength = bytes.length;
+  /**
+   * Writes a changed header over the old one; it is not yet durable. Where that fails {@link header} stays as it was.
+   * @param change changes a copy.
+   */
+  async writeHeader(change: (header: Header) => void = () => undefined): Promise<void> {
+    await this.#headerTurn.run(async () => {
+      const changed = { ...this.header };
+      change(changed);
+      const bytes = encodeHeader(changed);
+      const padded = new Uint8Array(Math.max(bytes.length, this.#storedHeaderLength));
+      padded.set(bytes);
+      await this.file.write(0, padded);
+      this.#storedHeaderLength = bytes.length;
+      replaceHeader(this.header, changed);
+    });
   }
 
-  /** Writes the header as it is now, over the old one, durably. */
-  async saveHeader(): Promise<void> {
-    await this.writeHeader();
+  /**
+   * Writes a changed header over the old one, durably.
+   * @param change changes a copy.
+   * @param written is called when the new header is in force, though perhaps not durable yet. Until this function has
+   *   returned, the disk may have the old one or the new one: what either names is not to be given up.
+   */
+  async changeHeader(change: (header: Header) => void, written: () => void = () => undefined): Promise<void> {
+    await this.writeHeader(change);
+    written();
     await this.file.flush();
   }
 
-  /** Makes the header name new structures, durably: they are counted and on the disk before. */
-  async switchHeader(change: (header: Header) => void): Promise<void> {
+  /** Makes the header name new structures, as {@link changeHeader}: they are counted and on the disk before. */
+  async switchHeader(change: (header: Header) => void, written?: () => void): Promise<void> {
     await this.refcounts.flush();
     await this.file.flush();
-    change(this.header);
-    await this.saveHeader();
+    await this.changeHeader(change, written);
   }
 
   /** The version changed. */
@@ -191,12 +209,25 @@ export class Qcow2State implements ImageState {
     this.allocator.reset();
   }
 
-  /** Sets or clears an incompatible feature bit, durably. */
+  /**
+   * Sets or clears an incompatible feature bit, durably. A bit counts as set only when it is on the disk: whoever needs
+   * it tries again otherwise.
+   */
   async setIncompatible(bit: number, on: boolean): Promise<void> {
-    const flags = on ? this.header.incompatible | bit : this.header.incompatible & ~bit;
-    if (flags === this.header.incompatible) return;
-    this.header.incompatible = flags;
-    await this.saveHeader();
+    const isOn = (this.header.incompatible & bit) !== 0;
+    if (isOn === on && !this.#bitInDoubt) return;
+    try {
+      await this.changeHeader((header) => {
+        header.incompatible = on ? header.incompatible | bit : header.incompatible & ~bit;
+      });
+      this.#bitInDoubt = false;
+    } catch (error) {
+      if (on && !isOn && (this.header.incompatible & bit) !== 0) {
+        replaceHeader(this.header, { ...this.header, incompatible: this.header.incompatible & ~bit });
+        this.#bitInDoubt = true;
+      }
+      throw error;
+    }
   }
 
   /**

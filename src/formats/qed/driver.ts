@@ -28,11 +28,7 @@ async function open(context: OpenContext): Promise<ImageDriver> {
   const image = new QedState({ file, header, readOnly, backing: await readBacking(file, header) });
   if (!readOnly && context.intent !== 'info') {
     // Features that this program does not keep up to date.
-    if (header.autoclear !== 0n) {
-      header.autoclear = 0n;
-      await image.writeHeader();
-      await file.flush();
-    }
+    if (header.autoclear !== 0n) await image.changeHeader({ autoclear: 0n });
     if (context.intent === 'io') await repairUnclean(image);
   }
   return new QedImage(image);

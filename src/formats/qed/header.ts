@@ -46,13 +46,13 @@ export interface Header {
   /** Clusters of the header. */
   readonly headerClusters: number;
   /** Bits of {@link Feature}. */
-  features: number;
+  readonly features: number;
   readonly compatible: bigint;
-  autoclear: bigint;
+  readonly autoclear: bigint;
   readonly l1Offset: number;
-  virtualSize: number;
-  backingOffset: number;
-  backingLength: number;
+  readonly virtualSize: number;
+  readonly backingOffset: number;
+  readonly backingLength: number;
 }
 
 /** True for a cluster size that the format can have. */

@@ -15,7 +15,7 @@ import type {
 import type { Allocation, Mapping } from '../../block/mapping.ts';
 import type { Preallocation, ZeroFlags } from '../../storage/storage.ts';
 import { checkerOf } from './check.ts';
-import { backingFields, encodeHeader, Feature, HEADER_SIZE, isVirtualSize, MAX_BACKING_NAME } from './header.ts';
+import { backingFields, Feature, HEADER_SIZE, isVirtualSize, MAX_BACKING_NAME } from './header.ts';
 import type { QedState } from './state.ts';
 import { map } from './mapping.ts';
 import { allocate, writeZeroes } from './write.ts';
@@ -70,9 +70,7 @@ export class QedImage implements ImageDriver, Writing {
       throw unsupported('Shrinking images is currently not supported');
     }
     await this.#state.flush();
-    header.virtualSize = size;
-    await this.#state.writeHeader();
-    await this.#state.file.flush();
+    await this.#state.changeHeader({ virtualSize: size });
   }
 
   flush(): Promise<void> {
@@ -102,7 +100,7 @@ function backingOf(image: QedState): Backing {
 
 /** Names another backing image in the header. */
 async function setBacking(image: QedState, backing: BackingReference | undefined): Promise<void> {
-  const { header, file } = image;
+  const { header } = image;
   const name = utf8Bytes(backing?.file ?? '');
   const room = header.headerClusters * header.clusterSize - HEADER_SIZE;
   if (name.length > Math.min(room, MAX_BACKING_NAME)) {
@@ -110,13 +108,8 @@ async function setBacking(image: QedState, backing: BackingReference | undefined
   }
   await image.flush();
   const kept = header.features & Feature.needCheck;
-  Object.assign(header, backingFields(backing));
-  header.features |= kept;
+  const fields = backingFields(backing);
   // Name and header in one write, so that no interruption can leave one without the other.
-  const bytes = new Uint8Array(HEADER_SIZE + name.length);
-  bytes.set(encodeHeader(header));
-  bytes.set(name, HEADER_SIZE);
-  await file.write(0, bytes);
-  await file.flush();
+  await image.changeHeader({ ...fields, features: fields.features | kept }, name);
   image.backing = backing;
 }

@@ -1,4 +1,5 @@
 /** State of an open QED image; the other files of this folder are functions on it. */
+import { concatBytes } from '../../base/bytes.ts';
 import { type BlockError, invalidImage } from '../../base/error.ts';
 import { alignDown, alignUp, SECTOR } from '../../base/offset.ts';
 import { FileEnd } from '../../block/kit/fileEnd.ts';
@@ -31,7 +32,8 @@ export interface ImageParts {
 /** One open QED image. */
 export class QedState {
   readonly file: Storage;
-  readonly header: Header;
+  /** What the header on the disk says; changed by {@link changeHeader} alone. */
+  readonly header: Readonly<Header>;
   readonly readOnly: boolean;
   backing: BackingReference | undefined;
   /** Bytes of a table. */
@@ -40,6 +42,8 @@ export class QedState {
   readonly tables: TwoLevels;
   /** Damage was found that cannot be repaired: the image keeps its mark. */
   damaged = false;
+  /** The mark of {@link beginChanges} is on the disk. */
+  #marked = false;
   /** Behind all clusters. */
   readonly end: FileEnd;
 
@@ -48,6 +52,7 @@ export class QedState {
     this.header = parts.header;
     this.readOnly = parts.readOnly;
     this.backing = parts.backing;
+    this.#marked = (parts.header.features & Feature.needCheck) !== 0;
     const { clusterSize, tableClusters } = parts.header;
     this.tableBytes = clusterSize * tableClusters;
     this.units = new Units(parts.file, clusterSize);
@@ -88,25 +93,30 @@ export class QedState {
     },
   };
 
-  /** Writes the header as it is now. */
-  async writeHeader(): Promise<void> {
-    await this.file.write(0, encodeHeader(this.header));
+  /**
+   * Writes a changed header, durably. Where it cannot be written {@link header} stays as it was.
+   * @param behind bytes that follow the header, in the same write.
+   */
+  async changeHeader(changes: Partial<Header>, behind: Uint8Array = new Uint8Array(0)): Promise<void> {
+    await this.file.write(0, concatBytes([encodeHeader({ ...this.header, ...changes }), behind]));
+    Object.assign(this.header, changes);
+    await this.file.flush();
   }
 
-  /** Marks the image as being changed, durably, before its tables are. */
+  /** Marks the image as being changed, durably, before its tables are. Where that fails the next change tries again. */
   async beginChanges(): Promise<void> {
-    if ((this.header.features & Feature.needCheck) !== 0) return;
-    this.header.features |= Feature.needCheck;
-    await this.writeHeader();
-    await this.file.flush();
+    const { features } = this.header;
+    if (this.#marked) return;
+    await this.changeHeader({ features: features | Feature.needCheck });
+    this.#marked = true;
   }
 
   /** Takes the mark away, when everything is on the disk. */
   async endChanges(): Promise<void> {
-    if ((this.header.features & Feature.needCheck) === 0 || this.damaged) return;
-    this.header.features &= ~Feature.needCheck;
-    await this.writeHeader();
-    await this.file.flush();
+    const { features } = this.header;
+    if ((features & Feature.needCheck) === 0 || this.damaged) return;
+    this.#marked = false;
+    await this.changeHeader({ features: features & ~Feature.needCheck });
   }
 
   /** Writes everything that is cached: data, then L2 tables, then the L1 table. */

@@ -57,6 +57,11 @@ export class FreshClusters {
     return offset;
   }
 
+  /** The header names what is in them: they are not to be given back any more. */
+  keep(): void {
+    this.#runs.length = 0;
+  }
+
   /** They are not needed after all. */
   async giveBack(): Promise<void> {
     const { abandoned, allocator } = this.#image;

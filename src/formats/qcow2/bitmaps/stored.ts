@@ -107,14 +107,19 @@ export class StoredBitmaps {
       await image.refcounts.flush();
       return offset;
     });
-    await image.switchHeader((header) => {
-      if (place === undefined) delete header.bitmaps;
-      else header.bitmaps = { count: entries.length, size: bytes.length, offset: place };
-      const bit = BigInt(Autoclear.bitmaps);
-      header.autoclear = place === undefined ? header.autoclear & ~bit : header.autoclear | bit;
-    });
+    await image.switchHeader(
+      (header) => {
+        if (place === undefined) delete header.bitmaps;
+        else header.bitmaps = { count: entries.length, size: bytes.length, offset: place };
+        const bit = BigInt(Autoclear.bitmaps);
+        header.autoclear = place === undefined ? header.autoclear & ~bit : header.autoclear | bit;
+      },
+      () => {
+        fresh.keep();
+        this.#directory = entries;
+      },
+    );
     if (old) this.drop([{ offset: old.offset, clusters: divideUp(old.size, geometry.clusterSize) }]);
-    this.#directory = entries;
   }
 
   /**

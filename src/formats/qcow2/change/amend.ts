@@ -111,11 +111,11 @@ function checkBacking({ header }: Qcow2State, options: AmendOptions): void {
 
 async function setDataFile(image: Qcow2State, { dataFile, rawData }: Plan): Promise<void> {
   if (dataFile === undefined && rawData === undefined) return;
-  const { header } = image;
-  if (rawData === false) header.autoclear &= ~BigInt(Autoclear.rawData);
-  if (dataFile === '') delete header.dataFileName;
-  else if (dataFile !== undefined) header.dataFileName = dataFile;
-  await image.saveHeader();
+  await image.changeHeader((header) => {
+    if (rawData === false) header.autoclear &= ~BigInt(Autoclear.rawData);
+    if (dataFile === '') delete header.dataFileName;
+    else if (dataFile !== undefined) header.dataFileName = dataFile;
+  });
 }
 
 async function setLazyRefcounts(image: Qcow2State, lazy: boolean | undefined): Promise<void> {
@@ -127,7 +127,12 @@ async function setLazyRefcounts(image: Qcow2State, lazy: boolean | undefined): P
     await image.setIncompatible(Incompatible.dirty, false);
   }
   const bit = BigInt(Compatible.lazyRefcounts);
-  header.compatible = lazy ? header.compatible | bit : header.compatible & ~bit;
-  await image.saveHeader();
-  image.lazyRefcounts = lazy;
+  await image.changeHeader(
+    (changed) => {
+      changed.compatible = lazy ? changed.compatible | bit : changed.compatible & ~bit;
+    },
+    () => {
+      image.lazyRefcounts = lazy;
+    },
+  );
 }

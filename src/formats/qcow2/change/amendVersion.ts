@@ -22,14 +22,13 @@ export async function upgrade(image: Qcow2State, told: Told): Promise<void> {
   told(0, 2);
   if (table.entries.some((entry) => entry.incomplete)) await new Snapshots(image, table).rewrite();
   told(1, 2);
-  image.header.version = 3;
-  await switchVersion(image);
+  await image.changeHeader(
+    (header) => {
+      header.version = 3;
+    },
+    () => image.refreshGeometry(),
+  );
   told(2, 2);
-}
-
-async function switchVersion(image: Qcow2State): Promise<void> {
-  await image.saveHeader();
-  image.refreshGeometry();
 }
 
 /**
@@ -46,13 +45,19 @@ export async function downgrade(image: Qcow2State, told: Told): Promise<void> {
   await withStrerror(expanding, () => expandZeroes(image, snapshots, told));
   await flushImage(image);
   await image.setIncompatible(Incompatible.dirty, false);
-  header.version = 2;
-  header.incompatible = 0;
-  header.compatible = 0n;
-  header.autoclear = 0n;
-  header.compressionType = 0;
-  image.lazyRefcounts = false;
-  await switchVersion(image);
+  await image.changeHeader(
+    (changed) => {
+      changed.version = 2;
+      changed.incompatible = 0;
+      changed.compatible = 0n;
+      changed.autoclear = 0n;
+      changed.compressionType = 0;
+    },
+    () => {
+      image.lazyRefcounts = false;
+      image.refreshGeometry();
+    },
+  );
 }
 
 /** Version 2 has no bitmaps; their clusters are given up. */

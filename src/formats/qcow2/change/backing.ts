@@ -3,7 +3,6 @@ import { utf8Bytes } from '../../../base/bytes.ts';
 import { invalidArgument } from '../../../base/error.ts';
 import type { Backing, BackingReference } from '../../../block/capabilities.ts';
 import { flushImage } from '../flush.ts';
-import { encodeHeader } from '../structure/encodeHeader.ts';
 import type { Qcow2State } from '../state.ts';
 import { MAX_BACKING_NAME } from '../structure/layout.ts';
 import { cutTail, dropTables } from './shrink.ts';
@@ -31,19 +30,13 @@ async function setBacking(image: Qcow2State, backing: BackingReference | undefin
     throw invalidArgument('Invalid argument');
   }
   await flushImage(image);
-  const { header } = image;
-  const changed = { ...header };
-  delete changed.backingFile;
-  delete changed.backingFormat;
-  if (backing) {
-    changed.backingFile = backing.file;
-    if (backing.format !== undefined) changed.backingFormat = backing.format;
-  }
-  encodeHeader(changed);
-  delete header.backingFile;
-  delete header.backingFormat;
-  Object.assign(header, changed);
-  await image.saveHeader();
+  await image.changeHeader((header) => {
+    delete header.backingFile;
+    delete header.backingFormat;
+    if (!backing) return;
+    header.backingFile = backing.file;
+    if (backing.format !== undefined) header.backingFormat = backing.format;
+  });
 }
 
 /** Drops every allocation of guest data, and the space at the end of the file that this frees. */

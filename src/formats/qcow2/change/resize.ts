@@ -10,7 +10,7 @@ import { map } from '../guest/mapping.ts';
 import { preallocate } from './preallocation.ts';
 import { reserve } from './reservation.ts';
 import { cutTail, dropTables } from './shrink.ts';
-import { canRecordZeroes, clear } from '../guest/zero.ts';
+import { canRecordZeroes, clear, writeZeroes } from '../guest/zero.ts';
 
 /**
  * Grows or shrinks the image to `size` bytes.
@@ -39,7 +39,7 @@ export async function resize(
   await image.bitmaps?.resize(size);
   try {
     if (size < before) await shrink(image, size);
-    else await grow(image, before, size, preallocation);
+    else await grow(image, before, size, preallocation, covered);
   } catch (error) {
     await image.bitmaps?.resize(header.virtualSize);
     throw error;
@@ -65,8 +65,9 @@ async function shrink(image: Qcow2State, size: number): Promise<void> {
   const { clusterSize, l2Coverage, external } = image.geometry;
   await flushImage(image);
   // The smaller size first: whatever is interrupted later is only leaked.
-  header.virtualSize = size;
-  await image.saveHeader();
+  await image.changeHeader((changed) => {
+    changed.virtualSize = size;
+  });
   const first = alignUp(size, clusterSize);
   await withStrerror('Failed to discard cropped clusters', async () => {
     await clear(image, first, Math.min(before, alignUp(size, l2Coverage)) - first, 'drop');
@@ -80,7 +81,13 @@ async function shrink(image: Qcow2State, size: number): Promise<void> {
   await cutTail(image);
 }
 
-async function grow(image: Qcow2State, before: number, size: number, preallocation: Preallocation): Promise<void> {
+async function grow(
+  image: Qcow2State,
+  before: number,
+  size: number,
+  preallocation: Preallocation,
+  covered: boolean,
+): Promise<void> {
   const { header } = image;
   const entries = l1EntriesFor(size, header);
   try {
@@ -96,9 +103,26 @@ async function grow(image: Qcow2State, before: number, size: number, preallocati
       (apart ? reserve : preallocate)(image, before, size, preallocation),
     );
   } else if (image.rawData) await preallocate(image, before, size, 'metadata');
+  if (covered) await hideNewClusters(image, before, size, preallocation);
   await flushImage(image);
-  header.virtualSize = size;
-  await image.saveHeader();
+  await image.changeHeader((changed) => {
+    changed.virtualSize = size;
+  });
+}
+
+/** Zeroes the new clusters before they can be seen: what fails or is killed never shows what the backing image has there. */
+async function hideNewClusters(
+  image: Qcow2State,
+  before: number,
+  size: number,
+  preallocation: Preallocation,
+): Promise<void> {
+  const start = alignUp(before, image.geometry.clusterSize);
+  if (start >= size || preallocation === 'falloc' || preallocation === 'full' || !canRecordZeroes(image)) return;
+  await withStrerror('Failed to zero out new clusters', async () => {
+    await writeZeroes(image, start, size - start, { unmap: preallocation === 'off' });
+    await flushImage(image);
+  });
 }
 
 /** Puts a longer L1 table into new clusters; the header names it when it is on the disk. */
@@ -111,11 +135,13 @@ async function growL1(image: Qcow2State, entries: number): Promise<void> {
   bytes.set(new Uint8Array(old.buffer, 0, header.l1Entries * 8));
   const offset = await image.allocator.place(bytes);
   const { l1Offset, l1Entries } = header;
-  await image.switchHeader(() => {
-    header.l1Offset = offset;
-    header.l1Entries = entries;
-  });
-  image.l1.replace(offset, entries, bytes);
+  await image.switchHeader(
+    (changed) => {
+      changed.l1Offset = offset;
+      changed.l1Entries = entries;
+    },
+    () => image.l1.replace(offset, entries, bytes),
+  );
   if (l1Offset === 0) return;
   image.allocator.release(l1Offset / clusterSize, divideUp(l1Entries * 8, clusterSize));
   // The first new L2 table takes the old place, as in the real tool.

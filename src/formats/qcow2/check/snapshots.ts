@@ -86,8 +86,9 @@ function tooMany(overhang: number, report: Report): BlockError {
 export async function repairSnapshots({ image, guard, report }: ReferenceWalk, found: CheckedTable): Promise<void> {
   if (found.damage > 0) return rewrite(image, found.table, guard, report);
   // What is left of the table is sound where it is.
-  image.header.snapshotCount = found.table.entries.length;
-  await image.saveHeader();
+  await image.changeHeader((header) => {
+    header.snapshotCount = found.table.entries.length;
+  });
 }
 
 /** Stores the table again without what was wrong with it, in a new place. */

@@ -125,10 +125,12 @@ export async function writeStructure(
   await image.file.write(tableCluster * clusterSize, table);
   // Not by `switchHeader`: the counts of the old structure are of no use any more, and may be what is damaged.
   await image.file.flush();
-  const { header } = image;
-  header.reftableOffset = tableCluster * clusterSize;
-  header.reftableClusters = tableClusters;
-  header.refcountOrder = order;
-  await image.saveHeader();
-  image.refreshRefcounts();
+  await image.changeHeader(
+    (header) => {
+      header.reftableOffset = tableCluster * clusterSize;
+      header.reftableClusters = tableClusters;
+      header.refcountOrder = order;
+    },
+    () => image.refreshRefcounts(),
+  );
 }

@@ -84,12 +84,16 @@ export async function moveTable(image: GrowingImage, from: number, room: number,
   for (const [i, index] of missing.entries()) setEntry(table, index * 8, (first + i) * clusterSize, false);
   await image.file.write(first * clusterSize, bytes);
   const { reftableOffset, reftableClusters } = image.header;
-  await image.switchHeader((header) => {
-    header.reftableOffset = tableAt * clusterSize;
-    header.reftableClusters = tableClusters;
-  });
-  refcounts.replaceTable(bytes.slice(missing.length * clusterSize));
-  for (let i = 0; i < missing.length; i++) image.guard.noteTable('refblocks', (first + i) * clusterSize);
+  await image.switchHeader(
+    (header) => {
+      header.reftableOffset = tableAt * clusterSize;
+      header.reftableClusters = tableClusters;
+    },
+    () => {
+      refcounts.replaceTable(bytes.slice(missing.length * clusterSize));
+      for (let i = 0; i < missing.length; i++) image.guard.noteTable('refblocks', (first + i) * clusterSize);
+    },
+  );
   image.allocator.release(reftableOffset / clusterSize, reftableClusters);
   return tableAt + tableClusters;
 }

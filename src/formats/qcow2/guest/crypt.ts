@@ -178,12 +178,13 @@ export async function encryptNew(
   passphrase: Uint8Array,
   options: CreateOptions,
 ): Promise<void> {
-  const { header, file } = image;
+  const { file } = image;
   const { crypto } = image.services;
   if (!parameters) {
-    header.cryptMethod = CryptMethod.aes;
     image.cipher = aesCipher(crypto, passphrase);
-    await image.writeHeader();
+    await image.writeHeader((header) => {
+      header.cryptMethod = CryptMethod.aes;
+    });
     return;
   }
   const { clusterSize } = image.geometry;
@@ -195,10 +196,11 @@ export async function encryptNew(
   const iterTime = iterTimeOf(inner(options));
   const creation = { ...parameters, passphrase, ...(iterTime === undefined ? {} : { iterTime }) };
   setVolume(image, await createLuks(crypto, headerIo(file, offset, length), creation));
-  header.cryptMethod = CryptMethod.luks;
-  header.crypto = { offset, length };
   await file.flush();
-  await image.writeHeader();
+  await image.writeHeader((header) => {
+    header.cryptMethod = CryptMethod.luks;
+    header.crypto = { offset, length };
+  });
 }
 
 /** Bytes that the encryption header of a new image takes, in whole clusters. Throws what creating it would throw. */

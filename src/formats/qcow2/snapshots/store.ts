@@ -145,12 +145,19 @@ export class Snapshots implements SnapshotStore {
       throw error;
     }
     const old = { offset: header.snapshotsOffset, size: this.#table.size };
-    await image.switchHeader(() => {
-      header.snapshotsOffset = offset;
-      header.snapshotCount = entries.length;
-    });
-    this.#table = { entries, size };
-    image.guard.setSnapshots(this.#table);
+    try {
+      await image.switchHeader(
+        (changed) => {
+          changed.snapshotsOffset = offset;
+          changed.snapshotCount = entries.length;
+        },
+        () => {
+          this.#table = { entries, size };
+        },
+      );
+    } finally {
+      image.guard.setSnapshots(this.#table);
+    }
     if (old.offset !== 0)
       image.allocator.release(old.offset / geometry.clusterSize, divideUp(old.size, geometry.clusterSize));
   }
@@ -213,13 +220,17 @@ export class Snapshots implements SnapshotStore {
     const { header } = image;
     const { clusterSize } = image.geometry;
     const before = { l1: await image.l1.view(), offset: header.l1Offset, entries: header.l1Entries };
-    await image.switchHeader(() => {
-      header.l1Offset = offset;
-      header.l1Entries = bytes.length / 8;
-      header.virtualSize = size;
-    });
-    image.l1.replace(offset, header.l1Entries, bytes);
-    image.generation++;
+    await image.switchHeader(
+      (changed) => {
+        changed.l1Offset = offset;
+        changed.l1Entries = bytes.length / 8;
+        changed.virtualSize = size;
+      },
+      () => {
+        image.l1.replace(offset, bytes.length / 8, bytes);
+        image.generation++;
+      },
+    );
     const lowering = new Lowering(image);
     await lowerTree(image, before.l1, lowering);
     await lowering.finish();

@@ -15,7 +15,7 @@ export interface BitmapsHeader {
   readonly offset: number;
 }
 
-/** Everything that the header says. Changed in place by whoever changes the image, then written as a whole. */
+/** Everything that the header says. It is written as a whole. */
 export interface Header {
   version: 2 | 3;
   readonly clusterBits: number;
@@ -51,6 +51,14 @@ export interface Header {
   featureNames?: Uint8Array;
   /** Extensions that are not understood. */
   extensions: HeaderExtension[];
+}
+
+/** Makes a header say what another one says, in place: the parts of an image hold on to it. */
+export function replaceHeader(header: Header, by: Header): void {
+  for (const key of ['backingFile', 'backingFormat', 'dataFileName', 'crypto', 'bitmaps', 'featureNames'] as const) {
+    if (by[key] === undefined) delete header[key];
+  }
+  Object.assign(header, by);
 }
 
 /** True if a guest size in bytes, rounded up to what an L1 entry describes, overflows the real tool's 64 bits. */

@@ -22,7 +22,7 @@ export type ChangeListener = (offset: number, length: number) => MaybePromise<vo
 /** An open image without its parts. Each part names those that it works with besides. */
 export interface ImageState {
   readonly file: Storage;
-  readonly header: Header;
+  readonly header: Readonly<Header>;
   readonly geometry: Geometry;
   /** Persistent bitmaps listen here. */
   readonly changeListeners: ChangeListener[];
@@ -32,10 +32,12 @@ export interface ImageState {
   readonly discardFreed: boolean;
   /** Damage was found while the image was open for writing: nothing that is cached may reach the disk any more. */
   readonly abandoned: boolean;
-  /** Writes the header as it is now, over the old one, durably. */
-  saveHeader(): Promise<void>;
-  /** Makes the header name new structures: they are counted and on the disk before. */
-  switchHeader(change: (header: Header) => void): Promise<void>;
+  /**
+   * Makes the header name new structures, durably: they are counted and on the disk before.
+   * @param change changes a copy, which counts when it is written.
+   * @param written is called then. If the call fails later, nothing is to be given up that either header names.
+   */
+  switchHeader(change: (header: Header) => void, written?: () => void): Promise<void>;
   /** Sets or clears an incompatible feature bit, durably. */
   setIncompatible(bit: number, on: boolean): Promise<void>;
   /** Damage was found: gives the error to throw. */
