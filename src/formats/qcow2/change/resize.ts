@@ -63,11 +63,11 @@ async function shrink(image: Qcow2State, size: number): Promise<void> {
   const { header } = image;
   const before = header.virtualSize;
   const { clusterSize, l2Coverage, external } = image.geometry;
-  await flushImage(image);
-  // The smaller size first: whatever is interrupted later is only leaked.
+  // The smaller size first: whatever is interrupted later is only leaked. It is there even if nothing else can be stored.
   await image.changeHeader((changed) => {
     changed.virtualSize = size;
   });
+  await flushImage(image);
   const first = alignUp(size, clusterSize);
   await withStrerror('Failed to discard cropped clusters', async () => {
     await clear(image, first, Math.min(before, alignUp(size, l2Coverage)) - first, 'drop');
