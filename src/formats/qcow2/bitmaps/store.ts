@@ -183,8 +183,18 @@ export class Bitmaps implements BitmapStore {
   }
 
   async #recordFirst(recording: readonly Bitmap[], offset: number, length: number): Promise<void> {
-    await this.#stored.setInUse(recording, this.#list);
+    await this.#setInUse(recording);
     await markAll(recording, 0, offset, length);
+  }
+
+  async #setInUse(bitmaps: readonly Bitmap[]): Promise<void> {
+    try {
+      await this.#stored.setInUse(bitmaps, this.#list);
+    } catch (error) {
+      // Some may be marked on the disk: closing the image takes the marks away.
+      this.#changed = true;
+      throw error;
+    }
   }
 
   /**
@@ -194,7 +204,7 @@ export class Bitmaps implements BitmapStore {
   async resize(size: number): Promise<void> {
     const broken = this.#list.find(({ bits }) => bits === undefined);
     if (broken) throw inconsistent(broken.name);
-    await this.#stored.setInUse(this.#list, this.#list);
+    await this.#setInUse(this.#list);
     for (const { bits } of this.#list) await bits?.resize(size);
   }
 

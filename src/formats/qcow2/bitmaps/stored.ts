@@ -71,22 +71,24 @@ export class StoredBitmaps {
     if (!header.bitmaps) return;
     const chosen = new Set(bitmaps.filter(isUnmarked));
     let at = header.bitmaps.offset;
+    const marked: { readonly bitmap: Bitmap; readonly entry: BitmapEntry }[] = [];
     let changed = false;
     const entries = this.#entriesOnDisk(all);
     for (const [index, [entry, bitmap]] of entries.entries()) {
       if (claimsToRecord(entry) || (bitmap && chosen.has(bitmap))) {
         const flags = entry.flags | BitmapFlag.inUse;
         await file.write(at + FLAGS_AT, Uint8Array.of(0, 0, 0, flags));
-        const marked = { ...entry, flags };
-        entries[index] = [marked, bitmap];
-        if (bitmap) bitmap.stored = marked;
+        entries[index] = [{ ...entry, flags }, bitmap];
+        if (bitmap) marked.push({ bitmap, entry: { ...entry, flags } });
         changed = true;
       }
       at += bitmapEntryLength(entry.nameBytes);
     }
     if (!changed) return;
-    this.#directory = entries.map(([entry]) => entry);
     await file.flush();
+    // Not before: where that fails the next change has to try again.
+    this.#directory = entries.map(([entry]) => entry);
+    for (const { bitmap, entry } of marked) bitmap.stored = entry;
   }
 
   /** The entries on the disk in their order, with the bitmaps that they belong to unless those were removed. */

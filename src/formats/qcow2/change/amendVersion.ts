@@ -46,12 +46,12 @@ export async function downgrade(image: Qcow2State, told: Told): Promise<void> {
   await flushImage(image);
   await image.setIncompatible(Incompatible.dirty, false);
   await image.changeHeader(
-    (changed) => {
-      changed.version = 2;
-      changed.incompatible = 0;
-      changed.compatible = 0n;
-      changed.autoclear = 0n;
-      changed.compressionType = 0;
+    (old) => {
+      old.version = 2;
+      old.incompatible = 0;
+      old.compatible = 0n;
+      old.autoclear = 0n;
+      old.compressionType = 0;
     },
     () => {
       image.lazyRefcounts = false;

@@ -4,6 +4,8 @@ import { littleEndian } from '../../../../src/base/bytes.ts';
 import { MiB } from '../../../../src/base/offset.ts';
 import { qed } from '../../../../src/formats/qed/driver.ts';
 import { raw } from '../../../../src/formats/raw/driver.ts';
+import { CheckedStorage } from '../../../../src/storage/checked.ts';
+import { FaultDriver } from '../../../../src/storage/fault.ts';
 import { MemoryDriver, memoryStorage } from '../../../../src/storage/memory.ts';
 import type { Storage } from '../../../../src/storage/storage.ts';
 import { changesOf, checkOn, createOn, emptyImage, Mirror, openOn } from '../../../support/smallFormats.ts';
@@ -162,6 +164,31 @@ describe('the check of QED images', () => {
     await file.write(16, new Uint8Array([NEED_CHECK]));
     await (await openOn(qed, file)).close();
     expect(await features(file)).toBe(NEED_CHECK);
+  });
+});
+
+describe('a QED header that could not be written', () => {
+  it.each(['write', 'flush'] as const)('is marked by the next change when the %s failed', async (operation) => {
+    const memory = new MemoryDriver(await emptyImage(qed, { size: MiB, ...SMALL }));
+    const driver = new FaultDriver(memory);
+    const node = await openOn(qed, new CheckedStorage(driver, { name: 'test', readOnly: false }));
+    driver.inject({ operation, ...(operation === 'write' ? { offset: 0, length: 64 } : {}), times: 1 });
+    await expect(node.write(0, new Uint8Array(100).fill(1))).rejects.toThrow('Input/output error');
+    const before = driver.log.length;
+    await node.write(0, new Uint8Array(100).fill(1));
+    expect(driver.log[before]).toMatchObject({ operation: 'write', offset: 0 });
+    expect(driver.log[before + 1]).toEqual({ operation: 'flush' });
+    expect(await features(memoryStorage(memory.toBytes()))).toBe(NEED_CHECK);
+    await node.close();
+    expect(await features(memoryStorage(memory.toBytes()))).toBe(0);
+  });
+
+  it('leaves the size as it was', async () => {
+    const driver = new FaultDriver(new MemoryDriver(await emptyImage(qed, { size: MiB, ...SMALL })));
+    const node = await openOn(qed, new CheckedStorage(driver, { name: 'test', readOnly: false }));
+    driver.inject({ operation: 'write', offset: 0, length: 64, times: 1 });
+    await expect(node.truncate(2 * MiB)).rejects.toThrow('Input/output error');
+    expect(node.size()).toBe(MiB);
   });
 });
 
