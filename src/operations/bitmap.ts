@@ -51,11 +51,13 @@ export async function bitmap(context: OperationContext, request: BitmapRequest):
 }
 
 /** No step is done if one of them cannot be. */
-function checkActions({ actions }: BitmapRequest): void {
+function checkActions(request: BitmapRequest): void {
+  const actions: unknown = request.actions;
   if (!Array.isArray(actions)) throw invalidArgument('actions: a list of steps is needed');
-  for (const action of actions) {
-    oneOf('bitmap action', action?.kind ?? 'none', KINDS);
-    if (action.kind === 'merge' && typeof action.source !== 'string') {
+  for (const action of actions as readonly (Partial<BitmapAction & { kind: 'merge' }> | null | undefined)[]) {
+    const kind: string | undefined = action?.kind;
+    oneOf<string>('bitmap action', String(kind), KINDS);
+    if (kind === 'merge' && typeof action?.source !== 'string') {
       throw invalidArgument('merge: the name of a bitmap is needed as its source');
     }
   }

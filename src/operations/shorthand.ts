@@ -40,7 +40,7 @@ function isWhole(value: number, least: number, most: number): boolean {
  */
 export function oneOf<T extends string | undefined>(name: string, value: T, words: readonly NonNullable<T>[]): T {
   if (value === undefined || words.some((word) => word === value)) return value;
-  throw invalidArgument(`Invalid ${name} '${String(value)}': one of ${words.join(', ')} is needed`);
+  throw invalidArgument(`Invalid ${name} '${value}': one of ${words.join(', ')} is needed`);
 }
 
 /** True if `image` is what the type says. */

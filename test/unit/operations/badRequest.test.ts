@@ -70,7 +70,7 @@ describe('a bad request', () => {
   });
 
   it.each(['createImage', 'resize', 'measure'] as const)('%s: a size that is none', async (verb) => {
-    for (const size of [-1, Number.NaN, 1.5, Number.POSITIVE_INFINITY, null, {}, 'x']) {
+    for (const size of [-1, Number.NaN, 1.5, Number.POSITIVE_INFINITY, null, 'x']) {
       const error = await refused(verb, { ...(verb === 'resize' ? { image: 'a' } : { filename: 'new' }), size });
       expect(error.message).toContain(`Invalid size '${String(size)}'`);
     }
@@ -125,5 +125,25 @@ describe('a bad request', () => {
   it('a merge of bitmaps without a source', async () => {
     const request = { image: 'q', bitmap: 'b', actions: [{ kind: 'add' }, { kind: 'merge' }] };
     expect((await refused('bitmap', request)).message).toContain('source');
+  });
+});
+
+describe('a file that cannot become as large', () => {
+  it('convert and dd gave the advice that is for create only', async () => {
+    const tooLarge = new BlockError('too-large', 'File too large', {
+      posix: { code: 'EFBIG', text: 'File too large' },
+    });
+    library.files.inject('target', { operation: 'write', error: tooLarge });
+    const target = { filename: 'target', format: 'qcow2' };
+    await expect(library.createImage({ ...target, size: '1M' })).rejects.toThrow(
+      "target: The image size is too large for file format 'qcow2' (try using a larger cluster size)",
+    );
+    const what = 'Could not write qcow2 header: File too large';
+    await expect(library.convert({ source: 'a', target })).rejects.toThrow(
+      `target: error while converting qcow2: ${what}`,
+    );
+    await expect(library.dd({ source: 'a', target })).rejects.toThrow(
+      `target: error while creating output image: ${what}`,
+    );
   });
 });
