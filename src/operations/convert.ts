@@ -16,7 +16,7 @@ import { coerceNewImage, type NewImage, type NewImageOptions, newImage } from '.
 import type { ConvertRequest, ImageInput } from './requests.ts';
 import {
   CACHE_MODES,
-  checkImage,
+  imageInput,
   imageFormat,
   imageName,
   imageOptions,
@@ -86,13 +86,13 @@ export async function convert(
 function sourcesOf({ source }: ConvertRequest): readonly ImageInput[] {
   const sources = isList(source) ? source : [source];
   if (sources.length === 0) throw invalidArgument('At least one source image is needed');
-  for (const image of sources) checkImage(image, 'source');
+  for (const image of sources) imageInput(image, 'source');
   return sources;
 }
 
 /** What needs no file is checked before any is touched. */
 function checkSettings({ target, sourceCache, targetCache, sparseSize = 0, rateLimit = 0 }: ConvertRequest): void {
-  checkImage(target, 'target');
+  imageInput(target, 'target');
   oneOf('source cache mode', sourceCache, CACHE_MODES);
   oneOf('cache mode', targetCache, CACHE_MODES);
   wholeNumber('rate limit', rateLimit, 0);

@@ -63,27 +63,27 @@ export function isNamed(image: unknown): image is NamedImage {
  * @param what the field, for messages.
  * @throws BlockError `invalid-argument` if it is not an image at all.
  */
-export function checkImage(image: ImageInput, what = 'image'): ImageInput {
+export function imageInput(image: ImageInput, what = 'image'): ImageInput {
   if (isImage(image)) return image;
   throw invalidArgument(`${what}: a name, {filename, format?} or {options} is needed`);
 }
 
 /** What messages call an image. */
 export function imageName(image: ImageInput): string {
-  checkImage(image);
+  imageInput(image);
   if (typeof image === 'string') return image;
   return 'filename' in image ? image.filename : (image.name ?? 'image');
 }
 
 /** The driver that the user names with the image; undefined where it is to be found out, or is in the options. */
 export function imageFormat(image: ImageInput): string | undefined {
-  checkImage(image);
+  imageInput(image);
   return typeof image === 'object' && 'filename' in image ? image.format : undefined;
 }
 
 /** The options that describe an image; undefined if a name does. */
 export function imageOptions(image: ImageInput): OptionTree | undefined {
-  checkImage(image);
+  imageInput(image);
   return typeof image === 'string' || 'filename' in image ? undefined : image.options;
 }
 
