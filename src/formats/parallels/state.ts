@@ -1,5 +1,6 @@
 /** State of an open Parallels image; the other files of this folder are functions on it. */
 import { isPromise, type MaybePromise } from '../../base/async.ts';
+import { giveBack } from '../../block/kit/giveBack.ts';
 import { posixError } from '../../base/error.ts';
 import { alignDown, alignUp, SECTOR } from '../../base/offset.ts';
 import { PagedTable } from '../../block/kit/pagedTable.ts';
@@ -196,8 +197,9 @@ export class ParallelsState {
     else await this.file.flush();
     const { cluster, dataOffset } = this.header;
     for (const place of freed) {
-      await this.file.discard(place, cluster);
-      if ((place - dataOffset) % cluster === 0) this.#usage?.used.delete(this.unitOf(place));
+      const given = await giveBack(this.file, place, cluster);
+      // What still holds old bytes is not new room.
+      if (given && (place - dataOffset) % cluster === 0) this.#usage?.used.delete(this.unitOf(place));
     }
   }
 

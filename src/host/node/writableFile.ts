@@ -22,12 +22,14 @@ const FIRST_BLOCK = 4096;
 /** A file opened for reading and writing. */
 export class WritableFile extends ReadOnlyFile {
   #changed = false;
+  /** End of everything that was asked to be written: a write that is under way may have made the file longer already. */
+  #asked = 0;
   readonly #mode = new WriteMode();
   /** The first error of `flush`: the kernel reports lost writes only once, but the data is gone for good. */
   #lost: Error | undefined;
 
   write(offset: number, from: Uint8Array): MaybePromise<void> {
-    this.#changed = true;
+    this.#begin(offset + from.length);
     const quick = this.kind === 'file' && !this.opened.synchronous && this.#mode.atOnce(from.length);
     if (quick) return this.#writeAll(offset, from);
     return mayUseThreads() ? this.#writeLater(offset, from) : soon(() => this.#writeAll(offset, from));
@@ -89,6 +91,12 @@ export class WritableFile extends ReadOnlyFile {
     });
   }
 
+  /** Something is going to be written up to `end`. */
+  #begin(end: number): void {
+    this.#changed = true;
+    this.#asked = Math.max(this.#asked, end);
+  }
+
   #grown(end: number): void {
     if (this.kind === 'file' && end > this.currentSize) this.currentSize = end;
   }
@@ -96,7 +104,7 @@ export class WritableFile extends ReadOnlyFile {
   writeZeroes(offset: number, length: number, flags: ZeroFlags): MaybePromise<void> {
     const { space } = this;
     if (!space || (this.kind !== 'file' && this.kind !== 'block-device')) throw this.#cannotZero(offset, length);
-    this.#changed = true;
+    this.#begin(offset + length);
     const done = (zeroed: boolean) => {
       if (!zeroed) throw this.#cannotZero(offset, length);
       this.#grown(offset + length);
@@ -116,7 +124,7 @@ export class WritableFile extends ReadOnlyFile {
     const inside = Math.min(offset + length, this.currentSize) - offset;
     return andThen(inside <= 0 || space.punch(offset, inside), (punched) => {
       if (!punched) return space.zero(offset, length);
-      if (offset + length > this.currentSize) this.#setSize(offset + length);
+      if (offset + length > this.currentSize) this.#growTo(offset + length);
       return true;
     });
   }
@@ -146,7 +154,7 @@ export class WritableFile extends ReadOnlyFile {
     if (!this.space || this.kind !== 'file' || !(source instanceof ReadOnlyFile)) return 0;
     const fd = source.copySource;
     if (fd === undefined || length === 0) return 0;
-    this.#changed = true;
+    this.#begin(to + length);
     return this.space.copy(fd, from, to, length).then((count) => {
       this.#grown(to + count);
       return count;
@@ -162,7 +170,8 @@ export class WritableFile extends ReadOnlyFile {
     if (this.kind !== 'file' && this.kind !== 'fifo') return this.#keepDeviceSize(size);
     if (preallocation === 'off' || size === this.currentSize) {
       const empty = this.currentSize === 0;
-      this.#setSize(size);
+      if (size > this.currentSize) this.#growTo(size);
+      else this.#setSize(size);
       return empty && size > 0 && this.kind === 'file' ? this.#allocateStart() : undefined;
     }
     if (size < this.currentSize) {
@@ -180,6 +189,11 @@ export class WritableFile extends ReadOnlyFile {
     throw unsupported('Cannot grow device files', { context: this.context('truncate') });
   }
 
+  /** Makes the file longer, and never cuts off what a write that is under way has put behind the new end. */
+  #growTo(size: number): void {
+    this.#setSize(this.kind === 'file' ? Math.max(size, this.#asked) : size);
+  }
+
   #setSize(size: number): void {
     const { fd, libc } = this.opened;
     const context = this.context('truncate', size);
@@ -194,7 +208,10 @@ export class WritableFile extends ReadOnlyFile {
     } catch (error) {
       throw nodeError(error, 'Could not resize file', context);
     }
-    if (size < this.currentSize) this.space?.forget();
+    if (size < this.currentSize) {
+      this.space?.forget();
+      this.#asked = size;
+    }
     this.currentSize = size;
   }
 
@@ -217,7 +234,7 @@ export class WritableFile extends ReadOnlyFile {
       }
       failure = 'Could not write zeros for preallocation';
       // A size beyond what the file system can hold fails at once and not when the disk is full.
-      if (how === 'full') this.#setSize(size);
+      if (how === 'full') this.#growTo(size);
       await this.#fill(old, size);
     } catch (thrown) {
       this.currentSize = Math.max(this.currentSize, fstatSync(this.opened.fd).size);

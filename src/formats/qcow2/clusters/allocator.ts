@@ -1,4 +1,5 @@
 /** Host clusters: taking new ones, and giving up old ones once nothing refers to them any more. */
+import { giveBack } from '../../../block/kit/giveBack.ts';
 import { isPromise, type MaybePromise } from '../../../base/async.ts';
 import { divideUp } from '../../../base/offset.ts';
 import { type Barrier, behind, type Pending } from '../../../block/kit/barrier.ts';
@@ -259,9 +260,7 @@ export class Allocator implements Pending {
     await image.refcounts.flush();
     if (!image.discardFreed) return;
     for (const { cluster, count } of freed) {
-      const offset = cluster * clusterSize;
-      const length = Math.min(count * clusterSize, image.file.size() - offset);
-      if (length > 0) await image.file.discard(offset, length);
+      await giveBack(image.file, cluster * clusterSize, count * clusterSize);
     }
   }
 }

@@ -1,5 +1,6 @@
 /** Refcounts of whole runs of clusters, changed block by block. */
 import { isPromise } from '../../../base/async.ts';
+import { giveBack } from '../../../block/kit/giveBack.ts';
 import { invalidArgument } from '../../../base/error.ts';
 import type { Table } from '../../../block/kit/cache.ts';
 import type { Qcow2State } from '../state.ts';
@@ -116,9 +117,7 @@ export class Lowering {
       for (let cluster = first; cluster < first + count; ) {
         // Some may be in use again.
         const free = await image.refcounts.freeRun(cluster, first + count - cluster);
-        const offset = cluster * clusterSize;
-        const length = Math.min(free * clusterSize, image.file.size() - offset);
-        if (length > 0) await image.file.discard(offset, length);
+        await giveBack(image.file, cluster * clusterSize, free * clusterSize);
         cluster += free + 1;
       }
     }

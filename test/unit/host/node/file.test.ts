@@ -137,6 +137,24 @@ describe('reading and writing', () => {
     });
   });
 
+  it.each(['zeroes that are left out', 'growth'])('%s keep what a write under way has put behind', async (what) => {
+    const name = join(dir, 'under way');
+    writeFileSync(name, new Uint8Array(4096));
+    await withFile(files, name, async (handle) => {
+      const behind = new Uint8Array(2 * 1048576).fill(7);
+      const written = handle.write?.(8 * 1048576, behind);
+      // The kernel has it; the answer waits for its turn.
+      for (const stop = Date.now() + 10_000; statSync(name).size <= 8 * 1048576 && Date.now() < stop; );
+      if (what === 'growth') await handle.truncate?.(1048576, 'off');
+      else await handle.writeZeroes?.(4096, 1048576, { unmap: true });
+      await written;
+      expect(handle.size()).toBe(10 * 1048576);
+      const found = new Uint8Array(behind.length);
+      await handle.read(8 * 1048576, found);
+      expect(Buffer.compare(found, behind)).toBe(0);
+    });
+  });
+
   it('fills with zeroes what another program has cut off meanwhile', async () => {
     const name = join(dir, 'cut');
     writeFileSync(name, new Uint8Array(200_000).fill(7));
