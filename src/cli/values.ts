@@ -2,6 +2,7 @@
 import { BlockError, invalidArgument } from '../base/error.ts';
 import { type ParsedNumber, parseInteger, parseSize } from '../base/size.ts';
 import type { ImageInput, SnapshotSelector } from '../operations/requests.ts';
+import { CACHE_MODES } from '../operations/shorthand.ts';
 import { isOptionList, parseDescription, parseImageOptions } from '../options/keyval.ts';
 import type { CacheMode } from '../storage/files.ts';
 import { type Given, type Session, UsageError } from './command.ts';
@@ -45,13 +46,12 @@ export function countValue(what: string, text: string, min: bigint, max: bigint)
   return inRange(what, text, parseInteger(text), min, max);
 }
 
-const CACHE_MODES: readonly string[] = ['none', 'off', 'writeback', 'unsafe', 'directsync', 'writethrough'];
-
 /** A cache mode; `what` is `cache` or `source cache`. */
 export function cacheValue(text: string | undefined, what = 'cache'): CacheMode | undefined {
   if (text === undefined) return undefined;
-  if (!CACHE_MODES.includes(text)) throw mistake(`Invalid ${what} option: ${text}`);
-  return text as CacheMode;
+  const mode = CACHE_MODES.find((known) => known === text);
+  if (mode === undefined) throw mistake(`Invalid ${what} option: ${text}`);
+  return mode;
 }
 
 /** `--output`: true for `json`. */

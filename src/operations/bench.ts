@@ -5,7 +5,7 @@ import { Breath, InFlight, SpareBuffers } from '../base/inflight.ts';
 import type { ImageNode } from '../block/node/node.ts';
 import type { OperationContext } from './context.ts';
 import type { BenchRequest } from './requests.ts';
-import { BENCH_DEPTH, imageName } from './shorthand.ts';
+import { BENCH_DEPTH, imageName, MAX_COUNT, oneOf, wholeNumber } from './shorthand.ts';
 import { withSource } from './source.ts';
 
 /** What is going to be done. */
@@ -43,17 +43,31 @@ export async function bench(
   request: BenchRequest,
   observer: BenchObserver = {},
 ): Promise<BenchResult> {
-  const { write = false, forceShare, cache = 'writeback', image } = request;
-  return withSource(context, image, { writable: write, forceShare, cache }, async (node) => {
+  const { forceShare, cache = 'writeback', image } = request;
+  const plan = planOf(request);
+  return withSource(context, image, { writable: plan.write, forceShare, cache }, async (node) => {
     checkAio(request);
-    const { count = 75000, depth = BENCH_DEPTH, offset = 0, bufferSize = 4096, flushInterval = 0 } = request;
-    const stepSize = request.stepSize || bufferSize;
-    const plan = { write, count, bufferSize, depth, offset, stepSize, flushInterval };
     observer.onStart?.(plan);
     const start = seconds(context);
     await new Run(context, request, plan, node).run();
     return { ...plan, seconds: Math.max(0, seconds(context) - start) };
   });
+}
+
+/** What the request asks for, within the limits of the program. */
+function planOf(request: BenchRequest): BenchPlan {
+  const { write = false, offset = 0, bufferSize = 4096, stepSize = 0 } = request;
+  oneOf('aio', request.aio, ['threads', 'native', 'io_uring']);
+  wholeNumber('pattern byte', request.pattern ?? 0, 0, 255);
+  return {
+    write,
+    count: wholeNumber('request count', request.count ?? 75000, 1, MAX_COUNT),
+    bufferSize: wholeNumber('buffer size', bufferSize, 1, MAX_COUNT),
+    depth: wholeNumber('queue depth', request.depth ?? BENCH_DEPTH, 1, MAX_COUNT),
+    offset: wholeNumber('offset', offset, 0),
+    stepSize: wholeNumber('step size', stepSize, 0, MAX_COUNT) || bufferSize,
+    flushInterval: wholeNumber('flush interval', request.flushInterval ?? 0, 0, MAX_COUNT),
+  };
 }
 
 /** Requests are sent the same way whatever is asked for, but scripts learn what would not work. */

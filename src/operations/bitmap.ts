@@ -1,12 +1,12 @@
 /** `bitmap`: changes persistent dirty bitmaps. */
-import { asBlockError, BlockError, unsupported } from '../base/error.ts';
+import { asBlockError, BlockError, invalidArgument, unsupported } from '../base/error.ts';
 import { UNNAMED_NODE } from '../block/graph/describe.ts';
 import type { BitmapStore } from '../block/capabilities.ts';
 import type { ImageNode } from '../block/node/node.ts';
 import type { OperationContext } from './context.ts';
 import { differentSizes } from './copy/bitmaps.ts';
 import type { BitmapAction, BitmapRequest, ImageInput } from './requests.ts';
-import { imageName, imageOptions } from './shorthand.ts';
+import { imageName, imageOptions, oneOf } from './shorthand.ts';
 import { withSource } from './source.ts';
 
 /** Name of the image's node in messages; the real tool numbers those that the user gives none. */
@@ -14,6 +14,9 @@ function nodeName(image: ImageInput): string {
   const name = imageOptions(image)?.['node-name'];
   return typeof name === 'string' ? name : UNNAMED_NODE;
 }
+
+/** What a step can be. */
+const KINDS = ['add', 'remove', 'clear', 'enable', 'disable', 'remove-all', 'merge'] as const;
 
 /** Result of {@link bitmap}. */
 export interface BitmapResult {
@@ -27,6 +30,7 @@ export interface BitmapResult {
  */
 export async function bitmap(context: OperationContext, request: BitmapRequest): Promise<BitmapResult> {
   const { image } = request;
+  checkActions(request);
   let failure: BlockError | undefined;
   const format = await withSource(context, image, { writable: true, noBacking: true }, async (node) => {
     const steps = async (source: ImageNode): Promise<void> => {
@@ -44,6 +48,19 @@ export async function bitmap(context: OperationContext, request: BitmapRequest):
   });
   if (failure) throw failure;
   return { filename: imageName(image), format };
+}
+
+/** No step is done if one of them cannot be. */
+function checkActions(request: BitmapRequest): void {
+  const actions: unknown = request.actions;
+  if (!Array.isArray(actions)) throw invalidArgument('actions: a list of steps is needed');
+  for (const action of actions as readonly (Partial<BitmapAction & { kind: 'merge' }> | null | undefined)[]) {
+    const kind: string | undefined = action?.kind;
+    oneOf<string>('bitmap action', String(kind), KINDS);
+    if (kind === 'merge' && typeof action?.source !== 'string') {
+      throw invalidArgument('merge: the name of a bitmap is needed as its source');
+    }
+  }
 }
 
 /** Stores the bitmaps; gives the error if they cannot be. The lines that come before its own are shown. */

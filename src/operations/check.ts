@@ -6,7 +6,7 @@ import type { ImageNode } from '../block/node/node.ts';
 import type { ReportLine } from '../block/report.ts';
 import type { OperationContext } from './context.ts';
 import type { CheckRequest, Repairs } from './requests.ts';
-import { imageName } from './shorthand.ts';
+import { imageName, oneOf } from './shorthand.ts';
 import { withSource } from './source.ts';
 
 export type { CheckFindings };
@@ -49,6 +49,7 @@ export async function check(
   observer: CheckObserver = observerIn(request),
 ): Promise<CheckResult> {
   const { repair = 'none', deep = false, cache, forceShare } = request;
+  oneOf('repair', repair, ['none', 'leaks', 'all']);
   const how = {
     intent: 'check',
     writable: repair !== 'none',

@@ -10,7 +10,7 @@ import type { OperationContext } from './context.ts';
 import { CommitSource } from './copy/commitSource.ts';
 import { copyInto } from './copy/copy.ts';
 import type { CommitRequest } from './requests.ts';
-import { imageName } from './shorthand.ts';
+import { imageName, wholeNumber } from './shorthand.ts';
 import { withSource } from './source.ts';
 
 /** Result of {@link commit}. */
@@ -44,6 +44,7 @@ export async function commit(
   request: CommitRequest,
   observer: CommitObserver = {},
 ): Promise<CommitResult> {
+  wholeNumber('rate limit', request.rateLimit ?? 0, 0);
   const how = { writable: true, cache: request.cache ?? 'writeback', discard: 'unmap' } as const;
   return withSource(context, request.image, how, async (top) => {
     const size = top.size();

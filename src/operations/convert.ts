@@ -1,7 +1,7 @@
 /** `convert`: copies one or more images, one behind the other, into a new or an existing image. */
 import { PLAIN_FORMAT } from '../options/filename.ts';
 import { asBlockError, type BlockError, invalidArgument, unsupported } from '../base/error.ts';
-import { MiB } from '../base/offset.ts';
+import { MiB, SECTOR } from '../base/offset.ts';
 import type { BitmapInfo } from '../block/capabilities.ts';
 import type { ImageNode } from '../block/node/node.ts';
 import type { AnyOptionValues } from '../options/table.ts';
@@ -14,7 +14,16 @@ import { CopySource, type SourceOptions } from './copy/source.ts';
 import { createTarget, type Target } from './copy/target.ts';
 import { coerceNewImage, type NewImage, type NewImageOptions, newImage } from './options.ts';
 import type { ConvertRequest, ImageInput } from './requests.ts';
-import { imageFormat, imageName, imageOptions, optionPairs } from './shorthand.ts';
+import {
+  CACHE_MODES,
+  imageInput,
+  imageFormat,
+  imageName,
+  imageOptions,
+  oneOf,
+  optionPairs,
+  wholeNumber,
+} from './shorthand.ts';
 import { openSource } from './source.ts';
 
 /** Result of {@link convert}. */
@@ -46,7 +55,8 @@ export async function convert(
   request: ConvertRequest,
   observer: ConvertObserver = {},
 ): Promise<ConvertResult> {
-  const sources = isList(request.source) ? request.source : [request.source];
+  const sources = sourcesOf(request);
+  checkSettings(request);
   if (request.bitmaps && sources.length > 1) throw invalidArgument('Copying bitmaps only possible with single source');
   if (request.atomic && request.noCreate)
     throw invalidArgument('An existing image that is written into cannot be replaced');
@@ -69,6 +79,25 @@ export async function convert(
     return await new Conversion(shared, request, observer, opened).run();
   } finally {
     for (const node of opened) await node.close().catch(() => undefined);
+  }
+}
+
+/** The sources: without one, an existing target would only be emptied. */
+function sourcesOf({ source }: ConvertRequest): readonly ImageInput[] {
+  const sources = isList(source) ? source : [source];
+  if (sources.length === 0) throw invalidArgument('At least one source image is needed');
+  for (const image of sources) imageInput(image, 'source');
+  return sources;
+}
+
+/** What needs no file is checked before any is touched. */
+function checkSettings({ target, sourceCache, targetCache, sparseSize = 0, rateLimit = 0 }: ConvertRequest): void {
+  imageInput(target, 'target');
+  oneOf('source cache mode', sourceCache, CACHE_MODES);
+  oneOf('cache mode', targetCache, CACHE_MODES);
+  wholeNumber('rate limit', rateLimit, 0);
+  if (wholeNumber('sparse size', sparseSize, 0) % SECTOR !== 0) {
+    throw invalidArgument(`Invalid sparse size '${sparseSize}': a multiple of ${SECTOR} is needed`);
   }
 }
 

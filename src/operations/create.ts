@@ -66,6 +66,7 @@ export async function create(
   onStart?: (plan: CreatePlan) => void,
 ): Promise<CreateResult> {
   const { filename, format = PLAIN_FORMAT } = request;
+  if (typeof filename !== 'string') throw invalidArgument('filename: the name of the new image is needed');
   const asked = request.size === undefined ? undefined : bytesOf(request.size);
   return namingFile(filename, async () => {
     const image = await newImage(context, format, filename);
@@ -84,7 +85,11 @@ export async function create(
     const plan: CreatePlan = { filename, format, options: shownOptions(image, options, values) };
     onStart?.(plan);
     checkBackingFormat(context, image.format, backing.format);
-    await writeImage(context, { filename }, image, values, options.protocol);
+    try {
+      await writeImage(context, { filename }, image, values, options.protocol);
+    } catch (thrown) {
+      throw tooLarge(asBlockError(thrown), image);
+    }
     return { ...plan, size };
   });
 }
@@ -216,19 +221,15 @@ export async function writeImage(
   protocolOptions: AnyOptionValues,
 ): Promise<void> {
   const { driver } = image.format;
-  try {
-    if (!driver) return await createFile(context, where.at ?? where.filename, values, image);
-    // A raw image is its file: the file gets its size at once, so that space can be reserved for it.
-    const raw = driver.plain ? { size: values['size'] } : {};
-    await createImage(context, {
-      ...where,
-      driver,
-      options: values,
-      protocolOptions: { ...protocolOptions, ...raw },
-    });
-  } catch (thrown) {
-    throw tooLarge(asBlockError(thrown), image);
-  }
+  if (!driver) return createFile(context, where.at ?? where.filename, values, image);
+  // A raw image is its file: the file gets its size at once, so that space can be reserved for it.
+  const raw = driver.plain ? { size: values['size'] } : {};
+  await createImage(context, {
+    ...where,
+    driver,
+    options: values,
+    protocolOptions: { ...protocolOptions, ...raw },
+  });
 }
 
 /** `create -f file`: the protocol's own way to create, without a format in it. */
@@ -242,6 +243,7 @@ async function createFile(
   await protocol.create?.(creating(context), filename, values);
 }
 
+/** `create` alone puts it so, for whatever the system does not take; copies say what failed. */
 function tooLarge(error: BlockError, image: NewImage): BlockError {
   if (error.code !== 'EFBIG') return error;
   const advice = 'cluster_size' in image.format.createOptions ? ' (try using a larger cluster size)' : '';

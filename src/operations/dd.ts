@@ -1,5 +1,5 @@
 /** `dd`: copies blocks of an image into a new image. */
-import { BlockError, unsupported } from '../base/error.ts';
+import { BlockError, invalidArgument, unsupported } from '../base/error.ts';
 import { alignUp, SECTOR } from '../base/offset.ts';
 import type { ImageNode } from '../block/node/node.ts';
 import { identityOf } from '../block/graph/bottom.ts';
@@ -11,7 +11,7 @@ import { WindowSource } from './copy/source.ts';
 import { createTarget } from './copy/target.ts';
 import { coerceNewImage, newImage } from './options.ts';
 import type { DdRequest } from './requests.ts';
-import { bytesOf, imageFormat, imageName } from './shorthand.ts';
+import { bytesOf, imageFormat, imageName, imageOptions, MAX_COUNT, wholeNumber } from './shorthand.ts';
 import { withSource } from './source.ts';
 
 /** Result of {@link dd}. */
@@ -27,27 +27,46 @@ export interface DdResult {
  * @throws BlockError with the real tool's message.
  */
 export async function dd(context: OperationContext, request: DdRequest): Promise<DdResult> {
+  const blocks = blocksOf(request);
+  if (imageOptions(request.target))
+    throw invalidArgument('A target that is created is named, not described by options');
   const how = { forceShare: request.forceShare, cache: 'writeback' } as const;
-  return withSource(context, request.source, how, (node) => copyBlocks(context, request, node));
+  return withSource(context, request.source, how, (node) => copyBlocks(context, request, node, blocks));
 }
 
-/** The part of the input that is copied, in bytes. `count` blocks are counted from the start of the input. */
-function windowOf(request: DdRequest, size: number): { start: number; length: number; skippedAll: boolean } {
-  const { count = Number.POSITIVE_INFINITY, skip = 0 } = request;
-  const blockSize = bytesOf(request.blockSize ?? 512);
-  const start = skip * blockSize;
-  const end = Math.min(size, count * blockSize);
+/** Where to start and to end, in bytes, whatever the size of the input is. */
+interface Blocks {
+  readonly start: number;
+  readonly end: number;
+}
+
+/** The blocks that are asked for, which may be past the input. `count` is counted from the start of the input. */
+function blocksOf({ blockSize = 512, count, skip = 0 }: DdRequest): Blocks {
+  const bytes = wholeNumber('block size', bytesOf(blockSize), 1, MAX_COUNT);
+  const blocks = count === undefined ? Number.POSITIVE_INFINITY : wholeNumber('count', count, 0);
+  return { start: wholeNumber('skip', skip, 0) * bytes, end: blocks * bytes };
+}
+
+/** The part of the input that is copied, in bytes. */
+function windowOf(blocks: Blocks, size: number): { start: number; length: number; skippedAll: boolean } {
+  const { start } = blocks;
+  const end = Math.min(size, blocks.end);
   if (start > end) return { start: 0, length: 0, skippedAll: true };
   return { start, length: end - start, skippedAll: false };
 }
 
-async function copyBlocks(context: OperationContext, request: DdRequest, node: ImageNode): Promise<DdResult> {
+async function copyBlocks(
+  context: OperationContext,
+  request: DdRequest,
+  node: ImageNode,
+  blocks: Blocks,
+): Promise<DdResult> {
   const filename = imageName(request.target);
   const format = imageFormat(request.target) ?? PLAIN_FORMAT;
   if (!context.drivers.has(format)) throw unsupported('Unknown file format');
   const image = await newImage(context, format, filename);
   const options = coerceNewImage(image, []);
-  const { start, length, skippedAll } = windowOf(request, node.size());
+  const { start, length, skippedAll } = windowOf(blocks, node.size());
   const prefix = `${filename}: error while creating output image: `;
   await refuseOwnInput(context, filename, node, prefix);
   const target = await createTarget(context, {

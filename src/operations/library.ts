@@ -12,8 +12,8 @@ import type { OptionTree } from '../options/tree.ts';
 import type { OperationContext } from './context.ts';
 import type { MapExtent } from './map.ts';
 import type { ImageInput, MapRequest, OpenSettings } from './requests.ts';
-import { imageFormat, imageName, imageOptions } from './shorthand.ts';
-import { type Operations, operate, type RequestOf, type ResultOf, type Verb, VERBS } from './verbs.ts';
+import { imageFormat, imageName, imageOptions, isImage } from './shorthand.ts';
+import { checkRequest, type Operations, operate, type RequestOf, type ResultOf, type Verb, VERBS } from './verbs.ts';
 
 /**
  * Which files an image may have opened that only the image names (backing files, external data files, extents):
@@ -81,12 +81,12 @@ export class ImageLibrary {
   /** Does what one of the methods does, by its verb. */
   async run<V extends Verb>(verb: V, request: RequestOf<V>): Promise<ResultOf<V>> {
     // All requests have some of these fields, or none.
-    return this.#within(contextOf(verb, request as Subject), () => operate(verb, this.#context, request));
+    return this.#within(verb, request as Subject, () => operate(verb, this.#context, request));
   }
 
   /** Opens an image to read (and with `writable` to write) its guest bytes. Close it. */
   async openImage(image: ImageInput, how: OpenSettings & { readonly writable?: boolean } = {}): Promise<ImageNode> {
-    return this.#within(contextOf('open', { image }), async () => {
+    return this.#within('open', { image }, async () => {
       const { openSource } = await import('./source.ts');
       return openSource(this.#context, image, how);
     });
@@ -96,6 +96,7 @@ export class ImageLibrary {
   async *mapExtents(request: MapRequest): AsyncGenerator<MapExtent, void, undefined> {
     try {
       const { mapExtents } = await VERBS.map();
+      checkRequest('map', request);
       yield* mapExtents(this.#context, request);
     } catch (thrown) {
       throw asBlockError(thrown).within(contextOf('map', request));
@@ -103,12 +104,12 @@ export class ImageLibrary {
   }
 
   /** Whatever `body` throws becomes a `BlockError` that says which operation it was, and on what. */
-  async #within<T>(about: ErrorContext, body: () => Promise<T>): Promise<T> {
+  async #within<T>(operation: string, request: Subject, body: () => Promise<T>): Promise<T> {
     try {
       throwIfStopped(this.#context.signal);
       return await body();
     } catch (thrown) {
-      throw asBlockError(thrown).within(about);
+      throw asBlockError(thrown).within(contextOf(operation, request));
     }
   }
 }
@@ -125,16 +126,16 @@ interface Subject {
   readonly name?: string | undefined;
 }
 
-/** What the errors of an operation are about, as far as nothing more exact is known. */
-function contextOf(operation: string, request: Subject): ErrorContext {
-  const { image, target, first, filename, format, bitmap, name: snapshot } = request;
+/** What the errors of an operation are about, as far as nothing more exact is known, whatever the request is. */
+function contextOf(operation: string, request: Subject | null | undefined): ErrorContext {
+  const { image, target, first, filename, format, bitmap, name: snapshot } = request ?? {};
   const created = filename === undefined ? undefined : { filename, format };
   const subject = target ?? first ?? image ?? created;
   return {
     operation,
-    ...(subject === undefined ? {} : imageContext(subject)),
-    ...(bitmap === undefined ? {} : { bitmap }),
-    ...(snapshot === undefined ? {} : { snapshot }),
+    ...(isImage(subject) ? imageContext(subject) : {}),
+    ...(typeof bitmap !== 'string' ? {} : { bitmap }),
+    ...(typeof snapshot !== 'string' ? {} : { snapshot }),
   };
 }
 

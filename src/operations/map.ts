@@ -4,6 +4,7 @@ import { throwIfStopped } from '../base/inflight.ts';
 import { type BlockStatus, walkChain } from '../block/node/chain.ts';
 import type { OperationContext } from './context.ts';
 import type { MapRequest } from './requests.ts';
+import { wholeNumber } from './shorthand.ts';
 import { openSource } from './source.ts';
 
 /** A run of guest bytes of one nature. */
@@ -50,10 +51,12 @@ export async function* mapExtents(
   request: MapRequest,
   onOpen?: () => void,
 ): AsyncGenerator<MapExtent, void, undefined> {
+  const { start = 0, length = Number.POSITIVE_INFINITY } = request;
+  wholeNumber('start', start, 0);
+  if (length !== Number.POSITIVE_INFINITY) wholeNumber('length', length, 0);
   const node = await openSource(context, request.image, { forceShare: request.forceShare, mapOnly: true });
   try {
     onOpen?.();
-    const { start = 0, length = Number.POSITIVE_INFINITY } = request;
     const end = Math.min(node.size(), start + length);
     if (start >= end) {
       yield { start, length: 0, ...NOTHING };

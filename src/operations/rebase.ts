@@ -6,6 +6,7 @@ import { openRequest } from '../block/graph/open.ts';
 import type { OperationContext } from './context.ts';
 import { UpCopy, writeError } from './copy/upCopy.ts';
 import type { NamedImage, RebaseRequest } from './requests.ts';
+import { CACHE_MODES, isNamed, oneOf } from './shorthand.ts';
 import { withSource } from './source.ts';
 
 /** What is recorded for an image that stands alone. */
@@ -36,7 +37,9 @@ export async function rebase(
   request: RebaseRequest,
   observer: RebaseObserver = {},
 ): Promise<RebaseResult> {
-  const { cache = 'writeback', unsafe = false } = request;
+  const { cache = 'writeback', unsafe = false, backing = NO_BACKING } = request;
+  oneOf('backing cache mode', request.backingCache, CACHE_MODES);
+  if (!isNamed(backing)) throw invalidArgument('backing: {filename, format} is needed');
   const how = { writable: true, noBacking: unsafe, cache, discard: 'unmap' } as const;
   return withSource(context, request.image, how, async (node) => {
     await checkDrivers(context, request, node);

@@ -5,6 +5,7 @@
  *
  * Errors name what a request is about: its `image` (`target`, `first`), or what it creates.
  *
+ * Numbers, words and images that cannot be are refused by the operation, before it touches anything: kind `invalid-argument`.
  * Checks that need only the arguments and have words of the command line are made by the command; checks that need an image,
  * a driver or its option table are made by the operation, in the real tool's order and with its messages.
  */
@@ -160,7 +161,7 @@ export interface ConvertRequest {
   readonly skipBrokenBitmaps?: boolean | undefined;
   /** Put zeroes where the source cannot be read. */
   readonly salvage?: boolean | undefined;
-  /** Bytes per second. */
+  /** Whole bytes per second. Default, and 0: no limit. */
   readonly rateLimit?: number | undefined;
   /** Let the storage copy by itself, where it can. */
   readonly copyRange?: boolean | undefined;
@@ -193,7 +194,7 @@ export interface CommitRequest {
   /** Leave the overlay as it is afterwards. */
   readonly drop?: boolean | undefined;
   readonly cache?: CacheMode | undefined;
-  /** Bytes per second. */
+  /** Whole bytes per second. Default, and 0: no limit. */
   readonly rateLimit?: number | undefined;
 }
 

@@ -3,7 +3,7 @@ import { BlockError, invalidArgument } from '../base/error.ts';
 import { MAX_DISK, MAX_SIZE } from '../base/offset.ts';
 import type { OperationContext } from './context.ts';
 import type { ResizeRequest, SizeInput } from './requests.ts';
-import { bytesOf, imageName } from './shorthand.ts';
+import { bytesOf, imageName, oneOf } from './shorthand.ts';
 import { withSource } from './source.ts';
 
 /** Result of {@link resize}. */
@@ -21,6 +21,7 @@ export interface ResizeResult {
  */
 export async function resize(context: OperationContext, request: ResizeRequest): Promise<ResizeResult> {
   const { image, shrink = false, preallocation = 'off' } = request;
+  oneOf('preallocation', preallocation, ['off', 'metadata', 'falloc', 'full']);
   const change = changeOf(request.size);
   return withSource(context, image, { writable: true, resize: true }, async (node) => {
     const oldSize = node.size();
@@ -44,7 +45,7 @@ interface SizeChange {
 }
 
 function changeOf(size: SizeInput): SizeChange {
-  if (typeof size === 'number') return { sign: '', bytes: size };
+  if (typeof size !== 'string') return { sign: '', bytes: bytesOf(size) };
   const sign = size.startsWith('+') ? '+' : size.startsWith('-') ? '-' : '';
   return { sign, bytes: bytesOf(size.slice(sign.length)) };
 }

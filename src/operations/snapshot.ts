@@ -4,6 +4,7 @@ import { ImageNode } from '../block/node/node.ts';
 import type { OperationContext } from './context.ts';
 import type { SnapshotEntry } from './info.ts';
 import type { SnapshotRequest } from './requests.ts';
+import { oneOf } from './shorthand.ts';
 import { withSource } from './source.ts';
 
 /** Result of {@link snapshot}. */
@@ -18,6 +19,7 @@ export interface SnapshotResult {
  */
 export async function snapshot(context: OperationContext, request: SnapshotRequest): Promise<SnapshotResult> {
   const { action = 'list', name = '', forceShare } = request;
+  oneOf('action', action, ['list', 'create', 'apply', 'delete']);
   if (action !== 'list' && request.name === undefined) {
     throw invalidArgument('A snapshot name is needed');
   }

@@ -3,7 +3,7 @@ import type { ImageNode } from '../block/node/node.ts';
 import { type OpenRequest, openImage } from '../block/graph/open.ts';
 import type { OperationContext } from './context.ts';
 import type { ImageInput } from './requests.ts';
-import { imageFormat, imageName, imageOptions } from './shorthand.ts';
+import { CACHE_MODES, imageFormat, imageName, imageOptions, oneOf } from './shorthand.ts';
 
 /** What for, and with which cache mode and locks. */
 type OpenHow = Omit<OpenRequest, 'filename' | 'tree' | 'format' | 'cache' | 'forceShare'> & {
@@ -16,8 +16,9 @@ type OpenHow = Omit<OpenRequest, 'filename' | 'tree' | 'format' | 'cache' | 'for
  * @param how what for, and with which cache mode and locks.
  * @throws BlockError whose message begins with `Could not open 'NAME': `.
  */
-export function openSource(context: OperationContext, image: ImageInput, how: OpenHow = {}): Promise<ImageNode> {
+export async function openSource(context: OperationContext, image: ImageInput, how: OpenHow = {}): Promise<ImageNode> {
   const { cache, forceShare = false, ...rest } = how;
+  oneOf('cache mode', cache, CACHE_MODES);
   const tree = imageOptions(image);
   const format = imageFormat(image);
   return openImage(context, {

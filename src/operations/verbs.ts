@@ -3,6 +3,7 @@
  * same name. The methods of the library, the functions of the package for Node and the executors of the program are made
  * from this table, and so are their types.
  */
+import { invalidArgument } from '../base/error.ts';
 import type { OperationContext } from './context.ts';
 
 /** The module of each verb, loaded when it is first used. */
@@ -60,12 +61,24 @@ export type Operations = {
   readonly [V in keyof typeof VERBS]: (request: RequestOf<V>) => Promise<ResultOf<V>>;
 };
 
-/** Loads an operation and runs it. */
+/**
+ * From JavaScript anything may come; what the fields are is for the operation to say.
+ * @throws BlockError `invalid-argument` if there is no request.
+ */
+export function checkRequest(verb: Verb, request: unknown): void {
+  if (typeof request !== 'object' || request === null) throw invalidArgument(`${verb}: a request is needed, an object`);
+}
+
+/**
+ * Loads an operation and runs it.
+ * @throws BlockError `invalid-argument` if there is no request.
+ */
 export async function operate<V extends Verb>(
   verb: V,
   context: OperationContext,
   request: RequestOf<V>,
 ): Promise<ResultOf<V>> {
+  checkRequest(verb, request);
   const module: Readonly<Record<string, unknown>> = await VERBS[verb]();
   // The type of a module whose verb is not known here cannot be followed any further.
   const operation = module[verb] as (context: OperationContext, request: RequestOf<V>) => Promise<ResultOf<V>>;

@@ -175,6 +175,18 @@ describe('limited to', () => {
     },
   );
 
+  it('fewer open files than Node needs, where it ended by a signal', async () => {
+    const few = (count: number, line: string) =>
+      run('prlimit', [`--nofile=${count}`, '--', ourProgram(), ...words(line)], { cwd: directory });
+    // With 12 or less it is the shell that ends.
+    for (const count of [13, 16, 19]) {
+      const stderr = `qimg: Node.js needs at least 20 open files, and the limit is ${count}\n`;
+      expect(await few(count, 'info zlib.qcow2')).toMatchObject({ code: 1, stderr });
+      expect(await few(count, 'compare zlib.qcow2 disk.qcow2')).toMatchObject({ code: 2, stderr });
+    }
+    expect(await few(20, 'info zlib.qcow2')).toMatchObject({ code: 0, stderr: '' });
+  });
+
   it.skipIf(noRoot !== undefined)(
     `fewer processes than Node needs, which it says${because(noRoot)}`,
     { timeout: 300_000 },

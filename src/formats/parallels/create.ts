@@ -1,5 +1,5 @@
 /** New Parallels images. */
-import { BlockError, invalidArgument } from '../../base/error.ts';
+import { BlockError, invalidArgument, withStrerror } from '../../base/error.ts';
 import { alignUp, SECTOR } from '../../base/offset.ts';
 import type { CreateContext } from '../../block/format.ts';
 import type { OptionValues } from '../../options/table.ts';
@@ -33,6 +33,8 @@ export async function create(context: CreateContext, options: CreateOptions): Pr
     );
   }
   // An empty BAT is all zeroes. The header comes last, so that an unfinished image is not taken for an image.
-  await context.file.truncate(layout.dataOffset);
-  await context.file.write(0, encodeHeader(layout, cluster));
+  await withStrerror('Failed to create Parallels image', async () => {
+    await context.file.truncate(layout.dataOffset);
+    await context.file.write(0, encodeHeader(layout, cluster));
+  });
 }

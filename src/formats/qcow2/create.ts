@@ -87,11 +87,12 @@ async function writeEmpty(context: CreateContext, settings: Settings, data: Stor
 
 async function writeFirstRefcounts(file: Storage, clusterSize: number, bits: number): Promise<void> {
   // The header's cluster is stored as a whole: a hole there would count as a sign of preallocated metadata.
-  const bytes = new Uint8Array(clusterSize * 3);
-  setEntry(new DataView(bytes.buffer), clusterSize, clusterSize * 2, false);
-  const block = new DataView(bytes.buffer, clusterSize * 2);
+  await withPrefix('Could not write qcow2 header: ', () => file.write(0, new Uint8Array(clusterSize)));
+  const bytes = new Uint8Array(clusterSize * 2);
+  setEntry(new DataView(bytes.buffer), 0, clusterSize * 2, false);
+  const block = new DataView(bytes.buffer, clusterSize);
   for (let cluster = 0; cluster < 3; cluster++) setRefcount(block, bits, cluster, 1);
-  await file.write(0, bytes);
+  await withPrefix('Could not write refcount table: ', () => file.write(clusterSize, bytes));
 }
 
 function checkBackingName(settings: Settings, header: Header): void {

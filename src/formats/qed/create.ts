@@ -1,6 +1,6 @@
 /** New QED images. */
 import { utf8Bytes } from '../../base/bytes.ts';
-import { invalidArgument } from '../../base/error.ts';
+import { invalidArgument, withStrerror } from '../../base/error.ts';
 import { alignUp, SECTOR } from '../../base/offset.ts';
 import type { CreateContext } from '../../block/format.ts';
 import type { OptionValues } from '../../options/table.ts';
@@ -62,9 +62,11 @@ export async function create(context: CreateContext, options: CreateOptions): Pr
   };
   const { file } = context;
   // The L1 table is all zero: a hole will do.
-  await file.writeZeroes(0, clusterSize * (1 + tableClusters));
-  if (name.length > 0) await file.write(HEADER_SIZE, name);
-  await file.write(0, encodeHeader(header));
+  await withStrerror('Could not create image', async () => {
+    await file.writeZeroes(0, clusterSize * (1 + tableClusters));
+    if (name.length > 0) await file.write(HEADER_SIZE, name);
+    await file.write(0, encodeHeader(header));
+  });
 }
 
 function backingOf(options: CreateOptions): { file: string; format?: string } | undefined {
