@@ -1,7 +1,7 @@
 /** Opening a qcow2 image. */
 import { invalidArgument, invalidImage } from '../../base/error.ts';
 import type { OpenContext } from '../../block/format.ts';
-import type { Storage } from '../../storage/storage.ts';
+import { readAt, type Storage } from '../../storage/storage.ts';
 import { encodeHeader } from './structure/encodeHeader.ts';
 import { hasDataFile, type Header, isRawDataFile } from './structure/header.ts';
 import { clusterSizeOf, HEADER_PROBE, parseHeader } from './structure/readHeader.ts';
@@ -13,11 +13,9 @@ import { behaviourOf } from './openSettings.ts';
 /** Reads and checks the header of a file; see {@link parseHeader}. */
 async function readHeader(context: OpenContext<typeof openOptions>): Promise<Header> {
   const { file } = context;
-  const head = new Uint8Array(HEADER_PROBE);
-  await file.readPadded(0, head);
+  const head = await readAt(file, 0, HEADER_PROBE);
   const clusterSize = clusterSizeOf(head);
-  const cluster = new Uint8Array(clusterSize);
-  await file.readPadded(0, cluster);
+  const cluster = await readAt(file, 0, clusterSize);
   return parseHeader(cluster, { forCheck: context.intent === 'check', forChange: !context.readOnly });
 }
 

@@ -2,10 +2,10 @@
 import type * as Crypto from 'node:crypto';
 import { closeSync, openSync, readSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { BlockError } from '../../base/error.ts';
 import { mayUseThreads, soon } from './limits.ts';
 import type { BlockCipher, CryptoPort } from '../../crypto/crypto.ts';
 import type { HashName } from '../../crypto/spec.ts';
+import { checkIterations } from '../shared/pbkdf2.ts';
 
 let loaded: typeof Crypto | undefined;
 
@@ -53,9 +53,7 @@ function derive(
   iterations: number,
   length: number,
 ): Promise<Uint8Array> {
-  if (iterations > 0x7fffffff) {
-    throw new BlockError('limit', `PBKDF2 iteration count ${iterations} is too large`);
-  }
+  checkIterations(iterations);
   if (!mayUseThreads()) return soon(() => plain(crypto().pbkdf2Sync(password, salt, iterations, length, hash)));
   return new Promise((resolve, reject) => {
     crypto().pbkdf2(password, salt, iterations, length, hash, (error, key) =>

@@ -6,11 +6,12 @@ import { md5, ripemd160, sha1 } from '@noble/hashes/legacy.js';
 import { pbkdf2 } from '@noble/hashes/pbkdf2.js';
 import { sha224, sha256, sha384, sha512 } from '@noble/hashes/sha2.js';
 import type { CHash } from '@noble/hashes/utils.js';
-import { BlockError, unsupported } from '../../base/error.ts';
+import { unsupported } from '../../base/error.ts';
 import { aes } from '../../crypto/aes.ts';
 import type { CryptoPort } from '../../crypto/crypto.ts';
 import type { HashName } from '../../crypto/spec.ts';
 import { sm3 } from './sm3.ts';
+import { checkIterations } from '../shared/pbkdf2.ts';
 
 const HASHES: Readonly<Record<HashName, CHash>> = { md5, sha1, sha224, sha256, sha384, sha512, ripemd160, sm3 };
 
@@ -66,9 +67,7 @@ async function derive(
   iterations: number,
   length: number,
 ): Promise<Uint8Array> {
-  if (iterations > 0x7fffffff) {
-    throw new BlockError('limit', `PBKDF2 iteration count ${iterations} is too large`);
-  }
+  checkIterations(iterations);
   const subtle = webCrypto()?.subtle;
   const webHash = WEB_HASHES[hash];
   if (!subtle || !webHash) return pbkdf2(HASHES[hash], password, salt, { c: iterations, dkLen: length });

@@ -33,6 +33,7 @@ import {
 } from './directory.ts';
 import { type BitmapImage, StoredBitmaps, type StoredBitmap } from './stored.ts';
 import { readBits } from './table.ts';
+import { readAt } from '../../../storage/storage.ts';
 
 /** A byte range of the guest. */
 interface Range {
@@ -285,8 +286,7 @@ export async function openBitmaps(image: BitmapImage): Promise<Bitmaps | undefin
   const { header, file, geometry } = image;
   if (header.version < 3) return undefined;
   if (!header.bitmaps) return new Bitmaps(image, [], []);
-  const bytes = new Uint8Array(header.bitmaps.size);
-  await file.readPadded(header.bitmaps.offset, bytes);
+  const bytes = await readAt(file, header.bitmaps.offset, header.bitmaps.size);
   const directory = parseBitmapDirectory(bytes, header.bitmaps.count, geometry.clusterSize);
   const list: Bitmap[] = [];
   const names = new Set<string>();

@@ -4,6 +4,7 @@ import { BitmapBits, piecesFor } from './bits.ts';
 import type { BitmapEntry } from './directory.ts';
 import { entryOffset } from '../structure/geometry.ts';
 import type { ImageState } from '../structure/imageState.ts';
+import { readAt } from '../../../storage/storage.ts';
 
 /** Stands for table entries that cannot be. */
 const DAMAGED = -1;
@@ -40,8 +41,7 @@ export function bitmapEntryOf(view: DataView, at: number): number | undefined {
 
 /** The entries of a bitmap table; {@link DAMAGED} for those that cannot be. */
 async function readTable(image: ImageState, stored: BitmapEntry): Promise<number[]> {
-  const bytes = new Uint8Array(stored.tableEntries * 8);
-  await image.file.readPadded(stored.tableOffset, bytes);
+  const bytes = await readAt(image.file, stored.tableOffset, stored.tableEntries * 8);
   const view = new DataView(bytes.buffer);
   const places: number[] = [];
   for (let at = 0; at < bytes.length; at += 8) {

@@ -13,6 +13,7 @@ import { l2Table } from '../guest/mapping.ts';
 import { raiseRun } from '../clusters/refcountRuns.ts';
 import { checkL1, Snapshots } from '../snapshots/store.ts';
 import { readSnapshotTable, type SnapshotEntry } from '../snapshots/table.ts';
+import { readAt } from '../../../storage/storage.ts';
 
 const NO_MEMORY = { code: 'ENOMEM', text: 'Cannot allocate memory' } as const;
 
@@ -103,8 +104,7 @@ async function* l2Tables(
   let done = 0;
   for (const { l1Offset, l1Entries } of tables) {
     const stored = Math.max(0, Math.min(l1Entries * 8, image.file.size() - l1Offset));
-    const bytes = new Uint8Array(Math.ceil(stored / 8) * 8);
-    await image.file.readPadded(l1Offset, bytes);
+    const bytes = await readAt(image.file, l1Offset, Math.ceil(stored / 8) * 8);
     const view = new DataView(bytes.buffer);
     for (let index = 0; index * 8 < bytes.length; index++) {
       const offset = entryOffset(view, index * 8);

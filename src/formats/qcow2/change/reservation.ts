@@ -4,7 +4,7 @@
  */
 import { alignDown, divideUp } from '../../../base/offset.ts';
 import type { Table } from '../../../block/kit/cache.ts';
-import type { Preallocation } from '../../../storage/storage.ts';
+import { type Preallocation, readAt } from '../../../storage/storage.ts';
 import { moveTable } from '../clusters/refcountTable.ts';
 import { flushImage } from '../flush.ts';
 import { entryOffset, ownsHost, setEntry } from '../structure/geometry.ts';
@@ -62,8 +62,7 @@ async function move(image: Qcow2State, table: Table, guest: number, host: number
   const old = entryOffset(view, at);
   // Damage that reading and writing tell of.
   if (old % geometry.clusterSize !== 0) return false;
-  const bytes = new Uint8Array(geometry.clusterSize);
-  await image.file.readPadded(old, bytes);
+  const bytes = await readAt(image.file, old, geometry.clusterSize);
   if (header.cryptMethod !== 0) {
     await cipher?.decrypt(bytes, old, guest);
     await cipher?.encrypt(bytes, host, guest);

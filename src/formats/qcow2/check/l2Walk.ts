@@ -7,6 +7,7 @@ import { hexHalves } from '../structure/hex.ts';
 import { COMPRESSED_HIGH, COPIED_HIGH, ZERO_LOW } from '../structure/layout.ts';
 import type { MetadataGuard } from '../clusters/guard.ts';
 import type { ImageState } from '../structure/imageState.ts';
+import { readAt } from '../../../storage/storage.ts';
 
 /** Receives the lines of the report: findings, unless `how` says otherwise. */
 export type Report = (text: string, how?: Partial<Omit<ReportLine, 'text'>>) => void;
@@ -122,8 +123,7 @@ export class L2Walker {
   }
 
   async #read(offset: number): Promise<DataView> {
-    const bytes = new Uint8Array(this.#walk.image.geometry.clusterSize);
-    await this.#walk.image.file.readPadded(offset, bytes);
+    const bytes = await readAt(this.#walk.image.file, offset, this.#walk.image.geometry.clusterSize);
     return new DataView(bytes.buffer);
   }
 

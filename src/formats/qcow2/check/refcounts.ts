@@ -14,6 +14,7 @@ import { COMPRESSED_HIGH, COPIED_HIGH } from '../structure/layout.ts';
 import { getRefcount, refcountText, setRefcount } from '../structure/refcountEntry.ts';
 import { hexHalves } from '../structure/hex.ts';
 import type { ReferenceWalk } from './references.ts';
+import { readAt } from '../../../storage/storage.ts';
 
 /** Counts the refcount blocks. Where all is to be repaired, blocks beyond the end of the file are taken into it. */
 export async function walkRefblocks(walk: ReferenceWalk): Promise<void> {
@@ -210,8 +211,7 @@ function toggleCopied(view: DataView, at: number): void {
 async function checkCopiedL2(walk: ReferenceWalk, l2Offset: number, repair: boolean): Promise<void> {
   const { image } = walk;
   const { entrySize, clusterSize, external } = image.geometry;
-  const bytes = new Uint8Array(clusterSize);
-  await image.file.readPadded(l2Offset, bytes);
+  const bytes = await readAt(image.file, l2Offset, clusterSize);
   const view = new DataView(bytes.buffer);
   let changed = false;
   for (let at = 0; at < bytes.length; at += entrySize) {

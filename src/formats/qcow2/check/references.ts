@@ -16,6 +16,7 @@ import { MetadataGuard } from '../clusters/guard.ts';
 import { OFFSET_HIGH, OFFSET_LOW, TWO32 } from '../structure/layout.ts';
 import { Lowering } from '../clusters/refcountRuns.ts';
 import type { SnapshotEntry, SnapshotTable } from '../snapshots/table.ts';
+import { readAt } from '../../../storage/storage.ts';
 
 /** Bytes of different L1 tables of snapshots that are looked at. */
 const SNAPSHOT_BYTES = 1073741824;
@@ -154,16 +155,22 @@ export class ReferenceWalk {
       this.report('ERROR: I/O error in check_refcounts_l1');
       throw ioError();
     }
-    // Entries beyond the end of the file are zero.
-    const stored = Math.max(0, Math.min(entries * 8, this.image.file.size() - offset));
-    for (let start = 0; start < stored; start += PIECE) {
-      const bytes = new Uint8Array(Math.min(PIECE, Math.ceil((stored - start) / 8) * 8));
-      await this.image.file.readPadded(offset + start, bytes);
-      const view = new DataView(bytes.buffer);
-      for (let at = 0; at < bytes.length; at += 8) {
+    for await (const view of this.#pieces(offset, entries)) {
+      for (let at = 0; at < view.byteLength; at += 8) {
         if (view.getUint32(at) === 0 && view.getUint32(at + 4) === 0) continue;
         await this.#walkL1Entry(view, at, active, times);
       }
+    }
+  }
+
+  /** A table of 8-byte entries, piece by piece. Entries beyond the end of the file are zero, and left out. */
+  async *#pieces(offset: number, entries: number): AsyncGenerator<DataView, void, undefined> {
+    const { file } = this.image;
+    const stored = Math.max(0, Math.min(entries * 8, file.size() - offset));
+    for (let start = 0; start < stored; start += PIECE) {
+      const length = Math.min(PIECE, Math.ceil((stored - start) / 8) * 8);
+      const bytes = await readAt(file, offset + start, length);
+      yield new DataView(bytes.buffer);
     }
   }
 
@@ -192,8 +199,7 @@ export class ReferenceWalk {
       this.incomplete = true;
       return;
     }
-    const bytes = new Uint8Array(bitmaps.size);
-    await file.readPadded(bitmaps.offset, bytes);
+    const bytes = await readAt(file, bitmaps.offset, bitmaps.size);
     let entries: ReturnType<typeof parseBitmapDirectory>;
     try {
       entries = parseBitmapDirectory(bytes, bitmaps.count, geometry.clusterSize);
@@ -209,12 +215,8 @@ export class ReferenceWalk {
   }
 
   async #walkBitmapTable(offset: number, entries: number, clusterSize: number): Promise<void> {
-    const stored = Math.max(0, Math.min(entries * 8, this.image.file.size() - offset));
-    for (let start = 0; start < stored; start += PIECE) {
-      const bytes = new Uint8Array(Math.min(PIECE, Math.ceil((stored - start) / 8) * 8));
-      await this.image.file.readPadded(offset + start, bytes);
-      const view = new DataView(bytes.buffer);
-      for (let at = 0; at < bytes.length; at += 8) {
+    for await (const view of this.#pieces(offset, entries)) {
+      for (let at = 0; at < view.byteLength; at += 8) {
         const entry = bitmapEntryOf(view, at);
         if (entry === undefined) this.result.corruptions++;
         else if (entry > 1) this.count(entry, clusterSize);

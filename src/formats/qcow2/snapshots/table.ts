@@ -2,7 +2,7 @@
 import { bigEndian, concatBytes, utf8Bytes } from '../../../base/bytes.ts';
 import { BlockError } from '../../../base/error.ts';
 import { alignUp, MAX_SIZE } from '../../../base/offset.ts';
-import type { Storage } from '../../../storage/storage.ts';
+import { readAt, type Storage } from '../../../storage/storage.ts';
 import type { Header } from '../structure/header.ts';
 import { TWO32 } from '../structure/layout.ts';
 
@@ -206,8 +206,7 @@ function tableTooBig(overhang: number): BlockError {
 
 /** The entry at an offset in the file without the extra data that is too much; its length is that of all of it. */
 async function readCut(file: Storage, offset: number): Promise<SnapshotEntry> {
-  const head = new Uint8Array(SNAPSHOT_FIXED + MAX_EXTRA);
-  await file.readPadded(offset, head);
+  const head = await readAt(file, offset, SNAPSHOT_FIXED + MAX_EXTRA);
   const fields = bigEndian(head);
   const length = snapshotEntryLength(head, 0);
   const extraSize = fields.u32(36);
