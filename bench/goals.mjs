@@ -27,7 +27,7 @@ export function fastest(values = []) {
 }
 
 /** @param {readonly number[] | undefined} values */
-export function median(values = []) {
+function median(values = []) {
   const sorted = values.toSorted((a, b) => a - b);
   const middle = sorted.length / 2;
   return sorted.length % 2 ? sorted[Math.floor(middle)] : (sorted[middle - 1] + sorted[middle]) / 2;

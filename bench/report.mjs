@@ -146,7 +146,7 @@ function machineOf(/** @type {readonly Run[]} */ runs) {
  * The page of results.
  * @param {readonly Run[]} runs
  */
-export function page(runs) {
+function page(runs) {
   const entries = entriesOf(runs);
   return `${[
     '# Results',
