@@ -29,15 +29,20 @@ export class Places {
   #real;
   /** @readonly */
   #size;
+  /** @readonly */
+  #keep;
 
   /**
    * @param {object} where
    * @param {string} where.tmp
    * @param {string} where.real Directory of the real programs.
    * @param {number} where.size MiB of the test disk.
+   * @param {string} [where.keep] Directory whose inputs stay for the next run.
    */
-  constructor({ tmp, real, size }) {
-    this.#root = fs.mkdtempSync(path.join(tmp, 'qimg-bench-'));
+  constructor({ tmp, real, size, keep }) {
+    this.#keep = keep !== undefined;
+    if (keep === undefined) this.#root = fs.mkdtempSync(path.join(tmp, 'qimg-bench-'));
+    else fs.mkdirSync((this.#root = path.join(path.resolve(keep), `${size}M`)), { recursive: true });
     this.#real = real;
     this.#size = size;
   }
@@ -57,7 +62,7 @@ export class Places {
     const known = this.#known.get(kind ?? '');
     if (known) return known;
     const cwd = path.join(this.#root, kind ?? 'plain');
-    fs.mkdirSync(cwd);
+    fs.mkdirSync(cwd, { recursive: true });
     if (kind) this.#mount(kind, cwd);
     const size = kind ? Math.min(this.#size, MOUNTED_MIB) : this.#size;
     const place = { cwd, need: inputs({ cwd, real: this.#real, size }) };
@@ -65,12 +70,14 @@ export class Places {
     return place;
   }
 
-  /** Removes everything. */
+  /** Removes everything that is not to be kept. */
   close() {
     for (const kind of this.#known.keys()) {
-      if (kind) spawnSync('umount', [path.join(this.#root, kind)], { stdio: 'inherit' });
+      if (!kind) continue;
+      spawnSync('umount', [path.join(this.#root, kind)], { stdio: 'inherit' });
+      fs.rmSync(path.join(this.#root, `${kind}.img`));
     }
-    fs.rmSync(this.#root, { recursive: true, force: true });
+    if (!this.#keep) fs.rmSync(this.#root, { recursive: true, force: true });
   }
 
   #mount(/** @type {string} */ kind, /** @type {string} */ point) {
