@@ -11,10 +11,9 @@ import { inputs } from './inputs.mjs';
  * @property {(name: string) => void} need Makes an input there unless that was done.
  */
 
-/** Where reflinks are measured there need not be much. */
-const MOUNTED_MIB = 300;
-/** The log of XFS alone takes some. */
-const FILE_SYSTEM_BYTES = 3 * 2 ** 30;
+/** A mounted file system, as a multiple of the test disk; and the least that XFS takes besides, with its log. */
+const DISKS = 5;
+const OVERHEAD_MIB = 1024;
 
 /** All places of one run of the bench. */
 export class Places {
@@ -64,8 +63,7 @@ export class Places {
     const cwd = path.join(this.#root, kind ?? 'plain');
     fs.mkdirSync(cwd, { recursive: true });
     if (kind) this.#mount(kind, cwd);
-    const size = kind ? Math.min(this.#size, MOUNTED_MIB) : this.#size;
-    const place = { cwd, need: inputs({ cwd, real: this.#real, size }) };
+    const place = { cwd, need: inputs({ cwd, real: this.#real, size: this.#size }) };
     this.#known.set(kind ?? '', place);
     return place;
   }
@@ -83,7 +81,7 @@ export class Places {
   #mount(/** @type {string} */ kind, /** @type {string} */ point) {
     const file = path.join(this.#root, `${kind}.img`);
     fs.closeSync(fs.openSync(file, 'w'));
-    fs.truncateSync(file, FILE_SYSTEM_BYTES);
+    fs.truncateSync(file, (this.#size * DISKS + OVERHEAD_MIB) * 2 ** 20);
     const env = { ...process.env, PATH: `${process.env.PATH}:/usr/sbin:/sbin` };
     for (const command of [
       [`mkfs.${kind}`, '-q', file],
