@@ -54,14 +54,14 @@ function readFrom(segments: readonly Segment[], into: Uint8Array, first: number,
     waiting.push(Promise.reject(error));
   }
   if (waiting.length === 0) return;
-  const [only] = waiting;
-  const read = waiting.length === 1 && only ? only : allOf(waiting);
+  const read = allOf(waiting);
   return index < segments.length ? read.then(() => readFrom(segments, into, index, at)) : read;
 }
 
 /** Resolves when all have ended; rejects then with the first failure in their order. */
 async function allOf(work: readonly Promise<void>[]): Promise<void> {
-  for (const { reason } of (await Promise.allSettled(work)).filter((end) => end.status === 'rejected')) throw reason;
+  if (work.length > 1) await Promise.allSettled(work);
+  for (const one of work) await one;
 }
 
 function readSegment(segment: Segment, into: Uint8Array): MaybePromise<void> {
