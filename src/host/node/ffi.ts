@@ -9,29 +9,8 @@ import { constants } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { bytesOf } from '../../base/text.ts';
-
-/** What we use of koffi's native module (its own types describe the JavaScript wrapper that we do not load). */
-interface NativeModule {
-  load(library: string | null): NativeLibrary;
-  errno(): number;
-}
-
-/** A loaded library. */
-export interface NativeLibrary {
-  /** @param prototype declaration in C. @throws Error if the library has no such function. */
-  func(prototype: string): NativeFunction;
-}
-
-declare const opaque: unique symbol;
-/** A pointer that a function returned. */
-export type NativePointer = { readonly [opaque]: true };
-type NativeArgument = number | bigint | Uint8Array | BigInt64Array | NativePointer | null;
-
-/** A function of a library. Arrays are passed as pointers to their first byte. */
-interface NativeFunction {
-  (...parameters: NativeArgument[]): number | bigint;
-  async(...parameters: [...NativeArgument[], (error: unknown, result: number | bigint) => void]): void;
-}
+import type { NativeArgument, NativeFunction, NativeLibrary, NativeModule } from './native.ts';
+import { otherRuntime } from './runtime.ts';
 
 /** Calls of the C library. Every call returns its result, or the negative error number as the kernel does. */
 export interface Libc {
@@ -189,7 +168,7 @@ let loaded: { readonly native: NativeModule | undefined; readonly libc: Libc | u
 
 function load(): { readonly native: NativeModule | undefined; readonly libc: Libc | undefined } {
   if (!loaded) {
-    const native = loadNative();
+    const native = (otherRuntime()?.loadNative ?? loadNative)();
     loaded = { native, libc: native && bind(native) };
   }
   return loaded;
@@ -213,6 +192,11 @@ export function nativeLibrary(name: string | null): NativeLibrary | undefined {
  * standard output is on the disk. Only returns where the C library was not loaded, or somebody measures the program.
  */
 export function exitAtOnce(code: number): void {
+  const other = otherRuntime();
+  if (other) {
+    other.exit(code);
+    return;
+  }
   const native = loaded?.native;
   const watched =
     process.execArgv.length > 0 ||

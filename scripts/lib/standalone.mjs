@@ -1,0 +1,182 @@
+/** Makes the standalone executable (docs/standalone.md): Bun with the program in it. Uses Node's own modules only. */
+import { spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { once } from 'node:events';
+import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import { BUN_VERSION, fileOf, TARGETS, targetHere } from './bunTargets.mjs';
+import { npmCi } from './npm.mjs';
+import { stagingDirectory } from './staging.mjs';
+
+/** Entry points: the program first. */
+const ENTRIES = ['src/cli/standalone.ts', 'src/host/bun/worker.ts'];
+
+/** What makes an executable start quickly; the profile says which functions do so (`recordProfile`). */
+const QUICK = ['--bytecode', '--minify', '--splitting', '--format=esm', `--compile-jit-policy=100`];
+
+/** Files of the directory in which somebody works are not the program's. */
+const CLOSED = ['--no-compile-autoload-dotenv', '--no-compile-autoload-bunfig'];
+
+/** Bun has zstd itself. */
+const LEFT_OUT = ['--external=@bokuweb/zstd-wasm'];
+
+/**
+ * What Bun and its engine look for in the environment before the first line of a program: settings of other programs that
+ * are made with them, which would change this one, or turn it into Bun itself. Here their names are others of the same
+ * length. Names in Bun's own scripts (behind a dot, a quote or a blank) stay.
+ * @type {readonly (readonly [RegExp, string])[]}
+ */
+const SETTINGS = [
+  [
+    /(?<![.'" (])BUN_(?=BE_BUN|OPTIONS|INSPECT|CONFIG_|DE(BUG|STRUCT)_|DISABLE_|FEATURE_|IDLE_|G(ARBAGE|C)_|BYTECODE_)/g,
+    'QIMG',
+  ],
+  [/(?<![.'" (])NODE_(?=CHANNEL_|EXTRA_CA|TLS_REJECT|USE_SYSTEM_CA|NO_WARNINGS|PENDING_)/g, 'QIMG_'],
+  // `BUN_JSC_...`, of which `BUN_` is not in the file.
+  [/(?<=\0)JSC_(?=[a-z])/g, 'QIM_'],
+  [/(?<![.'" (])UV_(?=THREADPOOL_SIZE)/g, 'QM_'],
+];
+
+/** The variable in which an executable is told to write down which functions it uses. */
+const PROFILE_VARIABLE = 'QIMGBYTECODE_ORDER_OUT';
+
+/** @typedef {(what: string) => void} Report */
+
+/**
+ * The executable of Bun for a target, from the cache of the checkout or from the registry of npm. The caller holds the lock.
+ * @throws Error of one line.
+ */
+async function fetchBun(/** @type {string} */ root, /** @type {string} */ target, /** @type {Report} */ report) {
+  const { package: name, integrity, program } = TARGETS[target];
+  // What is done to the file is part of its name.
+  const treatment = createHash('sha256').update(String(SETTINGS)).digest('hex').slice(0, 8);
+  const kept = join(root, '.cache', `bun-${BUN_VERSION}-${treatment}`, fileOf('bun', target));
+  if (existsSync(kept)) return kept;
+  const staging = stagingDirectory(root, 'fetch');
+  try {
+    const entry = { version: BUN_VERSION, integrity };
+    const manifest = { name: 'standalone', version: '0.0.0', dependencies: { [name]: BUN_VERSION } };
+    const packages = { '': manifest, [`node_modules/${name}`]: entry };
+    const lock = { name: manifest.name, version: manifest.version, lockfileVersion: 3, requires: true, packages };
+    writeFileSync(join(staging, 'package.json'), JSON.stringify(manifest));
+    writeFileSync(join(staging, 'package-lock.json'), JSON.stringify(lock));
+    if (existsSync(join(root, '.npmrc'))) writeFileSync(join(staging, '.npmrc'), readFileSync(join(root, '.npmrc')));
+    await npmCi(staging, report);
+    const fresh = join(staging, 'treated');
+    writeFileSync(fresh, withOwnSettings(readFileSync(join(staging, 'node_modules', name, program))));
+    chmodSync(fresh, 0o755);
+    mkdirSync(dirname(kept), { recursive: true });
+    renameSync(fresh, kept);
+    return kept;
+  } catch (error) {
+    throw new Error(`cannot fetch ${name} ${BUN_VERSION}: ${error.message}`, { cause: error });
+  } finally {
+    rmSync(staging, { recursive: true, force: true, maxRetries: 3 });
+  }
+}
+
+/** The executable with names of its own for the settings that it looks for. */
+function withOwnSettings(/** @type {Buffer} */ executable) {
+  const text = executable.toString('latin1');
+  for (const [pattern, prefix] of SETTINGS) {
+    const found = [...text.matchAll(pattern)];
+    if (found.length === 0) throw new Error('it looks for its settings in another way');
+    for (const { index } of found) executable.write(prefix, index, 'latin1');
+  }
+  return executable;
+}
+
+/** Runs a program without what the environment means for Bun; gives what it printed. */
+async function run(
+  /** @type {string} */ program,
+  /** @type {readonly string[]} */ args,
+  /** @type {{ cwd: string, env?: Readonly<Record<string, string>> }} */ { cwd, env },
+) {
+  const child = spawn(program, args, { cwd, env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
+  let said = '';
+  for (const stream of [child.stdout, child.stderr])
+    stream.on('data', (/** @type {Buffer} */ chunk) => (said += chunk));
+  const [code, signal] = await once(child, 'close');
+  if (code !== 0) throw new Error(`${basename(program)} ended with ${signal ?? code}: ${said.trim()}`);
+  return said;
+}
+
+/**
+ * Small commands whose functions are put together in the file, since nothing else is as much in a hurry.
+ * @type {readonly (readonly string[])[]}
+ */
+const PROFILED = [
+  ['info', 'a.qcow2'],
+  ['create', '-f', 'qcow2', 'b.qcow2', '1G'],
+  ['resize', 'b.qcow2', '2G'],
+  ['measure', '-O', 'qcow2', 'a.qcow2'],
+  ['check', 'a.qcow2'],
+  ['map', '--output=json', 'a.qcow2'],
+  ['--version'],
+];
+
+/** Runs small commands of an executable for this machine, and gives the files that say which functions they used. */
+async function recordProfile(/** @type {string} */ executable, /** @type {string} */ directory) {
+  await run(executable, ['create', '-f', 'qcow2', 'a.qcow2', '1G'], { cwd: directory });
+  const profiles = [];
+  for (const [index, args] of PROFILED.entries()) {
+    const file = join(directory, `${index}.order`);
+    await run(executable, args, { cwd: directory, env: { [PROFILE_VARIABLE]: file } });
+    profiles.push(file);
+  }
+  return profiles;
+}
+
+/**
+ * Builds `dist/standalone/qimg-TARGET` for each target and gives the paths. The caller holds the lock, and has installed what
+ * the program is made of.
+ * @param {string} root
+ * @param {readonly string[]} targets
+ * @param {{ report?: Report, empty?: boolean }} how `empty`: programs that do nothing, to compare with, as `empty-TARGET`.
+ * @throws Error of one line.
+ */
+export async function buildStandalone(root, targets, { report = () => {}, empty = false } = {}) {
+  const here = targetHere();
+  if (here === undefined) throw new Error(`there is no compiler for ${process.platform} on ${process.arch}`);
+  const compiler = await fetchBun(root, here, report);
+  /** @type {Record<string, string>} */
+  const carriers = {};
+  for (const target of targets) carriers[target] = await fetchBun(root, target, report);
+  carriers[here] = compiler;
+  const staging = stagingDirectory(root, 'standalone');
+  try {
+    const nothing = join(staging, 'nothing.ts');
+    if (empty) writeFileSync(nothing, '');
+    const compile = async (
+      /** @type {string} */ target,
+      /** @type {string} */ outfile,
+      /** @type {readonly string[]} */ more,
+    ) => {
+      const platform = [`--target=bun-${target}`, `--compile-executable-path=${carriers[target]}`];
+      const define = `--define=STANDALONE_TARGET="${target}"`;
+      const entries = empty ? [nothing] : ENTRIES;
+      const names = ['--entry-naming=[name].[ext]', `--outfile=${outfile}`];
+      const flags = [...QUICK, ...CLOSED, ...LEFT_OUT, ...platform, define, ...names, ...more];
+      await run(compiler, ['build', '--compile', ...flags, ...entries], { cwd: root });
+    };
+    // The name of the file is in it: that of the first has to be the same as that of the others.
+    const name = empty ? 'empty' : 'qimg';
+    const first = join(staging, 'first', name);
+    await compile(here, first, []);
+    const profiles = empty ? [] : await recordProfile(first, staging);
+    const order = profiles.length > 0 ? [`--bytecode-order=${profiles.join(',')}`] : [];
+    mkdirSync(join(root, 'dist/standalone'), { recursive: true });
+    const built = [];
+    for (const target of targets) {
+      const file = fileOf(name, target);
+      const fresh = join(staging, target, name);
+      await compile(target, fresh, order);
+      const path = join(root, 'dist/standalone', file);
+      renameSync(existsSync(fresh) ? fresh : `${fresh}.exe`, path);
+      built.push(path);
+    }
+    return built;
+  } finally {
+    rmSync(staging, { recursive: true, force: true });
+  }
+}
