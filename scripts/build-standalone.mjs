@@ -34,7 +34,7 @@ function report(/** @type {string} */ what) {
 try {
   const targets = targetsOf(process.argv.slice(2));
   await withLock(join(root, '.cache/lock'), async () => {
-    await install(root, 'program');
+    await install(root, 'standalone');
     const empty = process.argv.includes('--empty');
     for (const path of await buildStandalone(root, targets, { report, empty })) {
       console.log(`${relative(root, path)}: ${(statSync(path).size / 1e6).toFixed(1)} MB`);

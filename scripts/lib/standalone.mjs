@@ -21,9 +21,9 @@ const CLOSED = ['--no-compile-autoload-dotenv', '--no-compile-autoload-bunfig'];
 const LEFT_OUT = ['--external=@bokuweb/zstd-wasm'];
 
 /**
- * What Bun and its engine look for in the environment before the first line of a program: settings of other programs that
- * are made with them, which would change this one, or turn it into Bun itself. Here their names are others of the same
- * length. Names in Bun's own scripts (behind a dot, a quote or a blank) stay.
+ * What Bun looks for in the environment before the first line of a program: settings of other programs that are made with
+ * it, which would change this one, or turn it into Bun itself. Here their names are others of the same length. Names in
+ * Bun's own scripts (behind a dot, a quote or a blank) stay; those of its engine (`BUN_JSC_...`) are not in the file as text.
  * @type {readonly (readonly [RegExp, string])[]}
  */
 const SETTINGS = [
@@ -32,8 +32,6 @@ const SETTINGS = [
     'QIMG',
   ],
   [/(?<![.'" (])NODE_(?=CHANNEL_|EXTRA_CA|TLS_REJECT|USE_SYSTEM_CA|NO_WARNINGS|PENDING_)/g, 'QIMG_'],
-  // `BUN_JSC_...`, of which `BUN_` is not in the file.
-  [/(?<=\0)JSC_(?=[a-z])/g, 'QIM_'],
   [/(?<![.'" (])UV_(?=THREADPOOL_SIZE)/g, 'QM_'],
 ];
 

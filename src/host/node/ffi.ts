@@ -34,6 +34,8 @@ export interface Libc {
   truncate(fd: number, size: number): number;
   /** signal(2) with `SIG_IGN`. */
   ignore(signal: number): number;
+  /** sigaction(2), which says whether a signal is ignored. */
+  isIgnored(signal: number): boolean;
   /** linkat(2) of what the first name leads to. */
   link(from: string, to: string): number;
   /** getrlimit(2): the soft limit; infinite where there is none. */
@@ -136,6 +138,12 @@ function bind(native: NativeModule): Libc {
     truncate: (fd, size) => result(get('int ftruncate(int fd, int64 size)')(fd, wide(size))),
     // Pointers as integers: SIG_IGN is 1, and an error is -1.
     ignore: (signal) => Math.min(0, result(get('int64 signal(int number, int64 handler)')(signal, 1))),
+    isIgnored(signal) {
+      // Larger than on any system; the handler is in front of all else, and SIG_IGN is 1.
+      const action = new BigInt64Array(32);
+      const code = get('int sigaction(int number, const void *to, void *from)')(signal, null, action);
+      return code === 0 && action[0] === 1n;
+    },
     link: (from, to) =>
       result(
         get('int linkat(int fromFolder, const void *from, int toFolder, const void *to, int flags)')(
@@ -192,17 +200,13 @@ export function nativeLibrary(name: string | null): NativeLibrary | undefined {
  * standard output is on the disk. Only returns where the C library was not loaded, or somebody measures the program.
  */
 export function exitAtOnce(code: number): void {
-  const other = otherRuntime();
-  if (other) {
-    other.exit(code);
-    return;
-  }
-  const native = loaded?.native;
   const watched =
     process.execArgv.length > 0 ||
     process.env['NODE_V8_COVERAGE'] !== undefined ||
     process.listenerCount('beforeExit') + process.listenerCount('exit') > 0;
-  if (native && !watched) native.load(null).func('void _exit(int code)')(code);
+  if (watched) return;
+  otherRuntime()?.exit(code);
+  loaded?.native?.load(null).func('void _exit(int code)')(code);
 }
 
 /** Name of an error number, for instance `ENOSPC` for 28. */
