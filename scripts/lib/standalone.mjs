@@ -44,7 +44,7 @@ const PROFILE_VARIABLE = 'QIMGBYTECODE_ORDER_OUT';
  * The executable of Bun for a target, from the cache of the checkout or from the registry of npm. The caller holds the lock.
  * @throws Error of one line.
  */
-async function fetchBun(/** @type {string} */ root, /** @type {string} */ target, /** @type {Report} */ report) {
+export async function fetchBun(/** @type {string} */ root, /** @type {string} */ target, /** @type {Report} */ report) {
   const { package: name, integrity, program } = TARGETS[target];
   // What is done to the file is part of its name.
   const treatment = createHash('sha256').update(String(SETTINGS)).digest('hex').slice(0, 8);

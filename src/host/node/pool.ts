@@ -97,7 +97,7 @@ export class WorkerPool {
   readonly #maxWorkers: number;
   readonly #startAfter: number;
   readonly #restAfter: number;
-  #worker: string | undefined;
+  #worker: string | URL | undefined;
   #looked: boolean;
   #nextId = 0;
   #seen = 0;
@@ -173,7 +173,7 @@ export class WorkerPool {
     }
   }
 
-  #start(path: string): void {
+  #start(path: string | URL): void {
     let worker: Worker;
     try {
       const threads = workerThreads();

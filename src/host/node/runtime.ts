@@ -12,7 +12,7 @@ export interface Runtime {
   /** What calls functions of C libraries; undefined where nothing does. */
   readonly loadNative: () => NativeModule | undefined;
   /** The file of the worker threads; undefined if there are none. */
-  readonly workerFile: () => string | undefined;
+  readonly workerFile: () => string | URL | undefined;
   /** Ends the process without exit handlers. */
   readonly exit: (code: number) => void;
   /** How many arguments of the process stand in front of the program's own. */
