@@ -35,6 +35,8 @@ const SETTINGS = [
   [/(?<![.'" (])UV_(?=THREADPOOL_SIZE)/g, 'QM_'],
 ];
 
+const LC_CODE_SIGNATURE = 0x1d;
+
 /** The variable in which an executable is told to write down which functions it uses. */
 const PROFILE_VARIABLE = 'QIMGBYTECODE_ORDER_OUT';
 
@@ -82,6 +84,25 @@ function withOwnSettings(/** @type {Buffer} */ executable) {
     for (const { index } of found) executable.write(prefix, index, 'latin1');
   }
   return executable;
+}
+
+/**
+ * Takes the signature off an executable for Intel's Macs, which need none. Bun leaves there the one of its own file, which is
+ * wrong for this one; where a signature is needed, on Apple's processors, it makes a new one.
+ */
+function removeSignature(/** @type {string} */ path) {
+  const executable = readFileSync(path);
+  // <mach-o/loader.h>: mach_header_64 has the number and the size of the commands at 16 and 20, commands follow from 32 on.
+  const [count, size] = [executable.readUInt32LE(16), executable.readUInt32LE(20)];
+  let at = 32;
+  for (let index = 1; index < count; index++) at += executable.readUInt32LE(at + 4);
+  const length = executable.readUInt32LE(at + 4);
+  if (executable.readUInt32LE(at) !== LC_CODE_SIGNATURE)
+    throw new Error(`${path}: no signature is where it was looked for`);
+  executable.writeUInt32LE(count - 1, 16);
+  executable.writeUInt32LE(size - length, 20);
+  executable.fill(0, at, at + length);
+  writeFileSync(path, executable);
 }
 
 /** Runs a program without what the environment means for Bun; gives what it printed. */
@@ -170,6 +191,7 @@ export async function buildStandalone(root, targets, { report = () => {}, empty 
       const fresh = join(staging, target, name);
       await compile(target, fresh, order);
       const path = join(root, 'dist/standalone', file);
+      if (target === 'darwin-x64') removeSignature(fresh);
       renameSync(existsSync(fresh) ? fresh : `${fresh}.exe`, path);
       built.push(path);
     }

@@ -154,14 +154,16 @@ describe('the end', () => {
   });
 });
 
-/** What both programs make of one input; NAME is the output. Lines of random content (UUIDs, salts) cannot be among them. */
+/**
+ * What both programs make of one input; NAME is the output. Not among them: what has identifiers or salts drawn by lot; qed
+ * and qcow, whose clusters lie in the order in which requests got through, which differs from run to run of one program;
+ * deflate, of which Bun has another implementation.
+ */
 const ALIKE = [
   'convert -f raw -O raw source NAME',
   'convert -f raw -O qcow2 source NAME',
   'convert -f raw -O qcow2 -o cluster_size=4k,extended_l2=off,lazy_refcounts=on source NAME',
   'convert -f raw -O qcow2 -o extended_l2=on,cluster_size=128k source NAME',
-  'convert -f raw -O qcow -o size=8M source NAME',
-  'convert -f raw -O qed source NAME',
   'convert -f raw -O parallels source NAME',
   'convert -c -f raw -O qcow2 -o compression_type=zstd source NAME',
   'create -q -f qcow2 -o preallocation=metadata NAME 64M',

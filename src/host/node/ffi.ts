@@ -9,6 +9,7 @@ import { constants } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { bytesOf } from '../../base/text.ts';
+import { darwinLibc } from './darwin.ts';
 import type { NativeArgument, NativeFunction, NativeLibrary, NativeModule } from './native.ts';
 import { otherRuntime } from './runtime.ts';
 
@@ -177,7 +178,9 @@ let loaded: { readonly native: NativeModule | undefined; readonly libc: Libc | u
 function load(): { readonly native: NativeModule | undefined; readonly libc: Libc | undefined } {
   if (!loaded) {
     const native = (otherRuntime()?.loadNative ?? loadNative)();
-    loaded = { native, libc: native && bind(native) };
+    const plain = native && bind(native);
+    const darwin = process.platform === 'darwin' && native && plain;
+    loaded = { native, libc: darwin ? darwinLibc(native, plain) : plain };
   }
   return loaded;
 }
