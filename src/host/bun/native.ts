@@ -2,7 +2,6 @@
  * Calls of C libraries by `bun:ffi`, which is part of Bun: nothing has to be unpacked, and it is loaded in a fraction of a
  * millisecond. It knows no calls on other threads and no `errno`; both are made up for here.
  */
-import { createRequire } from 'node:module';
 import type { NativeArgument, NativeFunction, NativeLibrary, NativeModule } from '../node/native.ts';
 import { parsePrototype, type Signature } from './prototype.ts';
 
@@ -16,6 +15,9 @@ interface BunFfi {
   ): { readonly symbols: Readonly<Record<string, Call>> };
   readonly read: { i32(pointer: number, offset: number): number };
 }
+
+/** Loaded when it is needed: what only prints does without. */
+declare const require: (module: 'bun:ffi') => BunFfi;
 
 /** Where the C library is, and how it calls the function that tells where `errno` of a thread is. */
 interface CLibrary {
@@ -60,7 +62,7 @@ export function bunNative(): NativeModule | undefined {
   const system = C_LIBRARIES[process.platform];
   if (!system) return undefined;
   try {
-    const ffi = createRequire(import.meta.url)('bun:ffi') as BunFfi;
+    const ffi = require('bun:ffi');
     // Each thread has its own, in the same place for as long as it lives. It is read right after a call: nothing that Bun does
     // in between calls the system.
     const place = Number(bind(ffi, system.files, `void *${system.errno}()`)());

@@ -6,8 +6,6 @@
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { constants } from 'node:os';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { bytesOf } from '../../base/text.ts';
 import { darwinLibc } from './darwin.ts';
 import type { NativeArgument, NativeFunction, NativeLibrary, NativeModule } from './native.ts';
@@ -58,13 +56,22 @@ function wide(value: number): number | bigint {
   return Number.isSafeInteger(value) ? value : BigInt(value);
 }
 
-/** Directories that may hold the package, nearest first: looking ourselves is quicker than Node's own resolution. */
+/**
+ * Directories that may hold the package, nearest first: looking ourselves is quicker than Node's own resolution. Without
+ * `node:path` and `node:url`, which other runtimes would have to load.
+ */
 function* packageFolders(name: string): Generator<string> {
-  let folder = dirname(fileURLToPath(import.meta.url));
-  for (let parent = dirname(folder); parent !== folder; folder = parent, parent = dirname(folder)) {
-    yield join(folder, 'node_modules', name);
+  let folder = new URL('.', import.meta.url);
+  for (
+    let parent = new URL('..', folder);
+    parent.href !== folder.href;
+    folder = parent, parent = new URL('..', folder)
+  ) {
+    yield decodeURIComponent(new URL(`node_modules/${name}`, folder).pathname);
   }
-  yield dirname(createRequire(import.meta.url).resolve(`${name}/package.json`));
+  yield createRequire(import.meta.url)
+    .resolve(`${name}/package.json`)
+    .replace(/\/package\.json$/, '');
 }
 
 function loadNative(): NativeModule | undefined {
@@ -78,7 +85,7 @@ function loadNative(): NativeModule | undefined {
         try {
           // Not `require`: the package's own loader looks into ELF files first, which takes longer than all else here.
           const holder = { exports: {} };
-          process.dlopen(holder, join(folder, build, 'koffi.node'));
+          process.dlopen(holder, `${folder}/${build}/koffi.node`);
           return holder.exports as NativeModule;
         } catch {
           // Built for the other C library.
