@@ -17,7 +17,7 @@ export const ONLY_NODE_FILES: Readonly<Record<string, string>> = {
 };
 
 /** How a reason begins that is no mistake where nothing must be skipped. */
-export const ONLY_NODE = 'only about Node';
+const ONLY_NODE = 'only about Node';
 
 /** For a test that says nothing about the executable, or what cannot be there; undefined where it runs. */
 export function onlyNode(why: string): Lack {
