@@ -9,7 +9,7 @@
 /** What `npm run build` makes of the library. */
 const LIBRARY = new URL('../dist/lib/testing.js', import.meta.url).href;
 const SOURCE = 'source.raw';
-const SIZE = 256 * 2 ** 20;
+const SIZE = 512 * 2 ** 20;
 
 /** Disks that serve one request at a time each, whichever is free. */
 class DiskArray {
@@ -58,6 +58,12 @@ class DiskArray {
   }
 }
 
+/** @type {import('../src/testing.ts').Services['now']} */
+function now() {
+  const milliseconds = performance.timeOrigin + performance.now();
+  return { seconds: Math.floor(milliseconds / 1000), nanoseconds: Math.floor((milliseconds % 1000) * 1e6) };
+}
+
 /** Puts the source, or everything else, on slow disks: a target has another name until it is complete. */
 function slowDown(
   /** @type {Files} */ files,
@@ -102,12 +108,13 @@ async function fill(/** @type {Files} */ files, /** @type {string} */ name) {
  */
 export async function runSlow({ name, disks, latency, which, goal }, group) {
   /** @type {typeof import('../src/testing.ts')} */
-  const { MemoryFiles, MemoryLibrary } = await import(LIBRARY);
+  const { drivers, ImageLibrary, MemoryFiles, memoryServices } = await import(LIBRARY);
   const files = new MemoryFiles();
   await fill(files, SOURCE);
   const array = new DiskArray(disks, latency);
   slowDown(files, which, array);
-  const library = new MemoryLibrary({}, files);
+  // The clock of services for tests stands still.
+  const library = new ImageLibrary(drivers, { ...memoryServices(files), now });
   const begin = performance.now();
   await library.convert({
     source: { filename: SOURCE, format: 'raw' },
