@@ -136,7 +136,7 @@ class Pipeline {
       const done = this.#read(piece, bytes);
       if (isPromise(done)) {
         await done;
-        if (!this.#isCoded(piece)) this.#moved.look(since);
+        if (!this.#isCoded(piece)) this.#moved.look(since, piece.length);
       }
       const ready = this.#store.prepare(piece, bytes);
       return { ...(isPromise(ready) ? await ready : ready), buffer };
@@ -182,7 +182,7 @@ class Pipeline {
         own.begin();
         await stored;
         // A piece that waits to be written is one that was read.
-        if (this.#writers.look(since)) this.#moved.widen();
+        if (this.#writers.look(since, piece.length)) this.#moved.widen();
         await this.#report(piece.offset + piece.length);
       } finally {
         this.#writers.release();

@@ -1,10 +1,11 @@
 /** How many requests are under way: few as long as they are answered at once, more when that takes its time. */
 import { type MaybePromise, Semaphore } from '../../base/async.ts';
+import { MiB } from '../../base/offset.ts';
 import type { Services } from '../../block/services.ts';
 
 /**
- * Milliseconds from which on a request is slow. Moving a piece within the memory of a machine takes less; a disk that has to
- * move its arm, or a server, takes more.
+ * Milliseconds from which on a request is slow, for each MiB if it is longer than that. Moving bytes within the memory of a
+ * machine takes less; a disk that has to move its arm, or a server, takes more.
  */
 const SLOW = 4;
 /** Share of the newest request in the mean. */
@@ -53,11 +54,13 @@ export class Window {
   /**
    * Looks at how long a request took, and widens the window if requests are slow.
    * @param since when it began, by `now`.
+   * @param length of it in bytes.
    * @returns true if they are.
    */
-  look(since: number): boolean {
+  look(since: number, length: number): boolean {
     if (this.#spare === 0) return false;
-    this.#mean += (this.now() - since - this.#mean) * NEWEST;
+    const taken = (this.now() - since) / Math.max(1, length / MiB);
+    this.#mean += (taken - this.#mean) * NEWEST;
     if (this.#mean < SLOW) return false;
     this.widen();
     return true;
