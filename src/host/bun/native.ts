@@ -14,6 +14,7 @@ interface BunFfi {
     functions: Readonly<Record<string, Pick<Signature, 'args' | 'returns'>>>,
   ): { readonly symbols: Readonly<Record<string, Call>> };
   readonly read: { i32(pointer: number, offset: number): number };
+  ptr(bytes: Uint8Array): number;
 }
 
 /** Loaded when it is needed: what only prints does without. */
@@ -72,6 +73,7 @@ export function bunNative(): NativeModule | undefined {
         return { func: (prototype) => withLater(bind(ffi, files, prototype)) };
       },
       errno: () => ffi.read.i32(place, 0),
+      address: (bytes) => ffi.ptr(bytes),
     };
   } catch {
     return undefined;

@@ -15,6 +15,7 @@ export interface Calls {
   lock(fd: number, command: number, lock: Uint8Array): number;
   ioctl(fd: number, request: number, argument: Uint8Array): number;
   ioctlAsync(fd: number, request: number, argument: Uint8Array): Promise<number>;
+  readCached(fd: number, into: Uint8Array, offset: number): number;
   write(fd: number, from: Uint8Array, offset: number): number;
   truncate(fd: number, size: number): number;
   limit(resource: number): number;
@@ -166,6 +167,7 @@ export function darwinLibc<L extends Calls>(native: NativeModule, plain: L, arch
       if (result >= 0) flockFromDarwin(own, lock);
       return result;
     },
+    readCached: () => UNSUPPORTED,
     ioctl: () => UNSUPPORTED,
     ioctlAsync: async () => UNSUPPORTED,
     limit(resource) {

@@ -4,6 +4,8 @@ export interface NativeModule {
   load(library: string | null): NativeLibrary;
   /** The error number that the last call on this thread has left. */
   errno(): number;
+  /** Where the bytes of an array lie in memory; those of transfer buffers never move. */
+  address(bytes: Uint8Array): number | bigint;
 }
 
 /** A loaded library. */
@@ -17,7 +19,7 @@ declare const opaque: unique symbol;
 export type NativePointer = { readonly [opaque]: true };
 
 /** What functions of libraries take. */
-export type NativeArgument = number | bigint | Uint8Array | BigInt64Array | NativePointer | null;
+export type NativeArgument = number | bigint | Uint8Array | BigInt64Array | BigUint64Array | NativePointer | null;
 
 /** A function of a library. Arrays are passed as pointers to their first byte. */
 export interface NativeFunction {

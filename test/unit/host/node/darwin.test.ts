@@ -20,6 +20,7 @@ function fake(arch: string, result = 0, errno = 0) {
         ),
     }),
     errno: () => errno,
+    address: () => 0,
   };
   const unused = (): never => {
     throw new Error('a call of Linux');
@@ -30,6 +31,7 @@ function fake(arch: string, result = 0, errno = 0) {
     fallocateSync: unused,
     copyFileRange: unused,
     lock: unused,
+    readCached: unused,
     ioctl: unused,
     ioctlAsync: unused,
     tune: unused,
@@ -135,6 +137,7 @@ describe('the C library of macOS', () => {
     expect(await libc.fallocate(5, 16, 0, 4096)).toBe(missing);
     expect(await libc.copyFileRange(5, 0, 6, 0, 10)).toBe(missing);
     expect(libc.ioctl(5, 1, new Uint8Array(8))).toBe(missing);
+    expect(libc.readCached(5, new Uint8Array(100), 0)).toBe(missing);
     expect(libc.tune(1, 1)).toBeUndefined();
     expect(libc.limit(9)).toBe(Number.POSITIVE_INFINITY);
     expect(libc.limit(6)).toBe(7);
