@@ -12,6 +12,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { fileOf, targetHere } from '../scripts/lib/bunTargets.mjs';
 import { verdictsOf, ownSides } from './goals.mjs';
 import { growths, runGrowth, START } from './growth.mjs';
 import { describeMachine } from './machine.mjs';
@@ -32,8 +33,9 @@ import { heading, linesOf } from './table.mjs';
 const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 const RESULTS = path.join(root, 'bench/RESULTS.md');
 /** What `npm run build:standalone` makes for this machine. */
-const STANDALONE = path.join(root, 'dist/standalone/qimg');
-const EMPTY = path.join(root, 'dist/standalone/empty');
+const TARGET = targetHere() ?? 'unknown';
+const STANDALONE = path.join(root, 'dist/standalone', fileOf('qimg', TARGET));
+const EMPTY = path.join(root, 'dist/standalone', fileOf('empty', TARGET));
 
 const HELP = `Usage: npm run bench -- [OPTION...]
 
@@ -44,7 +46,7 @@ const HELP = `Usage: npm run bench -- [OPTION...]
   --runs N                runs of each row that count, after one that warms up and is verified (5)
   --seconds N             after so many no further runs of a row are started, beyond two (60)
   --standalone[=PATH]     measures the standalone executable too (npm run build:standalone)
-  --empty PATH            an executable of the same compiler that does nothing
+  --empty PATH            an executable of the same compiler that does nothing (npm run build:standalone -- --empty)
   --no-node               leaves the program under Node out
   --against PATH          measures another checkout (its directory) or build (its program) too
   --tmp DIR               where images are
