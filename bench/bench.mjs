@@ -23,8 +23,8 @@ import { copy, otherFormats, reflinks, shapes } from './rows/copy.mjs';
 import { metadata, scattered } from './rows/metadata.mjs';
 import { start } from './rows/start.mjs';
 import { runRow } from './run.mjs';
-import { slowDisks } from './rows/slow.mjs';
-import { runSlow } from './slowDisks.mjs';
+import { simulated } from './rows/simulated.mjs';
+import { simulate } from './simulate.mjs';
 import { heading, linesOf } from './table.mjs';
 
 /** @typedef {import('./types.ts').Program} Program */
@@ -115,7 +115,7 @@ const groups = /** @type {const} */ ({
   formats: otherFormats,
   scattered,
   growth: growths,
-  slow: slowDisks,
+  simulated,
 });
 
 function wanted(/** @type {Options} */ { only, quick }) {
@@ -157,7 +157,7 @@ async function runOne(
   /** @type {Places} */ places,
   /** @type {Options} */ { runs, seconds },
 ) {
-  if ('latency' in row) return runSlow(row, group);
+  if ('latency' in row) return simulate(row, group);
   let place;
   try {
     place = places.on('on' in row ? row.on : undefined);
