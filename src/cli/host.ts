@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { basename } from 'node:path';
 import type { DriverRegistry } from '../block/graph/registry.ts';
+import { otherRuntime } from '../host/node/runtime.ts';
 import type { OperationContext } from '../operations/context.ts';
 import { programHint } from './hints.ts';
 import type { CommandIo, View } from './io.ts';
@@ -52,6 +53,7 @@ export function machineIo(output: OutputStream, errors: OutputStream): CommandIo
     errors.flush();
   };
   return {
+    build: otherRuntime()?.description,
     out,
     err,
     compatible: (process.env['QIMG_CALLED_AS'] ?? basename(process.argv0)) === 'qemu-img',

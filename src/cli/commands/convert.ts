@@ -120,7 +120,7 @@ const syntax: CommandSyntax = {
       short: 'm',
       long: 'parallel',
       argument: 'NUM_PARALLEL',
-      help: ['requests at a time, 1 to 16 (default: 8)'],
+      help: ['most pieces under way at a time, 1 to 16', '(default: as many as pay, 16 where that is slow)'],
     },
     { id: 'out-of-order', short: 'W', long: 'oob-writes', help: ['write in any order, which may be faster'] },
     {
@@ -209,7 +209,6 @@ export const command: Command = defineCommand(syntax, async (session, args) => {
     'sparse-size': sparseValue,
     reflink: reflinkValue,
     'rate-limit': (text) => sizeValue('rate limit', text),
-    // Checked, and no more: the copy knows itself how many requests are good.
     parallel: (text) => countValue('number of coroutines', text, 1n, 16n),
   });
   checkConflicts(given);
@@ -238,6 +237,8 @@ export const command: Command = defineCommand(syntax, async (session, args) => {
     skipBrokenBitmaps: given.has('skip-broken-bitmaps'),
     salvage: given.has('salvage'),
     rateLimit: given.values['rate-limit'],
+    parallel: given.values.parallel,
+    outOfOrder: given.has('out-of-order'),
     copyRange: given.has('copy-range'),
     reflink: given.values.reflink ?? (session.io.compatible ? 'never' : 'auto'),
     sourceCache,
