@@ -250,18 +250,18 @@ describe('copy', () => {
       readonly shared: string[] = [];
       refuses = false;
 
-      copyFrom(source: StorageDriver, from: number, to: number, length: number, how: KernelCopy): number {
+      copyFrom(other: StorageDriver, from: number, to: number, length: number, how: KernelCopy): number {
         const whole = length - (length % 4096);
         if (how !== 'share' || this.refuses || from % 4096 !== 0 || to % 4096 !== 0 || whole === 0) return 0;
-        const bytes = new Uint8Array(Math.min(whole, source.size() - from));
-        source.read(from, bytes);
+        const bytes = new Uint8Array(Math.min(whole, other.size() - from));
+        if (other instanceof MemoryDriver) other.read(from, bytes);
         this.write(to, bytes);
         this.shared.push(`${from}>${to}+${bytes.length}`);
         return bytes.length;
       }
 
-      sharesWith(source: StorageDriver): boolean {
-        return source instanceof SharingDriver;
+      sharesWith(other: StorageDriver): boolean {
+        return other instanceof SharingDriver;
       }
     }
 
@@ -282,7 +282,7 @@ describe('copy', () => {
     }
 
     /** A raw disk of 64 KiB pages: data, nothing, data, and a last page that is not full. */
-    function source(): { driver: SharingDriver; node: ImageNode } {
+    function pages(): { driver: SharingDriver; node: ImageNode } {
       const driver = new SharingDriver(5 * 65536 + 1024);
       for (const [page, length] of [
         [0, 65536],
@@ -308,7 +308,7 @@ describe('copy', () => {
     }
 
     it('takes data as they are, and copies only what is less than a block', async () => {
-      const { node } = source();
+      const { node } = pages();
       const driver = new SharingDriver(node.size());
       const buffers = await share(node, nodeOver(driver, 'raw'));
       expect(driver.shared).toEqual(['0>0+131072', '196608>196608+65536']);
@@ -316,7 +316,7 @@ describe('copy', () => {
     });
 
     it('takes whole units for formats that have some', async () => {
-      const { node } = source();
+      const { node } = pages();
       const driver = new SharingDriver();
       const image = new FakeImage({ size: node.size(), cluster: 32768, zeroFlags: true });
       await share(node, nodeOver(driver, image));
@@ -325,7 +325,7 @@ describe('copy', () => {
     });
 
     it('copies the rest after what could not be shared', async () => {
-      const { node } = source();
+      const { node } = pages();
       const driver = new SharingDriver(node.size());
       driver.refuses = true;
       await share(node, nodeOver(driver, 'raw'));
@@ -334,7 +334,7 @@ describe('copy', () => {
     });
 
     it('says what could not be read in the words of a copy', async () => {
-      const { driver, node } = source();
+      const { driver, node } = pages();
       const target = new SharingDriver(node.size());
       target.refuses = true;
       const to = nodeOver(target, 'raw');
@@ -348,7 +348,7 @@ describe('copy', () => {
     });
 
     it('is refused, or left out, where the storages cannot', () => {
-      const { node } = source();
+      const { node } = pages();
       const other = nodeOver(new MemoryDriver(node.size()), 'raw');
       expect(Sharing.between([node], other)).toBeUndefined();
       expect(Sharing.between([other], node)).toBeUndefined();
