@@ -27,6 +27,8 @@ const LONG_WRITE = 256 * KiB;
 const EXT4 = 0xef53;
 /** Most bytes of one kernel copy, so that several are in flight and a cancelled job ends soon. */
 const COPY_CHUNK = 64 * MiB;
+/** An offset that no block begins at, and no file reaches. */
+const NOWHERE = 2 ** 50 + 1;
 /** Block size that file systems with shared extents work in. */
 const CLONE_ALIGNMENT = 4096;
 
@@ -181,11 +183,12 @@ export class FileSpace {
   }
 
   /**
-   * True if blocks of that file can be shared. The kernel looks at the files before it looks at the range, and refuses one
-   * that is not made of blocks.
+   * True if blocks of that file can be shared. The kernel looks at the files before it looks at the range, and refuses this one,
+   * which is not made of blocks, and behind the end of everything, for whom might share single bytes.
    */
   sharesWith(source: number): boolean {
-    return failedWith(this.#libc.ioctl(this.#fd, FICLONERANGE, cloneRequest(source, 1, 1, 1)), 'EINVAL');
+    const impossible = cloneRequest(source, NOWHERE, NOWHERE, 1);
+    return failedWith(this.#libc.ioctl(this.#fd, FICLONERANGE, impossible), 'EINVAL');
   }
 }
 

@@ -9,6 +9,7 @@ import type { Services } from '../../../src/block/services.ts';
 import type { OperationContext } from '../../../src/operations/context.ts';
 import { type CopyOptions, copyInto } from '../../../src/operations/copy/copy.ts';
 import { type Piece, Planner } from '../../../src/operations/copy/plan.ts';
+import { readSegments } from '../../../src/operations/copy/reading.ts';
 import { Sharing } from '../../../src/operations/copy/sharing.ts';
 import { CopySource, type RunSource, type SourceRun } from '../../../src/operations/copy/source.ts';
 import { sharedArray } from '../../../src/base/kernels.ts';
@@ -193,6 +194,33 @@ describe('planner', () => {
       }),
       { numRuns: 60 },
     );
+  });
+});
+
+describe('segments of a piece', () => {
+  it('are read side by side, and all are back before the first failure is told', async () => {
+    const log: string[] = [];
+    const storage = (name: string, turns: number, fails: boolean): CheckedStorage => {
+      const driver = new MemoryDriver(512);
+      const read = async (): Promise<void> => {
+        log.push(`${name} begins`);
+        for (let i = 0; i < turns; i++) await Promise.resolve();
+        log.push(`${name} ends`);
+        if (fails) throw new BlockError('io', name);
+      };
+      Object.assign(driver, { read });
+      return new CheckedStorage(driver, { name, readOnly: true });
+    };
+    const segments = [storage('slow', 20, true), storage('quick', 1, true), storage('slowest', 40, false)];
+    const reading = readSegments(
+      segments.map((one) => ({ length: 512, storage: one, offset: 0 })),
+      new Uint8Array(3 * 512),
+    );
+    await expect(reading).rejects.toThrow('slow');
+    expect(log).toEqual([
+      ...['slow begins', 'quick begins', 'slowest begins'],
+      ...['quick ends', 'slow ends', 'slowest ends'],
+    ]);
   });
 });
 
