@@ -136,10 +136,11 @@ export class ImageNode implements Storage {
     if (available > 0) return this.read(offset, available === into.length ? into : into.subarray(0, available));
   }
 
-  write(offset: number, from: Uint8Array): MaybePromise<void> {
+  /** @param placed is called once all room is taken: what is written from then on lies behind it. */
+  write(offset: number, from: Uint8Array, placed?: () => void): MaybePromise<void> {
     this.#checkWritable('write', offset, from.length);
     if (from.length === 0) return;
-    return andThen(this.#reach(offset + from.length), () => this.#writer.write(offset, from));
+    return andThen(this.#reach(offset + from.length), () => this.#writer.write(offset, from, placed));
   }
 
   writeZeroes(offset: number, length: number, flags: ZeroFlags = {}): MaybePromise<void> {

@@ -66,13 +66,16 @@ export class ImageWriter {
     }
   }
 
-  /** Stores bytes wherever the driver makes room for them. */
-  write(offset: number, from: Uint8Array): MaybePromise<void> {
+  /**
+   * Stores bytes wherever the driver makes room for them.
+   * @param placed is called once all room is taken: what is written from then on lies behind it.
+   */
+  write(offset: number, from: Uint8Array, placed?: () => void): MaybePromise<void> {
     const unit = this.#reader.alignment;
     return this.#exclusive(offset, from.length, () =>
       unit > 1
-        ? writeRounded(this.#reader, offset, from, unit, (at, bytes) => this.#store(at, bytes))
-        : this.#store(offset, from),
+        ? writeRounded(this.#reader, offset, from, unit, (at, bytes) => this.#store(at, bytes, placed))
+        : this.#store(offset, from, placed),
     );
   }
 
@@ -107,13 +110,14 @@ export class ImageWriter {
     return this.#ranges.run(alignDown(offset, unit), alignUp(offset + length, unit), body);
   }
 
-  async #store(offset: number, from: Uint8Array): Promise<void> {
+  async #store(offset: number, from: Uint8Array, placed?: () => void): Promise<void> {
     for (let at = 0; at < from.length; ) {
       const position = offset + at;
       const room = await this.#allocate(position, from.length - at);
       const length = Math.min(from.length - at, room.start + room.length - position);
       if (room.start > position || length <= 0)
         throw new BlockError('internal', `${this.#reader.format}: bad allocation`);
+      if (at + length === from.length) placed?.();
       try {
         const bytes = from.subarray(at, at + length);
         await this.#fill(room, position, length, () => this.#put(room, position, bytes));

@@ -1,5 +1,5 @@
 /** How pieces get into the target: plainly, compressed, or without leaving the kernel. */
-import { andThen, isPromise, type MaybePromise } from '../../base/async.ts';
+import { allOf, andThen, isPromise, type MaybePromise } from '../../base/async.ts';
 import { type BlockError, ioError } from '../../base/error.ts';
 import { isZero } from '../../base/zero.ts';
 import type { Coder } from '../../block/capabilities.ts';
@@ -34,7 +34,8 @@ export interface PieceStore {
   copiesDirectly(piece: Piece): boolean;
   /** Turns bytes that were read into what is stored; runs for several pieces at a time. */
   prepare(piece: Piece, bytes: Uint8Array): MaybePromise<Ready>;
-  store(ready: Ready): Promise<void>;
+  /** @param placed may be called before all is stored, once what is stored from then on lies behind it. */
+  store(ready: Ready, placed: () => void): Promise<void>;
 }
 
 /** What is known about a target, and how it is written. */
@@ -103,24 +104,48 @@ export class PlainStore implements PieceStore {
     return { piece, bytes, runs };
   }
 
-  async store(ready: Ready): Promise<void> {
+  async store(ready: Ready, placed: () => void): Promise<void> {
     const { piece } = ready;
     try {
       if (piece.kind === 'zero') await this.#zero(piece.offset, piece.length, this.#options.zeroedFrom);
       else if (piece.kind === 'data' && !ready.bytes) await this.#copy(piece);
-      else if (ready.bytes) await this.#write(piece.offset, ready.bytes, ready.runs ?? []);
+      else if (ready.bytes) await this.#write(piece.offset, ready.bytes, ready.runs ?? [], placed);
     } catch (error) {
       throw error instanceof Unread ? error.cause : failed('write', error, piece.offset);
     }
   }
 
-  async #write(offset: number, bytes: Uint8Array, runs: readonly BufferRun[]): Promise<void> {
-    for (const { start, end, zero } of runs) {
-      const done = zero
-        ? this.#zero(offset + start, end - start, foundEnd(this.#options))
-        : this.#node.write(offset + start, start === 0 && end === bytes.length ? bytes : bytes.subarray(start, end));
-      if (isPromise(done)) await done;
+  /** Runs get their room one after the other, so that every copy of an image looks the same; their bytes follow as they can. */
+  async #write(offset: number, bytes: Uint8Array, runs: readonly BufferRun[], placed?: () => void): Promise<void> {
+    const writes: Promise<void>[] = [];
+    try {
+      for (const { start, end, zero } of runs) {
+        const done = zero
+          ? this.#zero(offset + start, end - start, foundEnd(this.#options))
+          : this.#place(
+              offset + start,
+              start === 0 && end === bytes.length ? bytes : bytes.subarray(start, end),
+              writes,
+            );
+        if (isPromise(done)) await done;
+      }
+      placed?.();
+    } catch (error) {
+      writes.push(Promise.reject(error));
     }
+    if (writes.length > 0) await allOf(writes);
+  }
+
+  /** Begins to write; resolves when the room is taken. */
+  #place(offset: number, bytes: Uint8Array, writes: Promise<void>[]): MaybePromise<void> {
+    let taken: (() => void) | undefined;
+    const isTaken = new Promise<void>((resolve) => {
+      taken = resolve;
+    });
+    const done = this.#node.write(offset, bytes, taken);
+    if (!isPromise(done)) return;
+    writes.push(done);
+    return Promise.race([isTaken, done]);
   }
 
   /** Zeroes a range as far as `limit`. */
