@@ -113,4 +113,12 @@ export type {
   FilePort,
   FileStatus,
 } from './storage/files.ts';
-export type { Extent, Limits, Preallocation, Storage, StorageDriver, ZeroFlags } from './storage/storage.ts';
+export type {
+  Extent,
+  KernelCopy,
+  Limits,
+  Preallocation,
+  Storage,
+  StorageDriver,
+  ZeroFlags,
+} from './storage/storage.ts';

@@ -1,5 +1,6 @@
 /** The world of the program: this machine. */
 import { readFileSync } from 'node:fs';
+import { basename } from 'node:path';
 import type { DriverRegistry } from '../block/graph/registry.ts';
 import { otherRuntime } from '../host/node/runtime.ts';
 import type { OperationContext } from '../operations/context.ts';
@@ -55,6 +56,7 @@ export function machineIo(output: OutputStream, errors: OutputStream): CommandIo
     build: otherRuntime()?.description,
     out,
     err,
+    compatible: (process.env['QIMG_CALLED_AS'] ?? basename(process.argv0)) === 'qemu-img',
     readFile: readWhole,
     drivers: allDrivers,
     async execute({ view, run }) {

@@ -6,7 +6,7 @@
 import { andThen, type MaybePromise } from '../../base/async.ts';
 import { invalidArgument, unsupported } from '../../base/error.ts';
 import { alignDown, alignUp, MAX_SIZE } from '../../base/offset.ts';
-import type { Extent, Limits, Preallocation, Storage, ZeroFlags } from '../../storage/storage.ts';
+import type { Extent, KernelCopy, Limits, Preallocation, Storage, ZeroFlags } from '../../storage/storage.ts';
 import type {
   Amender,
   BackingReference,
@@ -136,10 +136,11 @@ export class ImageNode implements Storage {
     if (available > 0) return this.read(offset, available === into.length ? into : into.subarray(0, available));
   }
 
-  write(offset: number, from: Uint8Array): MaybePromise<void> {
+  /** @param placed is called once all room is taken: what is written from then on lies behind it. */
+  write(offset: number, from: Uint8Array, placed?: () => void): MaybePromise<void> {
     this.#checkWritable('write', offset, from.length);
     if (from.length === 0) return;
-    return andThen(this.#reach(offset + from.length), () => this.#writer.write(offset, from));
+    return andThen(this.#reach(offset + from.length), () => this.#writer.write(offset, from, placed));
   }
 
   writeZeroes(offset: number, length: number, flags: ZeroFlags = {}): MaybePromise<void> {
@@ -166,12 +167,12 @@ export class ImageNode implements Storage {
    * Copies from another image or storage inside the kernel, where both sides store the bytes as they are. The source must not
    * be changed meanwhile.
    */
-  async copyFrom(source: Storage, from: number, to: number, length: number): Promise<number> {
+  async copyFrom(source: Storage, from: number, to: number, length: number, how: KernelCopy = 'copy'): Promise<number> {
     this.#checkWritable('copy', to, length);
     const origin = await plainRun(source, from, length);
     if (!origin) return 0;
     await this.#reach(to + length);
-    return this.#writer.copyFrom(origin, to);
+    return this.#writer.copyFrom(origin, to, how);
   }
 
   /** Compressed writing, where the image has it; what was coded goes to {@link ImageNode.storeCompressed}. */
