@@ -56,6 +56,7 @@ export function parseInteger(text: string): ParsedNumber {
 
 /** A number exactly between two of three digits goes to the even one, as in C; `toPrecision` takes the larger. */
 function roundToEven(value: number): number {
+  if (Number.isInteger(value) && value < 1000) return value;
   // Twenty digits tell any double from its neighbours, so a tie that shows here is one.
   const digits = value.toExponential(20);
   if (!/^\d\.\d[02468]50*e/.test(digits)) return value;

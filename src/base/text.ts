@@ -6,11 +6,13 @@
 
 /** Well-formed UTF-8 never decodes to a surrogate that stands alone, so these are free. */
 const ESCAPE = 0xdc00;
+const SURROGATE = /[\ud800-\udfff]/;
 const LONE = /[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/;
 
-const strict = new TextDecoder('utf-8', { ignoreBOM: true, fatal: true });
-const lenient = new TextDecoder('utf-8', { ignoreBOM: true });
 const encoder = new TextEncoder();
+/** Made at the first use, since that takes longer than some commands need for all the rest. */
+let strict: InstanceType<typeof TextDecoder> | undefined;
+let lenient: InstanceType<typeof TextDecoder> | undefined;
 
 /** Length in bytes of the well-formed UTF-8 sequence at `at`; 0 where there is none (Unicode, table 3-7). */
 function sequenceLength(bytes: Uint8Array, at: number): number {
@@ -29,6 +31,7 @@ function sequenceLength(bytes: Uint8Array, at: number): number {
 
 /** The text of `bytes`, reversible by `bytesOf`. */
 export function textOf(bytes: Uint8Array): string {
+  strict ??= new TextDecoder('utf-8', { ignoreBOM: true, fatal: true });
   try {
     return strict.decode(bytes);
   } catch {
@@ -37,6 +40,7 @@ export function textOf(bytes: Uint8Array): string {
 }
 
 function escapedText(bytes: Uint8Array): string {
+  lenient ??= new TextDecoder('utf-8', { ignoreBOM: true });
   let text = '';
   let from = 0;
   for (let at = 0; at < bytes.length; ) {
@@ -64,7 +68,8 @@ export function byteTextBytes(text: string): Uint8Array {
 
 /** True if `text` stands for bytes that are not well-formed UTF-8, or holds surrogates that stand for nothing. */
 export function isEscaped(text: string): boolean {
-  return LONE.test(text);
+  // The first pattern tells most texts apart, and is made in less time than the second.
+  return SURROGATE.test(text) && LONE.test(text);
 }
 
 /** The bytes that `text` stands for. A lone surrogate that stands for no byte becomes U+FFFD, as everywhere. */

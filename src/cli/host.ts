@@ -50,6 +50,9 @@ export function machineIo(output: OutputStream, errors: OutputStream): CommandIo
     errors.write(text);
     errors.flush();
   };
+  let onProgress: (() => void) | undefined;
+  // Without a listener Node answers this signal by opening a port for debuggers.
+  process.on('SIGUSR1', () => onProgress?.());
   return {
     out,
     err,
@@ -59,8 +62,10 @@ export function machineIo(output: OutputStream, errors: OutputStream): CommandIo
       return run({ context: await contextFor(view, err), view, out, err });
     },
     onProgressSignal(listener) {
-      process.on('SIGUSR1', listener);
-      return () => process.off('SIGUSR1', listener);
+      onProgress = listener;
+      return () => {
+        onProgress = undefined;
+      };
     },
   };
 }

@@ -6,7 +6,7 @@
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { constants } from 'node:os';
-import { dirname, join } from 'node:path';
+import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { bytesOf } from '../../base/text.ts';
 
@@ -78,9 +78,10 @@ function wide(value: number): number | bigint {
 
 /** Directories that may hold the package, nearest first: looking ourselves is quicker than Node's own resolution. */
 function* packageFolders(name: string): Generator<string> {
-  let folder = dirname(fileURLToPath(import.meta.url));
+  // Node has the first only from 20.11 on; the second has it load a module.
+  let folder = import.meta.dirname ?? dirname(fileURLToPath(import.meta.url));
   for (let parent = dirname(folder); parent !== folder; folder = parent, parent = dirname(folder)) {
-    yield join(folder, 'node_modules', name);
+    yield `${folder}/node_modules/${name}`;
   }
   yield dirname(createRequire(import.meta.url).resolve(`${name}/package.json`));
 }
@@ -96,7 +97,7 @@ function loadNative(): NativeModule | undefined {
         try {
           // Not `require`: the package's own loader looks into ELF files first, which takes longer than all else here.
           const holder = { exports: {} };
-          process.dlopen(holder, join(folder, build, 'koffi.node'));
+          process.dlopen(holder, `${folder}/${build}/koffi.node`);
           return holder.exports as NativeModule;
         } catch {
           // Built for the other C library.
@@ -215,9 +216,9 @@ export function nativeLibrary(name: string | null): NativeLibrary | undefined {
 export function exitAtOnce(code: number): void {
   const native = loaded?.native;
   const watched =
-    process.execArgv.length > 0 ||
+    process.execArgv.some((flag) => /inspect|prof|report|trace/.test(flag)) ||
     process.env['NODE_V8_COVERAGE'] !== undefined ||
-    process.listenerCount('beforeExit') + process.listenerCount('exit') > 0;
+    process.listenerCount('exit') > 0;
   if (native && !watched) native.load(null).func('void _exit(int code)')(code);
 }
 
