@@ -6,10 +6,11 @@
  * @typedef {{ directory: string, shared: boolean }} Place
  *
  * A run that has ended, having run the modules in `used`. `found` is the cache with which it started, of the program in
- * `filename`. `isNewNode` if the launcher does not know yet what settings this Node knows.
+ * `filename`. `isSettled` if the cache is to stay as it is; `isNewNode` if the launcher does not know yet what settings this
+ * Node knows.
  * @typedef {{
  *   places: Place[], key: string, name: string, user: number | undefined, filename: string, used: number[], failed: boolean,
- *   isNewNode: boolean,
+ *   isSettled: boolean | undefined, isNewNode: boolean,
  *   found: { modules: string, source: string, generation: number } | undefined,
  * }} Run
  *
@@ -17,7 +18,6 @@
  * @typedef {{ modules: string, source: string, data: Buffer | undefined, generation: number }} Cache
  */
 
-const { spawnSync } = require('node:child_process');
 const fs = require('node:fs');
 
 /** After so much work V8 may have thrown away what only the start needed. In microseconds. */
@@ -28,9 +28,13 @@ const MOST_CACHES = 64;
 
 /** True if a directory, or the nearest one above it that exists, belongs to the user: root leaves nothing with others. */
 function isOwn(/** @type {string} */ directory, /** @type {number | undefined} */ user) {
-  for (let path = directory; path !== ''; path = path.slice(0, path.lastIndexOf('/'))) {
-    const stat = fs.statSync(path, { throwIfNoEntry: false });
-    if (stat) return stat.isDirectory() && stat.uid === user && (path !== directory || (stat.mode & 0o022) === 0);
+  try {
+    for (let path = directory; path !== ''; path = path.slice(0, path.lastIndexOf('/'))) {
+      const stat = fs.statSync(path, { throwIfNoEntry: false });
+      if (stat) return stat.isDirectory() && stat.uid === user && (path !== directory || (stat.mode & 0o022) === 0);
+    }
+  } catch {
+    // Below what is no directory, or not to be looked at.
   }
   return false;
 }
@@ -93,27 +97,43 @@ function writeNew(/** @type {Place} */ place, /** @type {string} */ path, /** @t
   }
 }
 
+/** True if a place has a note about a Node that is still there. */
+function hasNote(/** @type {Place} */ place) {
+  try {
+    const [node, older, newer] = ['node', 'node.older', 'node.newer'].map((name) =>
+      fs.statSync(`${place.directory}/${name}`),
+    );
+    return older.mtimeMs < node.mtimeMs && node.mtimeMs < newer.mtimeMs;
+  } catch {
+    return false;
+  }
+}
+
 /**
- * Tells the launcher that this Node knows the settings that make it start quicker: by a link to it, and by a file that is as
- * old as it is. False if it does not know them.
+ * Tells the launcher that this Node knows the settings that make it start quicker: by a link to it, and files that are a
+ * little older and newer than it is. False if it does not know them, or is the second one here.
  */
 function noteNode(/** @type {Run} */ run) {
+  if (run.places.some(hasNote) || !run.places.some(({ directory }) => isOwn(directory, run.user))) return false;
+  const { spawnSync } = require('node:child_process');
   const trial = ['--no-rehash-snapshot', '--v8-pool-size=1', '-e', '0'];
-  const { status, stderr } = spawnSync(process.execPath, trial, { env: {}, timeout: 5000 });
+  const env = Object.assign({}, process.env, { NODE_OPTIONS: '' });
+  const { status, stderr } = spawnSync(process.execPath, trial, { env, timeout: 5000 });
   if (status !== 0 || stderr.length > 0) return false;
-  const { mtime } = fs.statSync(process.execPath);
-  return run.places.some(
-    (place) =>
+  const time = fs.statSync(process.execPath).mtimeMs / 1000;
+  const notes = (/** @type {Place} */ place) =>
+    [-2, 2].every((seconds) =>
       put(place, run, (path) => {
         writeNew(place, path, '');
-        fs.utimesSync(path, mtime, mtime);
-        return 'node.time';
-      }) &&
-      put(place, run, (path) => {
-        fs.symlinkSync(process.execPath, path);
-        return 'node';
+        fs.utimesSync(path, time + seconds, time + seconds);
+        return seconds < 0 ? 'node.older' : 'node.newer';
       }),
-  );
+    ) &&
+    put(place, run, (path) => {
+      fs.symlinkSync(process.execPath, path);
+      return 'node';
+    });
+  return run.places.some(notes);
 }
 
 /**
@@ -141,7 +161,7 @@ function cacheOf({ found, used, filename, failed }, compiled) {
 /** Keeps what is worth it of a run. `compiled` gives V8's data of the modules that the run has found. */
 module.exports = (/** @type {Run} */ run, /** @type {() => Buffer | undefined} */ compiled) => {
   // With other settings the next run will need another cache.
-  if (run.isNewNode && noteNode(run)) return;
+  if ((run.isNewNode && noteNode(run)) || run.isSettled) return;
   /** @type {{ bytes: Buffer | undefined } | undefined} */
   let made;
   for (const place of run.places) {

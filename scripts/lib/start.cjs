@@ -194,9 +194,14 @@ function load(/** @type {string | number} */ module) {
 
 // Called by src/cli/bin.ts when all is done and said: keeps what was used and compiled until now for the next run.
 /** @type {any} */ (globalThis)[Symbol.for('qimg.finished')] = (/** @type {number} */ code) => {
-  if (!isNewNode && found && found.data && (code !== 0 || (found.generation >= GENERATIONS && !isWhole))) return;
-  const run = { places: places(), key, name, user, filename, found, used, failed: code !== 0, isNewNode };
-  require(`${__dirname}/${KEEP}.cjs`)(run, () => (restoreSettings() ? script.createCachedData() : undefined));
+  const isSettled = found && found.data && (code !== 0 || (found.generation >= GENERATIONS && !isWhole));
+  if (isSettled && !isNewNode) return;
+  const run = { places: places(), key, name, user, filename, found, used, failed: code !== 0, isSettled, isNewNode };
+  try {
+    require(`${__dirname}/${KEEP}.cjs`)(run, () => (restoreSettings() ? script.createCachedData() : undefined));
+  } catch {
+    // The command has done its work.
+  }
 };
 
 load(0);
