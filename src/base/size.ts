@@ -56,7 +56,6 @@ export function parseInteger(text: string): ParsedNumber {
 
 /** A number exactly between two of three digits goes to the even one, as in C; `toPrecision` takes the larger. */
 function roundToEven(value: number): number {
-  if (Number.isInteger(value) && value < 1000) return value;
   // Twenty digits tell any double from its neighbours, so a tie that shows here is one.
   const digits = value.toExponential(20);
   if (!/^\d\.\d[02468]50*e/.test(digits)) return value;
@@ -65,6 +64,7 @@ function roundToEven(value: number): number {
 
 /** `value` with at most three significant digits, in the style of C's `%0.3g`. */
 export function threeDigits(value: number): string {
+  if (Number.isInteger(value) && value >= 0 && value < 1000) return String(value);
   const [mantissa = '', exponent] = roundToEven(value).toPrecision(3).split('e');
   const plain = mantissa.includes('.') ? mantissa.replace(/\.?0+$/, '') : mantissa;
   if (exponent === undefined) return plain;

@@ -6,7 +6,6 @@
 
 /** Well-formed UTF-8 never decodes to a surrogate that stands alone, so these are free. */
 const ESCAPE = 0xdc00;
-const SURROGATE = /[\ud800-\udfff]/;
 const LONE = /[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/;
 
 const encoder = new TextEncoder();
@@ -68,13 +67,14 @@ export function byteTextBytes(text: string): Uint8Array {
 
 /** True if `text` stands for bytes that are not well-formed UTF-8, or holds surrogates that stand for nothing. */
 export function isEscaped(text: string): boolean {
-  // The first pattern tells most texts apart, and is made in less time than the second.
-  return SURROGATE.test(text) && LONE.test(text);
+  // ASCII is told apart without a pattern, which takes time to be made.
+  return encoder.encode(text).length !== text.length && LONE.test(text);
 }
 
 /** The bytes that `text` stands for. A lone surrogate that stands for no byte becomes U+FFFD, as everywhere. */
 export function bytesOf(text: string): Uint8Array {
-  if (!isEscaped(text)) return encoder.encode(text);
+  const encoded = encoder.encode(text);
+  if (encoded.length === text.length || !LONE.test(text)) return encoded;
   const bytes: number[] = [];
   for (const character of text) {
     const code = character.charCodeAt(0);

@@ -3,12 +3,15 @@ import { readFileSync } from 'node:fs';
 import type { DriverRegistry } from '../block/graph/registry.ts';
 import type { OperationContext } from '../operations/context.ts';
 import { programHint } from './hints.ts';
-import type { CommandIo, View } from './io.ts';
+import type { CommandIo, Job, View } from './io.ts';
 import type { OutputStream } from './streams.ts';
 
 async function allDrivers(): Promise<DriverRegistry> {
   return (await import('../drivers.ts')).drivers;
 }
+
+/** Commands that do one thing after the other. */
+const SEQUENTIAL: readonly Job['verb'][] = ['create', 'resize', 'snapshot', 'bitmap'];
 
 async function contextFor(view: View, err: (text: string) => void): Promise<OperationContext> {
   const [drivers, { nodeServices }, { permissiveGate }] = await Promise.all([
@@ -58,7 +61,8 @@ export function machineIo(output: OutputStream, errors: OutputStream): CommandIo
     err,
     readFile: readWhole,
     drivers: allDrivers,
-    async execute({ view, run }) {
+    async execute({ verb, view, run }) {
+      if (SEQUENTIAL.includes(verb)) (await import('../host/node/limits.ts')).waitForFlushes();
       return run({ context: await contextFor(view, err), view, out, err });
     },
     onProgressSignal(listener) {

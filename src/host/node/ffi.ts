@@ -134,13 +134,13 @@ function bind(native: NativeModule): Libc {
         });
     });
 
-  const seek = library.func('int64 lseek(int fd, int64 offset, int whence)');
+  const seek = 'int64 lseek(int fd, int64 offset, int whence)';
   const fcntl = library.func('int fcntl(int fd, int command, void *lock)');
   const fallocate = 'int fallocate(int fd, int mode, int64 offset, int64 length)';
   const copy = 'int64 copy_file_range(int from, void *fromOffset, int to, void *toOffset, uint64 length, uint flags)';
   const ioctl = 'int ioctl(int fd, ulong request, void *argument)';
   return {
-    seek: (fd, offset, whence) => result(seek(fd, wide(offset), whence)),
+    seek: (fd, offset, whence) => result(get(seek)(fd, wide(offset), whence)),
     fallocate: (fd, mode, offset, length) => later(get(fallocate), fd, mode, wide(offset), wide(length)),
     fallocateSync: (fd, mode, offset, length) => result(get(fallocate)(fd, mode, wide(offset), wide(length))),
     copyFileRange: (from, fromOffset, to, toOffset, length) => {
