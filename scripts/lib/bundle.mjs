@@ -115,16 +115,6 @@ async function bundleEntries(/** @type {string} */ root, /** @type {string} */ d
   process.stderr.write(said);
 }
 
-/** A script of the entry with what only the build knows, and without what only readers need. */
-function entryScript(
-  /** @type {string} */ root,
-  /** @type {string} */ name,
-  /** @type {Readonly<Record<string, string>>} */ values,
-) {
-  const text = readFileSync(join(root, 'scripts/lib', name), 'utf8');
-  return text.replace(/LEAST_NODE|PROGRAM_NAME|COMMAND_NAMES|KEEP_NAME/g, (found) => values[found]);
-}
-
 /**
  * Names the program by its content, and writes the entry that starts it. Code caches are made where it runs: each build of
  * Node needs its own.
@@ -137,7 +127,7 @@ function finishProgram(/** @type {string} */ root, /** @type {string} */ staging
     (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`,
   );
   writeFileSync(bundled, escaped);
-  const keep = entryScript(root, 'keepCode.cjs', {});
+  const keep = readFileSync(join(staging, 'keepCode.cjs'));
   const hash = createHash('sha256').update(escaped).update(keep).digest('hex').slice(0, 16);
   /** @type {Record<string, string>} */
   const values = {
@@ -147,9 +137,14 @@ function finishProgram(/** @type {string} */ root, /** @type {string} */ staging
     COMMAND_NAMES: commandNames(root).join(' '),
   };
   renameSync(bundled, join(staging, `${values.PROGRAM_NAME}.cjs`));
-  writeFileSync(join(staging, `${values.KEEP_NAME}.cjs`), keep);
+  renameSync(join(staging, 'keepCode.cjs'), join(staging, `${values.KEEP_NAME}.cjs`));
+  const start = readFileSync(join(staging, 'start.cjs'), 'utf8');
+  rmSync(join(staging, 'start.cjs'));
   const entry = join(staging, 'qimg.cjs');
-  writeFileSync(entry, entryScript(root, 'start.cjs', values));
+  writeFileSync(
+    entry,
+    start.replace(/LEAST_NODE|PROGRAM_NAME|COMMAND_NAMES|KEEP_NAME/g, (found) => values[found]),
+  );
   chmodSync(entry, 0o755);
 }
 

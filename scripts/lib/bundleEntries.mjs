@@ -1,5 +1,5 @@
-/** Bundles the program and its worker: node bundleEntries.mjs ROOT DIRECTORY */
-import { existsSync, writeFileSync } from 'node:fs';
+/** Bundles the program and its worker, and makes the scripts that start it smaller: node bundleEntries.mjs ROOT DIRECTORY */
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { rolldown } from 'rolldown';
 import { minifySync } from 'rolldown/utils';
@@ -64,6 +64,10 @@ const [root, directory] = process.argv.slice(2);
 const worker = 'src/host/node/worker.ts';
 try {
   await bundleProgram(root, join(directory, 'program.cjs'));
+  for (const name of ['start.cjs', 'keepCode.cjs']) {
+    const text = readFileSync(join(root, 'scripts/lib', name), 'utf8');
+    writeFileSync(join(directory, name), smaller(name, text));
+  }
   if (existsSync(join(root, worker))) await bundleWorker(root, worker, join(directory, 'worker.js'));
 } catch (error) {
   console.error(error.message);

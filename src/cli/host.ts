@@ -45,6 +45,15 @@ async function readWhole(name: string): Promise<Uint8Array> {
   }
 }
 
+let onProgress: (() => void) | undefined;
+let isHeeding = false;
+
+/** One listener for the life of the process: without any, Node answers the signal by opening a port for debuggers. */
+function heedProgressSignal(): void {
+  if (!isHeeding) process.on('SIGUSR1', () => onProgress?.());
+  isHeeding = true;
+}
+
 /** Commands on this machine, with these streams. */
 export function machineIo(output: OutputStream, errors: OutputStream): CommandIo {
   const out = (text: string): void => output.write(text);
@@ -53,9 +62,7 @@ export function machineIo(output: OutputStream, errors: OutputStream): CommandIo
     errors.write(text);
     errors.flush();
   };
-  let onProgress: (() => void) | undefined;
-  // Without a listener Node answers this signal by opening a port for debuggers.
-  process.on('SIGUSR1', () => onProgress?.());
+  heedProgressSignal();
   return {
     out,
     err,
