@@ -8,8 +8,12 @@ import { joinModules } from './joinModules.mjs';
 /** Packages that stay outside: binaries of one platform, and codecs that few images or only old versions of Node need. */
 const EXTERNAL = [/^@koromix\//, /^@bokuweb\/zstd-wasm/, /^xz-decompress$/];
 
-/** What there is less of has not to be read at every start. */
-const SMALLER = { compress: false, mangle: true, codegen: { removeWhitespace: true } };
+/** What there is less of has not to be read at every start. Names stay for who looks into the program (CONTRIBUTING.md). */
+const SMALLER = {
+  compress: false,
+  mangle: process.env.QIMG_KEEP_NAMES === undefined,
+  codegen: { removeWhitespace: true },
+};
 
 function smaller(/** @type {string} */ name, /** @type {string} */ text) {
   const { code, errors } = minifySync(name, text, SMALLER);
