@@ -31,7 +31,7 @@ if (differs >= 0 && present[differs] < needed[differs]) {
  *
  * What a cache holds: some modules of the program, their source, V8's data of it if they have run by themselves, and how
  * many runs have made these.
- * @typedef {{ modules: string, source: string, data: Buffer | undefined, generation: number }} Cache
+ * @typedef {{ modules: string, source: string, data: Uint8Array | undefined, generation: number }} Cache
  */
 
 const fs = require('node:fs');
@@ -44,6 +44,8 @@ const COMMANDS = 'COMMAND_NAMES';
 const GENERATIONS = 2;
 /** So many bytes of the second half of a cache are compared at once. */
 const PIECE = 131072;
+/** More than the line that says what is in a cache has bytes: numbers of some hundred modules. */
+const MOST_FACTS = 16384;
 
 const filename = `${__dirname}/${PROGRAM}.cjs`;
 const command = COMMANDS.split(' ').indexOf(process.argv[2]) < 0 ? 'other' : process.argv[2];
@@ -69,9 +71,7 @@ const key = [
   process.arch,
   node && `${node.size} ${node.mtimeMs}`,
   flags,
-]
-  .join()
-  .replace(/[^ -~]/g, '?');
+].join();
 
 /** Two builds of a version of Node, and different flags, have files of their own. */
 const name = `${PROGRAM}.${command}.${process.version}.${node ? node.size : 0}.${flags.length}.cache`;
@@ -113,13 +113,16 @@ function parse(file, size) {
     if (fs.readSync(file, piece, 0, length, half + at) !== length) return undefined;
     if (piece.compare(bytes, at, at + length, 0, length) !== 0) return undefined;
   }
-  const end = bytes.indexOf(10, first);
-  const facts = bytes.latin1Slice(first, end).split(' ');
+  // Not with what searches buffers, which Node would compile first.
+  const facts = bytes
+    .latin1Slice(first, first + MOST_FACTS)
+    .split('\n', 1)[0]
+    .split(' ');
   const from = half - Number(facts[1]);
   return {
     modules: facts[3],
     source: bytes.latin1Slice(from - Number(facts[0]), from),
-    data: from < half ? bytes.subarray(from) : undefined,
+    data: from < half ? new Uint8Array(bytes.buffer, bytes.byteOffset + from, half - from) : undefined,
     generation: Number(facts[2]),
   };
 }
@@ -130,7 +133,8 @@ function readCache(/** @type {Place} */ place) {
   try {
     file = fs.openSync(`${place.directory}/${name}`, fs.constants.O_RDONLY | fs.constants.O_NOFOLLOW);
     const stat = fs.fstatSync(file);
-    if (!stat.isFile() || (stat.mode & 0o022) !== 0) return undefined;
+    // A file, which others cannot write to.
+    if ((stat.mode & 0o170022) !== 0o100000) return undefined;
     const trusted = stat.uid === user || (place.shared && (stat.uid === 0 || stat.uid === fs.statSync(filename).uid));
     return trusted ? parse(file, stat.size) : undefined;
   } catch {
