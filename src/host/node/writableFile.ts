@@ -8,7 +8,7 @@ import type { KernelCopy, Preallocation, StorageDriver, ZeroFlags } from '../../
 import { deviceDiscard, deviceZero } from './device.ts';
 import { pageArray } from './fileBuffers.ts';
 import { libcError, nodeError } from './fileErrors.ts';
-import { mayUseThreads, soon } from './limits.ts';
+import { mayFlushElsewhere, mayUseThreads, soon } from './limits.ts';
 import type { FileSpace } from './sparse.ts';
 import { milliseconds, WriteMode } from './writeMode.ts';
 
@@ -272,7 +272,7 @@ export class WritableFile extends ReadOnlyFile {
 
   #sync(): Promise<void> {
     const { fd } = this.opened;
-    if (!mayUseThreads()) return soon(() => fdatasyncSync(fd));
+    if (!mayFlushElsewhere()) return soon(() => fdatasyncSync(fd));
     return new Promise((resolve, reject) => {
       fdatasync(fd, (error) => (error ? reject(error) : resolve()));
     });
