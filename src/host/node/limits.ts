@@ -101,6 +101,18 @@ export function allowManyRequests(): void {
   hasOwnProcess = true;
 }
 
+let waitsHere = false;
+
+/** From now on flushes are waited for on the calling thread, by who has nothing else to do: threads take time to start. */
+export function waitForFlushes(): void {
+  waitsHere = true;
+}
+
+/** True if another thread is to wait for a flush. */
+export function mayFlushElsewhere(): boolean {
+  return !waitsHere && mayUseThreads();
+}
+
 /** Does something on this thread, after signals and timers had their turn. */
 export function soon<T>(body: () => T): Promise<T> {
   return new Promise((resolve, reject) => {

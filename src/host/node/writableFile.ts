@@ -8,7 +8,7 @@ import type { Preallocation, StorageDriver, ZeroFlags } from '../../storage/stor
 import { deviceDiscard, deviceZero } from './device.ts';
 import { pageArray } from './fileBuffers.ts';
 import { libcError, nodeError } from './fileErrors.ts';
-import { mayUseThreads, soon } from './limits.ts';
+import { mayFlushElsewhere, mayUseThreads, soon } from './limits.ts';
 import type { FileSpace } from './sparse.ts';
 import { milliseconds, WriteMode } from './writeMode.ts';
 
@@ -267,7 +267,7 @@ export class WritableFile extends ReadOnlyFile {
 
   #sync(): Promise<void> {
     const { fd } = this.opened;
-    if (!mayUseThreads()) return soon(() => fdatasyncSync(fd));
+    if (!mayFlushElsewhere()) return soon(() => fdatasyncSync(fd));
     return new Promise((resolve, reject) => {
       fdatasync(fd, (error) => (error ? reject(error) : resolve()));
     });
