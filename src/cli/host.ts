@@ -16,11 +16,13 @@ async function allDrivers(): Promise<DriverRegistry> {
 const SEQUENTIAL: readonly Job['verb'][] = ['create', 'resize', 'snapshot', 'bitmap'];
 
 async function contextFor(view: View, err: (text: string) => void): Promise<OperationContext> {
-  const [drivers, { nodeServices }, { permissiveGate }] = await Promise.all([
+  const [drivers, { nodeServices }, { allowManyRequests }, { permissiveGate }] = await Promise.all([
     allDrivers(),
     import('../host/node/host.ts'),
+    import('../host/node/limits.ts'),
     import('../block/graph/gate.ts'),
   ]);
+  allowManyRequests();
   return {
     drivers,
     services: nodeServices({ secrets: view.secrets, objects: view.objects }),
