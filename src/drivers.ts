@@ -42,6 +42,11 @@ const PROTOCOLS: readonly ProtocolEntry[] = [
   { name: 'host_cdrom', prefixes: ['host_cdrom'], load: async () => (await file()).hostCdromDriver },
   { name: 'null-co', prefixes: ['null-co'], load: async () => (await nothing()).nullCoDriver },
   { name: 'vvfat', prefixes: ['fat'], load: async () => (await import('./protocols/vvfat/driver.ts')).vvfatDriver },
+  {
+    name: 'nbd',
+    prefixes: ['nbd', 'nbd+tcp', 'nbd+unix'],
+    load: async () => (await import('./protocols/nbd/driver.ts')).nbdDriver,
+  },
   { name: 'null-aio', prefixes: ['null-aio'], load: async () => (await nothing()).nullAioDriver },
 ];
 

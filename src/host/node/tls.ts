@@ -1,0 +1,94 @@
+/** TLS over a socket that is connected already. */
+import type { Socket } from 'node:net';
+import { checkServerIdentity, connect, type ConnectionOptions, type TLSSocket } from 'node:tls';
+import { BlockError } from '../../base/error.ts';
+import type { Connection, TlsSettings } from '../../block/net.ts';
+import { SocketConnection } from './net.ts';
+import { loadCredentials } from './tlsCredentials.ts';
+import { versionsOf } from './tlsPriority.ts';
+
+/** What GnuTLS says when the other side just goes away. */
+const TERMINATED = 'The TLS connection was non-properly terminated.';
+
+/** How OpenSSL names what is wrong with a certificate, and how the real tool says it. */
+const DISTRUST: Readonly<Record<string, string>> = {
+  CERT_HAS_EXPIRED: 'The certificate has expired',
+  CERT_NOT_YET_VALID: 'The certificate is not yet activated',
+  CERT_REVOKED: 'The certificate has been revoked',
+  DEPTH_ZERO_SELF_SIGNED_CERT: "The certificate hasn't got a known issuer",
+  SELF_SIGNED_CERT_IN_CHAIN: "The certificate hasn't got a known issuer",
+  UNABLE_TO_GET_ISSUER_CERT: "The certificate hasn't got a known issuer",
+  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: "The certificate hasn't got a known issuer",
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: "The certificate hasn't got a known issuer",
+};
+
+/** Encrypts a connection, as its client. Who the server is, is looked at before anything is sent to it. */
+export async function secureConnection(socket: Socket, settings: TlsSettings): Promise<Connection> {
+  const { credentials, hostname, passphrase } = settings;
+  const loaded = loadCredentials(credentials, passphrase);
+  const options: ConnectionOptions = {
+    socket,
+    // Judged below, in the real tool's words.
+    rejectUnauthorized: false,
+    ...versionsOf(credentials.priority),
+    ...(hostname === undefined || /^[\d.:]*$/.test(hostname) ? {} : { servername: hostname }),
+    ...waysOf(loaded),
+  };
+  // A socket that has read into buffers of its own leaves its listeners; the new one has them from here on.
+  const connection = new SocketConnection((onread) => connect({ ...options, onread } as ConnectionOptions));
+  const secured = connection.socket as TLSSocket;
+  await new Promise<void>((resolve, reject) => {
+    secured.once('secureConnect', resolve);
+    secured.once('error', (error) => reject(handshakeError(error)));
+    secured.once('close', () => reject(handshakeError(undefined)));
+  });
+  try {
+    if (loaded.type === 'tls-creds-x509' && credentials.verifyPeer !== false) verify(secured, hostname);
+  } catch (error) {
+    secured.destroy();
+    throw error;
+  }
+  return connection;
+}
+
+/** What each kind of credentials means to OpenSSL. */
+function waysOf(loaded: ReturnType<typeof loadCredentials>): ConnectionOptions {
+  switch (loaded.type) {
+    case 'tls-creds-psk':
+      return {
+        ciphers: 'PSK:TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256:@SECLEVEL=0',
+        pskCallback: () => ({ psk: loaded.key, identity: loaded.username }),
+        checkServerIdentity: () => undefined,
+      };
+    case 'tls-creds-anon':
+      return { ciphers: 'aNULL:@SECLEVEL=0', maxVersion: 'TLSv1.2', checkServerIdentity: () => undefined };
+    default: {
+      const { ca, crl, cert, key, passphrase } = loaded;
+      return {
+        ca,
+        ...(crl === undefined ? {} : { crl }),
+        ...(cert === undefined || key === undefined ? {} : { cert, key }),
+        ...(passphrase === undefined ? {} : { passphrase }),
+      };
+    }
+  }
+}
+
+function verify(socket: TLSSocket, hostname: string | undefined): void {
+  const reason: unknown = socket.authorizationError;
+  const code = reason instanceof Error ? ((reason as NodeJS.ErrnoException).code ?? '') : String(reason ?? '');
+  // With `rejectUnauthorized` off, Node looks at the chain only; at the name it looks when it is given one.
+  if (code !== '' && code !== 'ERR_TLS_CERT_ALTNAME_INVALID') {
+    throw new BlockError('permission-denied', DISTRUST[code] ?? `The certificate is not trusted (${code})`);
+  }
+  if (hostname === undefined) throw new BlockError('invalid-argument', 'No hostname for certificate validation');
+  if (!checkServerIdentity(hostname, socket.getPeerCertificate())) return;
+  throw new BlockError('permission-denied', `Certificate does not match the hostname ${hostname}`);
+}
+
+function handshakeError(error: Error | undefined): BlockError {
+  const { code = 'ECONNRESET', reason } = (error ?? {}) as NodeJS.ErrnoException & { readonly reason?: string };
+  const gone = code === 'ECONNRESET' || code === 'EPIPE';
+  const text = gone ? TERMINATED : (reason ?? error?.message ?? TERMINATED);
+  return new BlockError('io', `TLS handshake failed: ${text}`, { cause: error });
+}
