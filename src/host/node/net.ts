@@ -82,6 +82,7 @@ export class SocketConnection implements Connection {
 
   async secure(tls: TlsSettings): Promise<Connection> {
     if (this.#end > this.#start) throw new BlockError('io', 'The server sent bytes in front of the TLS handshake');
+    this.socket.setTimeout(0);
     const { secureConnection } = await import('./tls.ts');
     return secureConnection(this.socket, tls);
   }

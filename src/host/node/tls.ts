@@ -4,8 +4,11 @@ import { checkServerIdentity, connect, type ConnectionOptions, type TLSSocket } 
 import { BlockError } from '../../base/error.ts';
 import type { Connection, TlsSettings } from '../../block/net.ts';
 import { SocketConnection } from './net.ts';
-import { loadCredentials } from './tlsCredentials.ts';
+import { loadCredentials, type LoadedCredentials, readFile } from './tlsCredentials.ts';
 import { versionsOf } from './tlsPriority.ts';
+
+/** Milliseconds that each step of the handshake may take. */
+const PATIENCE = 30000;
 
 /** What GnuTLS says when the other side just goes away. */
 const TERMINATED = 'The TLS connection was non-properly terminated.';
@@ -25,7 +28,7 @@ const DISTRUST: Readonly<Record<string, string>> = {
 /** Encrypts a connection, as its client. Who the server is, is looked at before anything is sent to it. */
 export async function secureConnection(socket: Socket, settings: TlsSettings): Promise<Connection> {
   const { credentials, hostname, passphrase } = settings;
-  const loaded = loadCredentials(credentials, passphrase);
+  const loaded = await loadCredentials(credentials, readFile, passphrase);
   const options: ConnectionOptions = {
     socket,
     // Judged below, in the real tool's words.
@@ -37,6 +40,7 @@ export async function secureConnection(socket: Socket, settings: TlsSettings): P
   // A socket that has read into buffers of its own leaves its listeners; the new one has them from here on.
   const connection = new SocketConnection((onread) => connect({ ...options, onread } as ConnectionOptions));
   const secured = connection.socket as TLSSocket;
+  connection.patience(PATIENCE);
   await new Promise<void>((resolve, reject) => {
     secured.once('secureConnect', resolve);
     secured.once('error', (error) => reject(handshakeError(error)));
@@ -52,7 +56,7 @@ export async function secureConnection(socket: Socket, settings: TlsSettings): P
 }
 
 /** What each kind of credentials means to OpenSSL. */
-function waysOf(loaded: ReturnType<typeof loadCredentials>): ConnectionOptions {
+function waysOf(loaded: LoadedCredentials): ConnectionOptions {
   switch (loaded.type) {
     case 'tls-creds-psk':
       return {

@@ -22,19 +22,38 @@ export type LoadedCredentials =
 /** Whose key it is if nobody says. */
 const USERNAME = 'qemu';
 
+/** Reads a small file; fails with a `BlockError` that has the C library's text. */
+export type ReadFile = (name: string) => Uint8Array | Promise<Uint8Array>;
+
+/** A file of this machine. Not with the promises of `node:fs`: they need a thread, which there may be none for. */
+export const readFile: ReadFile = (name) => {
+  try {
+    return readFileSync(hostName(name));
+  } catch (thrown) {
+    throw asBlockError(nodeError(thrown, undefined, { filename: name, access: 'read' }));
+  }
+};
+
 /**
  * Reads the files of a client.
  * @throws BlockError if one that has to be there is not, or is not what it should be.
  */
-export function loadCredentials(credentials: TlsCredentials, passphrase?: Uint8Array): LoadedCredentials {
+export async function loadCredentials(
+  credentials: TlsCredentials,
+  read: ReadFile,
+  passphrase?: Uint8Array,
+): Promise<LoadedCredentials> {
   const { type, dir, username = USERNAME } = credentials;
   if (type === 'tls-creds-anon') return { type };
   if (dir === undefined) throw invalidArgument("Missing 'dir' property value");
-  if (type === 'tls-creds-psk') return { type, username, key: keyOf(`${dir}/keys.psk`, username) };
-  const ca = certificates(`${dir}/ca-cert.pem`, fileOf(`${dir}/ca-cert.pem`));
-  const crl = optionalFileOf(`${dir}/ca-crl.pem`);
-  const cert = optionalFileOf(`${dir}/client-cert.pem`);
-  const key = optionalFileOf(`${dir}/client-key.pem`);
+  if (type === 'tls-creds-psk') {
+    const name = `${dir}/keys.psk`;
+    return { type, username, key: keyOf(name, await fileOf(read, name), username) };
+  }
+  const ca = certificates(`${dir}/ca-cert.pem`, await fileOf(read, `${dir}/ca-cert.pem`));
+  const crl = await optionalFileOf(read, `${dir}/ca-crl.pem`);
+  const cert = await optionalFileOf(read, `${dir}/client-cert.pem`);
+  const key = await optionalFileOf(read, `${dir}/client-key.pem`);
   return {
     type,
     ca,
@@ -45,17 +64,38 @@ export function loadCredentials(credentials: TlsCredentials, passphrase?: Uint8A
   };
 }
 
-function fileOf(name: string): Buffer {
+/**
+ * Looks at credentials when they are named, as the real tool does. Those of servers, which nobody here is, are only looked
+ * for.
+ */
+export async function checkCredentials(credentials: TlsCredentials, read: ReadFile): Promise<void> {
+  const { type, dir, username, endpoint } = credentials;
+  if (endpoint !== 'server' || dir === undefined) {
+    await loadCredentials(credentials, read);
+    return;
+  }
+  if (username !== undefined) throw invalidArgument('username should not be set when endpoint=server');
+  const files = {
+    'tls-creds-anon': [],
+    'tls-creds-psk': ['keys.psk'],
+    'tls-creds-x509': ['ca-cert.pem', 'server-cert.pem', 'server-key.pem'],
+  };
+  for (const file of files[type]) await fileOf(read, `${dir}/${file}`);
+}
+
+async function fileOf(read: ReadFile, name: string): Promise<Buffer> {
   try {
-    return readFileSync(hostName(name));
+    const bytes = await read(name);
+    return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
   } catch (thrown) {
-    throw asBlockError(nodeError(thrown, `Unable to access credentials ${name}`, { filename: name, access: 'read' }));
+    const error = asBlockError(thrown);
+    throw error.reworded(`Unable to access credentials ${name}: ${error.strerror}`);
   }
 }
 
-function optionalFileOf(name: string): Buffer | undefined {
+async function optionalFileOf(read: ReadFile, name: string): Promise<Buffer | undefined> {
   try {
-    return fileOf(name);
+    return await fileOf(read, name);
   } catch (thrown) {
     if (thrown instanceof BlockError && thrown.kind === 'not-found') return undefined;
     throw thrown;
@@ -73,8 +113,8 @@ function certificates(name: string, bytes: Buffer): Buffer {
 }
 
 /** The key of a user: lines are `NAME:HEXADECIMAL`. */
-function keyOf(name: string, username: string): Buffer {
-  const lines = fileOf(name).toString('latin1').split('\n');
+function keyOf(name: string, bytes: Buffer, username: string): Buffer {
+  const lines = bytes.toString('latin1').split('\n');
   const line = lines.find((text) => text.startsWith(`${username}:`));
   if (line === undefined) throw invalidArgument(`Username ${username} not found in PSK file ${name}`);
   const digits = line.slice(username.length + 1).trim();
