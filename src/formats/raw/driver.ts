@@ -15,7 +15,7 @@ const openOptions = {
 } as const satisfies OptionTable;
 
 const createOptions = {
-  size: { kind: 'size', help: 'Size of the virtual disk' },
+  size: { kind: 'size', help: 'Virtual disk size' },
 } as const satisfies OptionTable;
 
 /** Bytes by which the real tool tells whether a raw image turns into another format. */

@@ -19,8 +19,9 @@ const NO_URL = 'No valid URL specified';
 export function parseName(name: string): OptionTree {
   const scheme = /^([^:]*):\/\//.exec(name)?.[1];
   if (scheme !== undefined && URI_SCHEMES.includes(scheme)) return parseUri(scheme, name.slice(scheme.length + 3));
-  if (!name.startsWith('nbd:')) throw invalidArgument("File name string for NBD must start with 'nbd:'");
-  const [, place = '', exportName = ''] = /^nbd:(.*?)(?::exportname=(.*))?$/s.exec(name) ?? [];
+  const [, whole = '', exportName = ''] = /^(.*?)(?::exportname=(.*))?$/s.exec(name) ?? [];
+  if (!whole.startsWith('nbd:')) throw invalidArgument("File name string for NBD must start with 'nbd:'");
+  const place = whole.slice(4);
   // An export without a name takes all of it away, as in the real tool.
   if (place === '' || (exportName === '' && name.endsWith(':exportname='))) return {};
   const own = exportName === '' ? {} : { export: exportName };
@@ -32,7 +33,7 @@ export function parseName(name: string): OptionTree {
 /** `HOST:PORT` or `[ADDRESS]:PORT`, and options behind a comma, which say nothing here. */
 function hostAndPort(text: string): { readonly host: string; readonly port: string } {
   const numeric = text.startsWith('[');
-  const [, host, port] = (numeric ? /^\[([^\]]*)\]:([^,]+)/ : /^([^:]*):([^,]+)/).exec(text) ?? [];
+  const [, host, port] = (numeric ? /^\[([^\]]+)\]:([^,]+)/ : /^([^:]*):([^,]+)/).exec(text) ?? [];
   if (host === undefined || port === undefined) {
     throw invalidArgument(numeric ? `error parsing IPv6 address '${text}'` : `error parsing address '${text}'`);
   }
@@ -53,10 +54,9 @@ function parseUri(scheme: string, rest: string): OptionTree {
     return { 'server.type': 'unix', 'server.path': socket, ...own };
   }
   const [, bracketed, plain = '', port] = /^(?:[^@]*@)?(?:\[([^\]]*)\]|([^:[\]]*))(?::(\d*))?$/.exec(authority) ?? [];
+  const isNumber = bracketed === undefined || /^[\da-fA-F:.]+(%25.+)?$/.test(bracketed);
   const host = decoded(bracketed ?? '') || plain;
-  if (host === '' || host.includes('%') !== (bracketed ?? '').includes('%') || parameters.length > 0) {
-    throw invalidArgument(NO_URL);
-  }
+  if (host === '' || plain.includes('%') || !isNumber || parameters.length > 0) throw invalidArgument(NO_URL);
   if (Number(port ?? 0) > 0xffff) throw invalidArgument(NO_URL);
   return { 'server.type': 'inet', 'server.host': host, 'server.port': String(Number(port ?? 0) || PORT), ...own };
 }
@@ -123,13 +123,16 @@ export type ServerOptions = Readonly<Record<string, string>>;
 export function serverOptions(given: OptionTree): ServerOptions {
   const { server } = given;
   const options: Record<string, string> = {};
-  for (const [name, value] of Object.entries(isTree(server) ? server : {})) options[name] = textOfOption(value);
-  for (const [name, value] of Object.entries(given)) {
-    if (name.startsWith('server.')) options[name.slice(7)] = textOfOption(value);
+  const parts = Object.entries(given).filter(([name]) => name.startsWith('server.'));
+  const group = [
+    ...Object.entries(isTree(server) ? server : {}),
+    ...parts.map(([name, value]) => [name.slice(7), value] as const),
+  ];
+  for (const [name, value] of group) {
+    const text = textOfOption(name, value);
+    if (text !== undefined) options[name] = text;
   }
-  const [path, host, port] = [given['path'], given['host'], given['port']].map((value) =>
-    value === undefined ? undefined : textOfOption(value),
-  );
+  const [path, host, port] = ['path', 'host', 'port'].map((name) => textOfOption(name, given[name]));
   if (path !== undefined && host !== undefined) {
     throw invalidArgument('path and host may not be used at the same time');
   }
@@ -144,9 +147,12 @@ export function serverOptions(given: OptionTree): ServerOptions {
   return options;
 }
 
-function textOfOption(value: OptionTree[string]): string {
+/** JSON's null is as good as nothing. */
+function textOfOption(name: string, value: OptionTree[string] | undefined): string | undefined {
+  if (value === undefined || value === null) return undefined;
+  if (typeof value === 'object') throw invalidArgument(`Parameters '${name}.*' are unexpected`);
   if (typeof value === 'boolean') return value ? 'on' : 'off';
-  return typeof value === 'object' ? JSON.stringify(value) : String(value);
+  return String(value);
 }
 
 /** The address that {@link serverOptions} are about. */

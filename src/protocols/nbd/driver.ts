@@ -1,10 +1,11 @@
 /** The `nbd` protocol: exports of servers, on this machine and others. */
-import { BlockError, invalidArgument, withPrefix } from '../../base/error.ts';
+import { BlockError, invalidArgument, unsupported, withPrefix } from '../../base/error.ts';
 import { alignUp, MAX_DISK, SECTOR } from '../../base/offset.ts';
 import type { TlsSettings } from '../../block/net.ts';
 import type { ProtocolContext, ProtocolDriver } from '../../block/protocol.ts';
 import { flatten } from '../../options/dotted.ts';
 import { printJsonName } from '../../options/jsonName.ts';
+import { flattenInOrder } from '../../options/order.ts';
 import type { AnyOptionValues, OptionValues } from '../../options/table.ts';
 import type { OptionTree } from '../../options/tree.ts';
 import type { Preallocation } from '../../storage/storage.ts';
@@ -43,7 +44,7 @@ const STRONG = /^(path|host|port|export|tls-creds|tls-hostname|server\..*)$/;
 function nameOf(server: Readonly<Record<string, string>>, given: OptionTree, exportName: string | undefined): string {
   const name = printName(server, exportName);
   if (name !== undefined) return name;
-  const strong = flatten(given).filter(([key]) => STRONG.test(key));
+  const strong = flattenInOrder(given).filter(([key]) => STRONG.test(key));
   return printJsonName({ ...Object.fromEntries(strong), driver: 'nbd' });
 }
 
@@ -95,7 +96,9 @@ async function create(
     },
   );
   try {
-    await storage.truncate(alignUp(Number(options.size ?? 0), SECTOR), preallocationOf(options.preallocation));
+    const preallocation = preallocationOf(options.preallocation);
+    if (preallocation !== 'off') throw unsupported(`Unsupported preallocation mode '${preallocation}'`);
+    await storage.truncate(alignUp(Number(options.size ?? 0), SECTOR));
     const head = Math.min(SECTOR, storage.size());
     if (head > 0) await storage.writeZeroes(0, head, { unmap: true });
     await storage.flush();

@@ -58,7 +58,8 @@ export async function shakeHands(connection: Connection, wanted: Wanted): Promis
   const flags = (await incoming.view(2, 'server flags')).getUint16(0) & (FIXED_NEWSTYLE | NO_ZEROES);
   const own = new Uint8Array(4);
   own[3] = flags;
-  await connection.write([own]);
+  // As with options, a failure shows when the answer is read.
+  await connection.write([own]).catch(() => undefined);
   const zeroes = (flags & NO_ZEROES) === 0;
   if ((flags & FIXED_NEWSTYLE) !== 0) return haggle(connection, wanted, zeroes);
   if (wanted.tls) throw noTls();

@@ -36,6 +36,6 @@ export type OpenOptions = OptionValues<typeof openOptions>;
 
 /** Options of `create -f nbd`. */
 export const createOptions = {
-  preallocation: { kind: 'string', help: 'Preallocation mode (allowed values: off)' },
   size: { kind: 'size', help: 'Virtual disk size' },
+  preallocation: { kind: 'string', help: 'Preallocation mode (allowed values: off)' },
 } as const;

@@ -4,6 +4,7 @@ import { unsupported } from '../../base/error.ts';
 import { alignDown, alignUp, SECTOR } from '../../base/offset.ts';
 import { systemError } from '../../base/posix.ts';
 import { rounded } from '../../block/node/rounding.ts';
+import type { Quirks } from '../../block/capabilities.ts';
 import type { ProtocolContext, ProtocolStorage } from '../../block/protocol.ts';
 import { CheckedStorage } from '../../storage/checked.ts';
 import type { Extent, Limits, Preallocation, StorageDriver, ZeroFlags } from '../../storage/storage.ts';
@@ -175,8 +176,8 @@ export class NbdStorage implements StorageDriver {
   }
 
   truncate(size: number, preallocation: Preallocation): void {
-    if (preallocation !== 'off') throw unsupported(`Unsupported preallocation mode '${preallocation}'`);
     if (size > this.size()) throw unsupported('Cannot grow NBD nodes');
+    if (preallocation !== 'off') throw unsupported(`Unsupported preallocation mode '${preallocation}'`);
   }
 
   close(): void {
@@ -199,6 +200,8 @@ function extentOf(bits: number, length: number): Extent {
 export class NbdExport extends CheckedStorage implements ProtocolStorage {
   readonly protocol: string = 'nbd';
   readonly fixed: string = 'Cannot resize NBD nodes';
+  /** The real tool gets to know nothing about clusters from servers. */
+  readonly quirks: Quirks = { unknownClusters: true };
 
   override status(offset: number, length: number): MaybePromise<Extent> {
     if (offset >= this.size()) return { length: Math.max(1, length), kind: 'hole', absent: true };
