@@ -2,9 +2,11 @@
 import { Socket, isIP } from 'node:net';
 import { isPromise, type MaybePromise } from '../../base/async.ts';
 import { asBlockError, BlockError, invalidArgument } from '../../base/error.ts';
+import { MiB } from '../../base/offset.ts';
 import { systemError } from '../../base/posix.ts';
 import { bytesOf, isEscaped } from '../../base/text.ts';
 import { addressText, type Connection, type SocketAddress, type TlsSettings } from '../../block/net.ts';
+import { libc } from './ffi.ts';
 import { nodeError } from './fileErrors.ts';
 
 /** Where bytes go that nobody waits for yet: enough for many small answers, little to copy of a long one. */
@@ -173,7 +175,19 @@ async function connectTo(address: SocketAddress, target: Target): Promise<Connec
     socket.once('error', (error) => reject(asBlockError(nodeError(error, message, {}))));
     socket.connect({ ...target, noDelay: true, keepAlive: true }, resolve);
   });
+  widen(socket);
   return connection;
+}
+
+/** `SO_SNDBUF` */
+const SEND_BUFFER = 7;
+/** Bytes that are on their way to the other side: a whole piece of a copy, so that it is not sent in parts. */
+const SENT = 2 * MiB;
+
+/** Makes room for what is sent, as far as the system lets it. */
+function widen(socket: Socket): void {
+  const { fd } = (socket as { readonly _handle?: { readonly fd?: number } })._handle ?? {};
+  if (fd !== undefined && fd >= 0) libc()?.socketOption(fd, SEND_BUFFER, SENT);
 }
 
 function pathOf(address: SocketAddress & { readonly type: 'unix' }): string {
