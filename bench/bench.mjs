@@ -13,7 +13,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { verdictsOf, ownSides } from './goals.mjs';
-import { growths, runGrowth } from './growth.mjs';
+import { growths, runGrowth, START } from './growth.mjs';
 import { describeMachine } from './machine.mjs';
 import { Places } from './places.mjs';
 import { report } from './report.mjs';
@@ -48,6 +48,8 @@ const HELP = `Usage: npm run bench -- [OPTION...]
   --no-node               leaves the program under Node out
   --against PATH          measures another checkout (its directory) or build (its program) too
   --tmp DIR               where images are
+  --keep DIR              keeps inputs there for the next run with the same --size
+  --prepare               makes the inputs of these rows only, for --keep
   --json FILE             keeps all figures
   --strict                exit code 1 if a goal is missed
   --report FILE...        writes bench/RESULTS.md from files of --json; of several with the same row the worst counts
@@ -72,9 +74,11 @@ function parse(/** @type {readonly string[]} */ argv) {
       empty: { ...text, default: EMPTY },
       against: text,
       tmp: { ...text, default: os.tmpdir() },
+      keep: text,
       json: text,
       to: { ...text, default: RESULTS },
       quick: flag,
+      prepare: flag,
       list: flag,
       strict: flag,
       report: flag,
@@ -162,6 +166,15 @@ async function runOne(
   return 'amounts' in row ? runGrowth(row, how) : runRow(row, how);
 }
 
+/** Makes the inputs of rows in the temporary directory. */
+function prepare(/** @type {ReturnType<typeof wanted>} */ rows, /** @type {Places} */ places) {
+  const { need } = places.on();
+  for (const { row } of rows) {
+    const own = 'amounts' in row ? [START, ...row.amounts.map(row.row)] : 'argv' in row && !row.on ? [row] : [];
+    for (const name of own.flatMap(({ needs = [] }) => needs)) need(name);
+  }
+}
+
 async function main() {
   const options = parse(process.argv.slice(2));
   if (options.help) return console.log(HELP);
@@ -172,7 +185,8 @@ async function main() {
   delete process.env.NODE_EXTRA_CA_CERTS;
   const begin = performance.now();
   const programs = programsOf(options);
-  const places = new Places({ tmp: options.tmp, real: path.dirname(programs.at(-1)?.path ?? ''), size: options.size });
+  const { tmp, size, keep } = options;
+  const places = new Places({ tmp, real: path.dirname(programs.at(-1)?.path ?? ''), size, ...(keep ? { keep } : {}) });
   const machine = describeMachine(programs, places.root);
   for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM', 'SIGHUP'])) {
     process.once(signal, () => {
@@ -183,6 +197,7 @@ async function main() {
   /** @type {Result[]} */
   const results = [];
   try {
+    if (options.prepare) return prepare(rows, places);
     console.log(heading);
     for (const row of rows) {
       const result = await runOne(row, programs, places, options);
@@ -194,7 +209,7 @@ async function main() {
   }
   const seconds = Math.round((performance.now() - begin) / 1000);
   if (options.json) {
-    const { size, runs } = options;
+    const { runs } = options;
     /** @type {import('./types.ts').Run} */
     const run = { machine, size, runs, date: new Date().toISOString().slice(0, 10), seconds, results };
     fs.writeFileSync(options.json, `${JSON.stringify(run, null, 1)}\n`);

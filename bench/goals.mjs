@@ -95,7 +95,9 @@ export function verdictsOf(result, side) {
   if (result.kind === 'row') return ofRow(result, side);
   if (result.kind === 'slow') return [verdict('time', result.wall / result.ideal, result.goal, ' of the ideal')];
   const values = result.sides[side] ?? [];
-  const growth = [verdict('growth', growthOf(result, values), result.goal)];
+  // What the machine does with more data (writing back, for one), it does to both programs.
+  const allowed = result.what === 'time' ? Math.max(1, growthOf(result, 'real')) : 1;
+  const growth = [verdict('growth', growthOf(result, side) / allowed, result.goal)];
   const most = Math.max(...values);
   return result.what === 'memory' && most > MEMORY[side]
     ? [...growth, verdict('memory', most, MEMORY[side], ' MiB')]

@@ -142,6 +142,7 @@ export function inputs({ cwd, real, size }) {
     'small.qcow2': () => create('small.qcow2', 10 * GIB),
     'disk.raw'() {
       const tree = file('tree');
+      fs.rmSync(tree, { recursive: true, force: true });
       fs.mkdirSync(tree);
       copyFiles(tree, size * 0.6 * MIB);
       execFileSync('mke2fs', ['-q', '-t', 'ext4', '-d', tree, file('disk.raw'), `${size}M`], {
@@ -228,15 +229,17 @@ export function inputs({ cwd, real, size }) {
     },
   };
 
-  const made = new Set();
   const need = (/** @type {string} */ name) => {
-    if (made.has(name)) return;
-    made.add(name);
+    // A file that is complete: the next run may find it (`--keep`).
+    const mark = file(`${name}.made`);
+    if (fs.existsSync(mark)) return;
+    fs.rmSync(file(name), { force: true });
     const number = Number(/-(\d+)\./.exec(name)?.[1]);
     const family = families[/** @type {keyof typeof families} */ (name.replace(/-\d+\./, '-N.'))];
     // `disk.FORMAT` needs no maker of its own.
     const make = makers[name] ?? (family ? () => family(number) : () => fromRaw(name));
     make();
+    fs.closeSync(fs.openSync(mark, 'w'));
   };
   return need;
 }

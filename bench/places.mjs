@@ -11,10 +11,9 @@ import { inputs } from './inputs.mjs';
  * @property {(name: string) => void} need Makes an input there unless that was done.
  */
 
-/** Where reflinks are measured there need not be much. */
-const MOUNTED_MIB = 300;
-/** The log of XFS alone takes some. */
-const FILE_SYSTEM_BYTES = 3 * 2 ** 30;
+/** A mounted file system, as a multiple of the test disk; and the least that XFS takes besides, with its log. */
+const DISKS = 5;
+const OVERHEAD_MIB = 1024;
 
 /** All places of one run of the bench. */
 export class Places {
@@ -29,15 +28,20 @@ export class Places {
   #real;
   /** @readonly */
   #size;
+  /** @readonly */
+  #keep;
 
   /**
    * @param {object} where
    * @param {string} where.tmp
    * @param {string} where.real Directory of the real programs.
    * @param {number} where.size MiB of the test disk.
+   * @param {string} [where.keep] Directory whose inputs stay for the next run.
    */
-  constructor({ tmp, real, size }) {
-    this.#root = fs.mkdtempSync(path.join(tmp, 'qimg-bench-'));
+  constructor({ tmp, real, size, keep }) {
+    this.#keep = keep !== undefined;
+    if (keep === undefined) this.#root = fs.mkdtempSync(path.join(tmp, 'qimg-bench-'));
+    else fs.mkdirSync((this.#root = path.join(path.resolve(keep), `${size}M`)), { recursive: true });
     this.#real = real;
     this.#size = size;
   }
@@ -57,26 +61,27 @@ export class Places {
     const known = this.#known.get(kind ?? '');
     if (known) return known;
     const cwd = path.join(this.#root, kind ?? 'plain');
-    fs.mkdirSync(cwd);
+    fs.mkdirSync(cwd, { recursive: true });
     if (kind) this.#mount(kind, cwd);
-    const size = kind ? Math.min(this.#size, MOUNTED_MIB) : this.#size;
-    const place = { cwd, need: inputs({ cwd, real: this.#real, size }) };
+    const place = { cwd, need: inputs({ cwd, real: this.#real, size: this.#size }) };
     this.#known.set(kind ?? '', place);
     return place;
   }
 
-  /** Removes everything. */
+  /** Removes everything that is not to be kept. */
   close() {
     for (const kind of this.#known.keys()) {
-      if (kind) spawnSync('umount', [path.join(this.#root, kind)], { stdio: 'inherit' });
+      if (!kind) continue;
+      spawnSync('umount', [path.join(this.#root, kind)], { stdio: 'inherit' });
+      fs.rmSync(path.join(this.#root, `${kind}.img`));
     }
-    fs.rmSync(this.#root, { recursive: true, force: true });
+    if (!this.#keep) fs.rmSync(this.#root, { recursive: true, force: true });
   }
 
   #mount(/** @type {string} */ kind, /** @type {string} */ point) {
     const file = path.join(this.#root, `${kind}.img`);
     fs.closeSync(fs.openSync(file, 'w'));
-    fs.truncateSync(file, FILE_SYSTEM_BYTES);
+    fs.truncateSync(file, (this.#size * DISKS + OVERHEAD_MIB) * 2 ** 20);
     const env = { ...process.env, PATH: `${process.env.PATH}:/usr/sbin:/sbin` };
     for (const command of [
       [`mkfs.${kind}`, '-q', file],

@@ -83,7 +83,7 @@ function growthTable(/** @type {readonly Entry[]} */ entries) {
     if (result.kind !== 'growth') return [];
     const unit = result.what === 'time' ? 'ms of CPU' : 'MiB';
     const values = (of = result.sides[side]) => `${(of ?? []).map((value) => number(value)).join(', ')} ${unit}`;
-    const real = number(growthOf(result, result.sides.real ?? []), 2);
+    const real = number(growthOf(result, 'real'), 2);
     return [[name, side, result.amounts.join(', '), values(), values(result.sides.real), real, goalsOf(entry)]];
   });
   return table(['what grows', 'program', 'amounts', 'qimg', 'real', 'growth, real', 'growth, qimg'], rows);

@@ -54,7 +54,7 @@ export function linesOf(result) {
   return ownSides(result).map((side) => {
     const goals = verdictsOf(result, side).map(verdictText).join('; ');
     if (result.kind === 'growth') {
-      const real = growthOf(result, result.sides.real ?? []);
+      const real = growthOf(result, 'real');
       const values = (result.sides[side] ?? []).map((value) => number(value)).join(', ');
       const unit = result.what === 'time' ? 'ms cpu' : 'MiB';
       return `${line([name, side])}  ${values} ${unit}; real ${number(real, 2)}; ${goals}`;

@@ -48,10 +48,16 @@ const preallocated = ['metadata', 'falloc', 'full'].map((mode) =>
   }),
 );
 
-/** To and from every other format that both programs write, between formats, and into what is allocated before. */
+/**
+ * To and from every other format that both programs write, between formats, and into what is allocated before.
+ * @type {readonly Row[]}
+ */
 export const otherFormats = [...formats, ...pairs, ...preallocated];
 
-/** What is out of the ordinary. */
+/**
+ * What is out of the ordinary.
+ * @type {readonly Row[]}
+ */
 export const shapes = [
   convert('times-8.raw', 'out.qcow2', { name: '8 times the size, raw -> qcow2', goal: asFast }),
   convert('noise.raw', 'out.qcow2', { name: 'incompressible, raw -> qcow2', goal: asFast }),
@@ -80,7 +86,10 @@ export const shapes = [
   },
 ];
 
-/** File systems that share extents: copies of data that stay as they are take no time. */
+/**
+ * File systems that share extents: copies of data that stay as they are take no time.
+ * @type {readonly Row[]}
+ */
 export const reflinks = /** @type {const} */ (['xfs', 'btrfs']).flatMap((on) =>
   [
     ['disk.raw', 'out.raw'],

@@ -100,7 +100,10 @@ export const metadata = [
   disk.empty,
 ];
 
-/** A terabyte with little data all over the place, and 20 snapshots. */
+/**
+ * A terabyte with little data all over the place, and 20 snapshots.
+ * @type {readonly Row[]}
+ */
 export const scattered = [
   { name: 'check', argv: ['check', 'wide.qcow2'], needs: ['wide.qcow2'], sameText: true, goal: asFast },
   { name: 'map json', argv: ['map', '--output=json', 'wide.qcow2'], needs: ['wide.qcow2'], sameText: true, goal: rest },
