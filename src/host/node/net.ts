@@ -1,146 +1,19 @@
-/** Connections over the sockets of Node. */
-import { Socket, isIP } from 'node:net';
-import { isPromise, type MaybePromise } from '../../base/async.ts';
-import { asBlockError, BlockError, invalidArgument } from '../../base/error.ts';
+/** The port of connections: addresses to sockets. */
+import { isIP, Socket } from 'node:net';
+import { isPromise } from '../../base/async.ts';
+import { asBlockError, invalidArgument } from '../../base/error.ts';
 import { MiB } from '../../base/offset.ts';
 import { systemError } from '../../base/posix.ts';
 import { bytesOf, isEscaped } from '../../base/text.ts';
-import { addressText, type Connection, type SocketAddress, type TlsSettings } from '../../block/net.ts';
+import { addressText, type Connection, type SocketAddress } from '../../block/net.ts';
+import { type OnRead, type Secure, SocketConnection } from './connection.ts';
 import { libc } from './ffi.ts';
 import { nodeError } from './fileErrors.ts';
-
-/** Where bytes go that nobody waits for yet: enough for many small answers, little to copy of a long one. */
-const SPARE = 16384;
 
 /** Longest name of a Unix socket, as Linux has it. */
 const MAX_PATH = 108;
 
-/** Somebody who waits for bytes. */
-interface Reader {
-  readonly into: Uint8Array;
-  filled: number;
-  resolve(count: number): void;
-  reject(error: BlockError): void;
-}
-
-/**
- * A connection over a socket. What somebody waits for goes from the kernel into that very buffer, if it is long; nothing is
- * read ahead but what fits into the spare one.
- */
-export class SocketConnection implements Connection {
-  readonly socket: Socket;
-  readonly #spare = new Uint8Array(SPARE);
-  /** What of the spare buffer was not taken yet. */
-  #start = 0;
-  #end = 0;
-  #reader: Reader | undefined;
-  #ended = false;
-  #failure: BlockError | undefined;
-
-  /** @param make makes the socket, which reads as it is told by what it gets. */
-  constructor(make: (onread: OnRead) => Socket) {
-    this.socket = make({ buffer: () => this.#room(), callback: (count, buffer) => this.#arrived(count, buffer) });
-    this.socket.on('error', (error) => this.#fail(asBlockError(nodeError(error, undefined, {}))));
-    this.socket.on('end', () => this.#finish());
-    this.socket.on('close', () => this.#finish());
-    this.socket.on('timeout', () => {
-      this.#fail(systemError('ETIMEDOUT', undefined, {}));
-      this.socket.destroy();
-    });
-  }
-
-  read(into: Uint8Array): MaybePromise<number> {
-    if (this.#reader) throw new BlockError('internal', 'two reads at the same time');
-    const kept = Math.min(this.#end - this.#start, into.length);
-    into.set(this.#spare.subarray(this.#start, this.#start + kept));
-    this.#start += kept;
-    if (kept === into.length || (this.#ended && !this.#failure)) return kept;
-    if (this.#failure) throw this.#failure;
-    const waiting = new Promise<number>((resolve, reject) => {
-      this.#reader = { into, filled: kept, resolve, reject };
-    });
-    this.socket.resume();
-    return waiting;
-  }
-
-  async write(pieces: readonly Uint8Array[]): Promise<void> {
-    const { socket } = this;
-    if (this.#failure) throw this.#failure;
-    await new Promise<void>((resolve, reject) => {
-      const done = (error?: Error | null): void => {
-        if (!error) resolve();
-        else reject(this.#failure ?? asBlockError(nodeError(error, undefined, {})));
-      };
-      socket.cork();
-      for (const [index, piece] of pieces.entries())
-        socket.write(piece, index === pieces.length - 1 ? done : undefined);
-      socket.uncork();
-    });
-  }
-
-  patience(milliseconds: number): void {
-    this.socket.setTimeout(milliseconds);
-  }
-
-  async secure(tls: TlsSettings): Promise<Connection> {
-    if (this.#end > this.#start) throw new BlockError('io', 'The server sent bytes in front of the TLS handshake');
-    this.socket.setTimeout(0);
-    const { secureConnection } = await import('./tls.ts');
-    return secureConnection(this.socket, tls);
-  }
-
-  close(): void {
-    this.#failure ??= systemError('ESHUTDOWN', undefined, {});
-    if (this.socket.destroyed) return;
-    this.socket.end(() => this.socket.destroy());
-    // Whoever does not take what is left keeps nobody waiting.
-    this.socket.setTimeout(1000, () => this.socket.destroy());
-    this.socket.unref();
-  }
-
-  /** Where the next bytes go. */
-  #room(): Uint8Array {
-    const reader = this.#reader;
-    if (!reader || reader.into.length - reader.filled < SPARE) return this.#spare;
-    return reader.into.subarray(reader.filled);
-  }
-
-  /** Takes what has come into the buffer that was given last; false: no more for now. */
-  #arrived(count: number, buffer: Uint8Array): boolean {
-    const reader = this.#reader;
-    if (buffer === this.#spare) {
-      const taken = reader ? Math.min(count, reader.into.length - reader.filled) : 0;
-      reader?.into.set(this.#spare.subarray(0, taken), reader.filled);
-      if (reader) reader.filled += taken;
-      this.#start = taken;
-      this.#end = count;
-    } else if (reader) reader.filled += count;
-    if (reader && reader.filled === reader.into.length) {
-      this.#reader = undefined;
-      reader.resolve(reader.filled);
-    }
-    return this.#start === this.#end;
-  }
-
-  #finish(): void {
-    this.#ended = true;
-    const reader = this.#reader;
-    this.#reader = undefined;
-    if (this.#failure) reader?.reject(this.#failure);
-    else reader?.resolve(reader.filled);
-  }
-
-  #fail(error: BlockError): void {
-    this.#failure ??= error;
-    this.#finish();
-  }
-}
-
-/** As `onread` of Node's sockets. */
-export interface OnRead {
-  buffer(): Uint8Array;
-  callback(count: number, buffer: Uint8Array): boolean;
-}
+const secure: Secure = async (socket, tls) => (await import('./tls.ts')).secureConnection(socket, tls);
 
 /** {@link NetPort.connect}. */
 export async function connect(address: SocketAddress): Promise<Connection> {
@@ -164,12 +37,14 @@ export async function connect(address: SocketAddress): Promise<Connection> {
 /** What Node is told of where to connect. */
 type Target = { readonly path: string } | { readonly host: string; readonly port: number };
 
+function newSocket(onread: OnRead): Socket {
+  return new Socket({ onread } as ConstructorParameters<typeof Socket>[0]);
+}
+
 async function connectTo(address: SocketAddress, target: Target): Promise<Connection> {
   const message = `Failed to connect to '${addressText(address)}'`;
   if ('path' in target && target.path === '') throw systemError('ECONNREFUSED', message, {});
-  const connection = new SocketConnection(
-    (onread) => new Socket({ onread } as ConstructorParameters<typeof Socket>[0]),
-  );
+  const connection = new SocketConnection(newSocket, secure);
   const { socket } = connection;
   await new Promise<void>((resolve, reject) => {
     socket.once('error', (error) => reject(asBlockError(nodeError(error, message, {}))));
@@ -186,7 +61,9 @@ const SENT = 2 * MiB;
 
 /** Makes room for what is sent, as far as the system lets it. */
 function widen(socket: Socket): void {
-  const { fd } = (socket as { readonly _handle?: { readonly fd?: number } })._handle ?? {};
+  // Node does not tell the number of a socket in another way.
+  const { _handle: handle } = socket as { readonly _handle?: { readonly fd?: number } };
+  const fd = handle?.fd;
   if (fd !== undefined && fd >= 0) libc()?.socketOption(fd, SEND_BUFFER, SENT);
 }
 
@@ -211,8 +88,9 @@ async function adopt(number: number): Promise<Connection> {
     // There is none of that number.
   }
   if (!isSocket) throw invalidArgument(`File descriptor '${number}' is not a socket`);
-  return new SocketConnection((onread) => {
+  const make = (onread: OnRead): Socket => {
     const how = { fd: number, readable: true, writable: true, onread };
-    return new Socket(how as ConstructorParameters<typeof Socket>[0]);
-  });
+    return new Socket(how);
+  };
+  return new SocketConnection(make, secure);
 }

@@ -14,9 +14,7 @@ const REASONS: Readonly<Record<string, string>> = {
 };
 
 function unresolved(address: InternetAddress, reason: string, cause?: unknown): BlockError {
-  return new BlockError('not-found', `address resolution failed for ${addressText(address)}: ${reason}`, {
-    ...(cause === undefined ? {} : { cause }),
-  });
+  return new BlockError('not-found', `address resolution failed for ${addressText(address)}: ${reason}`, { cause });
 }
 
 /** The numbers of a machine, in the order in which they are to be tried. */

@@ -1,9 +1,9 @@
 /** TLS over a socket that is connected already. */
 import type { Socket } from 'node:net';
 import { checkServerIdentity, connect, type ConnectionOptions, type TLSSocket } from 'node:tls';
-import { BlockError } from '../../base/error.ts';
+import { BlockError, unsupported } from '../../base/error.ts';
 import type { Connection, TlsSettings } from '../../block/net.ts';
-import { SocketConnection } from './net.ts';
+import { type Secure, SocketConnection } from './connection.ts';
 import { loadCredentials, type LoadedCredentials, readFile } from './tlsCredentials.ts';
 import { versionsOf } from './tlsPriority.ts';
 
@@ -12,6 +12,9 @@ const PATIENCE = 30000;
 
 /** What GnuTLS says when the other side just goes away. */
 const TERMINATED = 'The TLS connection was non-properly terminated.';
+
+/** What GnuTLS says of a server that wants to be trusted for other credentials. */
+const INSUFFICIENT = 'Insufficient credentials for that request.';
 
 /** How OpenSSL names what is wrong with a certificate, and how the real tool says it. */
 const DISTRUST: Readonly<Record<string, string>> = {
@@ -37,23 +40,30 @@ export async function secureConnection(socket: Socket, settings: TlsSettings): P
     ...(hostname === undefined || /^[\d.:]*$/.test(hostname) ? {} : { servername: hostname }),
     ...waysOf(loaded),
   };
-  // A socket that has read into buffers of its own leaves its listeners; the new one has them from here on.
-  const connection = new SocketConnection((onread) => connect({ ...options, onread } as ConnectionOptions));
+  const connection = new SocketConnection(() => connect(options), once);
   const secured = connection.socket as TLSSocket;
   connection.patience(PATIENCE);
   await new Promise<void>((resolve, reject) => {
     secured.once('secureConnect', resolve);
-    secured.once('error', (error) => reject(handshakeError(error)));
+    secured.once('error', (error: Error) => reject(handshakeError(error)));
     secured.once('close', () => reject(handshakeError(undefined)));
   });
   try {
-    if (loaded.type === 'tls-creds-x509' && credentials.verifyPeer !== false) verify(secured, hostname);
+    if (loaded.type === 'tls-creds-x509') {
+      if (credentials.verifyPeer !== false) verify(secured, hostname);
+      // A server with a certificate, which nobody has looked at, is not one that has the key.
+    } else if (Object.keys(secured.getPeerCertificate()).length > 0) {
+      throw new BlockError('permission-denied', `TLS handshake failed: ${INSUFFICIENT}`);
+    }
   } catch (error) {
     secured.destroy();
     throw error;
   }
   return connection;
 }
+
+/** What is encrypted is not encrypted once more. */
+const once: Secure = () => Promise.reject(new BlockError('internal', 'The connection is encrypted already'));
 
 /** What each kind of credentials means to OpenSSL. */
 function waysOf(loaded: LoadedCredentials): ConnectionOptions {
@@ -65,7 +75,8 @@ function waysOf(loaded: LoadedCredentials): ConnectionOptions {
         checkServerIdentity: () => undefined,
       };
     case 'tls-creds-anon':
-      return { ciphers: 'aNULL:@SECLEVEL=0', maxVersion: 'TLSv1.2', checkServerIdentity: () => undefined };
+      // OpenSSL has no ciphers without any authentication that GnuTLS would take.
+      throw unsupported('tls-creds-anon cannot be used here: take tls-creds-x509 or tls-creds-psk');
     default: {
       const { ca, crl, cert, key, passphrase } = loaded;
       return {
@@ -79,8 +90,9 @@ function waysOf(loaded: LoadedCredentials): ConnectionOptions {
 }
 
 function verify(socket: TLSSocket, hostname: string | undefined): void {
-  const reason: unknown = socket.authorizationError;
-  const code = reason instanceof Error ? ((reason as NodeJS.ErrnoException).code ?? '') : String(reason ?? '');
+  // A word, or an error with a word, whatever the types say.
+  const reason = (socket.authorizationError ?? '') as string | NodeJS.ErrnoException;
+  const code = typeof reason === 'string' ? reason : (reason.code ?? '');
   // With `rejectUnauthorized` off, Node looks at the chain only; at the name it looks when it is given one.
   if (code !== '' && code !== 'ERR_TLS_CERT_ALTNAME_INVALID') {
     throw new BlockError('permission-denied', DISTRUST[code] ?? `The certificate is not trusted (${code})`);

@@ -19,6 +19,9 @@ export type LoadedCredentials =
       readonly passphrase?: string;
     };
 
+/** Bytes of the shortest key that is one. */
+const MIN_KEY = 4;
+
 /** Whose key it is if nobody says. */
 const USERNAME = 'qemu';
 
@@ -118,6 +121,9 @@ function keyOf(name: string, bytes: Buffer, username: string): Buffer {
   const line = lines.find((text) => text.startsWith(`${username}:`));
   if (line === undefined) throw invalidArgument(`Username ${username} not found in PSK file ${name}`);
   const digits = line.slice(username.length + 1).trim();
-  if (digits.length > 0 && digits.length % 2 === 0 && /^[0-9a-fA-F]*$/.test(digits)) return Buffer.from(digits, 'hex');
-  throw invalidArgument('Cannot set PSK client credentials: Error in parsing.');
+  if (digits.length === 0 || digits.length % 2 !== 0 || !/^[0-9a-fA-F]*$/.test(digits)) {
+    throw invalidArgument('Cannot set PSK client credentials: Error in parsing.');
+  }
+  if (digits.length < 2 * MIN_KEY) throw invalidArgument('Cannot set PSK client credentials: The request is invalid.');
+  return Buffer.from(digits, 'hex');
 }

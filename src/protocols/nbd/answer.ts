@@ -47,7 +47,7 @@ export class Answer {
   /** End of what has come in order, counted from the request's offset. */
   #reached = 0;
   /** What has come besides, out of order. */
-  #apart: { readonly start: number; readonly end: number }[] = [];
+  readonly #apart: { readonly start: number; readonly end: number }[] = [];
   readonly #settle: (error?: BlockError) => void;
 
   /** @param settle is called once. */

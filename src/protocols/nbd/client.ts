@@ -32,6 +32,9 @@ const MAX_CONNECTIONS = 4;
 /** Requests of at least so many bytes are worth a connection of their own. */
 const LARGE = MiB / 4;
 
+/** So many of them have to wait before one is opened. */
+const WAITED = 32;
+
 /** Connects, and does the handshake. */
 async function connectOnce({ net }: Services, { address, wanted }: ClientOptions): Promise<Transmission> {
   if (!net) throw unsupported('There is no network here');
@@ -48,8 +51,8 @@ async function connectOnce({ net }: Services, { address, wanted }: ClientOptions
 }
 
 /** Seconds of a clock that only counts differences. */
-function secondsOf({ now }: Services): number {
-  const { seconds, nanoseconds } = now();
+function secondsOf(services: Services): number {
+  const { seconds, nanoseconds } = services.now();
   return seconds + nanoseconds / 1e9;
 }
 
@@ -74,6 +77,8 @@ export class Client {
   readonly export: Export;
   #connections: Transmission[];
   #opening = false;
+  /** Large requests that found no idle connection. */
+  #waited = 0;
   #reconnecting: Promise<void> | undefined;
   /** Until when lost connections are tried again, by the clock; undefined while there is one. */
   #patientUntil: number | undefined;
@@ -124,17 +129,18 @@ export class Client {
   #openAnother(): void {
     const several = (this.export.flags & Flag.multiConn) !== 0;
     if (!several || this.#opening || this.#connections.length >= MAX_CONNECTIONS) return;
+    // What is done soon is done before another connection is there.
+    if (++this.#waited < WAITED) return;
     this.#opening = true;
     // Nobody waits for it: a server may well accept it only when another one has ended.
-    connectOnce(this.#services, this.#options).then(
-      (connection) => {
-        if (this.#closed || !this.#isSame(connection.session.export)) connection.close();
-        else this.#connections.push(connection);
-        this.#opening = false;
-      },
-      // The others do.
-      () => undefined,
-    );
+    this.#connectMore().catch(() => undefined);
+  }
+
+  async #connectMore(): Promise<void> {
+    const connection = await connectOnce(this.#services, this.#options);
+    this.#opening = false;
+    if (this.#closed || !this.#isSame(connection.session.export)) connection.close();
+    else this.#connections.push(connection);
   }
 
   #isSame({ size, flags, context }: Export): boolean {

@@ -98,7 +98,7 @@ async function create(
   try {
     const preallocation = preallocationOf(options.preallocation);
     if (preallocation !== 'off') throw unsupported(`Unsupported preallocation mode '${preallocation}'`);
-    await storage.truncate(alignUp(Number(options.size ?? 0), SECTOR));
+    await storage.truncate(alignUp(options.size ?? 0, SECTOR));
     const head = Math.min(SECTOR, storage.size());
     if (head > 0) await storage.writeZeroes(0, head, { unmap: true });
     await storage.flush();

@@ -92,7 +92,7 @@ export function optionName(option: number): string {
 
 /** The kinds of errors that a server can answer an option with, by number without bit 31. */
 const REFUSALS: Readonly<
-  Record<number, { readonly name: string; text(option: string): string; readonly hint?: string }>
+  Record<number, { readonly name: string; readonly text: (option: string) => string; readonly hint?: string }>
 > = {
   1: { name: 'unsupported', text: (option) => `Unsupported option type ${option}` },
   2: { name: 'denied by policy', text: (option) => `Denied by server for option ${option}` },
@@ -130,8 +130,10 @@ export function replyText(reply: number): string {
 
 /** What to say of a refused option, and the advice below it. */
 export function refusalText(reply: number, option: number): { readonly message: string; readonly hint?: string } {
-  const { text = unknownRefusal, hint } = REFUSALS[reply - 0x80000000] ?? {};
-  return { message: text(optionText(option)), ...(hint === undefined ? {} : { hint }) };
+  const refusal = REFUSALS[reply - 0x80000000];
+  const hint = refusal?.hint;
+  const message = (refusal?.text ?? unknownRefusal)(optionText(option));
+  return { message, ...(hint === undefined ? {} : { hint }) };
 }
 
 /** Errors of requests by number (Error values); everything else counts as `EINVAL`. */

@@ -141,7 +141,7 @@ export class Transmission {
     const timedOut = error.code === 'ETIMEDOUT';
     this.#failure = timedOut ? error : new BlockError('io', 'Input/output error', { cause: error });
     this.#connection.close();
-    for (const answer of [...this.#pending.values()]) answer.fail(this.#failure);
+    for (const answer of this.#pending.values()) answer.fail(this.#failure);
   }
 
   async #fill(into: Uint8Array): Promise<void> {
