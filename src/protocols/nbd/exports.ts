@@ -6,7 +6,7 @@ import { type OptionReply, type Options, wrong } from './haggling.ts';
 import { type Incoming, message } from './stream.ts';
 
 /** What a server says of the sizes of requests, in bytes; powers of two but for the largest. */
-export interface BlockSizes {
+interface BlockSizes {
   readonly minimum: number;
   readonly preferred: number;
   readonly maximum: number;

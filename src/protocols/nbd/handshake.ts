@@ -20,7 +20,7 @@ export interface Wanted {
 }
 
 /** How requests and replies look. */
-export type Form = 'simple' | 'structured' | 'extended';
+type Form = 'simple' | 'structured' | 'extended';
 
 /** An export that can be used. */
 export interface Export extends KnownExport {
