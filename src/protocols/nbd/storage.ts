@@ -59,8 +59,18 @@ export class NbdStorage implements StorageDriver {
     return rounded(offset, into, this.#unit, this.size(), (at, bytes) => this.#read(at, bytes));
   }
 
+  /** Reads whole blocks, which may be more than the server gives at once: those around what was asked for came with it. */
   async #read(offset: number, into: Uint8Array): Promise<void> {
-    await this.#client.request({ command: Command.read, flags: 0, offset, length: into.length, into });
+    for (const [at, length] of this.#parts(into.length, this.limits.maxTransfer)) {
+      const part = length === into.length ? into : into.subarray(at, at + length);
+      await this.#client.request({ command: Command.read, flags: 0, offset: offset + at, length, into: part });
+    }
+  }
+
+  /** A length in parts of at most `limit` bytes, in whole blocks. */
+  *#parts(length: number, limit = length): Generator<readonly [at: number, length: number]> {
+    const most = Math.max(alignDown(limit, this.#unit), this.#unit);
+    for (let at = 0; at < length; at += most) yield [at, Math.min(most, length - at)];
   }
 
   async write(offset: number, from: Uint8Array): Promise<void> {
@@ -89,7 +99,10 @@ export class NbdStorage implements StorageDriver {
   }
 
   async #write(offset: number, data: Uint8Array): Promise<void> {
-    if (data.length > 0) await this.#change(Command.write, 0, offset, data.length, data);
+    for (const [at, length] of this.#parts(data.length, this.limits.maxTransfer)) {
+      const part = length === data.length ? data : data.subarray(at, at + length);
+      await this.#change(Command.write, 0, offset + at, length, part);
+    }
   }
 
   async writeZeroes(offset: number, length: number, { unmap }: ZeroFlags): Promise<void> {
@@ -108,11 +121,8 @@ export class NbdStorage implements StorageDriver {
     if (end > start) await this.#pieces(Command.trim, 0, start, end - start, this.limits.maxDiscard);
   }
 
-  async #pieces(command: number, flags: number, offset: number, length: number, limit = length): Promise<void> {
-    const most = alignDown(limit, this.#unit);
-    for (let at = 0; at < length; at += most) {
-      await this.#change(command, flags, offset + at, Math.min(most, length - at));
-    }
+  async #pieces(command: number, flags: number, offset: number, length: number, limit?: number): Promise<void> {
+    for (const [at, part] of this.#parts(length, limit)) await this.#change(command, flags, offset + at, part);
   }
 
   async #change(command: number, flags: number, offset: number, length: number, data?: Uint8Array): Promise<void> {
