@@ -60,6 +60,7 @@ export type { NodeSnapshots } from './block/node/stores.ts';
 export { ImageNode, type NodeParts, type Reopen } from './block/node/node.ts';
 export type { FilterContext, FilterDriver } from './block/filter.ts';
 export { DriverRegistry, type FilterEntry, type FormatEntry, type ProtocolEntry } from './block/graph/registry.ts';
+export type { Connection, NetPort, SocketAddress, TlsSettings } from './block/net.ts';
 export type { Report, ReportLine } from './block/report.ts';
 export type { SecretStore, Services } from './block/services.ts';
 export type { CodecPort, Compression, Decompression, DecompressPiece } from './codec/codec.ts';

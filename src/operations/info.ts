@@ -193,7 +193,7 @@ async function describeFile(how: Collection, storage: ProtocolStorage): Promise<
   });
 }
 
-/** Limits of a node: its own, and the memory limits of what is below it. */
+/** Limits of a node: its own, and those of memory and transfers of what is below it. */
 function limitsOf(storage: Storage, probed: boolean): Limits {
   const own = storage.limits;
   const under = storage instanceof ImageNode && storage.file ? limitsOf(storage.file, false) : undefined;
@@ -201,6 +201,8 @@ function limitsOf(storage: Storage, probed: boolean): Limits {
     minMemoryAlignment: under?.minMemoryAlignment ?? 512,
     optimalMemoryAlignment: under?.optimalMemoryAlignment ?? 4096,
     maxIov: under?.maxIov ?? 1024,
+    ...(under?.maxTransfer === undefined ? {} : { maxTransfer: under.maxTransfer }),
+    ...(under?.optimalTransfer === undefined ? {} : { optimalTransfer: under.optimalTransfer }),
     ...own,
   };
   if (!(storage instanceof ImageNode)) return limits;
@@ -208,8 +210,8 @@ function limitsOf(storage: Storage, probed: boolean): Limits {
     return { ...limits, requestAlignment: Math.max(SECTOR, limits.requestAlignment) };
   }
   if (!storage.plain) return limits;
-  // What is below a raw layer decides how it discards, but not how it zeroes.
-  const { writeZeroesAlignment: _, maxWriteZeroes: __, ...kept } = limits;
+  // What is below a raw layer says in which steps it discards, but neither how much, nor how it zeroes.
+  const { writeZeroesAlignment: _, maxWriteZeroes: __, maxDiscard: ___, ...kept } = limits;
   return { ...kept, requestAlignment: probed ? 512 : (under?.requestAlignment ?? limits.requestAlignment) };
 }
 

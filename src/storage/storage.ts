@@ -41,8 +41,10 @@ export interface Extent {
   readonly length: number;
   /** `hole` reads as zeroes and takes no space; `data` is everything else. */
   readonly kind: 'data' | 'hole';
-  /** Nothing is stored there, but nobody promises zeroes either. Only with `data`. */
+  /** Nothing is stored there: with `data` nobody promises zeroes either, with `hole` there is no place for them. */
   readonly absent?: boolean;
+  /** Space is taken, and yet it reads as zeroes. Only with `data`. */
+  readonly zeroes?: boolean;
 }
 
 /**

@@ -2,6 +2,7 @@
 import { PLAIN_PROTOCOL } from '../../options/filename.ts';
 import { flatten, isTree } from '../../options/dotted.ts';
 import { isJsonName, printJsonName } from '../../options/jsonName.ts';
+import { flattenInOrder } from '../../options/order.ts';
 import type { OptionTree } from '../../options/tree.ts';
 
 /** Options that say how an image is used, not which image it is: they do not show in its name. */
@@ -17,6 +18,9 @@ const WEAK = new Set([
   'cache',
   'force-share',
   'latency-ns',
+  'open-timeout',
+  'reconnect-delay',
+  'x-dirty-bitmap',
 ]);
 
 /** Name that the real tool gives the node of an image whose own name was not given. */
@@ -65,8 +69,15 @@ export function describeFilter(tree: OptionTree, role: string, options: OptionTr
 function describeChild(tree: OptionTree): OptionTree {
   const known: Record<string, OptionTree[string]> = { driver: tree['driver'] ?? PLAIN_PROTOCOL };
   for (const [key, value] of Object.entries(tree)) {
-    if (isTree(value)) known[key] = describeChild(value);
-    else if (key !== 'driver' && !WEAK.has(key)) known[key] = value;
+    if (isTree(value) && isNode(key, value)) known[key] = describeChild(value);
+    else if (!WEAK.has(key)) Object.assign(known, Object.fromEntries(flattenInOrder({ [key]: value })));
   }
   return known;
+}
+
+/** True for a child, which is a node; other trees are groups of options. */
+function isNode(role: string, tree: OptionTree): boolean {
+  return (
+    role === 'file' || role === 'backing' || ['driver', 'file', 'filename'].some((name) => tree[name] !== undefined)
+  );
 }

@@ -1,4 +1,5 @@
 /** A protocol opened where an image is expected (`driver=file` at the top): its bytes are the guest's. */
+import { unsupported } from '../../base/error.ts';
 import { alignUp, SECTOR } from '../../base/offset.ts';
 import type { ImageDriver } from '../capabilities.ts';
 import type { ProtocolStorage } from '../protocol.ts';
@@ -29,7 +30,10 @@ export function passThroughDriver(storage: ProtocolStorage, how: PassThroughSett
       allocate: (offset, length) => ({ start: offset, length, storage, offset, fresh: false }),
       writeZeroes: (offset, length, flags) => storage.writeZeroes(offset, length, flags),
       discard: (offset, length) => storage.discard(offset, length),
-      resize: async (size, preallocation) => storage.truncate(size, preallocation),
+      resize: async (size, preallocation) => {
+        if (storage.fixed !== undefined && size !== alignUp(storage.size(), SECTOR)) throw unsupported(storage.fixed);
+        await storage.truncate(size, preallocation);
+      },
     },
     flush: () => (unsafe ? undefined : storage.flush()),
     close: () => storage.close(),
