@@ -1,8 +1,9 @@
 /** `convert`: copies one or more images, one behind the other, into a new or an existing image. */
 import { PLAIN_FORMAT } from '../options/filename.ts';
-import { asBlockError, type BlockError, invalidArgument, unsupported } from '../base/error.ts';
+import { asBlockError, type BlockError, invalidArgument, unsupported, isFinal } from '../base/error.ts';
 import { MiB, SECTOR } from '../base/offset.ts';
 import type { BitmapInfo } from '../block/capabilities.ts';
+import { NamedNodes } from '../block/graph/namedNodes.ts';
 import type { ImageNode } from '../block/node/node.ts';
 import type { AnyOptionValues } from '../options/table.ts';
 import type { OperationContext } from './context.ts';
@@ -64,7 +65,7 @@ export async function convert(
     throw invalidArgument('A target that is described by options has to be there');
   }
   const opened: ImageNode[] = [];
-  const shared = { ...context, nodeNames: new Set<string>() };
+  const shared = { ...context, nodes: new NamedNodes() };
   try {
     for (const source of sources) {
       opened.push(
@@ -292,8 +293,7 @@ class Conversion {
   }
 
   /** Some images of a format that compresses have nothing that could be compressed as one. */
-  async #cannotCompress(node: ImageNode): Promise<BlockError> {
-    const { compresses } = await this.#context.drivers.format(node.format);
+  #cannotCompress({ compresses }: ImageNode): BlockError {
     return compresses ? invalidArgument('invalid cluster size') : noCompression();
   }
 
@@ -327,7 +327,7 @@ class Conversion {
 
 /** The error, with a line below it if the target was given up because of its damage: it cannot be flushed then. */
 async function withFlushFailure(error: BlockError, target: ImageNode): Promise<BlockError> {
-  if (error.kind === 'aborted') return error;
+  if (isFinal(error)) return error;
   try {
     await target.flush();
     return error;

@@ -15,7 +15,12 @@ export async function claimFile(node: ImageNode): Promise<void> {
 
 /** Raw layers and filters hand their permissions down to the file; other formats below have taken their own. */
 export async function setAccess(file: Storage | undefined, access: FileAccess): Promise<void> {
-  if (file instanceof ImageNode) return file.transparent ? setAccess(file.file, access) : undefined;
+  if (file instanceof ImageNode) {
+    if (!file.transparent) return;
+    const below = file.filter ? file.filter.children.map(({ node }) => node) : [file.file];
+    for (const node of below) await setAccess(node, access);
+    return;
+  }
   const storage: ProtocolStorage | undefined = file;
   await storage?.setAccess?.(access);
 }

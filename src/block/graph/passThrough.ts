@@ -1,30 +1,29 @@
 /** A protocol opened where an image is expected (`driver=file` at the top): its bytes are the guest's. */
 import { alignUp, SECTOR } from '../../base/offset.ts';
-import type { ImageDriver } from '../capabilities.ts';
+import type { ImageDriver, Writing } from '../capabilities.ts';
 import type { ProtocolStorage } from '../protocol.ts';
 import { ImageNode, type Reopen } from '../node/node.ts';
 
-/** How an image stands in front of a storage. */
-export interface PassThroughSettings {
-  /** Nothing is flushed. */
-  readonly unsafe?: boolean;
-  /** As `FilterDriver.opaque`. */
-  readonly opaque?: boolean;
+/** An image whose guest bytes are those of `storage`. */
+export function passThroughDriver(storage: ProtocolStorage): ImageDriver {
+  return {
+    ...plainDriver(storage),
+    map: (offset, length) => ({ kind: 'data', length, storage, offset, sparse: true }),
+    info: () => storage.described ?? {},
+    quirks: storage.quirks ?? {},
+  };
 }
 
-/** An image whose guest bytes are those of `storage`. */
-export function passThroughDriver(storage: ProtocolStorage, how: PassThroughSettings = {}): ImageDriver {
-  const { unsafe = false, opaque = false } = how;
+/** All of an image but where its bytes are. */
+type PlainDriver = Omit<ImageDriver, 'map' | 'info' | 'writing'> & { readonly writing: Writing };
+
+/** What every image has whose guest bytes are those of `storage`. @param unsafe nothing is flushed. */
+export function plainDriver(storage: ProtocolStorage, unsafe = false): PlainDriver {
   return {
     get virtualSize() {
       return alignUp(storage.size(), SECTOR);
     },
     limits: storage.limits,
-    map: (offset, length) =>
-      opaque
-        ? { kind: 'special', length, compressed: false, encrypted: false }
-        : { kind: 'data', length, storage, offset, sparse: true },
-    readSpecial: (offset, into) => storage.readPadded(offset, into),
     writing: {
       allocate: (offset, length) => ({ start: offset, length, storage, offset, fresh: false }),
       writeZeroes: (offset, length, flags) => storage.writeZeroes(offset, length, flags),
@@ -33,9 +32,8 @@ export function passThroughDriver(storage: ProtocolStorage, how: PassThroughSett
     },
     flush: () => (unsafe ? undefined : storage.flush()),
     close: () => storage.close(),
-    info: () => storage.described ?? {},
-    quirks: storage.quirks ?? {},
     allocatedSize: () => storage.allocatedSize(),
+    debugEvent: storage.debugEvent,
   };
 }
 

@@ -75,8 +75,13 @@ export class ImageReader {
   read(offset: number, into: Uint8Array): MaybePromise<void> {
     if (offset < 0 || offset + into.length > this.size()) throw outOfRange(this.name, 'read', offset, into.length);
     const unit = this.alignment;
-    if (unit > 1) return rounded(offset, into, unit, this.size(), (at, bytes) => this.#readFrom(at, bytes, 0));
-    return this.#readFrom(offset, into, 0);
+    if (unit > 1) return rounded(offset, into, unit, this.size(), (at, bytes) => this.#readWhole(at, bytes));
+    return this.#readWhole(offset, into);
+  }
+
+  #readWhole(offset: number, into: Uint8Array): MaybePromise<void> {
+    const { through } = this.#image;
+    return through ? through.readPadded(offset, into) : this.#readFrom(offset, into, 0);
   }
 
   /** Reads `into` from its byte `start` on; stays synchronous while nothing below has to wait. */
