@@ -266,6 +266,8 @@ export interface ImageDriver {
   /** Absent: the file is not looked at. */
   readonly beyondEnd?: BeyondEnd | undefined;
   readonly quirks?: Quirks;
-  /** As `Storage.debugEvent`. */
+  /** As `Storage.debugEvent`: what the image itself is told by others. */
   readonly debugEvent?: Storage['debugEvent'];
+  /** Whom the node tells of reads and writes: the file of formats whose reads and writes the real tool tells of. */
+  readonly events?: Storage['debugEvent'];
 }

@@ -3,7 +3,7 @@ import { asBlockError, BlockError, invalidArgument, unsupported } from '../base/
 import { KiB } from '../base/offset.ts';
 import { isZero } from '../base/zero.ts';
 import type { ImageNode } from '../block/node/node.ts';
-import { identityOf } from '../block/graph/bottom.ts';
+import { identityOf, placeName } from '../block/graph/bottom.ts';
 import { isNameOf, nameFrom } from '../block/graph/names.ts';
 import { protocolPrefix } from '../options/filename.ts';
 import type { OperationContext } from './context.ts';
@@ -91,7 +91,7 @@ async function isBackingOf(context: OperationContext, overlay: ImageNode, name: 
   const whole = backing.file === undefined || backing.name === backing.file.name;
   const identity = identityOf(backing);
   if (!whole || identity === undefined || protocolPrefix(name) !== undefined) return false;
-  const path = await nameFrom(context, overlay.file?.name ?? '', name);
+  const path = await nameFrom(context, overlay.file ? placeName(overlay.file) : '', name);
   return path !== undefined && isNameOf(context, path, identity);
 }
 

@@ -1,6 +1,6 @@
 /** `convert`: copies one or more images, one behind the other, into a new or an existing image. */
 import { PLAIN_FORMAT } from '../options/filename.ts';
-import { asBlockError, type BlockError, invalidArgument, unsupported, isFinal } from '../base/error.ts';
+import { asBlockError, type BlockError, invalidArgument, unsupported, isFinal, withStrerror } from '../base/error.ts';
 import { MiB, SECTOR } from '../base/offset.ts';
 import type { BitmapInfo } from '../block/capabilities.ts';
 import { NamedNodes } from '../block/graph/namedNodes.ts';
@@ -242,7 +242,7 @@ class Conversion {
       discard: 'unmap',
     });
     const finish = async (): Promise<void> => {
-      await node.flush();
+      await withStrerror('Failed to flush target image', async () => node.flush());
       await node.close();
     };
     return { node, zeroed: targetIsZero, finish, abandon: () => node.close().catch(() => undefined) };

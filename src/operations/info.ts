@@ -5,7 +5,7 @@ import { alignUp, SECTOR } from '../base/offset.ts';
 import type { FormatInfo, SnapshotInfo } from '../block/capabilities.ts';
 import type { ProtocolStorage } from '../block/protocol.ts';
 import { ImageNode } from '../block/node/node.ts';
-import { identityOf } from '../block/graph/bottom.ts';
+import { identityOf, placeName } from '../block/graph/bottom.ts';
 import { nameFrom } from '../block/graph/names.ts';
 import { openImage } from '../block/graph/open.ts';
 import { PLAIN_PROTOCOL } from '../options/filename.ts';
@@ -140,7 +140,7 @@ async function describe(how: Collection, node: ImageNode, probed: boolean): Prom
   const looksDown = node.transparent && !node.filter?.opaque;
   const inherited = looksDown ? children.find((child) => child.name === role)?.info : undefined;
   const { backingReference: backing } = node;
-  const full = backing && (await nameFrom(how.context, node.file?.name ?? node.name, backing.file));
+  const full = backing && (await nameFrom(how.context, node.file ? placeName(node.file) : node.name, backing.file));
   return dropUndefined({
     filename: node.name,
     format: node.format,

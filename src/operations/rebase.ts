@@ -1,6 +1,7 @@
 /** `rebase`: gives an image another backing image, or none. */
 import { asBlockError, type BlockError, invalidArgument, unsupported, withPrefix } from '../base/error.ts';
 import type { ImageNode } from '../block/node/node.ts';
+import { placeName } from '../block/graph/bottom.ts';
 import { nameFrom } from '../block/graph/names.ts';
 import { openRequest } from '../block/graph/open.ts';
 import type { OperationContext } from './context.ts';
@@ -84,7 +85,7 @@ async function checkDrivers(
 async function openReplacement(
   context: OperationContext,
   request: RebaseRequest,
-  { name }: ImageNode,
+  node: ImageNode,
 ): Promise<ImageNode | undefined> {
   const {
     unsafe,
@@ -93,6 +94,7 @@ async function openReplacement(
     forceShare = false,
   } = request;
   if (unsafe || filename === '') return undefined;
+  const name = node.file ? placeName(node.file) : node.name;
   const placed = await nameFrom(context, name, filename);
   if (placed === undefined) {
     throw invalidArgument(`Could not resolve backing filename: Cannot use relative backing file names for '${name}'`);

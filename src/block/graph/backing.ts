@@ -1,12 +1,12 @@
 /** Opens the backing image of an image. */
-import { BlockError, invalidImage, withPrefix } from '../../base/error.ts';
+import { BlockError, invalidArgument, invalidImage, withPrefix } from '../../base/error.ts';
 import { isTree, normalize } from '../../options/dotted.ts';
 import { PLAIN_PROTOCOL } from '../../options/filename.ts';
 import type { OptionTree } from '../../options/tree.ts';
 import type { Storage } from '../../storage/storage.ts';
 import type { BackingReference, ImageDriver } from '../capabilities.ts';
 import { ImageNode } from '../node/node.ts';
-import { identityOf } from './bottom.ts';
+import { identityOf, placeName } from './bottom.ts';
 import { placed } from './names.ts';
 import { referredTo } from './namedNodes.ts';
 import { passThrough } from './passThrough.ts';
@@ -33,7 +33,7 @@ export async function openBacking(
   const known = referredTo('backing', given, { ...scope, writable: false });
   if (known) return known instanceof ImageNode ? known : passThrough(known, known.protocol ?? PLAIN_PROTOCOL);
   if (given !== undefined && !isTree(given)) throw notAChild('backing', given).prepend('Could not open backing file: ');
-  const parent = scope.calledAs ?? file.name;
+  const parent = scope.calledAs ?? placeName(file);
   const identity = identityOf(file);
   if (identity !== undefined && scope.above.includes(identity)) {
     throw invalidImage(`Backing file '${parent}' creates an infinite loop.`);
@@ -62,8 +62,13 @@ async function backingTree(
   parent: string,
   scope: Scope,
 ): Promise<OptionTree> {
-  if (given && (given['file'] !== undefined || given['filename'] !== undefined)) return given;
+  const file = given?.['file'];
+  const names =
+    given?.['filename'] !== undefined || (isTree(file) ? file['filename'] !== undefined : file !== undefined);
+  if (given && (names || (file !== undefined && !reference))) return given;
   if (!reference) return given ?? {};
+  // What only describes the file is taken for more about the one that the image names.
+  if (file !== undefined) throw invalidArgument("Can't specify 'file' and 'filename' options at the same time");
   const format = given?.['driver'] === undefined ? reference.format : undefined;
   const name = await placed(scope.context, parent, reference.file);
   const named = await treeOfName(scope.context.drivers, name, format);

@@ -25,6 +25,13 @@ export async function setAccess(file: Storage | undefined, access: FileAccess): 
   await storage?.setAccess?.(access);
 }
 
+/** The name from whose place names count that a node says: that of what a filter stands in front of. */
+export function placeName(file: Storage): string {
+  const only =
+    file instanceof ImageNode && file.filter?.children.length === 1 ? file.filter.children[0]?.node : undefined;
+  return only ? placeName(only) : file.name;
+}
+
 /** What makes two openings of one file equal; undefined if that cannot be known. Image nodes count as their file. */
 export function identityOf(file: Storage | undefined): string | undefined {
   if (file instanceof ImageNode) return identityOf(file.file);

@@ -11,7 +11,7 @@ import type { CacheMode } from '../../storage/files.ts';
 import type { Storage } from '../../storage/storage.ts';
 import type { ChildOptions, FormatDriver, OpenIntent } from '../format.ts';
 import { openBacking } from './backing.ts';
-import { setAccess } from './bottom.ts';
+import { placeName, setAccess } from './bottom.ts';
 import type { GraphContext } from './context.ts';
 import { describeNode } from './describe.ts';
 import type { ImageDriver } from '../capabilities.ts';
@@ -220,6 +220,8 @@ async function openLayer(tree: OptionTree, file: FileNode, scope: Scope): Promis
       readOnly: !scope.writable,
       reopen: reopener(tree, scope, format),
       ...tellOfMissing(scope),
+      unsafe: scope.cache === 'unsafe',
+      ...(file.debugEvent ? { tellOfClose: (text) => scope.context.onComplaint?.(text) } : {}),
       file,
       ...(backing ? { backing } : {}),
     });
@@ -265,7 +267,7 @@ async function openDriver(
       leaveChild: (role) => roles.add(role),
       openChild: async (role, reference, how = {}) => {
         roles.add(role);
-        const child = await openNamedChild({ role, reference, ...how }, tree, file.name, scope);
+        const child = await openNamedChild({ role, reference, ...how }, tree, placeName(file), scope);
         if (child) opened.push(child);
         return child;
       },

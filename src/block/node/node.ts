@@ -4,7 +4,7 @@
  * `writer.ts` do what every format needs and no driver should write again.
  */
 import { andThen, closeEach, type MaybePromise } from '../../base/async.ts';
-import { invalidArgument, unsupported } from '../../base/error.ts';
+import { asBlockError, invalidArgument, unsupported } from '../../base/error.ts';
 import { alignDown, alignUp, MAX_SIZE } from '../../base/offset.ts';
 import type { Extent, Preallocation, Storage, ZeroFlags } from '../../storage/storage.ts';
 import type {
@@ -49,6 +49,10 @@ export interface NodeParts {
   /** Opens the image and what is below it once more, as it was described then; see {@link ImageNode.reopen}. */
   readonly reopen?: Reopen;
   readonly tellMissing?: OpenContext['tellMissing'] | undefined;
+  /** Nothing is made durable. */
+  readonly unsafe?: boolean;
+  /** Where somebody looks at requests: what fails when the node is closed is told, and is no failure of closing. */
+  readonly tellOfClose?: (text: string) => void;
 }
 
 /** Opens an image anew. `resize`: the size of a raw image is going to change. */
@@ -77,6 +81,8 @@ export class ImageNode extends ImageLayer implements Storage {
   /** The node stands in front of others, and changes requests: nobody may pass it by. */
   readonly filter: FilterPart | undefined;
   readonly #grows: boolean;
+  readonly #unsafe: boolean;
+  readonly #tellOfClose: NodeParts['tellOfClose'];
   #backing: ImageNode | undefined;
   readonly #reader: ImageReader;
   readonly #writer: ImageWriter;
@@ -95,6 +101,8 @@ export class ImageNode extends ImageLayer implements Storage {
     this.transparent = this.plain || parts.filter !== undefined || parts.file === undefined;
     this.#backing = parts.backing;
     this.#grows = parts.grows ?? false;
+    this.#unsafe = parts.unsafe ?? false;
+    this.#tellOfClose = parts.tellOfClose;
     const { name, format, driver, tellMissing } = parts;
     const below = (): ImageNode | undefined => this.backing;
     this.#reader = new ImageReader({ name, format, driver, tellMissing, below, admitBelow: () => this.admitBacking() });
@@ -286,7 +294,18 @@ export class ImageNode extends ImageLayer implements Storage {
   }
 
   flush(): MaybePromise<void> {
-    if (!this.readOnly) return this.#writer.change(() => this.image.flush());
+    if (this.readOnly) return;
+    if (!this.#grows && !this.#unsafe) this.debugEvent?.('flush_to_disk');
+    return this.#writer.change(() => (this.file?.debugEvent ? this.#flushTold(this.file) : this.image.flush()));
+  }
+
+  /** Formats flush more often than they are asked to: of these flushes only the last one, which is told, counts below. */
+  async #flushTold(file: Storage): Promise<void> {
+    file.debugEvent?.('flush_to_os');
+    await this.image.flush();
+    if (this.#unsafe) return;
+    file.debugEvent?.('flush_to_disk');
+    await file.flush();
   }
 
   retain(): void {
@@ -302,9 +321,22 @@ export class ImageNode extends ImageLayer implements Storage {
     if (this.#owners === 0) return;
     this.#owners--;
     if (this.#owners > 0) return;
-    const image = { close: () => this.#writer.change(() => this.image.close()) };
+    const image = { close: () => this.#closeImage() };
     const below = this.filter ? this.filter.children.map(({ node }) => node) : [this.file];
     await closeEach([image, ...below, this.#backing]);
+  }
+
+  async #closeImage(): Promise<void> {
+    const close = (): MaybePromise<void> => this.#writer.change(() => this.image.close());
+    if (!this.#tellOfClose || this.readOnly) return close();
+    for (const step of [() => this.flush(), close]) {
+      try {
+        await step();
+      } catch (thrown) {
+        const { strerror } = asBlockError(thrown);
+        this.#tellOfClose(`Failed flush for '${this.file?.name ?? this.name}' during close: ${strerror}`);
+      }
+    }
   }
 
   /** Bytes on the medium: this layer only. */

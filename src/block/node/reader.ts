@@ -110,6 +110,7 @@ export class ImageReader {
     const target = mapping.length === into.length ? into : into.subarray(at, at + mapping.length);
     switch (mapping.kind) {
       case 'data':
+        this.#image.events?.('read_aio');
         return mapping.storage.readPadded(mapping.offset, target);
       case 'zero':
         target.fill(0);
@@ -117,6 +118,7 @@ export class ImageReader {
       case 'unallocated': {
         const below = this.below();
         if (below) {
+          this.#image.events?.('read_backing_aio');
           this.#admitBelow();
           return below.readPadded(base + at, target);
         }
@@ -125,6 +127,7 @@ export class ImageReader {
       }
       case 'special':
         if (!this.#image.readSpecial) throw new BlockError('internal', `${this.format}: no way to read special data`);
+        this.#image.events?.('read_compressed');
         return this.#image.readSpecial(base + at, target);
     }
   }

@@ -137,8 +137,12 @@ export class ImageWriter {
   async #fill(room: Allocation, position: number, bytes: Uint8Array): Promise<void> {
     const end = room.start + room.length;
     const tailStart = position + bytes.length;
-    if (!room.fresh || (room.start === position && end === tailStart)) return this.#put(room, position, bytes);
+    if (!room.fresh || (room.start === position && end === tailStart)) {
+      this.#image.events?.('write_aio');
+      return this.#put(room, position, bytes);
+    }
     await this.#fillOld(room, room.start, position - room.start);
+    this.#image.events?.('write_aio');
     await this.#put(room, position, bytes);
     await this.#fillOld(room, tailStart, end - tailStart);
     // Left-out zeroes still belong to the file: readers expect whole clusters at its end.
@@ -153,7 +157,9 @@ export class ImageWriter {
       const count = Math.min(ZERO_CHUNK, length - at);
       if (room.zeroed && !room.encode && (await this.#readsAsZero(start + at, count))) continue;
       const old = new Uint8Array(count);
+      this.#image.events?.('cow_read');
       await this.#readOld(start + at, old);
+      this.#image.events?.('cow_write');
       await this.#put(room, start + at, old);
     }
   }

@@ -133,7 +133,9 @@ async function growL1(image: Qcow2State, entries: number): Promise<void> {
   const old = await image.l1.view();
   const bytes = new Uint8Array(entries * 8);
   bytes.set(new Uint8Array(old.buffer, 0, header.l1Entries * 8));
-  const offset = await image.allocator.place(bytes);
+  image.file.debugEvent?.('l1_grow_alloc_table');
+  const offset = await image.allocator.place(bytes, () => image.file.debugEvent?.('l1_grow_write_table'));
+  image.file.debugEvent?.('l1_grow_activate_table');
   const { l1Offset, l1Entries } = header;
   await image.switchHeader(
     (changed) => {
