@@ -242,7 +242,12 @@ class Conversion {
       discard: 'unmap',
     });
     const finish = async (): Promise<void> => {
-      await withStrerror('Failed to flush target image', async () => node.flush());
+      try {
+        await withStrerror('Failed to flush target image', async () => node.flush());
+      } catch (error) {
+        await node.close().catch(() => undefined);
+        throw error;
+      }
       await node.close();
     };
     return { node, zeroed: targetIsZero, finish, abandon: () => node.close().catch(() => undefined) };
@@ -325,7 +330,10 @@ class Conversion {
   }
 }
 
-/** The error, with a line below it if the target was given up because of its damage: it cannot be flushed then. */
+/**
+ * The error, with a line below it if the target cannot be flushed because it was given up for its damage, or because a filter
+ * below does not let it.
+ */
 async function withFlushFailure(error: BlockError, target: ImageNode): Promise<BlockError> {
   if (isFinal(error)) return error;
   try {
@@ -333,7 +341,7 @@ async function withFlushFailure(error: BlockError, target: ImageNode): Promise<B
     return error;
   } catch (thrown) {
     const { code, strerror } = asBlockError(thrown);
-    if (code !== 'ENOMEDIUM') return error;
+    if (code !== 'ENOMEDIUM' && !target.watched) return error;
     return error.reworded(error.message, [{ about: 'also', message: `Failed to flush target image: ${strerror}` }]);
   }
 }

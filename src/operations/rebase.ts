@@ -139,7 +139,7 @@ async function rename({ backing = NO_BACKING }: RebaseRequest, node: ImageNode):
 
 async function flushed(node: ImageNode): Promise<void> {
   try {
-    await node.flush();
+    await node.settle();
   } catch (thrown) {
     throw writeError(thrown);
   }

@@ -50,7 +50,8 @@ export type Preallocation = 'off' | 'metadata' | 'falloc' | 'full';
 
 /**
  * What is about to be done, or was done, above a storage. The names are those of the real tool's `blkdebug` filter
- * (docs/devel/testing/blkdebug), whose rules wait for them.
+ * (docs/devel/testing/blkdebug), whose rules wait for them; but `flush_asked`: the next flush is one that somebody asked for,
+ * and not for the order of a format's own writes.
  */
 export type DebugEvent =
   | 'cluster_alloc'
@@ -61,6 +62,7 @@ export type DebugEvent =
   | 'cow_read'
   | 'cow_write'
   | 'empty_image_prepare'
+  | 'flush_asked'
   | 'flush_to_disk'
   | 'flush_to_os'
   | 'l1_grow_activate_table'

@@ -16,7 +16,13 @@ import { plainDriver } from './passThrough.ts';
 export async function filterNode(
   filter: FilterDriver,
   context: FilterContext,
-  how: { readonly name: string; readonly grows: boolean; readonly unsafe: boolean; readonly reopen: Reopen },
+  how: {
+    readonly name: string;
+    readonly grows: boolean;
+    readonly unsafe: boolean;
+    readonly reopen: Reopen;
+    complain(text: string): void;
+  },
 ): Promise<ImageNode> {
   const { below, children, readOnly } = context;
   const { name, grows, reopen, unsafe } = how;
@@ -33,6 +39,8 @@ export async function filterNode(
     format: filter.name,
     driver: filterImage(filter, storage, opened, below, unsafe),
     compresses: filter.compresses ?? false,
+    unsafe,
+    ...(opened.debugEvent ? { tellOfClose: how.complain } : {}),
     readOnly,
     grows,
     reopen,

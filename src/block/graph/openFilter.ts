@@ -56,6 +56,7 @@ export async function openFilter(
         grows: scope.inherited !== undefined,
         unsafe: scope.cache === 'unsafe',
         reopen: how.reopen,
+        complain: (text) => scope.context.onComplaint?.(text),
       },
     );
     await setAccess(node, scope.inherited ?? accessOf(true, scope));

@@ -87,6 +87,8 @@ export class ImageNode extends ImageLayer implements Storage {
   readonly #reader: ImageReader;
   readonly #writer: ImageWriter;
   #owners = 1;
+  /** Guest bytes were changed since the last flush. */
+  #isWritten = false;
 
   constructor(parts: NodeParts) {
     super(parts.driver);
@@ -295,16 +297,23 @@ export class ImageNode extends ImageLayer implements Storage {
 
   flush(): MaybePromise<void> {
     if (this.readOnly) return;
-    if (!this.#grows && !this.#unsafe) this.debugEvent?.('flush_to_disk');
+    if (!this.#grows && !this.#unsafe) this.debugEvent?.('flush_asked');
     return this.#writer.change(() => (this.file?.debugEvent ? this.#flushTold(this.file) : this.image.flush()));
+  }
+
+  /** As `flush`, but what is below is not told that somebody asked for it. */
+  settle(): MaybePromise<void> {
+    if (!this.readOnly) return this.#writer.change(() => this.image.flush());
   }
 
   /** Formats flush more often than they are asked to: of these flushes only the last one, which is told, counts below. */
   async #flushTold(file: Storage): Promise<void> {
     file.debugEvent?.('flush_to_os');
     await this.image.flush();
-    if (this.#unsafe) return;
+    if (this.#unsafe || !this.#isWritten) return;
+    this.#isWritten = false;
     file.debugEvent?.('flush_to_disk');
+    file.debugEvent?.('flush_asked');
     await file.flush();
   }
 
@@ -329,12 +338,14 @@ export class ImageNode extends ImageLayer implements Storage {
   async #closeImage(): Promise<void> {
     const close = (): MaybePromise<void> => this.#writer.change(() => this.image.close());
     if (!this.#tellOfClose || this.readOnly) return close();
+    if (this.debugEvent && !this.#unsafe) this.debugEvent('flush_asked');
     for (const step of [() => this.flush(), close]) {
       try {
         await step();
       } catch (thrown) {
         const { strerror } = asBlockError(thrown);
-        this.#tellOfClose(`Failed flush for '${this.file?.name ?? this.name}' during close: ${strerror}`);
+        const name = this.filter ? this.name : (this.file?.name ?? this.name);
+        this.#tellOfClose(`Failed flush for '${name}' during close: ${strerror}`);
       }
     }
   }
@@ -375,6 +386,7 @@ export class ImageNode extends ImageLayer implements Storage {
   }
 
   #checkWritable(access: string, offset: number, length: number): void {
+    this.#isWritten = true;
     if (this.readOnly) throw readOnlyError(this.name, access);
     const end = this.#grows ? MAX_SIZE : this.size();
     if (!(offset >= 0 && length >= 0 && offset + length <= end)) {

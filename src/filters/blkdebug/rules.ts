@@ -120,7 +120,7 @@ export class RuleStorage extends PassingStorage implements FilterStorage {
   }
 
   debugEvent(event: DebugEvent): void {
-    if (event === 'flush_to_disk') this.#isFlushing = true;
+    if (event === 'flush_asked') this.#isFlushing = true;
     const counts = (rule: ErrorRule | StateRule): boolean =>
       rule.event === event && (rule.state === 0 || rule.state === this.#state);
     const awakened = this.#errors.filter(counts);

@@ -113,6 +113,7 @@ export class Snapshots implements SnapshotStore {
       length: 0,
     };
     await this.#replaceTable([...this.#table.entries, entry]);
+    image.file.debugEvent?.('flush_asked');
     await flushImage(image);
     return this.#infoOf(entry);
   }
