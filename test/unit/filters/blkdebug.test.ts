@@ -43,10 +43,21 @@ describe('rules', () => {
 
   it('without a kind fail everything but questions for the status', async () => {
     const storage = await over(rules({}));
-    expect(await outcome(() => storage.flush())).toBe('Input/output error');
     expect(await outcome(() => storage.discard(0, 512))).toBe('Input/output error');
     expect(await outcome(() => storage.writeZeroes(0, 512))).toBe('Input/output error');
     expect(await outcome(() => storage.status(0, 512))).toBe('done');
+    storage.debugEvent?.('flush_asked');
+    expect(await outcome(() => storage.flush())).toBe('Input/output error');
+  });
+
+  it('fail only flushes that somebody asked for, when there is something to flush', async () => {
+    const storage = await over(rules({ iotype: 'flush' }));
+    storage.debugEvent?.('flush_asked');
+    expect(await outcome(() => storage.flush())).toBe('done');
+    await storage.write(0, new Uint8Array(512));
+    storage.debugEvent?.('flush_asked');
+    expect(await outcome(() => storage.flush())).toBe('Input/output error');
+    expect(await outcome(() => storage.flush())).toBe('done');
   });
 
   it('with a sector fail what touches it', async () => {
