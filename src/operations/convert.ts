@@ -262,7 +262,7 @@ class Conversion {
     const { node } = target;
     const { compress, targetIsZero, sparseSize, copyRange, rateLimit } = this.#request;
     const compressor = node.compressor;
-    if (compress && !compressor) throw await this.#cannotCompress(node);
+    if (compress && !compressor) throw this.#cannotCompress(node);
     if (compress && (await node.info()).encrypted) throw compressedAndEncrypted();
     const source = new CopySource(sources, this.#sourceOptions(sources, node));
     if (node.size() < source.size) throw invalidArgument('output file is smaller than input file');

@@ -1,6 +1,6 @@
 /** `snapshot`: lists, makes, applies and removes internal snapshots. */
 import { asBlockError, BlockError, invalidArgument, unsupported } from '../base/error.ts';
-import { ImageNode } from '../block/node/node.ts';
+import type { ImageNode } from '../block/node/node.ts';
 import type { OperationContext } from './context.ts';
 import type { SnapshotEntry } from './info.ts';
 import type { SnapshotRequest } from './requests.ts';

@@ -8,7 +8,7 @@ import type { BackingReference, ImageDriver } from '../capabilities.ts';
 import { ImageNode } from '../node/node.ts';
 import { identityOf, placeName } from './bottom.ts';
 import { placed } from './names.ts';
-import { referredTo } from './namedNodes.ts';
+import { referredTo, refuseBoth } from './namedNodes.ts';
 import { passThrough } from './passThrough.ts';
 import { treeOfName } from './reference.ts';
 import { notAChild, type Scope, stillBelow } from './scope.ts';
@@ -30,6 +30,10 @@ export async function openBacking(
   const given = tree['backing'];
   if (scope.noBacking || given === null || given === '' || (!image.backing?.reference && given === undefined))
     return undefined;
+  refuseBoth(tree, 'backing');
+  if (typeof given === 'string' && given === tree['node-name']) {
+    throw invalidArgument(`Making '${given}' a backing child of '${given}' would create a cycle`);
+  }
   const known = referredTo('backing', given, { ...scope, writable: false });
   if (known) return known instanceof ImageNode ? known : passThrough(known, known.protocol ?? PLAIN_PROTOCOL);
   if (given !== undefined && !isTree(given)) throw notAChild('backing', given).prepend('Could not open backing file: ');

@@ -1,6 +1,6 @@
 /** The other way round: from the options of a node to the name under which it can be opened again. */
 import { PLAIN_PROTOCOL } from '../../options/filename.ts';
-import { flatten, isTree } from '../../options/dotted.ts';
+import { flatten, isList, isTree } from '../../options/dotted.ts';
 import { isJsonName, printJsonName } from '../../options/jsonName.ts';
 import type { OptionTree } from '../../options/tree.ts';
 
@@ -67,14 +67,14 @@ export function describeFilter(
 }
 
 function describeValue(value: OptionTree[string] | undefined): OptionTree[string] {
-  if (Array.isArray(value)) return value.map((item) => describeValue(item) as OptionTree);
+  if (isList(value)) return value.map((item) => describeValue(item) as OptionTree);
   return isTree(value) ? describeChild(value) : (value ?? null);
 }
 
 function describeChild(tree: OptionTree): OptionTree {
   const known: Record<string, OptionTree[string]> = { driver: tree['driver'] ?? PLAIN_PROTOCOL };
   for (const [key, value] of Object.entries(tree)) {
-    if (isTree(value) || Array.isArray(value)) known[key] = describeValue(value);
+    if (isTree(value) || isList(value)) known[key] = describeValue(value);
     else if (key !== 'driver' && !WEAK.has(key)) known[key] = value;
   }
   return known;

@@ -40,7 +40,7 @@ export async function filterNode(
     driver: filterImage(filter, storage, opened, below, unsafe),
     compresses: filter.compresses ?? false,
     unsafe,
-    ...(opened.debugEvent ? { tellOfClose: how.complain } : {}),
+    ...(opened.debugEvent ? { tellOfClose: (text) => how.complain(text) } : {}),
     readOnly,
     grows,
     reopen,
@@ -60,8 +60,8 @@ function filterImage(
   below: Storage,
   unsafe: boolean,
 ): ImageDriver {
-  const plain = plainDriver(storage, unsafe);
-  const { resize, ...writing } = plain.writing;
+  const plain = plainDriver(storage, { unsafe, resizable: opened.truncate !== undefined });
+  const { writing } = plain;
   return {
     ...plain,
     get virtualSize() {
@@ -69,7 +69,6 @@ function filterImage(
     },
     writing: {
       ...writing,
-      ...(opened.truncate && resize ? { resize } : {}),
       compressor: opened.compressor,
     },
     map: filter.opaque

@@ -17,7 +17,7 @@ import { describeNode } from './describe.ts';
 import type { ImageDriver } from '../capabilities.ts';
 import type { FilterRole } from '../filter.ts';
 import type { ProtocolStorage } from '../protocol.ts';
-import { NamedNodes, named, referredTo, withReferences } from './namedNodes.ts';
+import { NamedNodes, named, referredTo, refuseBoth, withReferences } from './namedNodes.ts';
 import { placed } from './names.ts';
 import { ImageNode, type Reopen } from '../node/node.ts';
 import {
@@ -143,6 +143,7 @@ async function openNode(tree: OptionTree, above: Scope): Promise<ImageNode> {
     );
   }
   if (name !== undefined) await drivers.format(name);
+  refuseBoth(tree, 'file');
   if (tree['file'] === undefined) {
     const problem = name === undefined ? NO_DRIVER : noChild('file');
     throw invalidArgument(problem);

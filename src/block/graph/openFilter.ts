@@ -1,6 +1,6 @@
 /** Opens filters: what is below them first, then the filter in front of it. */
 import { invalidArgument } from '../../base/error.ts';
-import { isTree } from '../../options/dotted.ts';
+import { flatten, isList, isTree } from '../../options/dotted.ts';
 import { PLAIN_PROTOCOL } from '../../options/filename.ts';
 import type { OptionTree } from '../../options/tree.ts';
 import { readAt } from '../../storage/storage.ts';
@@ -9,7 +9,7 @@ import { ImageNode, type Reopen } from '../node/node.ts';
 import { setAccess } from './bottom.ts';
 import { describeFilter } from './describe.ts';
 import { filterNode } from './filterNode.ts';
-import { withReferences } from './namedNodes.ts';
+import { refuseBoth, withReferences } from './namedNodes.ts';
 import { claimNodeName, ownOptions } from './openOptions.ts';
 import { openProtocol } from './openProtocol.ts';
 import { noAccess } from './permission.ts';
@@ -73,13 +73,14 @@ function rolesIn(
   tree: OptionTree,
 ): { readonly role: string; readonly of: FilterRole; readonly child: OptionTree[string] | undefined }[] {
   return filter.roles.flatMap((of) => {
+    refuseBoth(tree, of.role);
     if (!of.many) return [{ role: of.role, of, child: tree[of.role] }];
     const list = tree[of.role];
-    if (list !== undefined && !Array.isArray(list)) throw invalidArgument(`Option ${of.role} is not a valid array`);
-    return (list ?? []).map((child, index) => ({
+    if (isTree(list) && Object.keys(list).length > 0) throw invalidArgument(`Option ${of.role} is not a valid array`);
+    return (isList(list) ? list : []).map((child, index) => ({
       role: `${of.role}.${index}`,
       of,
-      child: child as OptionTree[string],
+      child,
     }));
   });
 }
@@ -117,25 +118,29 @@ function nameOf(filter: FilterDriver, tree: OptionTree, options: OptionTree, chi
   const names = Object.fromEntries(children.map(({ role, node }) => [role, node.name]));
   const plain = Object.values(names).every((name) => !name.startsWith('json:'));
   const [first] = children;
-  if (filter.unnamed && first && Object.keys(options).length === 0) return first.node.name;
-  const printed = plain ? filter.names?.print(options, names) : undefined;
-  return printed ?? describeFilter(withFormats(tree, children), options, filter.roles);
+  const strong = Object.fromEntries(flatten(options).filter(([key]) => filter.weak?.test(key) !== true));
+  if (filter.unnamed && first && Object.keys(strong).length === 0) return first.node.name;
+  const printed = plain ? filter.names?.print(strong, names) : undefined;
+  return printed ?? describeFilter(withFormats(tree, children), strong, filter.roles);
 }
 
 /** The tree with the formats that were found out. */
 function withFormats(tree: OptionTree, children: readonly FilterChild[]): OptionTree {
   const whole: Record<string, OptionTree[string]> = { ...tree };
-  const known = (child: OptionTree[string] | undefined, node: FilterChild['node']): OptionTree[string] | undefined =>
-    isTree(child) && child['driver'] === undefined && node instanceof ImageNode
-      ? { ...child, driver: node.format }
-      : child;
   for (const { role, node } of children) {
     const [list = '', index] = role.split('.');
     const row = whole[list];
-    if (index === undefined) whole[role] = known(whole[role], node) ?? null;
-    else if (Array.isArray(row)) whole[list] = row.with(Number(index), known(row[Number(index)], node));
+    if (index === undefined) whole[role] = withFormat(whole[role], node) ?? null;
+    else if (isList(row)) {
+      whole[list] = row.map((item, at) => (at === Number(index) ? withFormat(item, node) : item) as OptionTree);
+    }
   }
   return whole;
+}
+
+function withFormat(child: OptionTree[string] | undefined, node: FilterChild['node']): OptionTree[string] | undefined {
+  const isOpen = isTree(child) && child['driver'] === undefined && node instanceof ImageNode;
+  return isOpen ? { ...child, driver: node.format } : child;
 }
 
 /** A file that an option names, as a whole. */

@@ -17,8 +17,12 @@ export function passThroughDriver(storage: ProtocolStorage): ImageDriver {
 /** All of an image but where its bytes are. */
 type PlainDriver = Omit<ImageDriver, 'map' | 'info' | 'writing'> & { readonly writing: Writing };
 
-/** What every image has whose guest bytes are those of `storage`. @param unsafe nothing is flushed. */
-export function plainDriver(storage: ProtocolStorage, unsafe = false): PlainDriver {
+/** What every image has whose guest bytes are those of `storage`. @param how `unsafe`: nothing is flushed. */
+export function plainDriver(
+  storage: ProtocolStorage,
+  how: { readonly unsafe?: boolean; readonly resizable?: boolean } = {},
+): PlainDriver {
+  const { unsafe = false, resizable = true } = how;
   return {
     get virtualSize() {
       return alignUp(storage.size(), SECTOR);
@@ -28,7 +32,7 @@ export function plainDriver(storage: ProtocolStorage, unsafe = false): PlainDriv
       allocate: (offset, length) => ({ start: offset, length, storage, offset, fresh: false }),
       writeZeroes: (offset, length, flags) => storage.writeZeroes(offset, length, flags),
       discard: (offset, length) => storage.discard(offset, length),
-      resize: async (size, preallocation) => storage.truncate(size, preallocation),
+      ...(resizable ? { resize: async (size, preallocation) => storage.truncate(size, preallocation) } : {}),
     },
     flush: () => (unsafe ? undefined : storage.flush()),
     close: () => storage.close(),

@@ -21,6 +21,10 @@ export async function treeOfName(drivers: DriverRegistry, name: string, format?:
   }
   const prefix = protocolPrefix(name);
   if (prefix !== undefined && drivers.isFilter(prefix)) return filterTree(drivers, prefix, name, format);
+  const above = format !== undefined && drivers.isFilter(format) ? await drivers.filter(format) : undefined;
+  if (above?.names && above.roles.length === 1) {
+    return { driver: above.name, [above.roles[0].role]: (await treeOfName(drivers, name))['file'] ?? null };
+  }
   const protocol =
     prefix === undefined ? await drivers.protocol(PLAIN_PROTOCOL) : await drivers.protocolOfPrefix(prefix);
   const own = { driver: protocol.name, ...protocol.parseFilename(name) };

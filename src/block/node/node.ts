@@ -120,7 +120,7 @@ export class ImageNode extends ImageLayer implements Storage {
   /** The image that filters stand in front of; the node itself where it is none, or where they end it. */
   get unfiltered(): ImageNode {
     const passed = this.filter && !this.filter.opaque && this.file instanceof ImageNode;
-    return passed ? (this.file as ImageNode).unfiltered : this;
+    return passed ? this.file.unfiltered : this;
   }
 
   /** Puts another backing image below; the caller closes the old one, which is returned. */

@@ -6,7 +6,7 @@
 import { BlockError, invalidArgument } from '../../base/error.ts';
 import type { FilterContext, FilterDriver } from '../../block/filter.ts';
 import { coerceTree } from '../../block/graph/openOptions.ts';
-import { flatten } from '../../options/dotted.ts';
+import { flatten, optionText } from '../../options/dotted.ts';
 import type { OptionTable, OptionValues } from '../../options/table.ts';
 import type { OptionTree } from '../../options/tree.ts';
 import type { Limits } from '../../storage/storage.ts';
@@ -74,8 +74,8 @@ function withoutPermissions(options: OptionTree, readOnly: boolean): OptionTree 
       throw invalidArgument(`List indices are not contiguous, saw ${items.length} elements but ${last} largest index`);
     }
     for (const [, value] of items) {
-      if (!PERMISSIONS.includes(String(value)))
-        throw invalidArgument(`Parameter 'null' does not accept value '${String(value)}'`);
+      if (!PERMISSIONS.includes(optionText(value)))
+        throw invalidArgument(`Parameter 'null' does not accept value '${optionText(value)}'`);
       if (readOnly && list === 'take-child-perms' && value !== 'consistent-read')
         throw new BlockError('read-only', 'Block node is read-only');
     }
@@ -83,10 +83,11 @@ function withoutPermissions(options: OptionTree, readOnly: boolean): OptionTree 
   return Object.fromEntries(leaves.filter(([name]) => !PERMISSION_LIST.test(name)));
 }
 
-async function open({ below, options, readOnly, readFile }: FilterContext): Promise<RuleStorage> {
+async function open(context: FilterContext): Promise<RuleStorage> {
+  const { below, options, readOnly } = context;
   const rules = new RuleList();
   const given = flatten(options).find(([name]) => name === 'config')?.[1];
-  if (typeof given === 'string') rules.addFile(await readFile(given));
+  if (typeof given === 'string') rules.addFile(await context.readFile(given));
   const others = rules.addOptions(options);
   const { values, unknown } = coerceTree(openOptions, withoutPermissions(others, readOnly));
   const limits = limitsFrom(values, below.limits);
@@ -98,6 +99,7 @@ async function open({ below, options, readOnly, readFile }: FilterContext): Prom
 export const blkdebug: FilterDriver = {
   name: 'blkdebug',
   roles: [{ role: 'image', alias: 'x-image' }],
+  weak: PERMISSION_LIST,
   names: {
     parse: (name) => {
       const [, config = '', ...file] = name.split(':');
@@ -106,7 +108,7 @@ export const blkdebug: FilterDriver = {
     },
     print: (options, { image = '' }) => {
       const { config = '', ...others } = options;
-      const plain = flatten(others).every(([name]) => PERMISSION_LIST.test(name));
+      const plain = Object.keys(others).length === 0;
       return plain && typeof config === 'string' ? `blkdebug:${config}:${image}` : undefined;
     },
   },

@@ -13,7 +13,7 @@ import { WriteLog } from './log.ts';
 
 const openOptions = {
   'log-append': { kind: 'bool', help: 'Whether the log goes on where it ended', default: false },
-  'log-sector-size': { kind: 'number', help: 'Bytes of a sector of the log (default: 512)' },
+  'log-sector-size': { kind: 'size', help: 'Bytes of a sector of the log (default: 512)' },
   'log-super-update-interval': { kind: 'number', help: 'Entries after which the head is written', default: 4096 },
 } as const satisfies OptionTable;
 

@@ -7,6 +7,7 @@ import { BlockError, invalidArgument } from '../../base/error.ts';
 import { alignDown, alignUp, KiB } from '../../base/offset.ts';
 import type { FilterContext, FilterDriver } from '../../block/filter.ts';
 import { coerceTree } from '../../block/graph/openOptions.ts';
+import { optionText } from '../../options/dotted.ts';
 import type { OptionTable } from '../../options/table.ts';
 import type { OptionTree } from '../../options/tree.ts';
 import { PassingStorage } from '../../storage/passing.ts';
@@ -88,11 +89,11 @@ function check(options: OptionTree, roles: readonly string[]): void {
   for (const [name, value] of Object.entries(options)) {
     if (name === 'bitmap') continue;
     if (!Object.hasOwn(openOptions, name)) throw invalidArgument(`Parameter '${name}' is unexpected`);
-    if (name === 'cbw-timeout' && !/^\d+$/.test(String(value))) {
+    if (name === 'cbw-timeout' && !/^\d+$/.test(optionText(value))) {
       throw invalidArgument(`Parameter '${name}' expects integer`);
     }
-    if (name === 'on-cbw-error' && !ERROR_POLICIES.includes(String(value))) {
-      throw invalidArgument(`Parameter '${name}' does not accept value '${String(value)}'`);
+    if (name === 'on-cbw-error' && !ERROR_POLICIES.includes(optionText(value))) {
+      throw invalidArgument(`Parameter '${name}' does not accept value '${optionText(value)}'`);
     }
   }
   for (const role of ['file', 'target']) {

@@ -73,6 +73,7 @@ class RoomyStorage extends PassingStorage {
 export const preallocate: FilterDriver = {
   name: 'preallocate',
   roles: [{ role: 'file' }],
+  weak: /^prealloc-/,
   open: async ({ below, options, readOnly }: FilterContext) => {
     const { 'prealloc-align': align, 'prealloc-size': room } = filterValues('preallocate', openOptions, options);
     if (align % SECTOR !== 0) {

@@ -2,9 +2,9 @@
 import { invalidArgument } from '../../base/error.ts';
 import type { Compressor } from '../../block/capabilities.ts';
 import type { FilterContext, FilterDriver, FilterStorage } from '../../block/filter.ts';
-import { filterValues } from '../../block/graph/openOptions.ts';
+import { coerceTree, filterValues } from '../../block/graph/openOptions.ts';
 import { ImageNode } from '../../block/node/node.ts';
-import type { OptionTable } from '../../options/table.ts';
+import type { OptionTable, OptionValues } from '../../options/table.ts';
 import { PassingStorage } from '../../storage/passing.ts';
 import type { Storage, ZeroFlags } from '../../storage/storage.ts';
 import { type Direction, groupOf, type Meter } from './meter.ts';
@@ -62,10 +62,12 @@ export const throttle: FilterDriver = {
   roles: [{ role: 'file' }],
   compresses: true,
   open: async ({ below, options, services }: FilterContext) => {
-    const { 'throttle-group': id } = filterValues('throttle', openOptions, options);
+    const { values } = coerceTree(openOptions, options);
+    const { 'throttle-group': id } = values as OptionValues<typeof openOptions>;
     if (id === undefined) throw invalidArgument('Please specify a throttle group');
     const group = services.objects.get(id);
     if (group?.type !== 'throttle-group') throw invalidArgument(`Throttle group '${id}' does not exist`);
+    filterValues('throttle', openOptions, options);
     return new ThrottledStorage(below, groupOf(group, services));
   },
 };

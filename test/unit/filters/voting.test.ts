@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import { array, assert, asyncProperty, constantFrom, integer, nat, record } from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { BlockError } from '../../../src/base/error.ts';
 import { TwinStorage } from '../../../src/filters/blkverify/twins.ts';
@@ -23,18 +23,18 @@ async function contentOf(storage: CheckedStorage): Promise<Uint8Array> {
   return bytes;
 }
 
-const change = fc.record({
-  kind: fc.constantFrom('write', 'zero', 'read', 'spoil'),
-  offset: fc.nat(SIZE - 1),
-  length: fc.integer({ min: 1, max: 600 }),
-  value: fc.integer({ min: 1, max: 255 }),
-  copy: fc.nat(2),
+const change = record({
+  kind: constantFrom('write', 'zero', 'read', 'spoil'),
+  offset: nat(SIZE - 1),
+  length: integer({ min: 1, max: 600 }),
+  value: integer({ min: 1, max: 255 }),
+  copy: nat(2),
 });
 
 describe('quorum of three', () => {
   it('reads what a plain array of bytes holds, whatever happens to one copy', async () => {
-    await fc.assert(
-      fc.asyncProperty(fc.nat(2), fc.array(change, { maxLength: 25 }), async (bad, changes) => {
+    await assert(
+      asyncProperty(nat(2), array(change, { maxLength: 25 }), async (bad, changes) => {
         const copies = [copyOf(), copyOf(), copyOf()];
         const quorum = quorumOf(copies);
         const model = new Uint8Array(SIZE);
@@ -99,8 +99,8 @@ describe('quorum of three', () => {
 
 describe('blkverify', () => {
   it('reads and writes as a plain array of bytes, and finds every difference', async () => {
-    await fc.assert(
-      fc.asyncProperty(fc.array(change, { maxLength: 15 }), fc.nat(SIZE - 1), async (changes, place) => {
+    await assert(
+      asyncProperty(array(change, { maxLength: 15 }), nat(SIZE - 1), async (changes, place) => {
         const [raw, test] = [copyOf(), copyOf()];
         const twins = new CheckedStorage(new TwinStorage(raw, test), { name: 'twins', readOnly: false });
         const model = new Uint8Array(SIZE);
