@@ -202,10 +202,10 @@ describe('names of nodes', () => {
     await expect(bytesOf(other, 0, 1)).rejects.toThrow('closed');
   });
 
-  it('are not those of nodes that are not there yet', async () => {
+  it('make no circles', async () => {
     const { open } = await place();
     const tree = { ...top, 'node-name': 'me', backing: 'me' };
-    await expect(open(tree)).rejects.toThrow("Cannot find device='me' nor node-name='me'");
+    await expect(open(tree)).rejects.toThrow("Making 'me' a backing child of 'me' would create a cycle");
   });
 });
 
