@@ -225,6 +225,8 @@ export interface FilterPart {
   readonly role: string;
   /** As `FilterDriver.opaque`. */
   readonly opaque: boolean;
+  /** There is one node below, and never more: snapshots are those of that one. */
+  readonly single: boolean;
   /** All that is below it, in the order of opening; closed together with the node. */
   readonly children: readonly { readonly role: string; readonly node: Storage }[];
 }

@@ -33,6 +33,7 @@ export async function amend(
   const { cache, image, force = false } = request;
   const how = { writable: true, resize: true, cache };
   return withSource(context, image, how, async (node) => {
+    if (!context.drivers.isFormat(node.format)) throw unsupported(node.format);
     const driver = await context.drivers.format(node.format);
     const options = amendValues(driver, optionPairs(request.options));
     const { amends } = node;

@@ -172,7 +172,7 @@ async function holdsZeroes(node: ImageNode, offset: number, length: number): Pro
 /** Empties the overlay if its format can do that; the others keep their copy of what is in the base now. */
 async function empty(top: ImageNode): Promise<boolean> {
   try {
-    if (!(await top.makeEmpty())) return false;
+    if (!(await top.unfiltered.makeEmpty())) return false;
     await top.settle();
   } catch (thrown) {
     const error = asBlockError(thrown);

@@ -47,7 +47,7 @@ export async function rebase(
     const replacement = await openReplacement(context, request, node);
     const size = node.size();
     try {
-      const problem = problemOfNewName(request, node);
+      const problem = problemOfNewName(request, node.unfiltered);
       if (!problem && !unsafe) {
         const compressor = request.compress ? node.compressor : undefined;
         await new UpCopy(context, node, replacement, compressor).run((done) => {
@@ -58,7 +58,7 @@ export async function rebase(
       context.onProgress?.(size, size);
       observer.copied?.();
       if (problem) throw problem;
-      await rename(request, node);
+      await rename(request, node.unfiltered);
     } finally {
       await replacement?.close();
     }

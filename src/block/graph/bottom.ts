@@ -27,8 +27,7 @@ export async function setAccess(file: Storage | undefined, access: FileAccess): 
 
 /** The name from whose place names count that a node says: that of what a filter stands in front of. */
 export function placeName(file: Storage): string {
-  const only =
-    file instanceof ImageNode && file.filter?.children.length === 1 ? file.filter.children[0]?.node : undefined;
+  const only = file instanceof ImageNode && file.filter?.single ? file.file : undefined;
   return only ? placeName(only) : file.name;
 }
 

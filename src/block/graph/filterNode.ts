@@ -45,7 +45,12 @@ export async function filterNode(
     grows,
     reopen,
     file: below,
-    filter: { role: roleOf(context), opaque: filter.opaque ?? false, children },
+    filter: {
+      role: roleOf(context),
+      opaque: filter.opaque ?? false,
+      single: filter.roles.length === 1 && !filter.roles[0].many,
+      children,
+    },
   });
 }
 

@@ -13,6 +13,11 @@ export class ImageLayer {
     this.image = image;
   }
 
+  /** Guest size in bytes. */
+  size(): number {
+    return this.image.virtualSize;
+  }
+
   get limits(): Limits {
     return { requestAlignment: 1, ...this.image.limits };
   }

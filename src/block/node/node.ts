@@ -132,10 +132,6 @@ export class ImageNode extends ImageLayer implements Storage {
     return old;
   }
 
-  size(): number {
-    return this.image.virtualSize;
-  }
-
   /** Where the run at `offset` is in this image's own layer; never beyond its end. Takes no lock. */
   map(offset: number, length: number): MaybePromise<Mapping> {
     return this.#reader.map(offset, length);
@@ -227,7 +223,7 @@ export class ImageNode extends ImageLayer implements Storage {
   /** Internal snapshots, where the image can have some; raw layers and filters show those of the image below. */
   get snapshots(): NodeSnapshots<ImageNode> | undefined {
     const { snapshots } = this.image;
-    const looksDown = this.filter ? this.filter.children.length === 1 : this.plain;
+    const looksDown = this.filter ? this.filter.single : this.plain;
     if (looksDown && this.file instanceof ImageNode) return this.file.snapshots;
     return snapshots && new LockedSnapshots(snapshots, this.#writer, (driver) => this.#viewOf(driver));
   }
@@ -289,8 +285,8 @@ export class ImageNode extends ImageLayer implements Storage {
       this.#writer.alone(() => writing.resize?.(to, how, hides));
     const change = async (): Promise<void> => {
       await resize(size, preallocation, covered);
-      if (size > before)
-        await finishGrowth(this, { before, preallocation, covered }, () => resize(before, 'off', false));
+      const growth = { before, preallocation, covered };
+      if (size > before) await finishGrowth(this, growth, () => resize(before, 'off', false));
     };
     await (writing.unrecorded ? writing.unrecorded(change) : change());
   }
@@ -298,7 +294,9 @@ export class ImageNode extends ImageLayer implements Storage {
   flush(): MaybePromise<void> {
     if (this.readOnly) return;
     if (!this.#grows && !this.#unsafe) this.debugEvent?.('flush_asked');
-    return this.#writer.change(() => (this.file?.debugEvent ? this.#flushTold(this.file) : this.image.flush()));
+    const [file, isWritten] = [this.file, this.#isWritten];
+    this.#isWritten = false;
+    return this.#writer.change(() => (file?.debugEvent ? this.#flushTold(file, isWritten) : this.image.flush()));
   }
 
   /** As `flush`, but what is below is not told that somebody asked for it. */
@@ -307,11 +305,10 @@ export class ImageNode extends ImageLayer implements Storage {
   }
 
   /** Formats flush more often than they are asked to: of these flushes only the last one, which is told, counts below. */
-  async #flushTold(file: Storage): Promise<void> {
+  async #flushTold(file: Storage, isWritten: boolean): Promise<void> {
     file.debugEvent?.('flush_to_os');
     await this.image.flush();
-    if (this.#unsafe || !this.#isWritten) return;
-    this.#isWritten = false;
+    if (this.#unsafe || !isWritten) return;
     file.debugEvent?.('flush_to_disk');
     file.debugEvent?.('flush_asked');
     await file.flush();
@@ -337,7 +334,11 @@ export class ImageNode extends ImageLayer implements Storage {
 
   async #closeImage(): Promise<void> {
     const close = (): MaybePromise<void> => this.#writer.change(() => this.image.close());
-    if (!this.#tellOfClose || this.readOnly) return close();
+    if (!this.#tellOfClose || this.readOnly) {
+      // Formats do that when they are closed; filters have nothing of their own to do.
+      const flushes = this.filter && this.#isWritten && !this.#unsafe;
+      return closeEach([{ close: () => (flushes ? this.flush() : undefined) }, { close }]);
+    }
     if (this.debugEvent && !this.#unsafe) this.debugEvent('flush_asked');
     for (const step of [() => this.flush(), close]) {
       try {

@@ -54,7 +54,7 @@ class LoggedStorage extends PassingStorage {
   }
 }
 
-async function open({ below, children, options, readOnly }: FilterContext): Promise<PassingStorage> {
+async function open({ below, children, options }: FilterContext): Promise<PassingStorage> {
   const values = filterValues('blklogwrites', openOptions, options);
   const { 'log-append': append, 'log-sector-size': given, 'log-super-update-interval': interval } = values;
   if (append && given !== undefined) {
@@ -67,8 +67,7 @@ async function open({ below, children, options, readOnly }: FilterContext): Prom
     : new WriteLog(storage, sector, interval);
   if (!isSectorSize(log.sector)) throw invalidArgument(`Invalid log sector size ${log.sector}`);
   if (interval < 1) throw invalidArgument(`Invalid log superblock update interval ${interval}`);
-  const logged = new LoggedStorage(below, log);
-  return readOnly ? new PassingStorage(below) : logged;
+  return new LoggedStorage(below, log);
 }
 
 function isSectorSize(size: number): boolean {

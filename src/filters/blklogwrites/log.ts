@@ -8,7 +8,7 @@ const MAGIC = 0x6a736677736872n;
 const VERSION = 1n;
 /** Bytes of the head: magic, version, number of entries (8 each), size of sectors (4). */
 const HEAD = 28;
-/** Bytes of an entry: sector, number of sectors, flags, bytes of the data behind it (8 each). */
+/** Bytes of an entry: sector, number of sectors, flags, and bytes of a mark's text, which there are none of (8 each). */
 const ENTRY = 32;
 
 const FLUSH = 1n;
@@ -49,9 +49,9 @@ export class WriteLog {
 
   async #skip(): Promise<void> {
     const entry = viewOf(await readAt(this.#storage, this.#end * this.sector, ENTRY));
-    const bytes = entry.getBigUint64(24, true);
-    if (bytes > BigInt(Number.MAX_SAFE_INTEGER)) throw invalidArgument(`Invalid log entry ${this.#entries}`);
-    this.#end += 1 + alignUp(Number(bytes), this.sector) / this.sector;
+    const [sectors, flags] = [entry.getBigUint64(8, true), entry.getBigUint64(16, true)];
+    if (sectors > BigInt(this.#storage.size())) throw invalidArgument(`Invalid log entry ${this.#entries}`);
+    this.#end += 1 + ((flags & DISCARD) === 0n ? Number(sectors) : 0);
   }
 
   data(offset: number, bytes: Uint8Array): Promise<void> {
@@ -85,7 +85,6 @@ export class WriteLog {
       entry.setBigUint64(0, BigInt(Math.floor(offset / this.sector)), true);
       entry.setBigUint64(8, BigInt(Math.ceil(length / this.sector)), true);
       entry.setBigUint64(16, flags, true);
-      entry.setBigUint64(24, BigInt(stored), true);
       const at = this.#end * this.sector;
       await this.#storage.write(at, new Uint8Array(entry.buffer));
       await write?.(at + this.sector);

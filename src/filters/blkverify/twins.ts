@@ -2,7 +2,7 @@
 import { BlockError, asBlockError } from '../../base/error.ts';
 import { linuxNumber } from '../../base/posix.ts';
 import { PassingStorage } from '../../storage/passing.ts';
-import type { Storage, ZeroFlags } from '../../storage/storage.ts';
+import type { Limits, Storage, ZeroFlags } from '../../storage/storage.ts';
 
 /** The raw copy, which says where bytes are, with the image beside it, which says how large they both are. */
 export class TwinStorage extends PassingStorage {
@@ -11,6 +11,12 @@ export class TwinStorage extends PassingStorage {
   constructor(raw: Storage, test: Storage) {
     super(raw);
     this.#test = test;
+  }
+
+  override get limits(): Limits {
+    const { discardAlignment = 0, ...limits } = super.limits;
+    const largest = Math.max(discardAlignment, this.#test.limits.discardAlignment ?? 0);
+    return largest === 0 ? limits : { ...limits, discardAlignment: largest };
   }
 
   override size(): number {

@@ -40,12 +40,13 @@ class CompressingStorage extends PassingStorage {
 export const compress: FilterDriver = {
   name: 'compress',
   roles: [{ role: 'file' }],
-  open: async ({ below, options, readOnly }: FilterContext) => {
+  open: async ({ below, options }: FilterContext) => {
     if (!(below instanceof ImageNode && below.compresses)) {
       throw unsupported(`Compression is not supported for underlying format: ${formatOf(below)}`);
     }
     filterValues('compress', {}, options);
-    return readOnly || !below.compressor ? new PassingStorage(below) : new CompressingStorage(below, below.compressor);
+    // Some images of such formats have no clusters that could be compressed.
+    return below.compressor ? new CompressingStorage(below, below.compressor) : new PassingStorage(below);
   },
 };
 

@@ -146,7 +146,7 @@ describe('blklogwrites', () => {
       [0, 8, 16, 24].map((at) => Number(view.getBigUint64(sector * 512 + at, true)));
     expect(entry(0).slice(1)).toEqual([1, 4, 512]);
     expect([entry(1), entry(3), entry(4), entry(5)]).toEqual([
-      [2, 1, 0, 512],
+      [2, 1, 0, 0],
       [0, 0, 1, 0],
       [0, 128, 4, 0],
       [0, 0, 1, 0],
