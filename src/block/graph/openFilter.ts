@@ -50,7 +50,15 @@ export async function openFilter(
     if (!below) throw invalidArgument(noChild(filter.roles[0].role));
     const node = await filterNode(
       filter,
-      { below, children, options, readOnly: !scope.writable, services, readFile: (file) => contentOf(file, scope) },
+      {
+        below,
+        children,
+        options,
+        readOnly: !scope.writable,
+        services,
+        findNode: (wanted) => scope.nodes?.get(wanted)?.node,
+        readFile: (file) => contentOf(file, scope),
+      },
       {
         name: nameOf(filter, withReferences(tree, scope.nodes), options, children),
         grows: scope.inherited !== undefined,

@@ -16,6 +16,13 @@ const openOptions = {
 /** Keeps what it reads. */
 class KeepingStorage extends PassingStorage implements FilterStorage {
   readonly #ranges = new RangeLock();
+  /** The lowest node from which data is kept; undefined: all. */
+  readonly #lowest: Storage | undefined;
+
+  constructor(below: Storage, lowest: Storage | undefined) {
+    super(below);
+    this.#lowest = lowest;
+  }
 
   override async read(offset: number, into: Uint8Array): Promise<void> {
     const image = this.below;
@@ -44,10 +51,24 @@ class KeepingStorage extends PassingStorage implements FilterStorage {
     const [start, stop] = this.#units(offset, length);
     const end = Math.min(image.size(), stop);
     for (let at = start; at < end; ) {
-      const mapping = await image.map(at, Math.min(MiB, end - at));
-      if (mapping.kind === 'unallocated') await copyUp(image, at, mapping.length);
-      at += mapping.length;
+      const { length, isBelow } = await this.#look(image, at, Math.min(MiB, end - at));
+      if (isBelow) await copyUp(image, at, length);
+      at += length;
     }
+  }
+
+  /** Whether a run is not in the image, but in one of those below from which data is kept. */
+  async #look(image: ImageNode, at: number, most: number): Promise<{ length: number; isBelow: boolean }> {
+    let { kind, length } = await image.map(at, most);
+    if (kind !== 'unallocated') return { length, isBelow: false };
+    if (this.#lowest === undefined) return { length, isBelow: true };
+    let node: ImageNode | undefined = image;
+    while (kind === 'unallocated' && node !== this.#lowest) {
+      node = node.backing;
+      if (!node || at >= node.size()) break;
+      ({ kind, length } = await node.map(at, Math.min(length, node.size() - at)));
+    }
+    return { length, isBelow: kind !== 'unallocated' };
   }
 }
 
@@ -74,10 +95,11 @@ function refuseReadOnly(below: Storage, readOnly: boolean): void {
 export const copyOnRead: FilterDriver = {
   name: 'copy-on-read',
   roles: [{ role: 'file' }],
-  open: async ({ below, options, readOnly }: FilterContext) => {
+  open: async ({ below, options, readOnly, findNode }: FilterContext) => {
     refuseReadOnly(below, readOnly);
     const { bottom } = filterValues('copy-on-read', openOptions, options);
-    if (bottom !== undefined) throw invalidArgument(`Bottom node '${bottom}' not found`);
-    return new KeepingStorage(below);
+    const lowest = bottom === undefined ? undefined : findNode(bottom);
+    if (bottom !== undefined && !lowest) throw invalidArgument(`Bottom node '${bottom}' not found`);
+    return new KeepingStorage(below, lowest);
   },
 };

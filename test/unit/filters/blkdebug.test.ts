@@ -15,6 +15,7 @@ async function over(options: OptionTree, file = ''): Promise<CheckedStorage> {
     options,
     readOnly: false,
     services: {} as Services,
+    findNode: () => undefined,
     readFile: async () => new TextEncoder().encode(file),
   });
   return new CheckedStorage(driver, { name: 'a', readOnly: false });
