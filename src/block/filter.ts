@@ -22,7 +22,7 @@ export interface FilterContext {
   readonly readOnly: boolean;
   readonly services: Services;
   /** The node of that name, if one is open. */
-  findNode(name: string): Storage | ImageNode | undefined;
+  readonly findNode: (name: string) => Storage | ImageNode | undefined;
   /** Reads a file that an option names. @throws BlockError with its name. */
   readFile(name: string): Promise<Uint8Array>;
 }

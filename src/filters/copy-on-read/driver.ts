@@ -51,9 +51,9 @@ class KeepingStorage extends PassingStorage implements FilterStorage {
     const [start, stop] = this.#units(offset, length);
     const end = Math.min(image.size(), stop);
     for (let at = start; at < end; ) {
-      const { length, isBelow } = await this.#look(image, at, Math.min(MiB, end - at));
-      if (isBelow) await copyUp(image, at, length);
-      at += length;
+      const run = await this.#look(image, at, Math.min(MiB, end - at));
+      if (run.isBelow) await copyUp(image, at, run.length);
+      at += run.length;
     }
   }
 
