@@ -141,3 +141,19 @@ export class RangeLock {
     });
   }
 }
+
+/**
+ * Closes what is there, in that order, whatever fails.
+ * @throws the first failure, when all are closed.
+ */
+export async function closeEach(list: Iterable<{ close(): MaybePromise<void> } | undefined>): Promise<void> {
+  const failures: unknown[] = [];
+  for (const one of list) {
+    try {
+      await one?.close();
+    } catch (error) {
+      failures.push(error);
+    }
+  }
+  if (failures.length > 0) throw failures[0];
+}

@@ -1,8 +1,9 @@
 /** `convert`: copies one or more images, one behind the other, into a new or an existing image. */
 import { PLAIN_FORMAT } from '../options/filename.ts';
-import { asBlockError, type BlockError, invalidArgument, unsupported } from '../base/error.ts';
+import { asBlockError, type BlockError, invalidArgument, unsupported, isFinal, withStrerror } from '../base/error.ts';
 import { MiB, SECTOR } from '../base/offset.ts';
 import type { BitmapInfo } from '../block/capabilities.ts';
+import { NamedNodes } from '../block/graph/namedNodes.ts';
 import type { ImageNode } from '../block/node/node.ts';
 import type { AnyOptionValues } from '../options/table.ts';
 import type { OperationContext } from './context.ts';
@@ -66,7 +67,7 @@ export async function convert(
     throw invalidArgument('A target that is described by options has to be there');
   }
   const opened: ImageNode[] = [];
-  const shared = { ...context, nodeNames: new Set<string>() };
+  const shared = { ...context, nodes: new NamedNodes() };
   try {
     for (const source of sources) {
       opened.push(
@@ -251,7 +252,12 @@ class Conversion {
       discard: 'unmap',
     });
     const finish = async (): Promise<void> => {
-      await node.flush();
+      try {
+        await withStrerror('Failed to flush target image', async () => node.flush());
+      } catch (error) {
+        await node.close().catch(() => undefined);
+        throw error;
+      }
       await node.close();
     };
     return { node, zeroed: targetIsZero, finish, abandon: () => node.close().catch(() => undefined) };
@@ -266,7 +272,7 @@ class Conversion {
     const { node } = target;
     const { compress, targetIsZero, sparseSize, copyRange, rateLimit, parallel, outOfOrder = false } = this.#request;
     const compressor = node.compressor;
-    if (compress && !compressor) throw await this.#cannotCompress(node);
+    if (compress && !compressor) throw this.#cannotCompress(node);
     if (compress && (await node.info()).encrypted) throw compressedAndEncrypted();
     const source = new CopySource(sources, this.#sourceOptions(sources, node));
     if (node.size() < source.size) throw invalidArgument('output file is smaller than input file');
@@ -324,8 +330,7 @@ class Conversion {
   }
 
   /** Some images of a format that compresses have nothing that could be compressed as one. */
-  async #cannotCompress(node: ImageNode): Promise<BlockError> {
-    const { compresses } = await this.#context.drivers.format(node.format);
+  #cannotCompress({ compresses }: ImageNode): BlockError {
     return compresses ? invalidArgument('invalid cluster size') : noCompression();
   }
 
@@ -357,15 +362,18 @@ class Conversion {
   }
 }
 
-/** The error, with a line below it if the target was given up because of its damage: it cannot be flushed then. */
+/**
+ * The error, with a line below it if the target cannot be flushed because it was given up for its damage, or because a filter
+ * below does not let it.
+ */
 async function withFlushFailure(error: BlockError, target: ImageNode): Promise<BlockError> {
-  if (error.kind === 'aborted') return error;
+  if (isFinal(error)) return error;
   try {
     await target.flush();
     return error;
   } catch (thrown) {
     const { code, strerror } = asBlockError(thrown);
-    if (code !== 'ENOMEDIUM') return error;
+    if (code !== 'ENOMEDIUM' && !target.watched) return error;
     return error.reworded(error.message, [{ about: 'also', message: `Failed to flush target image: ${strerror}` }]);
   }
 }

@@ -120,7 +120,10 @@ export class ImageWriter {
       if (at + length === from.length) placed?.();
       try {
         const bytes = from.subarray(at, at + length);
-        await this.#fill(room, position, length, () => this.#put(room, position, bytes));
+        await this.#fill(room, position, length, () => {
+          this.#image.events?.('write_aio');
+          return this.#put(room, position, bytes);
+        });
       } catch (error) {
         if (room.abort) await this.change(() => room.abort?.());
         throw error;
@@ -168,7 +171,9 @@ export class ImageWriter {
       const count = Math.min(ZERO_CHUNK, length - at);
       if (room.zeroed && !room.encode && (await this.#readsAsZero(start + at, count))) continue;
       const old = new Uint8Array(count);
+      this.#image.events?.('cow_read');
       await this.#readOld(start + at, old);
+      this.#image.events?.('cow_write');
       await this.#put(room, start + at, old);
     }
   }
