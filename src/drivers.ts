@@ -52,6 +52,18 @@ const PROTOCOLS: readonly ProtocolEntry[] = [
 
 const FILTERS: readonly FilterEntry[] = [
   { name: 'blkdebug', load: async () => (await import('./filters/blkdebug/driver.ts')).blkdebug },
+  { name: 'blklogwrites', load: async () => (await import('./filters/blklogwrites/driver.ts')).blklogwrites },
+  { name: 'blkverify', load: async () => (await import('./filters/blkverify/driver.ts')).blkverify },
+  { name: 'compress', load: async () => (await import('./filters/compress/driver.ts')).compress },
+  {
+    name: 'copy-before-write',
+    load: async () => (await import('./filters/copy-before-write/driver.ts')).copyBeforeWrite,
+  },
+  { name: 'copy-on-read', load: async () => (await import('./filters/copy-on-read/driver.ts')).copyOnRead },
+  { name: 'preallocate', load: async () => (await import('./filters/preallocate/driver.ts')).preallocate },
+  { name: 'quorum', load: async () => (await import('./filters/quorum/driver.ts')).quorum },
+  { name: 'snapshot-access', load: async () => (await import('./filters/snapshot-access/driver.ts')).snapshotAccess },
+  { name: 'throttle', load: async () => (await import('./filters/throttle/driver.ts')).throttle },
 ];
 
 /** What the real tool can have and this build has not: what it would take, by the names of drivers. */

@@ -42,7 +42,6 @@ export async function amend(
     try {
       if (amends.alone) await claimFile(node);
       await node.amend(options, { force, onProgress: (done, total) => context.onProgress?.(done, total) });
-      await node.flush();
     } finally {
       // Also where it failed: the real tool's line ends so.
       context.onProgress?.(1, 1);

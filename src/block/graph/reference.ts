@@ -1,4 +1,5 @@
 /** From a name to an option tree. */
+import { unsupported } from '../../base/error.ts';
 import { PLAIN_PROTOCOL, protocolPrefix } from '../../options/filename.ts';
 import { parseJsonName } from '../../options/jsonName.ts';
 import type { OptionTree } from '../../options/tree.ts';
@@ -20,6 +21,10 @@ export async function treeOfName(drivers: DriverRegistry, name: string, format?:
   }
   const prefix = protocolPrefix(name);
   if (prefix !== undefined && drivers.isFilter(prefix)) return filterTree(drivers, prefix, name, format);
+  const above = format !== undefined && drivers.isFilter(format) ? await drivers.filter(format) : undefined;
+  if (above?.names && above.roles.length === 1) {
+    return { driver: above.name, [above.roles[0].role]: (await treeOfName(drivers, name))['file'] ?? null };
+  }
   const protocol =
     prefix === undefined ? await drivers.protocol(PLAIN_PROTOCOL) : await drivers.protocolOfPrefix(prefix);
   const own = { driver: protocol.name, ...protocol.parseFilename(name) };
@@ -27,11 +32,17 @@ export async function treeOfName(drivers: DriverRegistry, name: string, format?:
   return { driver: format, file: own };
 }
 
-/** As {@link treeOfName}, for a name with the prefix of a filter, which goes on with another name. */
+/** As {@link treeOfName}, for a name with the prefix of a filter, which goes on with other names. */
 async function filterTree(drivers: DriverRegistry, prefix: string, name: string, format?: string): Promise<OptionTree> {
   const filter = await drivers.filter(prefix);
-  const { child, options } = filter.names?.parse(name) ?? { child: name.slice(prefix.length + 1), options: {} };
-  const { file } = await treeOfName(drivers, child);
-  const own = { driver: filter.name, [filter.child]: file ?? null, ...options };
+  if (!filter.names) throw unsupported(`Unknown protocol '${prefix}'`);
+  const { children, options } = filter.names.parse(name);
+  const own: Record<string, OptionTree[string]> = { driver: filter.name, ...options };
+  for (const { role, image } of filter.roles) {
+    const child = children[role];
+    if (child === undefined) continue;
+    const tree = await treeOfName(drivers, child);
+    own[role] = image ? tree : (tree['file'] ?? null);
+  }
   return format === filter.name ? own : { ...(format === undefined ? {} : { driver: format }), file: own };
 }

@@ -52,6 +52,10 @@ class RawImage implements ImageDriver, Writing {
     return this.#file.limits;
   }
 
+  get events(): Storage['debugEvent'] {
+    return this.#file.debugEvent;
+  }
+
   map(offset: number, length: number): Mapping {
     return { kind: 'data', length, storage: this.#file, offset: this.#offset + offset, sparse: true };
   }

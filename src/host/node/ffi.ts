@@ -71,14 +71,9 @@ function wide(value: number): number | bigint {
  * `node:path` and `node:url`, which other runtimes would have to load.
  */
 function* packageFolders(name: string): Generator<string> {
-  let folder = new URL('.', import.meta.url);
-  for (
-    let parent = new URL('..', folder);
-    parent.href !== folder.href;
-    folder = parent, parent = new URL('..', folder)
-  ) {
-    yield decodeURIComponent(new URL(`node_modules/${name}`, folder).pathname);
-  }
+  // Node has the first only from 20.11 on; in the program the second would have it load a module.
+  let folder = import.meta.dirname ?? decodeURIComponent(new URL('.', import.meta.url).pathname).slice(0, -1);
+  for (; folder !== ''; folder = folder.slice(0, folder.lastIndexOf('/'))) yield `${folder}/node_modules/${name}`;
   yield createRequire(import.meta.url)
     .resolve(`${name}/package.json`)
     .replace(/\/package\.json$/, '');
@@ -133,14 +128,14 @@ function bind(native: NativeModule): Libc {
         });
     });
 
-  const seek = library.func('int64 lseek(int fd, int64 offset, int whence)');
+  const seek = 'int64 lseek(int fd, int64 offset, int whence)';
   const fcntl = library.func('int fcntl(int fd, int command, void *lock)');
   const fallocate = 'int fallocate(int fd, int mode, int64 offset, int64 length)';
   const copy = 'int64 copy_file_range(int from, void *fromOffset, int to, void *toOffset, uint64 length, uint flags)';
   const preadv2 = 'int64 preadv2(int fd, const void *vector, int count, int64 offset, int flags)';
   const ioctl = 'int ioctl(int fd, ulong request, void *argument)';
   return {
-    seek: (fd, offset, whence) => result(seek(fd, wide(offset), whence)),
+    seek: (fd, offset, whence) => result(get(seek)(fd, wide(offset), whence)),
     fallocate: (fd, mode, offset, length) => later(get(fallocate), fd, mode, wide(offset), wide(length)),
     fallocateSync: (fd, mode, offset, length) => result(get(fallocate)(fd, mode, wide(offset), wide(length))),
     copyFileRange: (from, fromOffset, to, toOffset, length) => {
@@ -233,9 +228,9 @@ export function nativeLibrary(name: string | null): NativeLibrary | undefined {
  */
 export function exitAtOnce(code: number): void {
   const watched =
-    process.execArgv.length > 0 ||
+    process.execArgv.some((flag) => /inspect|prof|report|trace/.test(flag)) ||
     process.env['NODE_V8_COVERAGE'] !== undefined ||
-    process.listenerCount('beforeExit') + process.listenerCount('exit') > 0;
+    process.listenerCount('exit') > 0;
   if (watched) return;
   otherRuntime()?.exit(code);
   loaded?.native?.load(null).func('void _exit(int code)')(code);
