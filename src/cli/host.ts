@@ -1,5 +1,6 @@
 /** The world of the program: this machine. */
 import { readFileSync } from 'node:fs';
+import { basename } from 'node:path';
 import type { DriverRegistry } from '../block/graph/registry.ts';
 import { otherRuntime } from '../host/node/runtime.ts';
 import type { OperationContext } from '../operations/context.ts';
@@ -15,11 +16,13 @@ async function allDrivers(): Promise<DriverRegistry> {
 const SEQUENTIAL: readonly Job['verb'][] = ['create', 'resize', 'snapshot', 'bitmap'];
 
 async function contextFor(view: View, err: (text: string) => void): Promise<OperationContext> {
-  const [drivers, { nodeServices }, { permissiveGate }] = await Promise.all([
+  const [drivers, { nodeServices }, { allowManyRequests }, { permissiveGate }] = await Promise.all([
     allDrivers(),
     import('../host/node/host.ts'),
+    import('../host/node/limits.ts'),
     import('../block/graph/gate.ts'),
   ]);
+  allowManyRequests();
   return {
     drivers,
     services: nodeServices({ secrets: view.secrets, objects: view.objects }),
@@ -68,6 +71,7 @@ export function machineIo(output: OutputStream, errors: OutputStream): CommandIo
     build: otherRuntime()?.description,
     out,
     err,
+    compatible: (process.env['QIMG_CALLED_AS'] ?? basename(process.argv0)) === 'qemu-img',
     readFile: readWhole,
     drivers: allDrivers,
     async execute({ verb, view, run }) {

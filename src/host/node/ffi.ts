@@ -35,6 +35,8 @@ export interface Libc {
   readCached(fd: number, into: Uint8Array, offset: number): number;
   /** pwrite(2), for offsets beyond what Node passes on. */
   write(fd: number, from: Uint8Array, offset: number): number;
+  /** setsockopt(2) of `SOL_SOCKET` with a whole number. */
+  socketOption(fd: number, option: number, value: number): number;
   /** ftruncate(2), for sizes beyond what Node passes on. */
   truncate(fd: number, size: number): number;
   /** signal(2) with `SIG_IGN`. */
@@ -55,6 +57,7 @@ export interface Libc {
 const AT_FDCWD = -100;
 const AT_SYMLINK_FOLLOW = 0x400;
 const RWF_NOWAIT = 8;
+const SOL_SOCKET = 1;
 /** `RLIM_INFINITY` */
 const NO_LIMIT = 2n ** 64n - 1n;
 
@@ -153,6 +156,10 @@ function bind(native: NativeModule): Libc {
       result(
         get('int64 pwrite(int fd, const void *from, uint64 count, int64 offset)')(fd, from, from.length, wide(offset)),
       ),
+    socketOption: (fd, option, value) => {
+      const set = get('int setsockopt(int fd, int level, int option, const void *value, uint size)');
+      return result(set(fd, SOL_SOCKET, option, new Uint8Array(new Int32Array([value]).buffer), 4));
+    },
     truncate: (fd, size) => result(get('int ftruncate(int fd, int64 size)')(fd, wide(size))),
     // Pointers as integers: SIG_IGN is 1, and an error is -1.
     ignore: (signal) => Math.min(0, result(get('int64 signal(int number, int64 handler)')(signal, 1))),
