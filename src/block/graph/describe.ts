@@ -66,16 +66,23 @@ export function describeFilter(
   });
 }
 
-function describeValue(value: OptionTree[string] | undefined): OptionTree[string] {
-  if (isList(value)) return value.map((item) => describeValue(item) as OptionTree);
-  return isTree(value) ? describeChild(value) : (value ?? null);
+/** True for options that describe a node. */
+function isNode(value: OptionTree[string] | undefined): value is OptionTree {
+  return isTree(value) && ['driver', 'file', 'filename'].some((key) => value[key] !== undefined);
 }
 
+function describeValue(value: OptionTree[string] | undefined): OptionTree[string] {
+  if (isList(value)) return value.map((item) => describeValue(item) as OptionTree);
+  return isNode(value) ? describeChild(value) : (value ?? null);
+}
+
+/** Nodes below stay nodes, other options have their dotted names. */
 function describeChild(tree: OptionTree): OptionTree {
   const known: Record<string, OptionTree[string]> = { driver: tree['driver'] ?? PLAIN_PROTOCOL };
   for (const [key, value] of Object.entries(tree)) {
-    if (isTree(value) || isList(value)) known[key] = describeValue(value);
-    else if (key !== 'driver' && !WEAK.has(key)) known[key] = value;
+    if (key === 'driver' || key === 'cache' || (WEAK.has(key) && !isTree(value) && !isList(value))) continue;
+    if (isNode(value) || (isList(value) && value.length > 0 && value.every(isNode))) known[key] = describeValue(value);
+    else for (const [name, leaf] of flatten({ [key]: value })) known[name] = leaf;
   }
   return known;
 }
