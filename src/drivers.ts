@@ -42,6 +42,11 @@ const PROTOCOLS: readonly ProtocolEntry[] = [
   { name: 'host_cdrom', prefixes: ['host_cdrom'], load: async () => (await file()).hostCdromDriver },
   { name: 'null-co', prefixes: ['null-co'], load: async () => (await nothing()).nullCoDriver },
   { name: 'vvfat', prefixes: ['fat'], load: async () => (await import('./protocols/vvfat/driver.ts')).vvfatDriver },
+  {
+    name: 'nbd',
+    prefixes: ['nbd', 'nbd+tcp', 'nbd+unix'],
+    load: async () => (await import('./protocols/nbd/driver.ts')).nbdDriver,
+  },
   { name: 'null-aio', prefixes: ['null-aio'], load: async () => (await nothing()).nullAioDriver },
 ];
 
@@ -61,5 +66,22 @@ const FILTERS: readonly FilterEntry[] = [
   { name: 'throttle', load: async () => (await import('./filters/throttle/driver.ts')).throttle },
 ];
 
+/** What the real tool can have and this build has not: what it would take, by the names of drivers. */
+const ABSENT: readonly (readonly [what: string, ...names: string[]])[] = [
+  ['a client of Ceph', 'rbd'],
+  ['an initiator of iSCSI', 'iscsi', 'iser'],
+  ['a client of NFS (a mounted file system is a file like any other)', 'nfs'],
+  ['a client of GlusterFS', 'gluster'],
+  ['direct access to NVMe devices (the device file of the kernel can be opened)', 'nvme', 'nvme-io_uring'],
+  ['libblkio', 'io_uring', 'virtio-blk-vfio-pci', 'virtio-blk-vhost-user', 'virtio-blk-vhost-vdpa'],
+];
+
+/** The same, with a way that works: see docs/addresses.md. */
+const hints = ABSENT.flatMap(([what, ...names]) =>
+  names.map(
+    (name) => [name, `It takes ${what}; have it exported by an NBD server, and open nbd://HOST/EXPORT`] as const,
+  ),
+);
+
 /** The drivers of this build. */
-export const drivers: DriverRegistry = new DriverRegistry(FORMATS, PROTOCOLS, FILTERS);
+export const drivers: DriverRegistry = new DriverRegistry(FORMATS, PROTOCOLS, FILTERS, new Map(hints));

@@ -11,10 +11,11 @@ import { bitmapsOfTarget, bitmapsToCopy, copyBitmaps } from './copy/bitmaps.ts';
 import { type CopyOutcome, copyInto } from './copy/copy.ts';
 import { depthBelow } from './copy/depth.ts';
 import { snapshotNode } from './copy/snapshot.ts';
+import { Sharing } from './copy/sharing.ts';
 import { CopySource, type SourceOptions } from './copy/source.ts';
 import { createTarget, type Target } from './copy/target.ts';
 import { coerceNewImage, type NewImage, type NewImageOptions, newImage } from './options.ts';
-import type { ConvertRequest, ImageInput } from './requests.ts';
+import type { ConvertRequest, ImageInput, ReflinkMode } from './requests.ts';
 import {
   CACHE_MODES,
   imageInput,
@@ -43,6 +44,7 @@ export interface ConvertObserver {
 
 /** Zeroes in a row that are left out when nothing else is said. */
 const DEFAULT_SPARSE_SIZE = 4096;
+const REFLINK_MODES: readonly ReflinkMode[] = ['auto', 'always', 'never'];
 /** Piece of a copy inside the kernel. */
 const KERNEL_CHUNK = 16 * MiB;
 
@@ -96,8 +98,11 @@ const MOST_PARALLEL = 16;
 
 /** What needs no file is checked before any is touched. */
 function checkSettings(request: ConvertRequest): void {
-  const { target, sourceCache, targetCache, sparseSize = 0, rateLimit = 0, parallel = 1 } = request;
+  const { target, sourceCache, targetCache, sparseSize = 0, rateLimit = 0, parallel = 1, reflink } = request;
   imageInput(target, 'target');
+  oneOf('reflink mode', reflink, REFLINK_MODES);
+  if (reflink === 'always' && request.copyRange)
+    throw invalidArgument('Copy offloading and reflinks exclude each other');
   oneOf('source cache mode', sourceCache, CACHE_MODES);
   oneOf('cache mode', targetCache, CACHE_MODES);
   wholeNumber('rate limit', rateLimit, 0);
@@ -281,6 +286,7 @@ class Conversion {
     if (bitmaps) bitmapsOfTarget(node);
     if (this.#request.salvage) await this.#scan(sources, node);
     const sparse = sparseSize ?? DEFAULT_SPARSE_SIZE;
+    const sharing = copyRange ? undefined : await this.#sharing(sources, node, fresh);
     const walk = {
       ...this.#layers(sources, node),
       asShown: true,
@@ -297,11 +303,30 @@ class Conversion {
       zeroesAsData: sparse === 0,
       ...(compressor && (compress || compressor.sequential) ? { compressor } : {}),
       ...(copyRange ? { kernelChunk: KERNEL_CHUNK } : {}),
+      ...(sharing ? { sharing } : {}),
       ...(rateLimit ? { rateLimit } : {}),
       ...(parallel === undefined ? {} : { parallel }),
       outOfOrder,
       ...(this.#request.salvage ? { onBadSector: this.#report('error while reading offset') } : {}),
     });
+  }
+
+  /** What the target can share with the source instead of getting a copy. */
+  async #sharing(
+    sources: readonly ImageNode[],
+    target: ImageNode,
+    fresh: NewTarget | undefined,
+  ): Promise<Sharing | undefined> {
+    const { reflink = 'auto', compress, salvage, sparseSize } = this.#request;
+    if (reflink === 'never') return undefined;
+    const ordinary = !compress && !salvage && sparseSize === undefined && !isPreallocated(fresh?.options.format ?? {});
+    const plain = !target.compressor?.sequential && !(await target.info()).encrypted;
+    if (ordinary && plain)
+      return reflink === 'always'
+        ? Sharing.demand(sources, target, imageName(this.#request.target))
+        : Sharing.between(sources, target);
+    if (reflink === 'auto') return undefined;
+    throw unsupported('Only plain data that are taken as they are can be shared');
   }
 
   /** Some images of a format that compresses have nothing that could be compressed as one. */

@@ -201,7 +201,7 @@ async function describeFile(how: Collection, storage: ProtocolStorage): Promise<
   });
 }
 
-/** Limits of a node: its own, and the memory limits of what is below it. */
+/** Limits of a node: its own, and those of memory and transfers of what is below it. */
 function limitsOf(storage: Storage, probed: boolean): Limits {
   const own = storage.limits;
   const under = storage instanceof ImageNode && storage.file ? limitsOf(storage.file, false) : undefined;
@@ -209,6 +209,8 @@ function limitsOf(storage: Storage, probed: boolean): Limits {
     minMemoryAlignment: under?.minMemoryAlignment ?? 512,
     optimalMemoryAlignment: under?.optimalMemoryAlignment ?? 4096,
     maxIov: under?.maxIov ?? 1024,
+    ...(under?.maxTransfer === undefined ? {} : { maxTransfer: under.maxTransfer }),
+    ...(under?.optimalTransfer === undefined ? {} : { optimalTransfer: under.optimalTransfer }),
     ...own,
   };
   if (!(storage instanceof ImageNode)) return limits;
@@ -216,9 +218,9 @@ function limitsOf(storage: Storage, probed: boolean): Limits {
     return { ...limits, requestAlignment: Math.max(SECTOR, limits.requestAlignment) };
   }
   if (!storage.plain) return limits;
-  // What is below a raw layer decides how it discards, but not how it zeroes.
-  const { writeZeroesAlignment: _, maxWriteZeroes: __, ...kept } = limits;
-  return { ...kept, requestAlignment: probed ? SECTOR : 1 };
+  // What is below a raw layer says in which steps it discards, but neither how much, nor how it zeroes.
+  const { writeZeroesAlignment: _, maxWriteZeroes: __, maxDiscard: ___, ...kept } = limits;
+  return { ...kept, requestAlignment: probed ? 512 : (under?.requestAlignment ?? limits.requestAlignment) };
 }
 
 type Defined<T> = { [K in keyof T]: Exclude<T[K], undefined> };

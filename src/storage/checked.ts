@@ -2,7 +2,16 @@
 import { isPromise, type MaybePromise } from '../base/async.ts';
 import { BlockError, unsupported } from '../base/error.ts';
 import { MAX_SIZE } from '../base/offset.ts';
-import type { DebugEvent, Extent, Limits, Preallocation, Storage, StorageDriver, ZeroFlags } from './storage.ts';
+import type {
+  DebugEvent,
+  Extent,
+  KernelCopy,
+  Limits,
+  Preallocation,
+  Storage,
+  StorageDriver,
+  ZeroFlags,
+} from './storage.ts';
 
 /** Largest piece of zeroes written as data. */
 const ZERO_CHUNK = 1048576;
@@ -116,11 +125,17 @@ export class CheckedStorage implements Storage {
     return this.driver.status?.(offset, limit) ?? { length: limit, kind: 'data' };
   }
 
-  copyFrom(source: Storage, from: number, to: number, length: number): MaybePromise<number> {
+  copyFrom(source: Storage, from: number, to: number, length: number, how: KernelCopy = 'copy'): MaybePromise<number> {
     if (this.readOnly || !(source instanceof CheckedStorage) || !this.driver.copyFrom) return 0;
     this.#checkRange('copy', to, length);
     source.#checkRange('copy', from, length);
-    return this.driver.copyFrom(source.driver, from, to, Math.min(length, source.size() - from));
+    return this.driver.copyFrom(source.driver, from, to, Math.min(length, source.size() - from), how);
+  }
+
+  /** True if parts of `source` can become parts of this storage that take no space of their own. Changes nothing. */
+  sharesWith(source: Storage): boolean {
+    if (this.readOnly || !(source instanceof CheckedStorage)) return false;
+    return this.driver.sharesWith?.(source.driver) ?? false;
   }
 
   truncate(size: number, preallocation: Preallocation = 'off'): MaybePromise<void> {

@@ -41,9 +41,17 @@ export interface Extent {
   readonly length: number;
   /** `hole` reads as zeroes and takes no space; `data` is everything else. */
   readonly kind: 'data' | 'hole';
-  /** Nothing is stored there, but nobody promises zeroes either. Only with `data`. */
+  /** Nothing is stored there: with `data` nobody promises zeroes either, with `hole` there is no place for them. */
   readonly absent?: boolean;
+  /** Space is taken, and yet it reads as zeroes. Only with `data`. */
+  readonly zeroes?: boolean;
 }
+
+/**
+ * What a copy within the kernel may be: `share` leaves both files with the same blocks until one of them is written to;
+ * `copy` moves bytes where that is not possible.
+ */
+export type KernelCopy = 'copy' | 'share';
 
 /** How the space of a new or grown area is reserved. */
 export type Preallocation = 'off' | 'metadata' | 'falloc' | 'full';
@@ -126,7 +134,9 @@ export interface StorageDriver {
    * Copies within the kernel from `source` (asked for its own identity); returns the bytes copied, 0 if this pair
    * cannot do it.
    */
-  copyFrom?(source: StorageDriver, from: number, to: number, length: number): MaybePromise<number>;
+  copyFrom?(source: StorageDriver, from: number, to: number, length: number, how: KernelCopy): MaybePromise<number>;
+  /** True if parts of `source` can become parts of this storage that take no space of their own. Changes nothing. */
+  sharesWith?(source: StorageDriver): boolean;
   truncate?(size: number, preallocation: Preallocation): MaybePromise<void>;
   flush?(): MaybePromise<void>;
   close(): MaybePromise<void>;
@@ -154,7 +164,7 @@ export interface Storage {
   /** The run at `offset`, at most `length` bytes and never beyond the end. */
   status(offset: number, length: number): MaybePromise<Extent>;
   /** Copies from another storage inside the kernel; returns the bytes copied, 0 if that cannot be done here. */
-  copyFrom(source: Storage, from: number, to: number, length: number): MaybePromise<number>;
+  copyFrom(source: Storage, from: number, to: number, length: number, how?: KernelCopy): MaybePromise<number>;
   truncate(size: number, preallocation?: Preallocation): MaybePromise<void>;
   flush(): MaybePromise<void>;
   /** One more owner: the storage is released when each has closed it. */

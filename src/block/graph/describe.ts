@@ -2,6 +2,7 @@
 import { PLAIN_PROTOCOL } from '../../options/filename.ts';
 import { flatten, isList, isTree } from '../../options/dotted.ts';
 import { isJsonName, printJsonName } from '../../options/jsonName.ts';
+import { flattenInOrder } from '../../options/order.ts';
 import type { OptionTree } from '../../options/tree.ts';
 
 /** Options that say how an image is used, not which image it is: they do not show in its name. */
@@ -17,6 +18,9 @@ const WEAK = new Set([
   'cache',
   'force-share',
   'latency-ns',
+  'open-timeout',
+  'reconnect-delay',
+  'x-dirty-bitmap',
 ]);
 
 /** Name that the real tool gives the node of an image whose own name was not given. */
@@ -66,23 +70,25 @@ export function describeFilter(
   });
 }
 
-/** True for options that describe a node. */
-function isNode(value: OptionTree[string] | undefined): value is OptionTree {
-  return isTree(value) && ['driver', 'file', 'filename'].some((key) => value[key] !== undefined);
-}
-
 function describeValue(value: OptionTree[string] | undefined): OptionTree[string] {
   if (isList(value)) return value.map((item) => describeValue(item) as OptionTree);
-  return isNode(value) ? describeChild(value) : (value ?? null);
+  return isTree(value) ? describeChild(value) : (value ?? null);
 }
 
 /** Nodes below stay nodes, other options have their dotted names. */
 function describeChild(tree: OptionTree): OptionTree {
   const known: Record<string, OptionTree[string]> = { driver: tree['driver'] ?? PLAIN_PROTOCOL };
   for (const [key, value] of Object.entries(tree)) {
-    if (key === 'driver' || key === 'cache' || (WEAK.has(key) && !isTree(value) && !isList(value))) continue;
-    if (isNode(value) || (isList(value) && value.length > 0 && value.every(isNode))) known[key] = describeValue(value);
-    else for (const [name, leaf] of flatten({ [key]: value })) known[name] = leaf;
+    const nodes = isList(value) ? value : [value];
+    if (nodes.length > 0 && nodes.every((item) => isTree(item) && isNode(key, item))) known[key] = describeValue(value);
+    else if (!WEAK.has(key)) Object.assign(known, Object.fromEntries(flattenInOrder({ [key]: value })));
   }
   return known;
+}
+
+/** True for a child, which is a node; other trees are groups of options. */
+function isNode(role: string, tree: OptionTree): boolean {
+  return (
+    role === 'file' || role === 'backing' || ['driver', 'file', 'filename'].some((name) => tree[name] !== undefined)
+  );
 }

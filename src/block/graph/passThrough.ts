@@ -1,6 +1,8 @@
 /** A protocol opened where an image is expected (`driver=file` at the top): its bytes are the guest's. */
+import { unsupported } from '../../base/error.ts';
 import { alignUp, SECTOR } from '../../base/offset.ts';
 import type { ImageDriver, Writing } from '../capabilities.ts';
+import type { Preallocation } from '../../storage/storage.ts';
 import type { ProtocolStorage } from '../protocol.ts';
 import { ImageNode, type Reopen } from '../node/node.ts';
 
@@ -32,13 +34,18 @@ export function plainDriver(
       allocate: (offset, length) => ({ start: offset, length, storage, offset, fresh: false }),
       writeZeroes: (offset, length, flags) => storage.writeZeroes(offset, length, flags),
       discard: (offset, length) => storage.discard(offset, length),
-      ...(resizable ? { resize: async (size, preallocation) => storage.truncate(size, preallocation) } : {}),
+      ...(resizable ? { resize: (size, preallocation) => resize(storage, size, preallocation) } : {}),
     },
     flush: () => (unsafe ? undefined : storage.flush()),
     close: () => storage.close(),
     allocatedSize: () => storage.allocatedSize(),
     debugEvent: storage.debugEvent,
   };
+}
+
+async function resize(storage: ProtocolStorage, size: number, preallocation: Preallocation): Promise<void> {
+  if (storage.fixed !== undefined && size !== alignUp(storage.size(), SECTOR)) throw unsupported(storage.fixed);
+  await storage.truncate(size, preallocation);
 }
 
 /** An image node whose guest bytes are those of `storage`. @param format the protocol's name. */

@@ -11,7 +11,7 @@ import type { DriverRegistry } from './registry.ts';
  * @param format driver of the image, if known; it counts for more than a driver in `json:{...}`.
  */
 export async function treeOfName(drivers: DriverRegistry, name: string, format?: string): Promise<OptionTree> {
-  if (format !== undefined && !drivers.has(format)) throw unsupported(`Unknown driver '${format}'`);
+  if (format !== undefined && !drivers.has(format)) throw drivers.unknown('driver', format);
   if (name.startsWith('json:')) {
     const tree = parseJsonName(name);
     return format === undefined ? tree : { ...tree, driver: format };

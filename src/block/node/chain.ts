@@ -157,8 +157,10 @@ function describe(
     return andThen(storage.status(offset, length), (extent): BlockStatus => {
       const hole = extent.kind === 'hole';
       const data = !hole || !node.transparent;
-      if (extent.absent && node.transparent) return { ...status, ...NOTHING, zero: false, length: extent.length };
-      return { ...status, length: Math.min(extent.length, length), zero: hole, data, storage, offset };
+      const zero = hole || extent.zeroes === true;
+      const known = { ...status, length: Math.min(extent.length, length), zero, data };
+      if (!extent.absent || !node.transparent) return { ...known, storage, offset };
+      return hole ? known : { ...known, ...NOTHING, zero: false };
     });
   }
   const place = placeOf(mapping, shift);

@@ -6,7 +6,7 @@
 import { andThen, closeEach, type MaybePromise } from '../../base/async.ts';
 import { asBlockError, invalidArgument, unsupported } from '../../base/error.ts';
 import { alignDown, alignUp, MAX_SIZE } from '../../base/offset.ts';
-import type { Extent, Preallocation, Storage, ZeroFlags } from '../../storage/storage.ts';
+import type { Extent, KernelCopy, Preallocation, Storage, ZeroFlags } from '../../storage/storage.ts';
 import type {
   Amender,
   BackingReference,
@@ -148,10 +148,11 @@ export class ImageNode extends ImageLayer implements Storage {
     if (available > 0) return this.read(offset, available === into.length ? into : into.subarray(0, available));
   }
 
-  write(offset: number, from: Uint8Array): MaybePromise<void> {
+  /** @param placed is called once all room is taken: what is written from then on lies behind it. */
+  write(offset: number, from: Uint8Array, placed?: () => void): MaybePromise<void> {
     this.#checkWritable('write', offset, from.length);
     if (from.length === 0) return;
-    return andThen(this.#reach(offset + from.length), () => this.#writer.write(offset, from));
+    return andThen(this.#reach(offset + from.length), () => this.#writer.write(offset, from, placed));
   }
 
   writeZeroes(offset: number, length: number, flags: ZeroFlags = {}): MaybePromise<void> {
@@ -178,13 +179,13 @@ export class ImageNode extends ImageLayer implements Storage {
    * Copies from another image or storage inside the kernel, where both sides store the bytes as they are. The source must not
    * be changed meanwhile.
    */
-  async copyFrom(source: Storage, from: number, to: number, length: number): Promise<number> {
+  async copyFrom(source: Storage, from: number, to: number, length: number, how: KernelCopy = 'copy'): Promise<number> {
     this.#checkWritable('copy', to, length);
     const origin =
       source instanceof ImageNode ? await source.#plainRun(from, length) : { storage: source, offset: from, length };
     if (!origin) return 0;
     await this.#reach(to + length);
-    return this.#writer.copyFrom(origin, to);
+    return this.#writer.copyFrom(origin, to, how);
   }
 
   /** Stores one unit that the {@link ImageNode.compressor} coded. */

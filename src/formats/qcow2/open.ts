@@ -23,7 +23,7 @@ async function readHeader(context: OpenContext<typeof openOptions>): Promise<Hea
 /** Opens an image: header, external data file, feature bits. Tables are read when they are needed. */
 export async function openQcow2(context: OpenContext<typeof openOptions>): Promise<Qcow2State> {
   const header = await readHeader(context);
-  const storedHeaderLength = storedLength(header);
+  const storedHeaderLength = context.readOnly ? 0 : storedLength(header);
   const hadBitmaps = header.bitmaps !== undefined;
   checkFeatures(header, context);
   const behaviour = behaviourOf(context.options, header);

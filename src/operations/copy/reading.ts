@@ -1,5 +1,5 @@
 /** Fills buffers with the bytes of a piece. */
-import { isPromise, type MaybePromise } from '../../base/async.ts';
+import { allOf, isPromise, type MaybePromise } from '../../base/async.ts';
 import { asBlockError, BlockError, isFinal } from '../../base/error.ts';
 import type { Hint } from '../../base/hint.ts';
 import { alignDown, MiB, SECTOR } from '../../base/offset.ts';
@@ -56,12 +56,6 @@ function readFrom(segments: readonly Segment[], into: Uint8Array, first: number,
   if (waiting.length === 0) return;
   const read = allOf(waiting);
   return index < segments.length ? read.then(() => readFrom(segments, into, index, at)) : read;
-}
-
-/** Resolves when all have ended; rejects then with the first failure in their order. */
-async function allOf(work: readonly Promise<void>[]): Promise<void> {
-  if (work.length > 1) await Promise.allSettled(work);
-  for (const one of work) await one;
 }
 
 function readSegment(segment: Segment, into: Uint8Array): MaybePromise<void> {
