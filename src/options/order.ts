@@ -29,7 +29,7 @@ export function inOrder<T>(options: readonly (readonly [string, T])[]): readonly
  */
 export function flattenInOrder(tree: OptionTree): readonly (readonly [string, OptionNode])[] {
   return Object.entries(tree).flatMap(([name, value]): readonly (readonly [string, OptionNode])[] => {
-    const parts = isList(value) ? { ...value } : value;
+    const parts = isList(value) ? Object.fromEntries(value.entries()) : value;
     if (!isTree(parts) || Object.keys(parts).length === 0) return [[name, value]];
     return inOrder(flattenInOrder(parts)).map(([part, leaf]) => [`${name}.${part}`, leaf]);
   });
