@@ -1,6 +1,6 @@
 /** The order in which the real tool goes through options, and shows them. */
 import { bytesOf } from '../base/text.ts';
-import { isTree, type OptionNode } from './dotted.ts';
+import { isList, isTree, type OptionNode } from './dotted.ts';
 import type { OptionTree } from './tree.ts';
 
 /** Buckets of the real tool's tables of options. */
@@ -29,7 +29,8 @@ export function inOrder<T>(options: readonly (readonly [string, T])[]): readonly
  */
 export function flattenInOrder(tree: OptionTree): readonly (readonly [string, OptionNode])[] {
   return Object.entries(tree).flatMap(([name, value]): readonly (readonly [string, OptionNode])[] => {
-    if (!isTree(value)) return [[name, value]];
-    return inOrder(flattenInOrder(value)).map(([part, leaf]) => [`${name}.${part}`, leaf]);
+    const parts = isList(value) ? Object.fromEntries(value.entries()) : value;
+    if (!isTree(parts) || Object.keys(parts).length === 0) return [[name, value]];
+    return inOrder(flattenInOrder(parts)).map(([part, leaf]) => [`${name}.${part}`, leaf]);
   });
 }

@@ -75,10 +75,12 @@ function describeValue(value: OptionTree[string] | undefined): OptionTree[string
   return isTree(value) ? describeChild(value) : (value ?? null);
 }
 
+/** Nodes below stay nodes, other options have their dotted names. */
 function describeChild(tree: OptionTree): OptionTree {
   const known: Record<string, OptionTree[string]> = { driver: tree['driver'] ?? PLAIN_PROTOCOL };
   for (const [key, value] of Object.entries(tree)) {
-    if (isList(value) || (isTree(value) && isNode(key, value))) known[key] = describeValue(value);
+    const nodes = isList(value) ? value : [value];
+    if (nodes.length > 0 && nodes.every((item) => isTree(item) && isNode(key, item))) known[key] = describeValue(value);
     else if (!WEAK.has(key)) Object.assign(known, Object.fromEntries(flattenInOrder({ [key]: value })));
   }
   return known;

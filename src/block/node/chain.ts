@@ -144,6 +144,9 @@ function describe(
   if (mapping.kind === 'data') {
     const { storage } = mapping;
     const offset = mapping.offset + shift;
+    // What a filter puts together of several nodes has no other place than the filter.
+    const ends = storage instanceof ImageNode && storage.filter?.opaque === true && !node.transparent;
+    if (ends) return { ...status, storage, offset };
     if (storage instanceof ImageNode && !storage.backing) {
       const inner = describeInner(storage, status, offset, length);
       // Only what has no tables of its own is looked through for the place.
