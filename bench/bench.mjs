@@ -177,6 +177,14 @@ function prepare(/** @type {ReturnType<typeof wanted>} */ rows, /** @type {Place
   }
 }
 
+function secondsSince(/** @type {number} */ begin) {
+  return Math.round((performance.now() - begin) / 1000);
+}
+
+function keep(/** @type {import('./types.ts').Run} */ run, /** @type {string} */ file) {
+  fs.writeFileSync(file, `${JSON.stringify(run, null, 1)}\n`);
+}
+
 async function main() {
   const options = parse(process.argv.slice(2));
   if (options.help) return console.log(HELP);
@@ -187,8 +195,13 @@ async function main() {
   delete process.env.NODE_EXTRA_CA_CERTS;
   const begin = performance.now();
   const programs = programsOf(options);
-  const { tmp, size, keep } = options;
-  const places = new Places({ tmp, real: path.dirname(programs.at(-1)?.path ?? ''), size, ...(keep ? { keep } : {}) });
+  const { tmp, size, runs, keep: inputs } = options;
+  const places = new Places({
+    tmp,
+    real: path.dirname(programs.at(-1)?.path ?? ''),
+    size,
+    ...(inputs ? { keep: inputs } : {}),
+  });
   const machine = describeMachine(programs, places.root);
   for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM', 'SIGHUP'])) {
     process.once(signal, () => {
@@ -198,6 +211,7 @@ async function main() {
   }
   /** @type {Result[]} */
   const results = [];
+  const about = { machine, size, runs, date: new Date().toISOString().slice(0, 10) };
   try {
     if (options.prepare) return prepare(rows, places);
     console.log(heading);
@@ -205,17 +219,13 @@ async function main() {
       const result = await runOne(row, programs, places, options);
       results.push(result);
       for (const line of linesOf(result)) console.log(line);
+      // After each row: what was measured is not lost with what comes later.
+      if (options.json) keep({ ...about, seconds: secondsSince(begin), results }, options.json);
     }
   } finally {
     places.close();
   }
-  const seconds = Math.round((performance.now() - begin) / 1000);
-  if (options.json) {
-    const { runs } = options;
-    /** @type {import('./types.ts').Run} */
-    const run = { machine, size, runs, date: new Date().toISOString().slice(0, 10), seconds, results };
-    fs.writeFileSync(options.json, `${JSON.stringify(run, null, 1)}\n`);
-  }
+  const seconds = secondsSince(begin);
   const missed = results.flatMap((result) =>
     ownSides(result).filter((side) => verdictsOf(result, side).some(({ met }) => !met)),
   );
