@@ -4,6 +4,7 @@ import { isPromise } from '../../base/async.ts';
 import type { CodecPort, Compression, Decompression, DecompressPiece } from '../../codec/codec.ts';
 import type { CompressResult, DecompressArgument } from './codecTasks.ts';
 import { coders } from './codecTasks.ts';
+import { heedLimits } from './limits.ts';
 import { forOtherThread, isShared, WorkerPool } from './pool.ts';
 
 /** Wanted duration of a job in milliseconds. */
@@ -26,6 +27,7 @@ function decompressRate({ method }: Decompression): number {
  * @param pool worker threads for batches; others may use the same pool.
  */
 export function nodeCodecs(pool: WorkerPool = new WorkerPool()): CodecPort {
+  heedLimits();
   return {
     decompress(how, input, into): MaybePromise<number> {
       const decoder = coders.decoder(how);
