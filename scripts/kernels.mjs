@@ -13,12 +13,16 @@ const TEXTS = ['src/base/kernels.wat', 'src/codec/deflate.wat'];
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const tools = await wabt();
 
-/** `kernel` for `src/base/kernels.wat`. */
+/**
+ * `kernel` for `src/base/kernels.wat`.
+ * @param {string} text
+ */
 function stem(text) {
   return basename(text, '.wat').replace(/s$/, '');
 }
 
-function bytesOf(text) {
+/** @param {string} text path of it. */
+function moduleOf(text) {
   const source = readFileSync(join(root, text), 'utf8');
   const { buffer } = tools.parseWat(text, source, { simd: true, threads: true }).toBinary({});
   return `/** Made of \`${basename(text)}\` by \`scripts/kernels.mjs\`; not to be edited. */
@@ -31,6 +35,6 @@ export const ${stem(text).toUpperCase()}_BYTES =
 
 const [mode, only] = process.argv.slice(2);
 for (const text of TEXTS) {
-  if (mode === '--print' && stem(text) === only) process.stdout.write(bytesOf(text));
-  else if (mode !== '--print') writeFileSync(join(root, dirname(text), `${stem(text)}Bytes.ts`), bytesOf(text));
+  if (mode === '--print' && stem(text) === only) process.stdout.write(moduleOf(text));
+  else if (mode !== '--print') writeFileSync(join(root, dirname(text), `${stem(text)}Bytes.ts`), moduleOf(text));
 }

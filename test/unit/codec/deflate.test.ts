@@ -1,5 +1,5 @@
 import { inflateRawSync, inflateSync, deflateRawSync } from 'node:zlib';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
 import type { Compression, Encoder } from '../../../src/codec/codec.ts';
 import { deflateEncoder } from '../../../src/codec/deflate.ts';

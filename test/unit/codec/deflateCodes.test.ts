@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { CODE_BITS, codeLengths, prefixCodes } from '../../../src/codec/deflateCodes.ts';
 
@@ -52,7 +52,7 @@ test('the codes are those of the example in RFC 1951, 3.2.2', () => {
   prefixCodes(Uint8Array.from([3, 3, 3, 3, 3, 2, 4, 4]), codes);
   const text = [...codes].map((code) => {
     const bits = (code & ((1 << CODE_BITS) - 1)).toString(2).padStart(code >>> CODE_BITS, '0');
-    return [...bits].reverse().join('');
+    return bits.split('').toReversed().join('');
   });
   expect(text).toEqual(['010', '011', '100', '101', '110', '00', '1110', '1111']);
 });
