@@ -13,7 +13,8 @@ const JOB = 3;
 /** Bytes per millisecond, roughly, of a year's middling core: decides how jobs are cut, not what they yield. */
 function compressRate({ method, level }: Compression): number {
   if (method === 'zstd') return (level ?? 3) <= 4 ? 150_000 : (level ?? 3) <= 9 ? 60_000 : 10_000;
-  return (level ?? 6) <= 3 ? 110_000 : (level ?? 6) <= 6 ? 50_000 : 25_000;
+  if (level === undefined) return 110_000;
+  return level <= 3 ? 110_000 : level <= 6 ? 50_000 : 25_000;
 }
 
 function decompressRate({ method }: Decompression): number {
