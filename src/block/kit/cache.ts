@@ -3,7 +3,7 @@
  * data: a cache can be told that its changes must not reach the disk before something else did.
  */
 import { isPromise, type MaybePromise, andThen } from '../../base/async.ts';
-import type { Storage } from '../../storage/storage.ts';
+import type { DebugEvent, Storage } from '../../storage/storage.ts';
 import { Barrier, behind, type Flushable, type Pending } from './barrier.ts';
 
 /** One cached table. Valid until the caller waits for something: get it again afterwards. */
@@ -34,6 +34,8 @@ export interface CacheOptions {
   readonly budget: number;
   /** What always has to be on the disk before any table is written. */
   readonly after?: () => readonly Pending[];
+  /** What the storage is told of. */
+  readonly events?: { readonly load: DebugEvent; readonly write: DebugEvent };
   /** Throws if nothing may be written to a byte range: other metadata is there. */
   readonly mayWrite?: (offset: number, length: number) => MaybePromise<void>;
 }
@@ -53,6 +55,7 @@ export class MetadataCache implements Pending {
   /** What has to be on the disk before any table is written. */
   readonly #first: () => readonly Pending[];
   readonly #mayWrite: CacheOptions['mayWrite'];
+  readonly #events: CacheOptions['events'];
   /** Tables that are written, but perhaps not durable. */
   readonly #written: Barrier;
   /** In order of use, the least recently used first. */
@@ -77,6 +80,7 @@ export class MetadataCache implements Pending {
     };
     this.#first = () => [...(options.after?.() ?? []), once];
     this.#mayWrite = options.mayWrite;
+    this.#events = options.events;
     this.#written = new Barrier(() => this.#storage.flush());
     this.#capacity = Math.max(2, Math.floor(options.budget / options.tableSize));
   }
@@ -122,6 +126,7 @@ export class MetadataCache implements Pending {
 
   #load(offset: number): MaybePromise<Table> {
     const bytes = new Uint8Array(this.tableSize);
+    if (this.#events) this.#storage.debugEvent?.(this.#events.load);
     return andThen(this.#storage.readPadded(offset, bytes), () => {
       // A table of that place may have been created meanwhile: it is newer than what was read.
       return this.#tables.get(offset) ?? this.#touch(new Table(offset, bytes));
@@ -201,6 +206,7 @@ export class MetadataCache implements Pending {
       try {
         await this.#mayWrite?.(run.offset, run.bytes.length);
         this.#written.arm();
+        if (this.#events) this.#storage.debugEvent?.(this.#events.write);
         await this.#storage.write(run.offset, run.bytes);
       } catch (error) {
         for (const failed of runs.slice(index)) this.#restore(failed.tables);

@@ -6,13 +6,12 @@ import { readFileSync } from 'node:fs';
 import { unsupported } from '../../base/error.ts';
 import { textOf } from '../../base/text.ts';
 import { nativeLibrary } from './ffi.ts';
+import { otherRuntime } from './runtime.ts';
 
 const REPLACEMENT = '\ufffd';
 
 /** Where the bytes of this process's arguments may be found: each gives those of the command line's last `count`. */
 export type ArgumentSource = (count: number) => readonly Uint8Array[] | undefined;
-
-const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
 
 /**
  * The arguments in the representation of `textOf`.
@@ -25,6 +24,7 @@ export function exactArguments(
 ): readonly string[] {
   // Windows has no bytes in its command lines.
   if (process.platform === 'win32' || !given.some((text) => text.includes(REPLACEMENT))) return given;
+  const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
   for (const source of sources) {
     const found = source(given.length);
     if (found && given.every((text, index) => decoder.decode(found[index]) === text)) return found.map(textOf);
@@ -62,9 +62,10 @@ function memoryArguments(count: number): readonly Uint8Array[] | undefined {
     const pointer = new BigInt64Array(1);
     copy(pointer, place, 8);
     let at = pointer[0] ?? 0n;
-    const found: Uint8Array[] = [];
     // In front: Node's own name, its flags, and the script.
-    for (let index = 0; index < process.execArgv.length + 2 + count; index++) {
+    const leading = otherRuntime()?.leadingArguments ?? process.execArgv.length + 2;
+    const found: Uint8Array[] = [];
+    for (let index = 0; index < leading + count; index++) {
       const bytes = new Uint8Array(Number(length(at)));
       copy(bytes, at, bytes.length);
       found.push(bytes);

@@ -6,32 +6,10 @@
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { constants } from 'node:os';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { bytesOf } from '../../base/text.ts';
-
-/** What we use of koffi's native module (its own types describe the JavaScript wrapper that we do not load). */
-interface NativeModule {
-  load(library: string | null): NativeLibrary;
-  errno(): number;
-}
-
-/** A loaded library. */
-export interface NativeLibrary {
-  /** @param prototype declaration in C. @throws Error if the library has no such function. */
-  func(prototype: string): NativeFunction;
-}
-
-declare const opaque: unique symbol;
-/** A pointer that a function returned. */
-export type NativePointer = { readonly [opaque]: true };
-type NativeArgument = number | bigint | Uint8Array | BigInt64Array | NativePointer | null;
-
-/** A function of a library. Arrays are passed as pointers to their first byte. */
-interface NativeFunction {
-  (...parameters: NativeArgument[]): number | bigint;
-  async(...parameters: [...NativeArgument[], (error: unknown, result: number | bigint) => void]): void;
-}
+import { darwinLibc } from './darwin.ts';
+import type { NativeArgument, NativeFunction, NativeLibrary, NativeModule } from './native.ts';
+import { otherRuntime } from './runtime.ts';
 
 /** Calls of the C library. Every call returns its result, or the negative error number as the kernel does. */
 export interface Libc {
@@ -49,12 +27,22 @@ export interface Libc {
   ioctl(fd: number, request: number, argument: Uint8Array): number;
   /** ioctl(2) with a pointer, on another thread. */
   ioctlAsync(fd: number, request: number, argument: Uint8Array): Promise<number>;
+  /**
+   * preadv2(2) with `RWF_NOWAIT`: what is in the page cache, `-EAGAIN` if nothing is.
+   * @param into more than 64 bytes: what is shorter may move.
+   * @throws Error if the C library has no such call.
+   */
+  readCached(fd: number, into: Uint8Array, offset: number): number;
   /** pwrite(2), for offsets beyond what Node passes on. */
   write(fd: number, from: Uint8Array, offset: number): number;
+  /** setsockopt(2) of `SOL_SOCKET` with a whole number. */
+  socketOption(fd: number, option: number, value: number): number;
   /** ftruncate(2), for sizes beyond what Node passes on. */
   truncate(fd: number, size: number): number;
   /** signal(2) with `SIG_IGN`. */
   ignore(signal: number): number;
+  /** sigaction(2), which says whether a signal is ignored. */
+  isIgnored(signal: number): boolean;
   /** linkat(2) of what the first name leads to. */
   link(from: string, to: string): number;
   /** getrlimit(2): the soft limit; infinite where there is none. */
@@ -68,6 +56,8 @@ export interface Libc {
 /** Names are relative to the working directory. */
 const AT_FDCWD = -100;
 const AT_SYMLINK_FOLLOW = 0x400;
+const RWF_NOWAIT = 8;
+const SOL_SOCKET = 1;
 /** `RLIM_INFINITY` */
 const NO_LIMIT = 2n ** 64n - 1n;
 
@@ -76,13 +66,17 @@ function wide(value: number): number | bigint {
   return Number.isSafeInteger(value) ? value : BigInt(value);
 }
 
-/** Directories that may hold the package, nearest first: looking ourselves is quicker than Node's own resolution. */
+/**
+ * Directories that may hold the package, nearest first: looking ourselves is quicker than Node's own resolution. Without
+ * `node:path` and `node:url`, which other runtimes would have to load.
+ */
 function* packageFolders(name: string): Generator<string> {
-  let folder = dirname(fileURLToPath(import.meta.url));
-  for (let parent = dirname(folder); parent !== folder; folder = parent, parent = dirname(folder)) {
-    yield join(folder, 'node_modules', name);
-  }
-  yield dirname(createRequire(import.meta.url).resolve(`${name}/package.json`));
+  // Node has the first only from 20.11 on; in the program the second would have it load a module.
+  let folder = import.meta.dirname ?? decodeURIComponent(new URL('.', import.meta.url).pathname).slice(0, -1);
+  for (; folder !== ''; folder = folder.slice(0, folder.lastIndexOf('/'))) yield `${folder}/node_modules/${name}`;
+  yield createRequire(import.meta.url)
+    .resolve(`${name}/package.json`)
+    .replace(/\/package\.json$/, '');
 }
 
 function loadNative(): NativeModule | undefined {
@@ -96,7 +90,7 @@ function loadNative(): NativeModule | undefined {
         try {
           // Not `require`: the package's own loader looks into ELF files first, which takes longer than all else here.
           const holder = { exports: {} };
-          process.dlopen(holder, join(folder, build, 'koffi.node'));
+          process.dlopen(holder, `${folder}/${build}/koffi.node`);
           return holder.exports as NativeModule;
         } catch {
           // Built for the other C library.
@@ -122,6 +116,7 @@ function bind(native: NativeModule): Libc {
   };
   const result = (value: number | bigint): number => (value < 0 ? -native.errno() : Number(value));
   let oneThread = false;
+  const vector = new BigUint64Array(2);
   const later = (call: NativeFunction, ...parameters: NativeArgument[]): Promise<number> =>
     new Promise((resolve, reject) => {
       // Not at once: signals and timers get their turn between two calls.
@@ -133,13 +128,14 @@ function bind(native: NativeModule): Libc {
         });
     });
 
-  const seek = library.func('int64 lseek(int fd, int64 offset, int whence)');
+  const seek = 'int64 lseek(int fd, int64 offset, int whence)';
   const fcntl = library.func('int fcntl(int fd, int command, void *lock)');
   const fallocate = 'int fallocate(int fd, int mode, int64 offset, int64 length)';
   const copy = 'int64 copy_file_range(int from, void *fromOffset, int to, void *toOffset, uint64 length, uint flags)';
+  const preadv2 = 'int64 preadv2(int fd, const void *vector, int count, int64 offset, int flags)';
   const ioctl = 'int ioctl(int fd, ulong request, void *argument)';
   return {
-    seek: (fd, offset, whence) => result(seek(fd, wide(offset), whence)),
+    seek: (fd, offset, whence) => result(get(seek)(fd, wide(offset), whence)),
     fallocate: (fd, mode, offset, length) => later(get(fallocate), fd, mode, wide(offset), wide(length)),
     fallocateSync: (fd, mode, offset, length) => result(get(fallocate)(fd, mode, wide(offset), wide(length))),
     copyFileRange: (from, fromOffset, to, toOffset, length) => {
@@ -150,13 +146,29 @@ function bind(native: NativeModule): Libc {
     lock: (fd, command, lock) => result(fcntl(fd, command, lock)),
     ioctl: (fd, request, argument) => result(get(ioctl)(fd, request, argument)),
     ioctlAsync: (fd, request, argument) => later(get(ioctl), fd, request, argument),
+    readCached: (fd, into, offset) => {
+      // `struct iovec`
+      vector[0] = BigInt(native.address(into));
+      vector[1] = BigInt(into.length);
+      return result(get(preadv2)(fd, vector, 1, wide(offset), RWF_NOWAIT));
+    },
     write: (fd, from, offset) =>
       result(
         get('int64 pwrite(int fd, const void *from, uint64 count, int64 offset)')(fd, from, from.length, wide(offset)),
       ),
+    socketOption: (fd, option, value) => {
+      const set = get('int setsockopt(int fd, int level, int option, const void *value, uint size)');
+      return result(set(fd, SOL_SOCKET, option, new Uint8Array(new Int32Array([value]).buffer), 4));
+    },
     truncate: (fd, size) => result(get('int ftruncate(int fd, int64 size)')(fd, wide(size))),
     // Pointers as integers: SIG_IGN is 1, and an error is -1.
     ignore: (signal) => Math.min(0, result(get('int64 signal(int number, int64 handler)')(signal, 1))),
+    isIgnored(signal) {
+      // Larger than on any system; the handler is in front of all else, and SIG_IGN is 1.
+      const action = new BigInt64Array(32);
+      const code = get('int sigaction(int number, const void *to, void *from)')(signal, null, action);
+      return code === 0 && action[0] === 1n;
+    },
     link: (from, to) =>
       result(
         get('int linkat(int fromFolder, const void *from, int toFolder, const void *to, int flags)')(
@@ -189,8 +201,10 @@ let loaded: { readonly native: NativeModule | undefined; readonly libc: Libc | u
 
 function load(): { readonly native: NativeModule | undefined; readonly libc: Libc | undefined } {
   if (!loaded) {
-    const native = loadNative();
-    loaded = { native, libc: native && bind(native) };
+    const native = (otherRuntime()?.loadNative ?? loadNative)();
+    const plain = native && bind(native);
+    const darwin = process.platform === 'darwin' && native && plain;
+    loaded = { native, libc: darwin ? darwinLibc(native, plain) : plain };
   }
   return loaded;
 }
@@ -213,12 +227,13 @@ export function nativeLibrary(name: string | null): NativeLibrary | undefined {
  * standard output is on the disk. Only returns where the C library was not loaded, or somebody measures the program.
  */
 export function exitAtOnce(code: number): void {
-  const native = loaded?.native;
   const watched =
-    process.execArgv.length > 0 ||
+    process.execArgv.some((flag) => /inspect|prof|report|trace/.test(flag)) ||
     process.env['NODE_V8_COVERAGE'] !== undefined ||
-    process.listenerCount('beforeExit') + process.listenerCount('exit') > 0;
-  if (native && !watched) native.load(null).func('void _exit(int code)')(code);
+    process.listenerCount('exit') > 0;
+  if (watched) return;
+  otherRuntime()?.exit(code);
+  loaded?.native?.load(null).func('void _exit(int code)')(code);
 }
 
 /** Name of an error number, for instance `ENOSPC` for 28. */

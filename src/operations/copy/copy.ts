@@ -7,6 +7,7 @@ import type { OperationContext } from '../context.ts';
 import { Pace } from './pace.ts';
 import { chunkFor, runPipeline } from './pipeline.ts';
 import { Planner } from './plan.ts';
+import type { Sharing } from './sharing.ts';
 import type { RunSource } from './source.ts';
 import { CopySteps } from './steps.ts';
 import { CompressedStore, PlainStore, type StoreOptions } from './store.ts';
@@ -28,8 +29,14 @@ export interface CopyOptions {
   readonly compressor?: Coder;
   /** Copy inside the kernel, so many bytes at a time. */
   readonly kernelChunk?: number;
+  /** What is shared instead of being copied; no zeroes are looked for in it. */
+  readonly sharing?: Sharing;
   /** Bytes per second. */
   readonly rateLimit?: number;
+  /** Most pieces in flight. */
+  readonly parallel?: number;
+  /** Pieces are stored when they are read, in whatever order that is. */
+  readonly outOfOrder?: boolean;
   /** A new walk through the source with the runs that the real tool sees, for its steps. Absent: the source itself. */
   readonly counted?: () => RunSource;
   /** Called for each sector that cannot be read, which becomes zeroes; absent: the copy fails. */
@@ -72,7 +79,7 @@ export async function copyInto(
   options: CopyOptions,
 ): Promise<CopyOutcome> {
   const { buffers } = context.services;
-  const { compressor } = options;
+  const { compressor, sharing } = options;
   const search = options.sparseSize > 0 ? zeroSearch(options.sparseSize) : undefined;
   const chunk = options.kernelChunk ?? chunkFor(buffers, compressor?.unit ?? 1, search?.step);
   const storeOptions: StoreOptions = {
@@ -81,6 +88,7 @@ export async function copyInto(
     recordFound: options.recordFound ?? false,
     ...(search ? { search } : {}),
     ...(options.kernelChunk === undefined ? {} : { kernelCopy: true }),
+    ...(sharing ? { sharing } : {}),
   };
   const unit = compressor?.unit ?? (await widening(target, options));
   const store = compressor
@@ -92,19 +100,22 @@ export async function copyInto(
     zeroesAsData: options.zeroesAsData ?? false,
     ...(options.belowEnd === undefined ? {} : { belowEnd: options.belowEnd }),
   };
-  const planner = new Planner(source, { ...plan, chunk, unit });
+  const planner = new Planner(source, { ...plan, chunk, unit, ...(sharing ? { sharing } : {}) });
   const steps = new CopySteps(context, {
     source: options.counted ?? (() => source),
     plan: { ...plan, unit: compressor?.unit ?? 1 },
   });
   let badSectors = 0;
-  const { rateLimit } = options;
+  const { rateLimit, parallel, outOfOrder = false } = options;
   const onBadSector = options.onBadSector?.bind(options);
   await steps.begin();
   await runPipeline(planner, store, {
     chunk,
     services: context.services,
     onProgress: (done) => steps.advance(done),
+    // What is compressed lies in order, for some formats by their rules.
+    outOfOrder: outOfOrder && !compressor,
+    ...(parallel === undefined ? {} : { depth: parallel }),
     ...(context.signal ? { signal: context.signal } : {}),
     ...(rateLimit === undefined ? {} : { pace: new Pace(rateLimit, context.services) }),
     ...(onBadSector

@@ -1,6 +1,6 @@
 /** Fills buffers with the bytes of a piece. */
-import { isPromise, type MaybePromise } from '../../base/async.ts';
-import { asBlockError, BlockError } from '../../base/error.ts';
+import { allOf, isPromise, type MaybePromise } from '../../base/async.ts';
+import { asBlockError, BlockError, isFinal } from '../../base/error.ts';
 import type { Hint } from '../../base/hint.ts';
 import { alignDown, MiB, SECTOR } from '../../base/offset.ts';
 import { ImageNode } from '../../block/node/node.ts';
@@ -16,7 +16,7 @@ const OPAQUE_PIECE = 2 * MiB;
  */
 export function failed(access: 'read' | 'write', thrown: unknown, offset: number, hint?: Hint): BlockError {
   const error = asBlockError(thrown);
-  if (error.kind === 'aborted') return error;
+  if (isFinal(error)) return error;
   const what = access === 'read' ? 'reading' : 'writing';
   return new BlockError(error.kind, `error while ${what} at byte ${offset}: ${error.strerror}`, {
     context: { ...error.context, access, offset },
@@ -26,17 +26,36 @@ export function failed(access: 'read' | 'write', thrown: unknown, offset: number
   });
 }
 
-/** Reads consecutive segments into `into`; stays synchronous while nothing has to wait. */
-export function readSegments(segments: readonly Segment[], into: Uint8Array, first = 0, start = 0): MaybePromise<void> {
+/**
+ * Reads consecutive segments into `into`, those that are stored plainly at the same time; what has to be decoded has all
+ * cores for itself already. Stays synchronous while nothing has to wait. No read is under way any more when it fails.
+ */
+export function readSegments(segments: readonly Segment[], into: Uint8Array): MaybePromise<void> {
+  return readFrom(segments, into, 0, 0);
+}
+
+function readFrom(segments: readonly Segment[], into: Uint8Array, first: number, start: number): MaybePromise<void> {
+  const waiting: Promise<void>[] = [];
   let at = start;
-  for (let index = first; index < segments.length; index++) {
-    const segment = segments[index] as Segment;
-    const done = readSegment(segment, into.subarray(at, at + segment.length));
-    at += segment.length;
-    if (!isPromise(done)) continue;
-    const next = index + 1;
-    return next < segments.length ? done.then(() => readSegments(segments, into, next, at)) : done;
+  let index = first;
+  try {
+    for (; index < segments.length; index++) {
+      const segment = segments[index] as Segment;
+      if (segment.coded && waiting.length > 0) break;
+      const done = readSegment(segment, into.subarray(at, at + segment.length));
+      at += segment.length;
+      if (isPromise(done)) waiting.push(done);
+      if (segment.coded && waiting.length > 0) {
+        index++;
+        break;
+      }
+    }
+  } catch (error) {
+    waiting.push(Promise.reject(error));
   }
+  if (waiting.length === 0) return;
+  const read = allOf(waiting);
+  return index < segments.length ? read.then(() => readFrom(segments, into, index, at)) : read;
 }
 
 function readSegment(segment: Segment, into: Uint8Array): MaybePromise<void> {

@@ -123,8 +123,14 @@ export class L2Walker {
   }
 
   async #read(offset: number): Promise<DataView> {
-    const bytes = await readAt(this.#walk.image.file, offset, this.#walk.image.geometry.clusterSize);
-    return new DataView(bytes.buffer);
+    const { image, report } = this.#walk;
+    try {
+      const bytes = await readAt(image.file, offset, image.geometry.clusterSize);
+      return new DataView(bytes.buffer);
+    } catch (error) {
+      report('ERROR: I/O error in check_refcounts_l2');
+      throw error;
+    }
   }
 
   #addStatistics(more: Statistics): void {
