@@ -138,6 +138,7 @@ async function main() {
     console.log(['', ...cores.map((count) => `${count} cores`), 'bound'].map((text) => text.padStart(16)).join(''));
     for (const row of ROWS) {
       process.env.QIMG_BENCH_RATES = JSON.stringify(rates);
+      /** @type {number[]} */
       const walls = [];
       for (const count of cores) walls.push(await run(row, count));
       process.env.QIMG_BENCH_RATES = JSON.stringify({});
