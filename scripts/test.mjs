@@ -139,10 +139,15 @@ async function runTests(projects = [], { runtime = process.execPath, env = {}, m
 async function testStandalone() {
   const target = targetHere();
   if (target === undefined) throw new Error(`no standalone executable runs on ${process.platform} and ${process.arch}`);
-  if (!node('scripts/build.mjs', '--bin-only') || !node('scripts/build-standalone.mjs')) return false;
+  const program = join(root, 'dist/standalone', fileOf('qimg', target));
+  const build = () => node('scripts/build-standalone.mjs') && readFileSync(program);
+  const built = node('scripts/build.mjs', '--bin-only') && build();
+  const again = built && build();
+  if (!built || !again) return false;
+  if (!built.equals(again)) throw new Error('two builds of the same sources differ');
   const runtime = await withLock(join(root, '.cache/lock'), () => fetchBun(root, target, () => {}));
   if (!(await runTests(['crash', 'fuzz', 'model'], { runtime }))) return false;
-  const env = { QIMG_STANDALONE: '1', QIMG_PROGRAM: join(root, 'dist/standalone', fileOf('qimg', target)) };
+  const env = { QIMG_STANDALONE: '1', QIMG_PROGRAM: program };
   return await runTests(['interop'], { env, maySkip: /\[skipped: only about Node:/ });
 }
 

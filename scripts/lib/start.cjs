@@ -115,7 +115,7 @@ function parse(file, size) {
   }
   // Not with what searches buffers, which Node would compile first.
   const facts = bytes
-    .latin1Slice(first, first + MOST_FACTS)
+    .latin1Slice(first, Math.min(half, first + MOST_FACTS))
     .split('\n', 1)[0]
     .split(' ');
   const from = half - Number(facts[1]);

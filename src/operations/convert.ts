@@ -93,9 +93,6 @@ function sourcesOf({ source }: ConvertRequest): readonly ImageInput[] {
   return sources;
 }
 
-/** As many as the real tool takes. */
-const MOST_PARALLEL = 16;
-
 /** What needs no file is checked before any is touched. */
 function checkSettings(request: ConvertRequest): void {
   const { target, sourceCache, targetCache, sparseSize = 0, rateLimit = 0, parallel = 1, reflink } = request;
@@ -106,7 +103,8 @@ function checkSettings(request: ConvertRequest): void {
   oneOf('source cache mode', sourceCache, CACHE_MODES);
   oneOf('cache mode', targetCache, CACHE_MODES);
   wholeNumber('rate limit', rateLimit, 0);
-  wholeNumber('number of coroutines', parallel, 1, MOST_PARALLEL);
+  // As many as the real tool takes.
+  wholeNumber('number of coroutines', parallel, 1, 16);
   if (wholeNumber('sparse size', sparseSize, 0) % SECTOR !== 0) {
     throw invalidArgument(`Invalid sparse size '${sparseSize}': a multiple of ${SECTOR} is needed`);
   }

@@ -43,11 +43,14 @@ async function sameOf(line: string): Promise<string> {
 describeWithOracle('qemu-nbd', () => {
   const source = new Uint8Array(700 * KiB).map((_, index) => (index < 300 * KiB ? (index * 7) & 0xff : 0));
 
-  it('serves images that are copied from, and onto, with their holes', async () => {
+  beforeAll(() => {
     writeFileSync(join(directory, 'from.raw'), source);
     truncateSync(join(directory, 'from.raw'), 64 << 20);
     writeFileSync(join(directory, 'to.raw'), new Uint8Array(1 << 20).fill(9));
     truncateSync(join(directory, 'to.raw'), 64 << 20);
+  });
+
+  it('serves images that are copied from, and onto, with their holes', async () => {
     await qemuNbd('from.sock', '-r', '-f', 'raw', 'from.raw');
     await qemuNbd('to.sock', '--discard=unmap', '-f', 'raw', 'to.raw');
     await ours('convert -O qcow2 nbd:unix:from.sock a.qcow2', directory);
@@ -93,8 +96,9 @@ describeWithOracle('qemu-nbd', () => {
     const page = readFileSync(join(dirname(fileURLToPath(import.meta.url)), '../../docs/addresses.md'), 'utf8');
     const lines = [...page.matchAll(/^```sh\n(.*?)^```$/gms)].flatMap(([, code = '']) => code.trim().split('\n'));
     expect(lines.length).toBeGreaterThan(5);
-    truncateSync(join(directory, 'from.raw'), 16 << 20);
-    await qemuNbd('s.sock', '-f', 'raw', 'from.raw');
+    writeFileSync(join(directory, 'example.raw'), source);
+    truncateSync(join(directory, 'example.raw'), 16 << 20);
+    await qemuNbd('s.sock', '-f', 'raw', 'example.raw');
     for (const line of lines) {
       const { code, stderr } = await run('sh', ['-c', line.replace(/^qimg/, ourProgram())], { cwd: directory });
       expect({ line, code, stderr }).toEqual({ line, code: 0, stderr: '' });
@@ -211,7 +215,8 @@ describe.skipIf(noNbdkit !== undefined)(`nbdkit${because(noNbdkit)}`, () => {
     await new Promise((resolve) => setTimeout(resolve, 400));
     await stopServers();
     const { code, stderr } = await copy;
-    expect([code, stderr]).toEqual([1, expect.stringContaining('Input/output error')]);
+    // It may not have come further than the connection.
+    expect([code, stderr]).toEqual([1, expect.stringMatching(/^qemu-img: .*(Input\/output error|Failed to)/)]);
     expect(() => readFileSync(join(directory, 'gone.raw'))).toThrow('ENOENT');
   });
 });

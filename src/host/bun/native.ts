@@ -26,14 +26,21 @@ interface CLibrary {
   readonly errno: string;
 }
 
-const C_LIBRARIES: Readonly<Partial<Record<NodeJS.Platform, CLibrary>>> = {
-  // glibc (before 2.34 in two parts), and musl.
-  linux: {
-    files: ['libc.so.6', 'libdl.so.2', `libc.musl-${process.arch === 'arm64' ? 'aarch64' : 'x86_64'}.so.1`],
+const C_LIBRARIES = {
+  // Before glibc 2.34 in two parts.
+  linux: { files: ['libc.so.6', 'libdl.so.2'], errno: '__errno_location' },
+  'linux-musl': {
+    files: [`libc.musl-${process.arch === 'arm64' ? 'aarch64' : 'x86_64'}.so.1`],
     errno: '__errno_location',
   },
   darwin: { files: ['/usr/lib/libSystem.B.dylib'], errno: '__error' },
-};
+} as const satisfies Readonly<Record<string, CLibrary>>;
+
+/** The C library that this process is linked with: another one must not be loaded beside it. */
+function cLibrary(musl: boolean): CLibrary | undefined {
+  if (process.platform === 'linux') return C_LIBRARIES[musl ? 'linux-musl' : 'linux'];
+  return process.platform === 'darwin' ? C_LIBRARIES.darwin : undefined;
+}
 
 function bind(ffi: BunFfi, files: readonly string[], prototype: string): Call {
   const { name, args, returns } = parsePrototype(prototype);
@@ -58,9 +65,12 @@ function withLater(call: Call): NativeFunction {
   return Object.assign((...parameters: NativeArgument[]) => call(...parameters), { async: later });
 }
 
-/** `bun:ffi` in the words of koffi; undefined where it cannot work: without compilers, or on an unknown system. */
-export function bunNative(): NativeModule | undefined {
-  const system = C_LIBRARIES[process.platform];
+/**
+ * `bun:ffi` in the words of koffi; undefined where it cannot work: without compilers, or on an unknown system.
+ * @param musl of the two C libraries of Linux it is musl.
+ */
+export function bunNative(musl: boolean): NativeModule | undefined {
+  const system = cLibrary(musl);
   if (!system) return undefined;
   try {
     const ffi = require('bun:ffi');

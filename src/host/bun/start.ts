@@ -12,7 +12,7 @@ if (certificates !== undefined) process.env['QIMG_EXTRA_CA_CERTS'] = certificate
 
 runOn({
   description: `Standalone executable for ${STANDALONE_TARGET}, made with Bun ${process.versions['bun']}`,
-  loadNative: bunNative,
+  loadNative: () => bunNative(STANDALONE_TARGET.endsWith('-musl')),
   // Embedded beside the program, whatever chunk this is in.
   workerFile: () => new URL('./worker.js', import.meta.url),
   exit: (code) => Reflect.apply(Reflect.get(process, 'reallyExit') as (code: number) => void, process, [code]),

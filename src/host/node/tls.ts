@@ -94,7 +94,8 @@ function verify(socket: TLSSocket, hostname: string | undefined): void {
   const reason = (socket.authorizationError ?? '') as string | NodeJS.ErrnoException;
   const code = typeof reason === 'string' ? reason : (reason.code ?? '');
   // With `rejectUnauthorized` off, Node looks at the chain only; at the name it looks when it is given one.
-  if (code !== '' && code !== 'ERR_TLS_CERT_ALTNAME_INVALID') {
+  const named = code === 'ERR_TLS_CERT_ALTNAME_INVALID';
+  if (!socket.authorized && !named) {
     throw new BlockError('permission-denied', DISTRUST[code] ?? `The certificate is not trusted (${code})`);
   }
   if (hostname === undefined) throw new BlockError('invalid-argument', 'No hostname for certificate validation');
