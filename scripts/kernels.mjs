@@ -1,18 +1,40 @@
-/** Makes `src/base/kernelBytes.ts` of `src/base/kernels.wat`: node scripts/kernels.mjs [--print] */
+/**
+ * Makes the modules of WebAssembly of their texts: `FOLDER/NAMEBytes.ts` of `FOLDER/NAME.wat` (or `NAMEs.wat`).
+ *
+ *   node scripts/kernels.mjs [--print NAME]
+ */
 import { readFileSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import wabt from 'wabt';
 
-const base = join(dirname(dirname(fileURLToPath(import.meta.url))), 'src/base');
+const TEXTS = ['src/base/kernels.wat', 'src/codec/deflate.wat'];
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const tools = await wabt();
-const text = readFileSync(join(base, 'kernels.wat'), 'utf8');
-const { buffer } = tools.parseWat('kernels.wat', text, { simd: true, threads: true }).toBinary({});
-const made = `/** Made of \`kernels.wat\` by \`scripts/kernels.mjs\`; not to be edited. */
+
+/**
+ * `kernel` for `src/base/kernels.wat`.
+ * @param {string} text
+ */
+function stem(text) {
+  return basename(text, '.wat').replace(/s$/, '');
+}
+
+/** @param {string} text path of it. */
+function moduleOf(text) {
+  const source = readFileSync(join(root, text), 'utf8');
+  const { buffer } = tools.parseWat(text, source, { simd: true, threads: true }).toBinary({});
+  return `/** Made of \`${basename(text)}\` by \`scripts/kernels.mjs\`; not to be edited. */
 
 /** The WebAssembly module in base64. */
-export const KERNEL_BYTES =
+export const ${stem(text).toUpperCase()}_BYTES =
   '${Buffer.from(buffer).toString('base64')}';
 `;
-if (process.argv[2] === '--print') process.stdout.write(made);
-else writeFileSync(join(base, 'kernelBytes.ts'), made);
+}
+
+const [mode, only] = process.argv.slice(2);
+for (const text of TEXTS) {
+  if (mode === '--print' && stem(text) === only) process.stdout.write(moduleOf(text));
+  else if (mode !== '--print') writeFileSync(join(root, dirname(text), `${stem(text)}Bytes.ts`), moduleOf(text));
+}

@@ -3,7 +3,7 @@ import { KERNEL_BYTES } from './kernelBytes.ts';
 
 /** The part of the global `WebAssembly` that is used; the `es2023` library has no types for it. */
 declare const WebAssembly: {
-  Memory: new (descriptor: { initial: number; maximum: number; shared: boolean }) => SharedMemory;
+  Memory: new (descriptor: { initial: number; maximum?: number; shared?: boolean }) => SharedMemory;
   Module: new (bytes: Uint8Array) => object;
   Instance: new (module: object, imports: { env: { memory: SharedMemory } }) => { readonly exports: unknown };
 };
@@ -87,7 +87,7 @@ export function isPageMemory(view: Uint8Array): boolean {
 export function kernelsFor(view: Uint8Array): Kernels | undefined {
   const known = memories.get(view.buffer);
   if (!known) return undefined;
-  if (!('kernels' in known)) known.kernels = instantiate(known.memory);
+  if (!('kernels' in known)) known.kernels = kernelsOf(known.memory);
   return known.kernels;
 }
 
@@ -100,9 +100,31 @@ export function kernelMemory(length: number): { readonly bytes: Uint8Array; read
   return kernels && { bytes, kernels };
 }
 
-function instantiate(memory: SharedMemory): Kernels | undefined {
+/**
+ * An instance of a module with memory of its own, which no other thread sees; undefined where there is none to be had.
+ * @param base64 the module, which imports `env.memory` and nothing else.
+ */
+export function instantiate(
+  base64: string,
+  pages: number,
+): { readonly bytes: Uint8Array; readonly exports: unknown } | undefined {
+  if (!mayReserve) return undefined;
   try {
-    module ??= new WebAssembly.Module(Uint8Array.from(atob(KERNEL_BYTES), (char) => char.charCodeAt(0)));
+    const memory = new WebAssembly.Memory({ initial: pages });
+    const { exports } = new WebAssembly.Instance(moduleOf(base64), { env: { memory } });
+    return { bytes: new Uint8Array(memory.buffer), exports };
+  } catch {
+    return undefined;
+  }
+}
+
+function moduleOf(base64: string): object {
+  return new WebAssembly.Module(Uint8Array.from(atob(base64), (char) => char.charCodeAt(0)));
+}
+
+function kernelsOf(memory: SharedMemory): Kernels | undefined {
+  try {
+    module ??= moduleOf(KERNEL_BYTES);
     return new WebAssembly.Instance(module, { env: { memory } }).exports as Kernels;
   } catch {
     return undefined;

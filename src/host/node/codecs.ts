@@ -4,6 +4,7 @@ import { isPromise } from '../../base/async.ts';
 import type { CodecPort, Compression, Decompression, DecompressPiece } from '../../codec/codec.ts';
 import type { CompressResult, DecompressArgument } from './codecTasks.ts';
 import { coders } from './codecTasks.ts';
+import { heedLimits } from './limits.ts';
 import { forOtherThread, isShared, WorkerPool } from './pool.ts';
 
 /** Wanted duration of a job in milliseconds. */
@@ -12,7 +13,8 @@ const JOB = 3;
 /** Bytes per millisecond, roughly, of a year's middling core: decides how jobs are cut, not what they yield. */
 function compressRate({ method, level }: Compression): number {
   if (method === 'zstd') return (level ?? 3) <= 4 ? 150_000 : (level ?? 3) <= 9 ? 60_000 : 10_000;
-  return (level ?? 6) <= 3 ? 110_000 : (level ?? 6) <= 6 ? 50_000 : 25_000;
+  if (level === undefined) return 110_000;
+  return level <= 3 ? 110_000 : level <= 6 ? 50_000 : 25_000;
 }
 
 function decompressRate({ method }: Decompression): number {
@@ -26,6 +28,7 @@ function decompressRate({ method }: Decompression): number {
  * @param pool worker threads for batches; others may use the same pool.
  */
 export function nodeCodecs(pool: WorkerPool = new WorkerPool()): CodecPort {
+  heedLimits();
   return {
     decompress(how, input, into): MaybePromise<number> {
       const decoder = coders.decoder(how);

@@ -43,7 +43,7 @@ export interface JobRequest<N extends TaskName> {
 
 /** Settings of a {@link WorkerPool}. */
 export interface PoolOptions {
-  /** Threads that work at once, the main thread among them; the default is the number of cores, at most 8. */
+  /** Threads that work at once, the main thread among them; the default is the number of cores, at most 16. */
   readonly threads?: number;
   /** The built `worker.js`; the default is the one beside this module. Without any, the main thread does it all. */
   readonly worker?: string | undefined;
@@ -65,7 +65,7 @@ interface Thread {
   ready: boolean;
 }
 
-const MAX_THREADS = 8;
+const MAX_THREADS = 16;
 /** MiB of address space for machine code, where that is limited; V8 reserves 512 otherwise. */
 const SMALL_CODE_RANGE = 32;
 /** Jobs given to a worker ahead of time, so that it need not wait for the answer to the last one. */

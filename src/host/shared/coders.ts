@@ -5,7 +5,7 @@ import type { Compression, Decoder, Decompression, Encoder, LateDecoder } from '
 
 /** The coders that hosts have of their own. */
 export interface HostCoders {
-  /** For the methods `deflate-raw` and `zlib`, as the next one. */
+  /** For the methods `deflate-raw` and `zlib`, as the next one; asked where there is no WebAssembly, or for a level. */
   deflater(how: Compression): MaybePromise<Encoder>;
   inflater(how: Decompression): MaybePromise<Decoder>;
   zstdEncoder(how: Compression): MaybePromise<Encoder>;
@@ -48,7 +48,15 @@ export class Coders {
   encoder(how: Compression): MaybePromise<Encoder> {
     const key = `${how.method},${how.level},${how.windowBits},${how.memLevel}`;
     return kept(this.#encoders, key, () =>
-      how.method === 'zstd' ? this.#host.zstdEncoder(how) : this.#host.deflater(how),
+      how.method === 'zstd' ? this.#host.zstdEncoder(how) : this.#makeDeflater(how),
+    );
+  }
+
+  /** Our own where it can be had: it makes the same streams with every host. It has one effort only. */
+  #makeDeflater(how: Compression): MaybePromise<Encoder> {
+    if (how.level !== undefined) return this.#host.deflater(how);
+    return import('../../codec/deflate.ts').then(
+      ({ deflateEncoder }) => deflateEncoder(how) ?? this.#host.deflater(how),
     );
   }
 

@@ -8,10 +8,15 @@ import { ivGenerator } from '../../../src/crypto/ivgen.ts';
 import { wordPass, xts } from '../../../src/crypto/xts.ts';
 import { nodeCrypto } from '../../../src/host/node/crypto.ts';
 
-test('the module is made of the text beside it', () => {
+test.each([
+  ['kernel', 'src/base/kernelBytes.ts'],
+  ['deflate', 'src/codec/deflateBytes.ts'],
+])('the module %s is made of the text beside it', (name, module) => {
   const root = resolve(import.meta.dirname, '../../..');
-  const made = execFileSync(process.execPath, [join(root, 'scripts/kernels.mjs'), '--print'], { encoding: 'utf8' });
-  expect(made).toBe(readFileSync(join(root, 'src/base/kernelBytes.ts'), 'utf8'));
+  const made = execFileSync(process.execPath, [join(root, 'scripts/kernels.mjs'), '--print', name], {
+    encoding: 'utf8',
+  });
+  expect(made).toBe(readFileSync(join(root, module), 'utf8'));
 });
 
 test('only memory that was made for kernels has some', () => {
