@@ -14,6 +14,7 @@ import type { ImageState } from '../structure/imageState.ts';
 interface CountedImage extends ImageState {
   /** Bytes of refcount blocks that are kept. */
   readonly refcountBudget: number;
+  readonly readOnly: boolean;
   readonly guard: {
     /** Refuses to write where other metadata is. */
     check(offset: number, length: number, what: 'refcount block' | 'refcount table'): MaybePromise<void>;
@@ -50,6 +51,7 @@ export class Refcounts implements Pending {
       storage: image.file,
       tableSize: clusterSize,
       budget: image.refcountBudget,
+      readOnly: image.readOnly,
       mayWrite: (offset, length) => image.guard.check(offset, length, 'refcount block'),
     });
   }
