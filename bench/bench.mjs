@@ -1,135 +1,230 @@
 #!/usr/bin/env node
 /**
- * Wall-clock ratios of qimg to the real qemu-img, both measured in turn in one run.
+ * Measures qimg beside the real qemu-img: in turn, on the same inputs, in one run.
  *
- *   QIMG_ORACLE_BIN=DIR node bench/bench.mjs [--size MIB] [--runs N] [--only TEXT] [--tmp DIR] [--json FILE]
+ *   QIMG_ORACLE_BIN=DIR npm run bench -- [OPTION...]
  *
- * A ratio below 1 means that qimg is faster. Figures depend on the machine; only ratios of one run say anything. The
- * ratio of processor time (all threads, user and system) is what to look at where others keep the machine busy.
- * The first row is Node's own start, without a program, on the side of qimg: no command can take less.
- * `--only` takes several texts with commas between; only the inputs of those jobs are made.
+ * `--help` lists the options, docs/performance.md says how it measures and what the goals mean.
  */
-import { execFileSync, spawnSync } from 'node:child_process';
+import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { inputs } from './inputs.mjs';
-import { jobs } from './jobs.mjs';
+import { parseArgs } from 'node:util';
+import { verdictsOf, ownSides } from './goals.mjs';
+import { growths, runGrowth, START } from './growth.mjs';
+import { describeMachine } from './machine.mjs';
+import { Places } from './places.mjs';
+import { report } from './report.mjs';
+import { coding } from './rows/coding.mjs';
+import { copy, otherFormats, reflinks, shapes } from './rows/copy.mjs';
+import { metadata, scattered } from './rows/metadata.mjs';
+import { start } from './rows/start.mjs';
+import { runRow } from './run.mjs';
+import { slowDisks } from './rows/slow.mjs';
+import { runSlow } from './slowDisks.mjs';
+import { heading, linesOf } from './table.mjs';
+
+/** @typedef {import('./types.ts').Program} Program */
+/** @typedef {import('./types.ts').Result} Result */
 
 const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
+const RESULTS = path.join(root, 'bench/RESULTS.md');
+/** What `npm run build:standalone` makes for this machine. */
+const STANDALONE = path.join(root, 'dist/standalone/qimg');
+const EMPTY = path.join(root, 'dist/standalone/empty');
 
-function parseArguments(argv) {
-  const options = { size: 512, runs: 5, only: '', tmp: os.tmpdir(), json: '' };
-  for (let i = 0; i < argv.length; i += 2) {
-    const name = argv[i].replace(/^--/, '');
-    if (!(name in options) || argv[i + 1] === undefined) throw new Error(`unknown or incomplete option ${argv[i]}`);
-    options[name] = typeof options[name] === 'number' ? Number(argv[i + 1]) : argv[i + 1];
-  }
-  return options;
-}
+const HELP = `Usage: npm run bench -- [OPTION...]
 
-/** Runs a command once; returns milliseconds, and where GNU time is installed processor time and peak memory in MiB. */
-function measure(command, cwd, accept) {
-  const timed = fs.existsSync('/usr/bin/time');
-  const argv = timed ? ['/usr/bin/time', '-f', 'used %U %S %M', ...command] : command;
-  const start = performance.now();
-  const result = spawnSync(argv[0], argv.slice(1), { cwd, encoding: 'utf8', maxBuffer: 1 << 26 });
-  const wall = performance.now() - start;
-  if (!accept.includes(result.status)) {
-    throw new Error(`${command.join(' ')} failed with ${result.status}: ${result.stderr}`);
-  }
-  const [user, system, rss] = (/used (\S+) (\S+) (\S+)/.exec(result.stderr) ?? []).slice(1).map(Number);
-  return { wall, cpu: (user + system) * 1000, rss: rss / 1024 };
-}
+  --only TEXT[,TEXT...]   rows with one of these texts in "GROUP: NAME"
+  --quick                 the few rows for every day, with 256 MiB and 3 runs
+  --list                  names the rows, and ends
+  --size MIB              size of the test disk (1024)
+  --runs N                runs of each row that count, after one that warms up and is verified (5)
+  --seconds N             after so many no further runs of a row are started, beyond two (60)
+  --standalone[=PATH]     measures the standalone executable too (npm run build:standalone)
+  --empty PATH            an executable of the same compiler that does nothing
+  --no-node               leaves the program under Node out
+  --against PATH          measures another checkout (its directory) or build (its program) too
+  --tmp DIR               where images are
+  --keep DIR              keeps inputs there for the next run with the same --size
+  --prepare               makes the inputs of these rows only, for --keep
+  --json FILE             keeps all figures
+  --strict                exit code 1 if a goal is missed
+  --report FILE...        writes bench/RESULTS.md from files of --json; of several with the same row the worst counts
+  --to FILE               where --report writes
 
-function median(values) {
-  const sorted = [...values].sort((a, b) => a - b);
-  return sorted[Math.floor(sorted.length / 2)];
-}
+QIMG_ORACLE_BIN names the directory of the real programs.`;
 
-/** Puts the files of a job in order before a run. */
-function arrange(job, oracle, cwd) {
-  for (const name of job.remove ?? []) fs.rmSync(path.join(cwd, name), { force: true });
-  for (const [from, to] of job.copy ?? []) {
-    execFileSync('cp', ['--sparse=always', path.join(cwd, from), path.join(cwd, to)]);
-  }
-  if (!job.adopt) return;
-  const [overlay, base] = job.adopt;
-  execFileSync(oracle, ['rebase', '-u', '-f', 'qcow2', '-F', 'qcow2', '-b', base, overlay], { cwd });
-}
-
-/** What starting Node takes, in the form of a row. */
-function emptyStart(cwd, runs) {
-  const figures = Array.from({ length: runs + 1 }, () => measure([process.execPath, '-e', '0'], cwd, [0])).slice(1);
-  const of = (what) => median(figures.map((figure) => figure[what]));
-  return { job: 'node -e 0', ours: of('wall'), rss: of('rss') };
-}
-
-/** Runs both programs in turn and returns the medians. */
-function compare(job, programs, cwd, runs) {
-  const figures = { ours: [], theirs: [] };
-  for (let run = -1; run < runs; run++) {
-    for (const side of ['ours', 'theirs']) {
-      arrange(job, programs.theirs, cwd);
-      const figure = measure([programs[side], ...job.argv], cwd, job.accept ?? [0]);
-      if (run >= 0) figures[side].push(figure);
-    }
-  }
-  for (const name of job.remove ?? []) fs.rmSync(path.join(cwd, name), { force: true });
-  const of = (side, what) => median(figures[side].map((figure) => figure[what]));
+/** `--standalone` may stand alone, which parseArgs does not know. */
+function parse(/** @type {readonly string[]} */ argv) {
+  const args = argv.map((word) => (word === '--standalone' ? `--standalone=${STANDALONE}` : word));
+  const text = { type: /** @type {const} */ ('string') };
+  const flag = { type: /** @type {const} */ ('boolean'), default: false };
+  const { values, positionals } = parseArgs({
+    args,
+    allowPositionals: true,
+    options: {
+      only: { ...text, default: '' },
+      size: text,
+      runs: text,
+      seconds: { ...text, default: '60' },
+      standalone: text,
+      empty: { ...text, default: EMPTY },
+      against: text,
+      tmp: { ...text, default: os.tmpdir() },
+      keep: text,
+      json: text,
+      to: { ...text, default: RESULTS },
+      quick: flag,
+      prepare: flag,
+      list: flag,
+      strict: flag,
+      report: flag,
+      help: { ...flag, short: 'h' },
+      'no-node': flag,
+    },
+  });
+  if (positionals.length > 0 && !values.report) throw new Error(`unexpected argument: ${positionals[0]}`);
+  const count = (/** @type {string} */ name, /** @type {string} */ value) => {
+    if (!/^[1-9]\d*$/.test(value)) throw new Error(`--${name} takes a whole number, not '${value}'`);
+    return Number(value);
+  };
   return {
-    job: job.name,
-    ratio: of('ours', 'wall') / of('theirs', 'wall'),
-    ours: of('ours', 'wall'),
-    theirs: of('theirs', 'wall'),
-    // GNU time counts in hundredths of a second.
-    cpuRatio: of('ours', 'cpu') / Math.max(10, of('theirs', 'cpu')),
-    rss: of('ours', 'rss'),
+    ...values,
+    size: count('size', values.size ?? (values.quick ? '256' : '1024')),
+    runs: count('runs', values.runs ?? (values.quick ? '3' : '5')),
+    seconds: count('seconds', values.seconds),
+    files: positionals,
   };
 }
 
-/** One line of the table. */
-function line(name, ...columns) {
-  return [name.padEnd(26), ...columns.map((column) => column.padStart(9))].join(' ');
+/** @typedef {ReturnType<typeof parse>} Options */
+
+/** All that can be run, in the order of the table: by group and name. */
+const groups = /** @type {const} */ ({
+  start,
+  copy,
+  coding,
+  metadata,
+  reflink: reflinks,
+  shapes,
+  formats: otherFormats,
+  scattered,
+  growth: growths,
+  slow: slowDisks,
+});
+
+function wanted(/** @type {Options} */ { only, quick }) {
+  const texts = only.split(',');
+  return Object.entries(groups).flatMap(([group, rows]) =>
+    rows
+      .filter((row) => texts.some((text) => `${group}: ${row.name}`.includes(text)))
+      .filter((row) => !quick || ('quick' in row && row.quick))
+      .map((row) => ({ group, row })),
+  );
 }
 
-function rowText({ job, ratio, ours, theirs, cpuRatio, rss }) {
-  const text = (value, digits) => value?.toFixed(digits) ?? '-';
-  return line(job, text(ratio, 2), text(ours, 0), text(theirs, 0), text(cpuRatio, 2), text(rss, 0));
+/** @returns {Program[]} */
+function programsOf(/** @type {Options} */ options) {
+  const bin = process.env.QIMG_ORACLE_BIN;
+  if (!bin) throw new Error('QIMG_ORACLE_BIN must name the directory of the real qemu-img');
+  /** @type {Program[]} */
+  const programs = [];
+  const node = [process.execPath, '-e', '0'];
+  if (!options['no-node']) programs.push({ side: 'node', path: path.join(root, 'qimg'), empty: node });
+  if (options.standalone) {
+    const empty = fs.existsSync(options.empty) ? { empty: [path.resolve(options.empty)] } : {};
+    programs.push({ side: 'standalone', path: path.resolve(options.standalone), ...empty });
+  }
+  if (options.against) {
+    const other = path.resolve(options.against);
+    const isCheckout = fs.statSync(other).isDirectory();
+    programs.push({ side: 'against', path: isCheckout ? path.join(other, 'qimg') : other, empty: node });
+  }
+  programs.push({ side: 'real', path: path.join(bin, 'qemu-img') });
+  for (const program of programs) execFileSync(program.path, ['--version'], { stdio: ['ignore', 'ignore', 'inherit'] });
+  return programs;
 }
 
-function isWanted(job, only) {
-  return only.split(',').some((text) => job.name.includes(text));
+/** @returns {Promise<Result>} */
+async function runOne(
+  /** @type {ReturnType<typeof wanted>[number]} */ { group, row },
+  /** @type {Program[]} */ programs,
+  /** @type {Places} */ places,
+  /** @type {Options} */ { runs, seconds },
+) {
+  if ('latency' in row) return runSlow(row, group);
+  let place;
+  try {
+    place = places.on('on' in row ? row.on : undefined);
+  } catch (error) {
+    return { kind: 'row', group, name: row.name, sides: {}, skipped: error.message };
+  }
+  const how = { group, programs, place, runs, seconds };
+  return 'amounts' in row ? runGrowth(row, how) : runRow(row, how);
 }
 
-function main() {
-  const options = parseArguments(process.argv.slice(2));
-  const oracle = process.env.QIMG_ORACLE_BIN;
+/** Makes the inputs of rows in the temporary directory. */
+function prepare(/** @type {ReturnType<typeof wanted>} */ rows, /** @type {Places} */ places) {
+  const { need } = places.on();
+  for (const { row } of rows) {
+    const own = 'amounts' in row ? [START, ...row.amounts.map(row.row)] : 'argv' in row && !row.on ? [row] : [];
+    for (const name of own.flatMap(({ needs = [] }) => needs)) need(name);
+  }
+}
+
+async function main() {
+  const options = parse(process.argv.slice(2));
+  if (options.help) return console.log(HELP);
+  if (options.report) return report(options.files, options.to);
+  const rows = wanted(options);
+  if (options.list) return console.log(rows.map(({ group, row }) => `${group}: ${row.name}`).join('\n'));
   // Node would read them at its start; `qimg` keeps them from it.
   delete process.env.NODE_EXTRA_CA_CERTS;
-  if (!oracle) throw new Error('QIMG_ORACLE_BIN must name the directory of the real qemu-img');
-  const programs = { ours: path.join(root, 'qimg'), theirs: path.join(oracle, 'qemu-img') };
-  execFileSync(programs.ours, ['--version'], { stdio: ['ignore', 'ignore', 'inherit'] });
-  const cwd = fs.mkdtempSync(path.join(options.tmp, 'qimg-bench-'));
-  const rows = [];
-  const need = inputs({ cwd, oracle, size: options.size });
+  const begin = performance.now();
+  const programs = programsOf(options);
+  const { tmp, size, keep } = options;
+  const places = new Places({ tmp, real: path.dirname(programs.at(-1)?.path ?? ''), size, ...(keep ? { keep } : {}) });
+  const machine = describeMachine(programs, places.root);
+  for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM', 'SIGHUP'])) {
+    process.once(signal, () => {
+      places.close();
+      process.kill(process.pid, signal);
+    });
+  }
+  /** @type {Result[]} */
+  const results = [];
   try {
-    console.log(line('job', 'ratio', 'qimg ms', 'real ms', 'cpu ratio', 'peak MiB'));
-    const add = (row) => {
-      rows.push(row);
-      console.log(rowText(row));
-    };
-    add(emptyStart(cwd, options.runs));
-    for (const job of jobs) {
-      if (!isWanted(job, options.only)) continue;
-      for (const name of job.needs ?? []) need(name);
-      add(compare(job, programs, cwd, options.runs));
+    if (options.prepare) return prepare(rows, places);
+    console.log(heading);
+    for (const row of rows) {
+      const result = await runOne(row, programs, places, options);
+      results.push(result);
+      for (const line of linesOf(result)) console.log(line);
     }
   } finally {
-    fs.rmSync(cwd, { recursive: true, force: true });
+    places.close();
   }
-  if (options.json) fs.writeFileSync(options.json, `${JSON.stringify(rows, null, 2)}\n`);
+  const seconds = Math.round((performance.now() - begin) / 1000);
+  if (options.json) {
+    const { runs } = options;
+    /** @type {import('./types.ts').Run} */
+    const run = { machine, size, runs, date: new Date().toISOString().slice(0, 10), seconds, results };
+    fs.writeFileSync(options.json, `${JSON.stringify(run, null, 1)}\n`);
+  }
+  const missed = results.flatMap((result) =>
+    ownSides(result).filter((side) => verdictsOf(result, side).some(({ met }) => !met)),
+  );
+  const failed = results.filter((result) => 'failed' in result && result.failed !== undefined);
+  console.log(`${results.length} rows in ${seconds} s, ${failed.length} failed, ${missed.length} with a goal missed`);
+  if (failed.length > 0 || (options.strict && missed.length > 0)) process.exitCode = 1;
 }
 
-main();
+try {
+  await main();
+} catch (error) {
+  console.error(`bench: ${error.message}`);
+  process.exitCode = 2;
+}

@@ -119,7 +119,7 @@ const STEPS = {
   install: installMissing,
   build: () => node('scripts/build.mjs'),
   format: () => tool('@biomejs/biome', 'format', '.'),
-  types: () => ['.', 'tsconfig.portable.json', 'scripts'].every((path) => tool('typescript', '-p', path)),
+  types: () => ['.', 'tsconfig.portable.json', 'scripts', 'bench'].every((path) => tool('typescript', '-p', path)),
   lint: () => tool('oxlint', '--deny-warnings'),
   floors: () => node('scripts/check-floors.mjs'),
   docs: () => node('scripts/check-docs.mjs'),

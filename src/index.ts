@@ -39,6 +39,14 @@ export type {
   OpenContext,
   OpenIntent,
 } from './block/format.ts';
+export type {
+  NamedObject,
+  ObjectStore,
+  OtherObject,
+  ThrottleGroup,
+  ThrottleLimits,
+  TlsCredentials,
+} from './block/objects.ts';
 export type { ProtocolContext, ProtocolDriver, ProtocolNames, ProtocolStorage } from './block/protocol.ts';
 export {
   closedGate,

@@ -4,6 +4,7 @@
  * nothing ends the program. Failures are `BlockError`s.
  */
 import type { ImageNode } from './block/node/node.ts';
+import type { NamedObject, ObjectStore } from './block/objects.ts';
 import type { SecretStore, Services } from './block/services.ts';
 import { drivers } from './drivers.ts';
 import { type NodeServicesOptions, nodeServices } from './host/node/host.ts';
@@ -20,6 +21,8 @@ export { MapSecretStore, type NodeServicesOptions, nodeServices };
 export interface NodeSettings extends RunSettings {
   /** Passphrases and keys by the id under which options name them. */
   readonly secrets?: SecretStore | Readonly<Record<string, string | Uint8Array>>;
+  /** TLS credentials and other objects by the id under which options name them. */
+  readonly objects?: ObjectStore | Readonly<Record<string, NamedObject>>;
   /** Ports in place of those of Node. */
   readonly services?: Services;
 }
@@ -35,6 +38,11 @@ function secretStore(secrets: NodeSettings['secrets']): SecretStore | undefined 
   return store;
 }
 
+function objectStore(objects: NodeSettings['objects']): ObjectStore | undefined {
+  if (objects === undefined || typeof (objects as ObjectStore).get === 'function') return objects as ObjectStore;
+  return new Map(Object.entries(objects as Readonly<Record<string, NamedObject>>));
+}
+
 let shared: Services | undefined;
 
 /** The services of all calls that bring none: what one has made for later, the next one finds. */
@@ -46,7 +54,8 @@ function sharedServices(): Services {
 /** All operations with the same settings, as methods. */
 export function nodeLibrary(settings: NodeSettings = {}): ImageLibrary {
   const secrets = secretStore(settings.secrets);
-  const own = secrets ? { ...sharedServices(), secrets } : sharedServices();
+  const objects = objectStore(settings.objects);
+  const own = { ...sharedServices(), ...(secrets ? { secrets } : {}), ...(objects ? { objects } : {}) };
   return new ImageLibrary(drivers, settings.services ?? own, settings);
 }
 

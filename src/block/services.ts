@@ -3,6 +3,7 @@ import type { BufferPool } from '../base/inflight.ts';
 import type { CodecPort } from '../codec/codec.ts';
 import type { CryptoPort } from '../crypto/crypto.ts';
 import type { FilePort } from '../storage/files.ts';
+import type { ObjectStore } from './objects.ts';
 
 /** Passphrases and keys by id (`--object secret,id=...`). */
 export interface SecretStore {
@@ -16,6 +17,8 @@ export interface Services {
   readonly codec: CodecPort;
   readonly crypto: CryptoPort;
   readonly secrets: SecretStore;
+  /** What else options name by its id. */
+  readonly objects: ObjectStore;
   /** Fills an array with random bytes fit for keys and identifiers. */
   random(into: Uint8Array): void;
   /** Seconds and nanoseconds since 1970, UTC. */

@@ -141,6 +141,7 @@ export class Session {
       quiet: how.quiet === true,
       progress,
       secrets: this.#objects ?? noSecrets,
+      objects: this.#objects?.named ?? new Map(),
       warn: this.warn,
     };
     const stop = this.io.onProgressSignal?.(() => progress.request());

@@ -18,7 +18,7 @@ async function contextFor(view: View, err: (text: string) => void): Promise<Oper
   ]);
   return {
     drivers,
-    services: nodeServices({ secrets: view.secrets }),
+    services: nodeServices({ secrets: view.secrets, objects: view.objects }),
     gate: permissiveGate,
     // The line begins with 0 when the command says so.
     onProgress: (done, total) => (done === 0 && total > 0 ? undefined : view.progress.update(done, total)),

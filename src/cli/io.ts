@@ -1,5 +1,6 @@
 /** What a command gets from outside: two streams, small files, the drivers, and somebody to have work done. */
 import type { DriverRegistry } from '../block/graph/registry.ts';
+import type { ObjectStore } from '../block/objects.ts';
 import type { SecretStore } from '../block/services.ts';
 import type { OperationContext } from '../operations/context.ts';
 import type { Verb } from '../operations/verbs.ts';
@@ -11,6 +12,7 @@ export interface View {
   readonly quiet: boolean;
   readonly progress: Progress;
   readonly secrets: SecretStore;
+  readonly objects: ObjectStore;
   /** Prints `qemu-img: warning: TEXT`. */
   warn(text: string): void;
 }

@@ -8,6 +8,7 @@ export type PropertyKind =
   | readonly string[]
   /** A structure that is accepted without a look inside. */
   | 'any'
+  | 'limits'
   | 'rules';
 
 /** One property. */
@@ -29,15 +30,23 @@ const FORMAT: PropertySpec = { kind: ['raw', 'base64'], typeName: 'QCryptoSecret
 const ENDPOINT: PropertySpec = { kind: ['client', 'server'], typeName: 'QCryptoTLSCredsEndpoint' };
 const TLS: ObjectType = { 'verify-peer': BOOL, dir: TEXT, endpoint: ENDPOINT, priority: TEXT };
 
+/** The properties of `limits`, which is the newer way to say what `x-` names say one by one. */
+export const THROTTLE_LIMITS: ObjectType = throttleLimits();
+
 function throttleLimits(): ObjectType {
-  const limits: Record<string, PropertySpec> = { limits: { kind: 'any', typeName: 'ThrottleLimits' } };
+  const limits: Record<string, PropertySpec> = {};
   for (const unit of ['iops', 'bps']) {
     for (const direction of ['total', 'read', 'write']) {
-      for (const suffix of ['', '-max', '-max-length']) limits[`x-${unit}-${direction}${suffix}`] = INT;
+      for (const suffix of ['', '-max', '-max-length']) limits[`${unit}-${direction}${suffix}`] = INT;
     }
   }
-  limits['x-iops-size'] = INT;
+  limits['iops-size'] = INT;
   return limits;
+}
+
+function throttleGroup(): ObjectType {
+  const older = Object.entries(THROTTLE_LIMITS).map(([name, spec]) => [`x-${name}`, spec] as const);
+  return { limits: { kind: 'limits', typeName: 'ThrottleLimits' }, ...Object.fromEntries(older) };
 }
 
 /** Types that can be created. */
@@ -61,7 +70,7 @@ export const OBJECT_TYPES: Readonly<Record<string, ObjectType>> = {
     'cpu-affinity': { kind: 'any', typeName: 'int' },
     'node-affinity': { kind: 'any', typeName: 'int' },
   },
-  'throttle-group': throttleLimits(),
+  'throttle-group': throttleGroup(),
   'tls-creds-anon': TLS,
   'tls-creds-psk': { ...TLS, username: TEXT },
   'tls-creds-x509': { ...TLS, 'sanity-check': BOOL, passwordid: TEXT },

@@ -8,9 +8,22 @@ import { isTree, type OptionNode } from '../options/dotted.ts';
 import { parseJson } from '../options/jsonName.ts';
 import { identifierError, isIdentifier, parseProperties } from '../options/keyval.ts';
 import type { OptionTree } from '../options/tree.ts';
+import type { NamedObject, ObjectStore, TlsCredentials } from '../block/objects.ts';
 import type { CommandIo } from './io.ts';
-import { ABSENT_TYPES, MACHINE_TYPES, OBJECT_TYPES, objectHelp, type PropertyKind } from './objectTypes.ts';
+import {
+  ABSENT_TYPES,
+  MACHINE_TYPES,
+  OBJECT_TYPES,
+  objectHelp,
+  type ObjectType,
+  type PropertyKind,
+  THROTTLE_LIMITS,
+} from './objectTypes.ts';
 import { loadSecret, unknownSecret } from './secrets.ts';
+import { throttleGroup } from './throttleGroup.ts';
+
+/** An object that nothing in an image asks for. */
+const OTHER: NamedObject = { type: 'other' };
 
 /** Values of properties after their kinds were checked. */
 type Values = Readonly<Record<string, OptionNode>>;
@@ -23,8 +36,15 @@ function textOf(node: OptionNode | undefined): string {
 /** The objects of one command line. */
 export class ObjectRegistry implements SecretStore {
   readonly #io: CommandIo;
-  /** Secrets by id; other objects are there without bytes. */
-  readonly #objects = new Map<string, Uint8Array | undefined>();
+  /** Bytes of secrets, and other objects, by id. */
+  readonly #objects = new Map<string, Uint8Array | NamedObject>();
+  /** What is no secret, for those who ask for it; that a secret has an id, it tells, too. */
+  readonly named: ObjectStore = {
+    get: (id) => {
+      const object = this.#objects.get(id);
+      return object instanceof Uint8Array ? OTHER : object;
+    },
+  };
 
   constructor(io: CommandIo) {
     this.#io = io;
@@ -39,10 +59,10 @@ export class ObjectRegistry implements SecretStore {
   }
 
   #bytes(id: string): Uint8Array {
-    if (!this.#objects.has(id)) throw unknownSecret(id);
     const secret = this.#objects.get(id);
-    if (secret === undefined) throw invalidArgument(`Object with id '${id}' is not a secret`);
-    return secret;
+    if (secret === undefined) throw unknownSecret(id);
+    if (secret instanceof Uint8Array) return secret;
+    throw invalidArgument(`Object with id '${id}' is not a secret`);
   }
 
   /** Creates the object of one `--object` argument; a call for help gives a text instead. */
@@ -70,7 +90,7 @@ export class ObjectRegistry implements SecretStore {
   }
 
   /** What an object does when it comes to life. Secrets give their bytes. */
-  async #complete(type: string, values: Values): Promise<Uint8Array | undefined> {
+  async #complete(type: string, values: Values): Promise<Uint8Array | NamedObject> {
     switch (type) {
       case 'secret':
         return loadSecret(values, this.#io, { get: (id) => this.#bytes(id) });
@@ -82,15 +102,16 @@ export class ObjectRegistry implements SecretStore {
         throw invalidArgument(
           `Failed to connect to '${textOf(values['path'])}': ${await this.#connectFailure(textOf(values['path']))}`,
         );
+      case 'tls-creds-anon':
+        return credentials(type, values);
       case 'tls-creds-psk':
       case 'tls-creds-x509':
         await this.#checkCredentials(type, values);
-        return undefined;
+        return credentials(type, values);
       case 'throttle-group':
-        checkThrottle(values);
-        return undefined;
+        return throttleGroup(values);
       default:
-        return undefined;
+        return OTHER;
     }
   }
 
@@ -142,21 +163,30 @@ function stringValue(name: string, node: OptionNode | undefined, typed: boolean)
 
 /** Checks the properties of a type that can be created, in the order of its table, then what is left over. */
 function propertyValues(type: string, tree: OptionTree, typed: boolean): Values {
-  const specs = OBJECT_TYPES[type] ?? {};
+  const { 'qom-type': _, id: __, ...own } = tree;
+  return valuesOf(OBJECT_TYPES[type] ?? {}, own, typed);
+}
+
+/** @param parent the property that these are properties of, with a dot behind it. */
+function valuesOf(specs: ObjectType, tree: OptionTree, typed: boolean, parent = ''): Values {
   const values: Record<string, OptionNode> = {};
   for (const [name, spec] of Object.entries(specs)) {
     const node = tree[name];
-    if (node !== undefined) values[name] = propertyValue(name, spec.kind, node, typed);
+    if (node !== undefined) values[name] = propertyValue(parent + name, spec.kind, node, typed);
     else if (spec.required === true) throw invalidArgument(`Parameter '${name}' is missing`);
   }
-  const extra = Object.keys(tree).find((name) => name !== 'qom-type' && name !== 'id' && !Object.hasOwn(specs, name));
-  if (extra !== undefined) throw invalidArgument(`Parameter '${extra}' is unexpected`);
+  const extra = Object.keys(tree).find((name) => !Object.hasOwn(specs, name));
+  if (extra !== undefined) throw invalidArgument(`Parameter '${parent}${extra}' is unexpected`);
   return values;
 }
 
 function propertyValue(name: string, kind: PropertyKind, node: OptionNode, typed: boolean): OptionNode {
   if (kind === 'any') return node;
   if (kind === 'rules') return checkRules(node);
+  if (kind === 'limits') {
+    if (!isTree(node)) throw wrongType(name, 'object');
+    return valuesOf(THROTTLE_LIMITS, node, typed, `${name}.`);
+  }
   if (kind === 'bool' && typed) {
     if (typeof node !== 'boolean') throw wrongType(name, 'boolean');
     return node;
@@ -194,16 +224,19 @@ function checkRules(node: OptionNode): OptionNode {
   return node;
 }
 
-function checkThrottle(values: Values): void {
-  const numbers = Object.entries(values).filter(([, value]) => typeof value === 'number');
-  if (numbers.some(([, value]) => Number(value) < 0)) throw invalidArgument('Property values cannot be negative');
-  for (const unit of ['iops', 'bps']) {
-    for (const suffix of ['', '-max']) {
-      const total = values[`x-${unit}-total${suffix}`];
-      const parts = values[`x-${unit}-read${suffix}`] ?? values[`x-${unit}-write${suffix}`];
-      if (total !== undefined && parts !== undefined) {
-        throw invalidArgument('bps/iops/max total values and read/write values cannot be used at the same time');
-      }
-    }
-  }
+/** TLS credentials of properties whose kinds were checked. */
+function credentials(type: TlsCredentials['type'], values: Values): TlsCredentials {
+  const text = (name: string): string | undefined => (values[name] === undefined ? undefined : textOf(values[name]));
+  const named = {
+    dir: text('dir'),
+    priority: text('priority'),
+    passwordId: text('passwordid'),
+    username: text('username'),
+  };
+  return {
+    type,
+    endpoint: values['endpoint'] === 'server' ? 'server' : 'client',
+    verifyPeer: values['verify-peer'] !== false,
+    ...Object.fromEntries(Object.entries(named).filter(([, value]) => value !== undefined)),
+  };
 }

@@ -1,6 +1,7 @@
 /** The services of Node. What takes time to load is loaded when it is first used. */
 import type { MaybePromise } from '../../base/async.ts';
 import type { BufferPool } from '../../base/inflight.ts';
+import type { ObjectStore } from '../../block/objects.ts';
 import type { SecretStore, Services } from '../../block/services.ts';
 import type { CodecPort } from '../../codec/codec.ts';
 import { MapSecretStore } from '../shared/secrets.ts';
@@ -18,6 +19,8 @@ export interface NodeServicesOptions {
   readonly crypto?: Services['crypto'];
   /** Default: a store without secrets. */
   readonly secrets?: SecretStore;
+  /** Default: none. */
+  readonly objects?: ObjectStore;
   readonly buffers?: BufferPool;
 }
 
@@ -87,6 +90,7 @@ export function nodeServices(options: NodeServicesOptions = {}): Services {
     codec: options.codec ?? lazyCodec(workers),
     crypto,
     secrets: options.secrets ?? new MapSecretStore(),
+    objects: options.objects ?? new Map(),
     random: (into) => crypto.fillRandom(into),
     now,
     zoneOffset,

@@ -5,6 +5,7 @@
  */
 import type { BufferPool } from '../../base/inflight.ts';
 import { MiB } from '../../base/offset.ts';
+import type { ObjectStore } from '../../block/objects.ts';
 import type { SecretStore, Services } from '../../block/services.ts';
 import { MemoryFiles } from '../../storage/memoryFiles.ts';
 import { MapSecretStore } from '../shared/secrets.ts';
@@ -18,6 +19,8 @@ export interface PortableServicesOptions {
   readonly files?: Services['files'];
   /** Default: a store without secrets. */
   readonly secrets?: SecretStore;
+  /** Default: none. */
+  readonly objects?: ObjectStore;
 }
 
 class PlainBuffers implements BufferPool {
@@ -46,6 +49,7 @@ export function portableServices(options: PortableServicesOptions = {}): Service
     codec: portableCodecs(),
     crypto,
     secrets: options.secrets ?? new MapSecretStore(),
+    objects: options.objects ?? new Map(),
     random: (into) => crypto.fillRandom(into),
     now,
     zoneOffset,

@@ -72,3 +72,52 @@ test('other objects exist but are no secrets', async () => {
   expect(() => registry.get('t')).toThrow("Object with id 't' is not a secret");
   expect(() => registry.get('nothing')).toThrow(BlockError);
 });
+
+test('what is no secret can be asked for by its id', async () => {
+  const io = new MemoryIo();
+  io.files.set('keys/keys.psk', new TextEncoder().encode('qemu:00\n'));
+  const { named, add } = registryOf(io);
+  await add('secret,id=s,data=x');
+  await add('throttle-group,id=t,x-iops-total=100,x-bps-read=7,limits.iops-total=5');
+  await add('{"qom-type":"throttle-group","id":"j","limits":{"iops-total":3,"iops-size":4096}}');
+  await add('tls-creds-psk,id=p,dir=keys');
+  expect(named.get('s')).toEqual({ type: 'other' });
+  expect(named.get('t')).toEqual({ type: 'throttle-group', limits: { 'iops-total': 5, 'bps-read': 7 } });
+  expect(named.get('t')).toBe(named.get('t'));
+  expect(named.get('j')).toEqual({ type: 'throttle-group', limits: { 'iops-total': 3, 'iops-size': 4096 } });
+  expect(named.get('p')).toEqual({ type: 'tls-creds-psk', dir: 'keys', endpoint: 'client', verifyPeer: true });
+  expect(named.get('nothing')).toBeUndefined();
+});
+
+function registryOf(io: MemoryIo) {
+  const registry = new ObjectRegistry(io);
+  return { named: registry.named, add: (object: string) => registry.add(object) };
+}
+
+// What the real tool says of each.
+test.each([
+  ['x-iops-total=-2,limits.iops-total=-1', 'Property values cannot be negative'],
+  ['limits.bps-total=-1', 'bps/iops/max values must be within [0, 1000000000000000]'],
+  [
+    'x-iops-total=5,limits.iops-read=5',
+    'bps/iops/max total values and read/write values cannot be used at the same time',
+  ],
+  ['limits.iops-size=3,limits.bps-total=1', 'iops size requires an iops value to be set'],
+  ['x-bps-read=5,x-bps-read-max=3', 'bps_max/iops_max cannot be lower than bps/iops'],
+  ['x-bps-read-max=5', 'bps_max/iops_max require corresponding bps/iops values'],
+  ['limits.bps-read-max-length=0', 'the burst length cannot be 0'],
+  ['limits.bps-read-max-length=-5', 'burst length set without burst rate'],
+  [
+    'limits.bps-total=10,limits.bps-total-max=300000000000000,limits.bps-total-max-length=4',
+    'burst length too high for this burst rate',
+  ],
+  ['limits.bps-total-max-length=4294967296', 'bps-total-max-length value must be in the range [0, 4294967295]'],
+  ['x-bps-total-max-length=4294967296', 'x-bps-total-max-length value must be in therange [0, 4294967295]'],
+  ['limits=5', "Invalid parameter type for 'limits', expected: object"],
+  ['limits.iops-tota=5', "Parameter 'limits.iops-tota' is unexpected"],
+  ['limits.iops-total=5x', "Parameter 'limits.iops-total' expects integer"],
+  ['limits.iops-total.x=5', "Parameters 'limits.iops-total.*' are unexpected"],
+])('a group of throttled disks with %s is refused', async (properties, message) => {
+  const added = new ObjectRegistry(new MemoryIo()).add(`throttle-group,id=t,${properties}`);
+  await expect(added).rejects.toThrow(message);
+});
