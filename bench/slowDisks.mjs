@@ -9,7 +9,9 @@
 /** What `npm run build` makes of the library. */
 const LIBRARY = new URL('../dist/lib/testing.js', import.meta.url).href;
 const SOURCE = 'source.raw';
-const SIZE = 256 * 2 ** 20;
+const SIZE = 512 * 2 ** 20;
+/** What the target has besides. */
+const METADATA = 16 * 2 ** 20;
 
 /** Disks that serve one request at a time each, whichever is free. */
 class DiskArray {
@@ -58,40 +60,49 @@ class DiskArray {
   }
 }
 
-/** Puts the source, or everything else, on slow disks: a target has another name until it is complete. */
+/** @type {import('../src/testing.ts').Services['now']} */
+function now() {
+  const milliseconds = performance.timeOrigin + performance.now();
+  return { seconds: Math.floor(milliseconds / 1000), nanoseconds: Math.floor((milliseconds % 1000) * 1e6) };
+}
+
+/**
+ * Keeps what is in source and target in one piece of memory each, which takes as little of the processor's time as can be; the source, or
+ * everything else (a target has another name until it is complete), is on slow disks besides.
+ */
 function slowDown(
   /** @type {Files} */ files,
   /** @type {'source' | 'target'} */ which,
   /** @type {DiskArray} */ disks,
 ) {
+  const [source, target] = [0x55, 0].map((byte) => new Uint8Array(SIZE + METADATA).fill(byte));
   const open = files.open.bind(files);
   files.open = async (name, options) => {
     const handle = await open(name, options);
-    if ((name === SOURCE) !== (which === 'source')) return handle;
-    const read = handle.read.bind(handle);
-    const write = handle.write?.bind(handle);
+    const content = name === SOURCE ? source : target;
+    const isSlow = (name === SOURCE) === (which === 'source');
+    const change = async (/** @type {number} */ offset, /** @type {number} */ length) => {
+      if (offset + length > handle.size()) await handle.truncate?.(offset + length, 'off');
+    };
     return Object.assign(handle, {
       async read(/** @type {number} */ offset, /** @type {Uint8Array} */ into) {
-        await disks.serve();
-        await read(offset, into);
+        if (isSlow) await disks.serve();
+        into.set(content.subarray(offset, offset + into.length));
       },
-      ...(write && {
+      async writeZeroes(/** @type {number} */ offset, /** @type {number} */ length) {
+        content.fill(0, offset, offset + length);
+        await change(offset, length);
+      },
+      status: (/** @type {number} */ _offset, /** @type {number} */ length) => ({ kind: 'data', length }),
+      ...(handle.write && {
         async write(/** @type {number} */ offset, /** @type {Uint8Array} */ from) {
-          await disks.serve();
-          await write(offset, from);
+          if (isSlow) await disks.serve();
+          content.set(from, offset);
+          await change(offset, from.length);
         },
       }),
     });
   };
-}
-
-/** Fills a file with what is not zero. */
-async function fill(/** @type {Files} */ files, /** @type {string} */ name) {
-  await files.create(name, { size: SIZE, preallocation: 'off' });
-  const handle = await files.open(name, { writable: true });
-  const piece = new Uint8Array(2 ** 20).fill(0x55);
-  for (let offset = 0; offset < SIZE; offset += piece.length) await handle.write?.(offset, piece);
-  await handle.close();
 }
 
 /**
@@ -102,12 +113,13 @@ async function fill(/** @type {Files} */ files, /** @type {string} */ name) {
  */
 export async function runSlow({ name, disks, latency, which, goal }, group) {
   /** @type {typeof import('../src/testing.ts')} */
-  const { MemoryFiles, MemoryLibrary } = await import(LIBRARY);
+  const { drivers, ImageLibrary, MemoryFiles, memoryServices } = await import(LIBRARY);
   const files = new MemoryFiles();
-  await fill(files, SOURCE);
+  await files.create(SOURCE, { size: SIZE, preallocation: 'off' });
   const array = new DiskArray(disks, latency);
   slowDown(files, which, array);
-  const library = new MemoryLibrary({}, files);
+  // The clock of services for tests stands still.
+  const library = new ImageLibrary(drivers, { ...memoryServices(files), now });
   const begin = performance.now();
   await library.convert({
     source: { filename: SOURCE, format: 'raw' },

@@ -11,7 +11,7 @@
 
 /** As a ratio to what takes the time of the requests, shared by all disks. */
 const GOAL = 1.25;
-const LATENCY = 5;
+const LATENCY = 20;
 
 /** @type {readonly Slow[]} */
 export const slowDisks = [4, 8].flatMap((disks) =>

@@ -90,12 +90,17 @@ function sourcesOf({ source }: ConvertRequest): readonly ImageInput[] {
   return sources;
 }
 
+/** As many as the real tool takes. */
+const MOST_PARALLEL = 16;
+
 /** What needs no file is checked before any is touched. */
-function checkSettings({ target, sourceCache, targetCache, sparseSize = 0, rateLimit = 0 }: ConvertRequest): void {
+function checkSettings(request: ConvertRequest): void {
+  const { target, sourceCache, targetCache, sparseSize = 0, rateLimit = 0, parallel = 1 } = request;
   imageInput(target, 'target');
   oneOf('source cache mode', sourceCache, CACHE_MODES);
   oneOf('cache mode', targetCache, CACHE_MODES);
   wholeNumber('rate limit', rateLimit, 0);
+  wholeNumber('number of coroutines', parallel, 1, MOST_PARALLEL);
   if (wholeNumber('sparse size', sparseSize, 0) % SECTOR !== 0) {
     throw invalidArgument(`Invalid sparse size '${sparseSize}': a multiple of ${SECTOR} is needed`);
   }
@@ -254,7 +259,7 @@ class Conversion {
     bitmaps: readonly BitmapInfo[] | undefined,
   ): Promise<CopyOutcome> {
     const { node } = target;
-    const { compress, targetIsZero, sparseSize, copyRange, rateLimit } = this.#request;
+    const { compress, targetIsZero, sparseSize, copyRange, rateLimit, parallel, outOfOrder = false } = this.#request;
     const compressor = node.compressor;
     if (compress && !compressor) throw await this.#cannotCompress(node);
     if (compress && (await node.info()).encrypted) throw compressedAndEncrypted();
@@ -287,6 +292,8 @@ class Conversion {
       ...(compressor && (compress || compressor.sequential) ? { compressor } : {}),
       ...(copyRange ? { kernelChunk: KERNEL_CHUNK } : {}),
       ...(rateLimit ? { rateLimit } : {}),
+      ...(parallel === undefined ? {} : { parallel }),
+      outOfOrder,
       ...(this.#request.salvage ? { onBadSector: this.#report('error while reading offset') } : {}),
     });
   }

@@ -163,6 +163,13 @@ export interface ConvertRequest {
   readonly salvage?: boolean | undefined;
   /** Whole bytes per second. Default, and 0: no limit. */
   readonly rateLimit?: number | undefined;
+  /**
+   * Pieces of a MiB or two that are under way at the same time, 1 to 16. Default: as many as pay, up to 16 where reading or
+   * writing is slow.
+   */
+  readonly parallel?: number | undefined;
+  /** Write pieces when they are read, in whatever order that is. What is compressed stays in order. */
+  readonly outOfOrder?: boolean | undefined;
   /** Let the storage copy by itself, where it can. */
   readonly copyRange?: boolean | undefined;
   /** Default: `writeback`. */

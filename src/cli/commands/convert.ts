@@ -113,7 +113,7 @@ const syntax: CommandSyntax = {
       short: 'm',
       long: 'parallel',
       argument: 'NUM_PARALLEL',
-      help: ['requests at a time, 1 to 16 (default: 8)'],
+      help: ['most pieces under way at a time, 1 to 16', '(default: as many as pay, 16 where that is slow)'],
     },
     { id: 'out-of-order', short: 'W', long: 'oob-writes', help: ['write in any order, which may be faster'] },
     {
@@ -192,7 +192,6 @@ export const command: Command = defineCommand(syntax, async (session, args) => {
     options: (text) => lists.add(text),
     'sparse-size': sparseValue,
     'rate-limit': (text) => sizeValue('rate limit', text),
-    // Checked, and no more: the copy knows itself how many requests are good.
     parallel: (text) => countValue('number of coroutines', text, 1n, 16n),
   });
   checkConflicts(given);
@@ -221,6 +220,8 @@ export const command: Command = defineCommand(syntax, async (session, args) => {
     skipBrokenBitmaps: given.has('skip-broken-bitmaps'),
     salvage: given.has('salvage'),
     rateLimit: given.values['rate-limit'],
+    parallel: given.values.parallel,
+    outOfOrder: given.has('out-of-order'),
     copyRange: given.has('copy-range'),
     sourceCache,
     targetCache: cacheValue(given.text('target-cache')),

@@ -14,6 +14,8 @@ import { bytesOf } from '../../base/text.ts';
 interface NativeModule {
   load(library: string | null): NativeLibrary;
   errno(): number;
+  /** Where the bytes of an array lie in memory; those of transfer buffers never move. */
+  address(bytes: Uint8Array): number | bigint;
 }
 
 /** A loaded library. */
@@ -25,7 +27,7 @@ export interface NativeLibrary {
 declare const opaque: unique symbol;
 /** A pointer that a function returned. */
 export type NativePointer = { readonly [opaque]: true };
-type NativeArgument = number | bigint | Uint8Array | BigInt64Array | NativePointer | null;
+type NativeArgument = number | bigint | Uint8Array | BigInt64Array | BigUint64Array | NativePointer | null;
 
 /** A function of a library. Arrays are passed as pointers to their first byte. */
 interface NativeFunction {
@@ -49,6 +51,12 @@ export interface Libc {
   ioctl(fd: number, request: number, argument: Uint8Array): number;
   /** ioctl(2) with a pointer, on another thread. */
   ioctlAsync(fd: number, request: number, argument: Uint8Array): Promise<number>;
+  /**
+   * preadv2(2) with `RWF_NOWAIT`: what is in the page cache, `-EAGAIN` if nothing is.
+   * @param into more than 64 bytes: what is shorter may move.
+   * @throws Error if the C library has no such call.
+   */
+  readCached(fd: number, into: Uint8Array, offset: number): number;
   /** pwrite(2), for offsets beyond what Node passes on. */
   write(fd: number, from: Uint8Array, offset: number): number;
   /** ftruncate(2), for sizes beyond what Node passes on. */
@@ -68,6 +76,7 @@ export interface Libc {
 /** Names are relative to the working directory. */
 const AT_FDCWD = -100;
 const AT_SYMLINK_FOLLOW = 0x400;
+const RWF_NOWAIT = 8;
 /** `RLIM_INFINITY` */
 const NO_LIMIT = 2n ** 64n - 1n;
 
@@ -122,6 +131,7 @@ function bind(native: NativeModule): Libc {
   };
   const result = (value: number | bigint): number => (value < 0 ? -native.errno() : Number(value));
   let oneThread = false;
+  const vector = new BigUint64Array(2);
   const later = (call: NativeFunction, ...parameters: NativeArgument[]): Promise<number> =>
     new Promise((resolve, reject) => {
       // Not at once: signals and timers get their turn between two calls.
@@ -137,6 +147,7 @@ function bind(native: NativeModule): Libc {
   const fcntl = library.func('int fcntl(int fd, int command, void *lock)');
   const fallocate = 'int fallocate(int fd, int mode, int64 offset, int64 length)';
   const copy = 'int64 copy_file_range(int from, void *fromOffset, int to, void *toOffset, uint64 length, uint flags)';
+  const preadv2 = 'int64 preadv2(int fd, const void *vector, int count, int64 offset, int flags)';
   const ioctl = 'int ioctl(int fd, ulong request, void *argument)';
   return {
     seek: (fd, offset, whence) => result(seek(fd, wide(offset), whence)),
@@ -150,6 +161,12 @@ function bind(native: NativeModule): Libc {
     lock: (fd, command, lock) => result(fcntl(fd, command, lock)),
     ioctl: (fd, request, argument) => result(get(ioctl)(fd, request, argument)),
     ioctlAsync: (fd, request, argument) => later(get(ioctl), fd, request, argument),
+    readCached: (fd, into, offset) => {
+      // `struct iovec`
+      vector[0] = BigInt(native.address(into));
+      vector[1] = BigInt(into.length);
+      return result(get(preadv2)(fd, vector, 1, wide(offset), RWF_NOWAIT));
+    },
     write: (fd, from, offset) =>
       result(
         get('int64 pwrite(int fd, const void *from, uint64 count, int64 offset)')(fd, from, from.length, wide(offset)),

@@ -2,11 +2,11 @@
 import { type BigIntStats, closeSync, fstatSync, openSync, read as readFile, readSync } from 'node:fs';
 import { type MaybePromise } from '../../base/async.ts';
 import { type ErrorContext } from '../../base/error.ts';
-import { isAligned } from '../../base/offset.ts';
+import { isAligned, MiB } from '../../base/offset.ts';
 import { systemError } from '../../base/posix.ts';
 import type { FileAccess, FileHandle, FileStatus } from '../../storage/files.ts';
 import type { Extent, Limits } from '../../storage/storage.ts';
-import type { Libc } from './ffi.ts';
+import { failedWith, type Libc } from './ffi.ts';
 import { isMemoryAligned } from './fileBuffers.ts';
 import { nodeError } from './fileErrors.ts';
 import { hostName } from './fileNames.ts';
@@ -14,6 +14,9 @@ import { mayUseThreads, soon } from './limits.ts';
 import type { FileLocks } from './lock.ts';
 import { FileSpace } from './sparse.ts';
 import { SMALL } from './writeMode.ts';
+
+/** Reads up to here take the calling thread less time than to have another one do them, if the bytes are in memory. */
+const MEDIUM = MiB;
 
 /** What an opened file is made of. */
 export interface OpenedFile {
@@ -79,6 +82,8 @@ export class ReadOnlyFile implements FileHandle {
   protected readonly space: FileSpace | undefined;
   protected currentSize: number;
   #direct: boolean;
+  /** File systems know whether they can tell what is in the page cache. */
+  #canReadCached = true;
   /** The same file through the page cache, for requests that are not aligned. */
   #cached: number | undefined;
 
@@ -98,7 +103,24 @@ export class ReadOnlyFile implements FileHandle {
 
   read(offset: number, into: Uint8Array): MaybePromise<void> {
     if (into.length <= SMALL && this.kind === 'file') return this.#readAll(offset, into);
-    return mayUseThreads() ? this.#readLater(offset, into) : soon(() => this.#readAll(offset, into));
+    const known = into.length <= MEDIUM ? this.#readCached(offset, into) : 0;
+    if (known === into.length) return;
+    const rest = into.subarray(known);
+    return mayUseThreads() ? this.#readLater(offset + known, rest) : soon(() => this.#readAll(offset + known, rest));
+  }
+
+  /** Reads what is in the page cache; returns how many bytes that were. */
+  #readCached(offset: number, into: Uint8Array): number {
+    const { libc, fd } = this.opened;
+    if (!libc || !this.#canReadCached || this.#direct || this.kind !== 'file') return 0;
+    try {
+      const count = libc.readCached(fd, into, offset);
+      if (count < 0 && !failedWith(count, 'EAGAIN', 'EINTR')) this.#canReadCached = false;
+      return Math.max(0, count);
+    } catch {
+      this.#canReadCached = false;
+      return 0;
+    }
   }
 
   #readAll(offset: number, into: Uint8Array): void {

@@ -37,6 +37,7 @@ export class WritableFile extends ReadOnlyFile {
 
   #writeAll(offset: number, from: Uint8Array): void {
     const started = milliseconds();
+    if (!this.opened.direct && this.kind === 'file') this.space?.allocate(offset, from.length);
     for (let at = 0; at < from.length; ) at += this.#writeNow(offset + at, from, at);
     this.#mode.took(started);
     this.#grown(offset + from.length);

@@ -4,7 +4,7 @@ import { KiB, MiB } from '../../base/offset.ts';
 /** Transfers up to here are done on the calling thread: quicker than a change of threads, and no promise is needed. */
 export const SMALL: number = 64 * KiB;
 /** Longest write on the calling thread. */
-const LARGEST = MiB;
+const LARGEST = 2 * MiB;
 /** A write that takes so many milliseconds waits for a disk: other events must not wait with it. */
 const SLOW = 10;
 /** Milliseconds for which larger writes then go to other threads. */

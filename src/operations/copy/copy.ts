@@ -30,6 +30,10 @@ export interface CopyOptions {
   readonly kernelChunk?: number;
   /** Bytes per second. */
   readonly rateLimit?: number;
+  /** Most pieces in flight. */
+  readonly parallel?: number;
+  /** Pieces are stored when they are read, in whatever order that is. */
+  readonly outOfOrder?: boolean;
   /** A new walk through the source with the runs that the real tool sees, for its steps. Absent: the source itself. */
   readonly counted?: () => RunSource;
   /** Called for each sector that cannot be read, which becomes zeroes; absent: the copy fails. */
@@ -98,13 +102,16 @@ export async function copyInto(
     plan: { ...plan, unit: compressor?.unit ?? 1 },
   });
   let badSectors = 0;
-  const { rateLimit } = options;
+  const { rateLimit, parallel, outOfOrder = false } = options;
   const onBadSector = options.onBadSector?.bind(options);
   await steps.begin();
   await runPipeline(planner, store, {
     chunk,
     services: context.services,
     onProgress: (done) => steps.advance(done),
+    // What is compressed lies in order, for some formats by their rules.
+    outOfOrder: outOfOrder && !compressor,
+    ...(parallel === undefined ? {} : { depth: parallel }),
     ...(context.signal ? { signal: context.signal } : {}),
     ...(rateLimit === undefined ? {} : { pace: new Pace(rateLimit, context.services) }),
     ...(onBadSector

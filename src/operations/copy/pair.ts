@@ -38,6 +38,23 @@ function joined<R extends { readonly length: number }>(one: R, other: R): PairRu
 /** Fills a buffer. */
 export type Reader = (into: Uint8Array) => Promise<void>;
 
+/** Reads `length` bytes of one image, and gives the buffer back when `use` is done with it. */
+export async function readOne<T>(
+  buffers: BufferPool,
+  length: number,
+  read: Reader,
+  use: (bytes: Uint8Array) => MaybePromise<T>,
+): Promise<T> {
+  const buffer = buffers.acquire();
+  try {
+    const bytes = buffer.subarray(0, length);
+    await read(bytes);
+    return await use(bytes);
+  } finally {
+    buffers.release(buffer);
+  }
+}
+
 /** Reads `length` bytes of both images, and gives the buffers back when `use` is done with them. */
 export async function readBoth<T>(
   buffers: BufferPool,

@@ -2,7 +2,7 @@
  * The copy itself: several pieces are read (and coded) at the same time, and stored one after the other in the order
  * of their offsets. Memory is bounded by the number of pieces in flight.
  */
-import { isPromise, type MaybePromise, Semaphore } from '../../base/async.ts';
+import { isPromise, type MaybePromise } from '../../base/async.ts';
 import type { BlockError } from '../../base/error.ts';
 import { Breath, InFlight, SpareBuffers, throwIfStopped } from '../../base/inflight.ts';
 import { alignDown, MiB } from '../../base/offset.ts';
@@ -12,10 +12,14 @@ import type { Pace } from './pace.ts';
 import type { Piece, Planner } from './plan.ts';
 import { failed, firstUnreadable, readSegments, salvageSegments } from './reading.ts';
 import type { PieceStore, Ready } from './store.ts';
+import { Window } from './window.ts';
 
-/** Pieces in flight unless memory says otherwise: enough to keep all cores busy with coding. */
+/** Pieces in flight unless memory says otherwise: enough to keep all cores busy with coding, and slow disks with requests. */
 const DEPTH = 16;
-/** Those among them that are only moved: few, so that the bytes are still in the processor's cache when they are written. */
+/**
+ * Those among them that are only moved, as long as reading and writing are fast: few, so that the bytes are still in the
+ * processor's cache when they are written.
+ */
 const MOVED_DEPTH = 4;
 /** Most bytes in buffers. */
 const BUFFER_BUDGET = 64 * MiB;
@@ -26,9 +30,11 @@ const BREATHE = 512;
 export interface PipelineOptions {
   /** Longest data piece in bytes. */
   readonly chunk: number;
-  readonly services: Pick<Services, 'buffers' | 'wait'>;
-  /** Pieces in flight; default as many as pay. */
+  readonly services: Pick<Services, 'buffers' | 'now' | 'wait'>;
+  /** Most pieces in flight; default as many as pay. */
   readonly depth?: number;
+  /** Pieces are stored when they are read, in whatever order that is. */
+  readonly outOfOrder?: boolean;
   readonly pace?: Pace;
   readonly signal?: AbortSignal;
   /** Called with the offset up to which the target is complete; the copy waits for it. */
@@ -60,8 +66,8 @@ class Pipeline {
   readonly #store: PieceStore;
   readonly #options: PipelineOptions;
   readonly #flight: InFlight;
-  readonly #moved = new Semaphore(MOVED_DEPTH);
-  readonly #writers: Semaphore;
+  readonly #moved: Window;
+  readonly #writers: Window;
   readonly #buffers: SpareBuffers;
   readonly #breath: Breath;
   #done = 0;
@@ -70,8 +76,10 @@ class Pipeline {
     this.#store = store;
     this.#options = options;
     const affordable = Math.max(2, Math.floor(BUFFER_BUDGET / options.chunk));
-    this.#writers = new Semaphore(store.writers);
-    this.#flight = new InFlight(Math.min(options.depth ?? DEPTH, affordable));
+    const depth = Math.min(options.depth ?? DEPTH, affordable);
+    this.#moved = new Window(MOVED_DEPTH, depth, options.services);
+    this.#writers = new Window(store.writers, store.codes ? store.writers : depth, options.services);
+    this.#flight = new InFlight(depth);
     this.#buffers = new SpareBuffers(options.chunk, options.services.buffers);
     this.#breath = new Breath(BREATHE, options.services, options.signal);
   }
@@ -91,7 +99,7 @@ class Pipeline {
           const room = this.#moved.acquire();
           if (isPromise(room)) await room;
         }
-        const before = begun;
+        const before = this.#options.outOfOrder ? Promise.resolve() : begun;
         const turn = new Turn();
         begun = turn.begun;
         void flight.follow(this.#finish(piece, before, turn, this.#prepare(piece)));
@@ -124,8 +132,12 @@ class Pipeline {
     const buffer = this.#buffers.acquire();
     const bytes = buffer.subarray(0, piece.length);
     try {
+      const since = this.#moved.now();
       const done = this.#read(piece, bytes);
-      if (isPromise(done)) await done;
+      if (isPromise(done)) {
+        await done;
+        if (!this.#isCoded(piece)) this.#moved.look(since, piece.length);
+      }
       const ready = this.#store.prepare(piece, bytes);
       return { ...(isPromise(ready) ? await ready : ready), buffer };
     } catch (error) {
@@ -165,9 +177,12 @@ class Pipeline {
         if (this.#flight.failed) return;
         throwIfStopped(this.#options.signal);
         await this.#options.pace?.take(piece.length, this.#options.signal);
+        const since = this.#writers.now();
         const stored = this.#store.store(ready);
         own.begin();
         await stored;
+        // A piece that waits to be written is one that was read.
+        if (this.#writers.look(since, piece.length)) this.#moved.widen();
         await this.#report(piece.offset + piece.length);
       } finally {
         this.#writers.release();

@@ -26,17 +26,42 @@ export function failed(access: 'read' | 'write', thrown: unknown, offset: number
   });
 }
 
-/** Reads consecutive segments into `into`; stays synchronous while nothing has to wait. */
-export function readSegments(segments: readonly Segment[], into: Uint8Array, first = 0, start = 0): MaybePromise<void> {
+/**
+ * Reads consecutive segments into `into`, those that are stored plainly at the same time; what has to be decoded has all
+ * cores for itself already. Stays synchronous while nothing has to wait. No read is under way any more when it fails.
+ */
+export function readSegments(segments: readonly Segment[], into: Uint8Array): MaybePromise<void> {
+  return readFrom(segments, into, 0, 0);
+}
+
+function readFrom(segments: readonly Segment[], into: Uint8Array, first: number, start: number): MaybePromise<void> {
+  const waiting: Promise<void>[] = [];
   let at = start;
-  for (let index = first; index < segments.length; index++) {
-    const segment = segments[index] as Segment;
-    const done = readSegment(segment, into.subarray(at, at + segment.length));
-    at += segment.length;
-    if (!isPromise(done)) continue;
-    const next = index + 1;
-    return next < segments.length ? done.then(() => readSegments(segments, into, next, at)) : done;
+  let index = first;
+  try {
+    for (; index < segments.length; index++) {
+      const segment = segments[index] as Segment;
+      if (segment.coded && waiting.length > 0) break;
+      const done = readSegment(segment, into.subarray(at, at + segment.length));
+      at += segment.length;
+      if (isPromise(done)) waiting.push(done);
+      if (segment.coded && waiting.length > 0) {
+        index++;
+        break;
+      }
+    }
+  } catch (error) {
+    waiting.push(Promise.reject(error));
   }
+  if (waiting.length === 0) return;
+  const read = allOf(waiting);
+  return index < segments.length ? read.then(() => readFrom(segments, into, index, at)) : read;
+}
+
+/** Resolves when all have ended; rejects then with the first failure in their order. */
+async function allOf(work: readonly Promise<void>[]): Promise<void> {
+  if (work.length > 1) await Promise.allSettled(work);
+  for (const one of work) await one;
 }
 
 function readSegment(segment: Segment, into: Uint8Array): MaybePromise<void> {

@@ -21,9 +21,9 @@ export interface Ready {
   readonly units?: readonly { readonly start: number; readonly coded: Uint8Array | undefined }[];
 }
 
-/** Where pieces go. `store` is called in order, for at most `writers` pieces at a time. */
+/** Where pieces go. `store` is called in order unless the copy is to be made out of order. */
 export interface PieceStore {
-  /** Pieces that may be stored at the same time. */
+  /** Pieces that are stored at the same time, as long as that is fast; never more if they are coded. */
   readonly writers: number;
   /** Pieces are coded before they are stored. */
   readonly codes: boolean;
@@ -56,7 +56,7 @@ function foundEnd({ zeroedFrom, recordFound }: StoreOptions): number {
 
 /** Writes pieces as plain data. */
 export class PlainStore implements PieceStore {
-  /** While one is being written, the next is handed to the kernel already. More would only wait for the same file. */
+  /** While one is being written, the next is handed to the kernel already. More would only wait for the same fast file. */
   readonly writers: number = 2;
   readonly codes: boolean = false;
   readonly #node: ImageNode;

@@ -14,8 +14,9 @@ import type { ImageNode } from '../../block/node/node.ts';
 import { identityOf } from '../../block/graph/bottom.ts';
 import type { OperationContext } from '../context.ts';
 import { depthBelow } from './depth.ts';
-import { pairAt, readBoth } from './pair.ts';
+import { pairAt, readBoth, readOne } from './pair.ts';
 import { STRIDE, strideEnd } from './strides.ts';
+import { type BufferRun, splitZeroes } from './zeroRuns.ts';
 
 /** Most bytes in buffers. */
 const BUFFER_BUDGET = 32 * MiB;
@@ -247,26 +248,47 @@ export class UpCopy {
   }
 
   /** @returns where the last run ends that was stored as data. */
-  #compare({ start, end }: Area, reach: Promise<number | undefined> | undefined): Promise<number> {
+  async #compare({ start, end }: Area, reach: Promise<number | undefined> | undefined): Promise<number> {
     const [old, replacement] = this.#sides;
-    const readers = [
-      (into: Uint8Array) => old.read(start, into),
-      (into: Uint8Array) => replacement.read(start, into),
-    ] as const;
-    return readBoth(this.#buffers, end - start, readers, async (bytes, other) => {
-      let stored = 0;
-      for (const run of differences(bytes, other, start, this.#step)) {
-        const changed = bytes.subarray(run.start - start, run.end - start);
-        // As the real tool does with what differs behind the end of the old image only.
-        if (run.start >= old.size && !(run.start === start && (await reach) === start)) {
-          await this.#zero(run.start, changed);
-        } else {
-          await this.#store(run.start, changed);
-          stored = run.end;
-        }
+    const read = (into: Uint8Array): Promise<void> => old.read(start, into);
+    const below = await replacement.at(start, end - start);
+    // Where the new image has nothing but zeroes, they need not be written down to be compared with.
+    if (isZeroRun(below) && below.length >= end - start) {
+      return readOne(this.#buffers, end - start, read, (bytes) =>
+        this.#storeRuns(splitZeroes(bytes, start, { step: this.#step, shortest: this.#step }), bytes, start, reach),
+      );
+    }
+    const readers = [read, (into: Uint8Array) => replacement.read(start, into)] as const;
+    return readBoth(this.#buffers, end - start, readers, (bytes, other) =>
+      this.#storeRuns(differences(bytes, other, start, this.#step), bytes, start, reach),
+    );
+  }
+
+  /**
+   * Stores the runs of an area in which the new backing image has something else.
+   * @param bytes of the area, which begins at `offset`.
+   */
+  async #storeRuns(
+    runs: Iterable<BufferRun>,
+    bytes: Uint8Array,
+    offset: number,
+    reach: Promise<number | undefined> | undefined,
+  ): Promise<number> {
+    const [old] = this.#sides;
+    let stored = 0;
+    for (const { start, end, zero: same } of runs) {
+      if (same) continue;
+      const at = offset + start;
+      const changed = bytes.subarray(start, end);
+      // As the real tool does with what differs behind the end of the old image only.
+      if (at >= old.size && !(start === 0 && (await reach) === offset)) {
+        await this.#zero(at, changed);
+      } else {
+        await this.#store(at, changed);
+        stored = offset + end;
       }
-      return stored;
-    });
+    }
+    return stored;
   }
 
   /** Records zeroes that hide the new backing image. */
@@ -321,21 +343,20 @@ export function writeError(thrown: unknown): BlockError {
 }
 
 /**
- * Runs of whole steps in which two buffers differ, as offsets of the image.
+ * Runs of whole steps in which two buffers differ.
  * @param offset of their first byte; steps are aligned in the image.
  */
-function* differences(old: Uint8Array, other: Uint8Array, offset: number, step: number): Generator<Area> {
-  const end = offset + old.length;
-  let run: { start: number; end: number } | undefined;
-  for (let at = offset; at < end; ) {
-    const found = firstDifference(old.subarray(at - offset), other.subarray(at - offset));
+function* differences(old: Uint8Array, other: Uint8Array, offset: number, step: number): Generator<BufferRun> {
+  let run: { start: number; end: number; zero: false } | undefined;
+  for (let at = 0; at < old.length; ) {
+    const found = firstDifference(old.subarray(at), other.subarray(at));
     if (found < 0) break;
-    const start = Math.max(at, alignDown(at + found, step));
-    const stop = Math.min(end, alignDown(at + found, step) + step);
+    const start = Math.max(at, alignDown(offset + at + found, step) - offset);
+    const stop = Math.min(old.length, alignDown(offset + at + found, step) + step - offset);
     if (run && run.end === start) run.end = stop;
     else {
       if (run) yield run;
-      run = { start, end: stop };
+      run = { start, end: stop, zero: false };
     }
     at = stop;
   }

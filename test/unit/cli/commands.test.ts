@@ -98,6 +98,8 @@ describe('requests', () => {
       skipBrokenBitmaps: false,
       salvage: false,
       rateLimit: 1048576,
+      parallel: 3,
+      outOfOrder: true,
       copyRange: false,
       forceShare: true,
     });

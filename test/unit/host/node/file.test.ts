@@ -10,14 +10,15 @@ import {
   truncateSync,
   writeFileSync,
 } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { constants as system, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { BlockError } from '../../../../src/base/error.ts';
 import { bytesOf } from '../../../../src/base/text.ts';
 import { NodeFiles } from '../../../../src/host/node/file.ts';
-import { AlignedBufferPool, isMemoryAligned } from '../../../../src/host/node/fileBuffers.ts';
+import { type Libc, libc } from '../../../../src/host/node/ffi.ts';
+import { AlignedBufferPool, isMemoryAligned, pageArray } from '../../../../src/host/node/fileBuffers.ts';
 import type { CacheMode, FileHandle } from '../../../../src/storage/files.ts';
 
 let dir = '';
@@ -126,14 +127,63 @@ describe('reading and writing', () => {
 
   it('is synchronous for small pieces and not for large ones', async () => {
     const name = join(dir, 'sync');
-    writeFileSync(name, new Uint8Array(300_000));
+    writeFileSync(name, new Uint8Array(2_000_000));
     await withFile(files, name, async (handle) => {
       expect(handle.read(0, new Uint8Array(65536))).toBeUndefined();
       expect(handle.write?.(0, new Uint8Array(512))).toBeUndefined();
       // Waited for: it must not meet a handle that is closed.
-      const large = handle.read(0, new Uint8Array(65537));
+      const large = handle.read(0, new Uint8Array(1_048_577));
       expect(large).toBeInstanceOf(Promise);
       await large;
+    });
+  });
+
+  describe('up to 1 MiB', () => {
+    const content = new Uint8Array(600_000).map((_, i) => i % 251);
+    /** Reads all of it with a C library that answers like that. */
+    async function readWith(readCached: Libc['readCached'], times = 1): Promise<boolean> {
+      const real = libc();
+      if (!real) throw new Error('no C library');
+      const name = join(dir, 'cached');
+      writeFileSync(name, content);
+      let waited = false;
+      await withFile(new NodeFiles({ libc: { ...real, readCached } }), name, async (handle) => {
+        for (let i = 0; i < times; i++) {
+          const into = pageArray(content.length);
+          const done = handle.read(0, into);
+          waited = done instanceof Promise;
+          await done;
+          expect(Buffer.compare(into, content)).toBe(0);
+        }
+      });
+      return waited;
+    }
+
+    it.runIf(libc())('are read at once when they are in memory', async () => {
+      expect(await readWith((fd, into, offset) => libc()?.readCached(fd, into, offset) ?? 0)).toBe(false);
+    });
+
+    it.runIf(libc())('are waited for when they are not', async () => {
+      expect(await readWith(() => -system.errno.EAGAIN)).toBe(true);
+    });
+
+    it.runIf(libc())('are waited for in part when a part of them is', async () => {
+      const half = (fd: number, into: Uint8Array, offset: number): number =>
+        libc()?.readCached(fd, into.subarray(0, 300_000), offset) ?? 0;
+      expect(await readWith(half)).toBe(true);
+    });
+
+    it.runIf(libc())('are not asked for again where the system cannot tell', async () => {
+      for (const answer of ['EOPNOTSUPP', 'missing'] as const) {
+        let asked = 0;
+        const refuse = (): number => {
+          asked++;
+          if (answer === 'missing') throw new Error('no such function');
+          return -system.errno.EOPNOTSUPP;
+        };
+        expect(await readWith(refuse, 3)).toBe(true);
+        expect(asked).toBe(1);
+      }
     });
   });
 
@@ -141,14 +191,14 @@ describe('reading and writing', () => {
     const name = join(dir, 'under way');
     writeFileSync(name, new Uint8Array(4096));
     await withFile(files, name, async (handle) => {
-      const behind = new Uint8Array(2 * 1048576).fill(7);
+      const behind = new Uint8Array(3 * 1048576).fill(7);
       const written = handle.write?.(8 * 1048576, behind);
       // The kernel has it; the answer waits for its turn.
       for (const stop = Date.now() + 10_000; statSync(name).size <= 8 * 1048576 && Date.now() < stop; );
       if (what === 'growth') await handle.truncate?.(1048576, 'off');
       else await handle.writeZeroes?.(4096, 1048576, { unmap: true });
       await written;
-      expect(handle.size()).toBe(10 * 1048576);
+      expect(handle.size()).toBe(11 * 1048576);
       const found = new Uint8Array(behind.length);
       await handle.read(8 * 1048576, found);
       expect(Buffer.compare(found, behind)).toBe(0);

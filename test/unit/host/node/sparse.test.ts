@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, statfsSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -202,5 +202,49 @@ describe('copying inside the kernel', () => {
       expect(await target.copyFrom?.(source, 0, 0, 512)).toBe(0);
       await source.close();
     });
+  });
+});
+
+describe('long writes', () => {
+  /** Calls of fallocate(2) for two writes of 1 MiB and a short one, when it answers like that. */
+  async function calls(
+    answer: (real: Libc, ...call: Parameters<Libc['fallocateSync']>) => number,
+  ): Promise<number[][]> {
+    const real = libc();
+    if (!real) return [];
+    const found: number[][] = [];
+    const fallocateSync: Libc['fallocateSync'] = (fd, mode, offset, length) => {
+      found.push([mode, offset, length]);
+      return answer(real, fd, mode, offset, length);
+    };
+    const name = join(dir, 'long');
+    writeFileSync(name, '');
+    const handle = await new NodeFiles({ libc: { ...real, fallocateSync } }).open(name, { writable: true });
+    const bytes = new Uint8Array(MiB).fill(7);
+    for (const [at, length] of [
+      [0, MiB],
+      [2 * MiB, MiB],
+      [4 * MiB, 4096],
+    ] as const) {
+      await handle.write?.(at, bytes.subarray(0, length));
+    }
+    await handle.close();
+    const stored = readFileSync(name);
+    for (const at of [0, 2 * MiB, 4 * MiB]) expect(stored.subarray(at, at + 4096)).toEqual(Buffer.alloc(4096, 7));
+    expect(stored).toHaveLength(4 * MiB + 4096);
+    expect(statSync(name).blocks).toBe((2 * MiB + 4096) / 512);
+    return found;
+  }
+
+  it('have their blocks first on ext4 only', async () => {
+    const ext4 = libc() !== undefined && statfsSync(dir).type === 0xef53;
+    const two = [
+      [1, 0, MiB],
+      [1, 2 * MiB, MiB],
+    ];
+    expect(await calls((real, ...call) => real.fallocateSync(...call))).toEqual(ext4 ? two : []);
+    // The write itself tells whether there is room.
+    expect(await calls(() => -constants.errno.ENOSPC)).toEqual(ext4 ? two : []);
+    expect(await calls(() => -constants.errno.EOPNOTSUPP)).toEqual(ext4 ? two.slice(0, 1) : []);
   });
 });
