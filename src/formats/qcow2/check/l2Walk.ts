@@ -46,6 +46,8 @@ export class L2Walker {
   readonly #known = new Map<number, TableFindings>();
   #repeatedLines = 0;
   #hole = { start: 0, end: 0 };
+  /** The last table had no entries, and may have been a hole. */
+  #empty = false;
   #uncopied = false;
 
   constructor(walk: Walk) {
@@ -111,6 +113,7 @@ export class L2Walker {
       await reader.forget();
     }
     if (scan.uncopied) this.#uncopied = true;
+    if (scan.statistics.allocated === 0) this.#empty = true;
     if (active) this.#addStatistics(scan.statistics);
     const lines = this.#walk.result.corruptions - before;
     this.#known.set(offset, { lines, statistics: scan.statistics, repeats: 0 });
@@ -166,14 +169,19 @@ export class L2Walker {
     clusters.fragmented += more.fragmented;
   }
 
-  /** True if the table is beyond the end or in a hole of the file: then it is empty. */
+  /**
+   * True if the table is beyond the end or in a hole of the file: then it is empty. To ask where holes are takes longer than
+   * to read a table, in files of many pieces much longer: so that is done only behind tables that were empty.
+   */
   #isHole(offset: number): MaybePromise<boolean> {
     const { file, geometry } = this.#walk.image;
     const end = Math.min(offset + geometry.clusterSize, file.size());
     if (end <= offset) return true;
     if (offset >= this.#hole.start && end <= this.#hole.end) return true;
+    if (!this.#empty) return false;
     return andThen(file.status(offset, file.size() - offset), (extent) => {
-      if (extent.kind !== 'hole') return false;
+      this.#empty = extent.kind === 'hole';
+      if (!this.#empty) return false;
       this.#hole = { start: offset, end: offset + extent.length };
       return end <= this.#hole.end;
     });
