@@ -1,4 +1,7 @@
 import { defineConfig, type ViteUserConfig } from 'vitest/config';
+import { ONLY_NODE_FILES, standalone } from './test/support/standalone.ts';
+
+const LEFT_OUT = standalone ? Object.keys(ONLY_NODE_FILES) : ['standalone.test.ts'];
 
 /**
  * Tests of one folder. Limits of time are for what hangs: a machine with one busy core takes ten times as long as others.
@@ -9,6 +12,7 @@ function project(name: string, isolate: boolean, testTimeout: number): object {
     test: {
       name,
       include: [`test/${name}/**/*.test.ts`],
+      exclude: LEFT_OUT.map((file) => `test/interop/${file}`),
       pool: 'forks',
       isolate,
       testTimeout,

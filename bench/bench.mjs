@@ -12,6 +12,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { fileOf, targetHere } from '../scripts/lib/bunTargets.mjs';
 import { verdictsOf, ownSides } from './goals.mjs';
 import { growths, runGrowth, START } from './growth.mjs';
 import { describeMachine } from './machine.mjs';
@@ -22,8 +23,8 @@ import { copy, otherFormats, reflinks, shapes } from './rows/copy.mjs';
 import { metadata, scattered } from './rows/metadata.mjs';
 import { start } from './rows/start.mjs';
 import { runRow } from './run.mjs';
-import { slowDisks } from './rows/slow.mjs';
-import { runSlow } from './slowDisks.mjs';
+import { simulated } from './rows/simulated.mjs';
+import { simulate } from './simulate.mjs';
 import { heading, linesOf } from './table.mjs';
 
 /** @typedef {import('./types.ts').Program} Program */
@@ -32,8 +33,9 @@ import { heading, linesOf } from './table.mjs';
 const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 const RESULTS = path.join(root, 'bench/RESULTS.md');
 /** What `npm run build:standalone` makes for this machine. */
-const STANDALONE = path.join(root, 'dist/standalone/qimg');
-const EMPTY = path.join(root, 'dist/standalone/empty');
+const TARGET = targetHere() ?? 'unknown';
+const STANDALONE = path.join(root, 'dist/standalone', fileOf('qimg', TARGET));
+const EMPTY = path.join(root, 'dist/standalone', fileOf('empty', TARGET));
 
 const HELP = `Usage: npm run bench -- [OPTION...]
 
@@ -44,7 +46,7 @@ const HELP = `Usage: npm run bench -- [OPTION...]
   --runs N                runs of each row that count, after one that warms up and is verified (5)
   --seconds N             after so many no further runs of a row are started, beyond two (60)
   --standalone[=PATH]     measures the standalone executable too (npm run build:standalone)
-  --empty PATH            an executable of the same compiler that does nothing
+  --empty PATH            an executable of the same compiler that does nothing (npm run build:standalone -- --empty)
   --no-node               leaves the program under Node out
   --against PATH          measures another checkout (its directory) or build (its program) too
   --tmp DIR               where images are
@@ -113,7 +115,7 @@ const groups = /** @type {const} */ ({
   formats: otherFormats,
   scattered,
   growth: growths,
-  slow: slowDisks,
+  simulated,
 });
 
 function wanted(/** @type {Options} */ { only, quick }) {
@@ -155,7 +157,7 @@ async function runOne(
   /** @type {Places} */ places,
   /** @type {Options} */ { runs, seconds },
 ) {
-  if ('latency' in row) return runSlow(row, group);
+  if ('latency' in row) return simulate(row, group);
   let place;
   try {
     place = places.on('on' in row ? row.on : undefined);

@@ -80,7 +80,7 @@ function ofRow(/** @type {RowResult} */ row, /** @type {Side} */ side) {
  * @returns {Side[]}
  */
 export function ownSides(result) {
-  if (result.kind === 'slow') return ['node'];
+  if (result.kind === 'simulated') return ['node'];
   return OWN.filter((side) => result.sides[side] !== undefined);
 }
 
@@ -91,9 +91,9 @@ export function ownSides(result) {
  * @returns {Verdict[]}
  */
 export function verdictsOf(result, side) {
-  if (result.kind !== 'slow' && (result.failed !== undefined || result.skipped !== undefined)) return [];
+  if (result.kind !== 'simulated' && (result.failed !== undefined || result.skipped !== undefined)) return [];
   if (result.kind === 'row') return ofRow(result, side);
-  if (result.kind === 'slow') return [verdict('time', result.wall / result.ideal, result.goal, ' of the ideal')];
+  if (result.kind === 'simulated') return [verdict('time', result.wall / result.ideal, result.goal, ' of the ideal')];
   const values = result.sides[side] ?? [];
   // What the machine does with more data (writing back, for one), it does to both programs.
   const allowed = result.what === 'time' ? Math.max(1, growthOf(result, 'real')) : 1;

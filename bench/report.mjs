@@ -20,7 +20,7 @@ const TITLES = {
   formats: 'Other formats',
   scattered: '1 TiB with little data all over the place',
   growth: 'Growth',
-  slow: 'Slow disks',
+  simulated: 'Simulated machines',
 };
 
 /** How far a program is from what it should be: the figure by which the worst of several runs is chosen. */
@@ -56,8 +56,8 @@ function table(/** @type {readonly string[]} */ heading, /** @type {readonly (re
 }
 
 function goalsOf(/** @type {Entry} */ { result, side }) {
-  if (result.kind !== 'slow' && result.failed !== undefined) return `**failed**: ${result.failed.split('\n')[0]}`;
-  if (result.kind !== 'slow' && result.skipped !== undefined) return `not run: ${result.skipped.split('\n')[0]}`;
+  if (result.kind !== 'simulated' && result.failed !== undefined) return `**failed**: ${result.failed.split('\n')[0]}`;
+  if (result.kind !== 'simulated' && result.skipped !== undefined) return `not run: ${result.skipped.split('\n')[0]}`;
   return verdictsOf(result, side)
     .map((one) => (one.met ? verdictText(one) : `**${verdictText(one)}**`))
     .join('; ');
@@ -89,10 +89,10 @@ function growthTable(/** @type {readonly Entry[]} */ entries) {
   return table(['what grows', 'program', 'amounts', 'qimg', 'real', 'growth, real', 'growth, qimg'], rows);
 }
 
-function slowTable(/** @type {readonly Entry[]} */ entries) {
+function simulatedTable(/** @type {readonly Entry[]} */ entries) {
   const rows = entries.flatMap((entry) => {
     const { result, name } = entry;
-    if (result.kind !== 'slow') return [];
+    if (result.kind !== 'simulated') return [];
     const flight = `${number(result.average, 1)}, at most ${result.most}`;
     return [[name, String(result.requests), flight, number(result.wall), number(result.ideal), goalsOf(entry)]];
   });
@@ -102,7 +102,7 @@ function slowTable(/** @type {readonly Entry[]} */ entries) {
 function section(/** @type {string} */ group, /** @type {readonly Entry[]} */ entries) {
   const own = entries.filter(({ result }) => result.group === group);
   if (own.length === 0) return [];
-  const make = { growth: growthTable, slow: slowTable }[group] ?? rowTable;
+  const make = { growth: growthTable, simulated: simulatedTable }[group] ?? rowTable;
   return [`## ${TITLES[/** @type {keyof typeof TITLES} */ (group)] ?? group}`, make(own)];
 }
 

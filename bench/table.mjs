@@ -13,7 +13,7 @@ export function number(value, digits = 0) {
   return value === undefined || !Number.isFinite(value) ? '-' : value.toFixed(digits);
 }
 
-const WIDTHS = [45, 11, 8, 8, 8, 9, 9, 9, 8];
+const WIDTHS = [50, 11, 8, 8, 8, 9, 9, 9, 8];
 
 function line(/** @type {readonly string[]} */ columns) {
   const cell = (/** @type {string} */ text, /** @type {number} */ i) =>
@@ -42,7 +42,7 @@ export const heading = line([
  */
 export function linesOf(result) {
   const name = `${result.group}: ${result.name}`;
-  if (result.kind === 'slow') {
+  if (result.kind === 'simulated') {
     const { wall, average, most } = result;
     const goals = verdictsOf(result, 'node').map(verdictText).join('; ');
     return [

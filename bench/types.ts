@@ -84,12 +84,12 @@ export interface GrowthResult {
   readonly failed?: string;
 }
 
-/** How near a conversion between slow disks comes to keeping all of them busy. */
-export interface SlowResult {
-  readonly kind: 'slow';
+/** How near a conversion comes to keeping all simulated disks or cores busy. */
+export interface SimulatedResult {
+  readonly kind: 'simulated';
   readonly group: string;
   readonly name: string;
-  /** Milliseconds that it took, and that it takes when all disks are busy all the time. */
+  /** Milliseconds that it took, and that it takes when all are busy all the time. */
   readonly wall: number;
   readonly ideal: number;
   readonly requests: number;
@@ -100,7 +100,7 @@ export interface SlowResult {
   readonly goal: number;
 }
 
-export type Result = RowResult | GrowthResult | SlowResult;
+export type Result = RowResult | GrowthResult | SimulatedResult;
 
 /** What the figures depend on. */
 export interface Machine {

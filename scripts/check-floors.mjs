@@ -22,15 +22,16 @@ const FLOORS = [
   { floor: 4, path: /^src\/(host\/shared)\// },
   { floor: 4, path: /^src\/(drivers\.ts)$/ },
   { floor: 5, path: /^src\/(report|host\/node|host\/portable)\// },
+  { floor: 6, path: /^src\/(host\/bun)\// },
   { floor: 6, path: /^src\/()(?:index|node|testing)\.ts$/, unit: 'the entry points' },
   { floor: 7, path: /^src\/(cli)\// },
 ];
 
 /** The only places that may know the platform. */
-const PLATFORM = /^src\/(host\/node|cli)\//;
+const PLATFORM = /^src\/(host\/(?:bun|node)|cli)\//;
 /** Entry points for every platform, and what they must not stand on. */
 const PORTABLE_ENTRY = /^src\/(?:index|testing)\.ts$/;
-const NODE_ONLY = /^src\/(?:host\/node\/|node\.ts$)/;
+const NODE_ONLY = /^src\/(?:host\/(?:bun|node)\/|node\.ts$)/;
 /** The only places that may load packages; everything else gets what it needs passed in. */
 const PACKAGES = /^src\/host\//;
 /** Words that only the program says; the library has its own (src/base/hint.ts). */
@@ -61,7 +62,7 @@ function isBuiltin(/** @type {string} */ name) {
 /** Why `from` may not import the module `name`; undefined if it may. */
 function objectionTo(/** @type {string} */ root, /** @type {string} */ from, /** @type {string} */ name) {
   if (isBuiltin(name))
-    return PLATFORM.test(from) ? undefined : 'the platform is known to src/host/node and src/cli only';
+    return PLATFORM.test(from) ? undefined : 'the platform is known to src/host/node, src/host/bun and src/cli only';
   if (!name.startsWith('.')) return PACKAGES.test(from) ? undefined : 'packages are loaded in src/host only';
   const target = posix.join(posix.dirname(from), name);
   if (!existsSync(join(root, target))) return 'there is no such file';

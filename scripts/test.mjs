@@ -1,15 +1,18 @@
 /**
  * `npm test`: installs what is missing, builds, then checks everything, stopping at the first failure.
- * `npm test -- lint floors` runs these steps only. Uses nothing but Node until the dependencies are there.
+ * `npm test -- lint floors` runs these steps only, and `npm run test:standalone` one that is not among them: the tests with
+ * the standalone executable. Uses nothing but Node until the dependencies are there.
  */
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { targetHere, fileOf } from './lib/bunTargets.mjs';
 import { install } from './lib/install.mjs';
 import { withLock } from './lib/lock.mjs';
 import checks from './lib/requireNode.cjs';
+import { fetchBun } from './lib/standalone.mjs';
 
 checks.requireNode('test');
 
@@ -39,8 +42,14 @@ function tool(/** @type {string} */ name, /** @type {string[]} */ ...args) {
 }
 
 /** Runs a program and all that it starts, at most for some time: a test that loops keeps vitest from ending itself. */
-async function limited(/** @type {number} */ limit, /** @type {string} */ file, /** @type {string[]} */ ...args) {
-  const child = spawn(process.execPath, [file, ...args], { cwd: root, stdio: 'inherit', detached: true });
+async function limited(
+  /** @type {number} */ limit,
+  /** @type {string} */ program,
+  /** @type {readonly string[]} */ args,
+  /** @type {Readonly<Record<string, string>>} */ more,
+) {
+  const env = { ...process.env, ...more };
+  const child = spawn(program, args, { cwd: root, env, stdio: 'inherit', detached: true });
   const end = (/** @type {NodeJS.Signals} */ signal) => {
     try {
       if (child.pid !== undefined) process.kill(-child.pid, signal);
@@ -101,18 +110,40 @@ function mustNotSkip() {
   return process.env.QIMG_NO_SKIP === '1';
 }
 
-async function runTests() {
+/**
+ * Runs tests by vitest.
+ * @param {readonly string[]} projects folders of `test`; all without any.
+ * @param {{ runtime?: string, env?: Readonly<Record<string, string>>, maySkip?: RegExp }} how `runtime`: what runs vitest and
+ * the tests, if not this Node; `maySkip`: reasons to skip that are no mistake anywhere.
+ */
+async function runTests(projects = [], { runtime = process.execPath, env = {}, maySkip } = {}) {
   mkdirSync(dirname(results), { recursive: true });
   rmSync(results, { force: true });
   const reporters = ['default', 'json', './test/support/patience.ts'].map((name) => `--reporter=${name}`);
-  const ok = await limited(TESTS_LIMIT_MS, programOf('vitest'), 'run', ...reporters, `--outputFile.json=${results}`);
+  const chosen = projects.map((name) => `--project=${name}`);
+  const args = [programOf('vitest'), 'run', ...chosen, ...reporters, `--outputFile.json=${results}`];
+  const ok = await limited(TESTS_LIMIT_MS, runtime, args, env);
   if (!existsSync(results)) return false;
   const { passed, failed, skipped } = readResults();
-  const forbidden = mustNotSkip() ? skipped : [];
+  const forbidden = mustNotSkip() ? skipped.filter(({ name }) => !maySkip?.test(name)) : [];
   for (const { name } of forbidden) console.error(`must not be skipped here: ${name}`);
   for (const line of reasonsOf(skipped)) console.log(line);
   console.log(`${passed} passed, ${failed} failed, ${skipped.length} skipped`);
   return ok && failed === 0 && forbidden.length === 0;
+}
+
+/**
+ * Builds the standalone executable and tests it: as a program, by the tests that run one, and what happens inside of it, by
+ * those that need the same compiler and memory, under Bun itself. test/support/standalone.ts lists what is left out.
+ */
+async function testStandalone() {
+  const target = targetHere();
+  if (target === undefined) throw new Error(`no standalone executable runs on ${process.platform} and ${process.arch}`);
+  if (!node('scripts/build.mjs', '--bin-only') || !node('scripts/build-standalone.mjs')) return false;
+  const runtime = await withLock(join(root, '.cache/lock'), () => fetchBun(root, target, () => {}));
+  if (!(await runTests(['crash', 'fuzz', 'model'], { runtime }))) return false;
+  const env = { QIMG_STANDALONE: '1', QIMG_PROGRAM: join(root, 'dist/standalone', fileOf('qimg', target)) };
+  return await runTests(['interop'], { env, maySkip: /\[skipped: only about Node:/ });
 }
 
 const STEPS = {
@@ -127,16 +158,20 @@ const STEPS = {
   unused: () => tool('knip', '--no-progress'),
   length: () => node('scripts/check-length.mjs'),
   package: () => tool('publint', '--strict'),
-  tests: runTests,
+  tests: () => runTests(),
 };
 
+/** Steps that are run only when they are named. */
+const MORE_STEPS = { standalone: testStandalone };
+
 const asked = process.argv.slice(2);
-const unknown = asked.find((name) => !(name in STEPS));
+const all = { ...STEPS, ...MORE_STEPS };
+const unknown = asked.find((name) => !(name in all));
 if (unknown !== undefined) {
-  console.error(`test: there is no step '${unknown}'; steps are: ${Object.keys(STEPS).join(', ')}`);
+  console.error(`test: there is no step '${unknown}'; steps are: ${Object.keys(all).join(', ')}`);
   process.exit(2);
 }
-for (const [name, step] of Object.entries(STEPS)) {
+for (const [name, step] of Object.entries(asked.length > 0 ? all : STEPS)) {
   if (asked.length > 0 && !asked.includes(name)) continue;
   console.log(`--- ${name}`);
   let ok;

@@ -57,7 +57,8 @@ function putInPlace(/** @type {string} */ fresh, /** @type {string} */ target, /
 }
 
 /**
- * Makes `node_modules` hold `set`: "program" is what building and running needs, "all" what tests need too. The caller
+ * Makes `node_modules` hold `set`: "program" is what building and running needs, "standalone" what the standalone executable
+ * needs too, "all" what tests need. The caller
  * holds the lock. npm works aside, so that a kill at any moment leaves `node_modules` as it was.
  * @param {string} root
  * @param {import('./packages.mjs').PackageSet} set

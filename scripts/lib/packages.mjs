@@ -1,12 +1,15 @@
-/** What package-lock.json asks for: all of it, or only what building and running the program needs. */
+/** What package-lock.json asks for: all of it, or only what building and running a program needs. */
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 /** What builds the program (`scripts/lib/bundleEntries.mjs`). Everything else of `devDependencies` is for tests and checks. */
 const BUILDERS = ['rolldown'];
 
-/** What is for the library on other platforms only (`src/host/portable`): the program never loads it. */
-const UNUSED = ['@noble/hashes', 'pako'];
+/**
+ * What is for the library on other platforms only (`src/host/portable`): the program never loads it. The standalone
+ * executable has hashes of it.
+ */
+const UNUSED = { program: ['@noble/hashes', 'pako'], standalone: ['pako'] };
 
 /**
  * What `package-lock.json` says of a package, or `package.json` of itself.
@@ -23,7 +26,7 @@ const UNUSED = ['@noble/hashes', 'pako'];
 
 /**
  * @typedef {Readonly<Record<string, Package>>} Packages packages by path
- * @typedef {'program' | 'all'} PackageSet
+ * @typedef {'program' | 'standalone' | 'all'} PackageSet
  */
 
 function readJson(/** @type {string} */ path) {
@@ -77,8 +80,8 @@ function withoutDoubts(/** @type {Packages} */ packages) {
 }
 
 /**
- * `package.json` and `package-lock.json` for npm: as they are for `set` "all"; for "program" what is needed to build and
- * run it, in the same versions, with the same hashes and at the same paths.
+ * `package.json` and `package-lock.json` for npm: as they are for `set` "all"; for the others what is needed to build and
+ * run the program, or the standalone executable as well, in the same versions, with the same hashes and at the same paths.
  */
 export function manifests(/** @type {string} */ root, /** @type {PackageSet} */ set) {
   const manifest = readJson(join(root, 'package.json'));
@@ -86,7 +89,7 @@ export function manifests(/** @type {string} */ root, /** @type {PackageSet} */ 
   const packages = withoutDoubts(lock.packages);
   if (set === 'all') return { manifest, lock: { ...lock, packages } };
   const { name, version, dependencies, optionalDependencies, devDependencies } = manifest;
-  const used = Object.entries(dependencies).filter(([dependency]) => !UNUSED.includes(dependency));
+  const used = Object.entries(dependencies).filter(([dependency]) => !UNUSED[set].includes(dependency));
   const builders = BUILDERS.map((builder) => [builder, devDependencies[builder]]);
   const small = { name, version, dependencies: Object.fromEntries([...used, ...builders]), optionalDependencies };
   return { manifest: small, lock: { ...lock, packages: reachable(packages, small) } };

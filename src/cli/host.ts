@@ -1,6 +1,7 @@
 /** The world of the program: this machine. */
 import { readFileSync } from 'node:fs';
 import type { DriverRegistry } from '../block/graph/registry.ts';
+import { otherRuntime } from '../host/node/runtime.ts';
 import type { OperationContext } from '../operations/context.ts';
 import { programHint } from './hints.ts';
 import type { CommandIo, View } from './io.ts';
@@ -51,6 +52,7 @@ export function machineIo(output: OutputStream, errors: OutputStream): CommandIo
     errors.flush();
   };
   return {
+    build: otherRuntime()?.description,
     out,
     err,
     readFile: readWhole,

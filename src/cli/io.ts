@@ -39,6 +39,8 @@ export interface Job {
 
 /** The world of a command. */
 export interface CommandIo {
+  /** What was built, if that is not the program as it is installed. */
+  readonly build?: string | undefined;
   /** Standard output. */
   out(text: string): void;
   /** Standard error. */

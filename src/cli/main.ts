@@ -91,7 +91,7 @@ async function standardOptions(reader: ArgumentReader, io: CommandIo): Promise<n
       return 0;
     }
     if (argument.id === 'version') {
-      io.out(VERSION_TEXT);
+      io.out(io.build === undefined ? VERSION_TEXT : `${VERSION_TEXT}${io.build}\n`);
       return 0;
     }
     const { selectTrace } = await import('./trace.ts');

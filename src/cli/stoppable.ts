@@ -12,7 +12,7 @@ export async function stoppable<T>(
   context: OperationContext,
   body: (context: OperationContext) => Promise<T>,
 ): Promise<T> {
-  const signals = STOPPING.filter((name) => !ignoredSignals.has(name));
+  const signals = STOPPING.filter((name) => !ignoredSignals().has(name));
   const stop = new AbortController();
   let received: NodeJS.Signals | undefined;
   const listen = (name: NodeJS.Signals): void => {

@@ -21,6 +21,7 @@ import { MISSING_FLAGS } from '../support/crashCase.ts';
 import { digest } from '../support/fileSystem.ts';
 import { describeWithOracle, oracleProgram } from '../support/oracle.ts';
 import { approve, ourProgram, ours, real, run, words } from '../support/program.ts';
+import { standalone } from '../support/standalone.ts';
 
 /** Kills per command; QIMG_TEST_KILLS asks for more. */
 const KILLS = Number(process.env['QIMG_TEST_KILLS'] ?? 1);
@@ -65,11 +66,15 @@ describeWithOracle('a program that is killed', () => {
 
   const leftOver = (): string[] => readdirSync(directory).filter((name) => name.endsWith('.part'));
 
-  /** The program beside no other package, and so without the C library: files cannot be without a name there. */
-  function loneProgram(): string {
+  /**
+   * The program without the C library: files cannot be without a name there. That is the one beside no other package; the
+   * executable of Bun needs a compiler to call it.
+   */
+  function loneProgram(args: readonly string[]): [string, readonly string[]] {
+    if (standalone) return [ourProgram(), args];
     const lone = join(directory, 'lone');
     if (!existsSync(lone)) cpSync(join(dirname(ourProgram()), 'dist/bin'), lone, { recursive: true });
-    return join(lone, 'qimg.cjs');
+    return [process.execPath, [join(lone, 'qimg.cjs'), ...args]];
   }
 
   it.each([
@@ -96,10 +101,11 @@ describeWithOracle('a program that is killed', () => {
   });
 
   it('leaves what the next run removes where files need a name', { timeout: 300_000 }, async () => {
-    const args = [loneProgram(), ...words('convert -c -f raw -O qcow2 source.raw new')];
+    const args = words('convert -c -f raw -O qcow2 source.raw new');
     let started = Promise.resolve();
-    const { code } = await run(process.execPath, args, {
+    const { code } = await run(...loneProgram(args), {
       cwd: directory,
+      env: { BUN_JSC_useJIT: '0' },
       started: (child) => {
         started = (async () => {
           while (child.exitCode === null && leftOver().length === 0) await new Promise((wake) => setTimeout(wake, 5));

@@ -9,8 +9,9 @@ import { dirname, join } from 'node:path';
 import * as zlib from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { lackOf, lackOfMounts, lackOfRoot } from '../support/needs.ts';
-import { must, ourProgram, ours, run, words } from '../support/program.ts';
+import { must, ourProgram, ours, preload, run, words } from '../support/program.ts';
 import { because } from '../support/skip.ts';
+import { onlyNode, standalone } from '../support/standalone.ts';
 
 const MiB = 1048576;
 const GiB = 1024 * MiB;
@@ -19,10 +20,12 @@ const SECRET = '--object secret,id=k,data=x';
 const LUKS = 'driver=luks,key-secret=k,file.filename=disk.luks';
 
 /** Node 24 alone needs more than 1 GiB. */
-const HEAVY = Number.parseInt(process.versions.node, 10) >= 24;
+const HEAVY = !standalone && Number.parseInt(process.versions.node, 10) >= 24;
+const noLauncher = onlyNode('Bun needs fewer files, and says nothing where it gets too few processes');
 const noGiB = HEAVY ? 'this version of Node needs more (use Node 20 or 22)' : undefined;
 const noRoot = lackOfRoot();
 const noMounts = lackOfMounts();
+const noProc = onlyNode('Bun itself does not start without /proc');
 const [major = 0, minor = 0] = release().split('.').map(Number);
 const noProtection = major > 6 || (major === 6 && minor >= 3) ? lackOf(['python3'], 'python3') : 'needs Linux 6.3';
 
@@ -113,7 +116,7 @@ describe('limited to', () => {
   });
 
   // Of these limits some leave V8's heap little more than nothing, with compilers or without: it ended with a trace there.
-  it.skipIf(noGiB !== undefined).each([270, 290, 310, 350, 420, 755, 770, 785, 800, 815, 850])(
+  it.skipIf(noGiB !== undefined).each([...(standalone ? [] : [270, 290, 310, 350]), 420, 755, 770, 785, 800, 815, 850])(
     `%s MiB, perhaps less than a command needs, which it says without a trace${because(noGiB)}`,
     { timeout: 300_000 },
     async (size) => {
@@ -133,6 +136,7 @@ describe('limited to', () => {
   it('very little address space, where it runs without compilers, or says so', { timeout: 300_000 }, async () => {
     const { code, stderr } = await limited((HEAVY ? 900 : 500) * MiB, 'info zlib.qcow2');
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    if (standalone) return;
     const refused = await limited(150 * MiB, 'info zlib.qcow2');
     expect(refused.code).toBe(1);
     expect(refused.stderr).toMatch(/^qimg: Cannot allocate memory: .*\n$/);
@@ -141,6 +145,10 @@ describe('limited to', () => {
   /** A built checkout that any user may read, wherever this one is. */
   function openCheckout(): string {
     const copy = join(directory, 'checkout');
+    if (standalone) {
+      cpSync(ourProgram(), copy);
+      return copy;
+    }
     if (existsSync(copy)) return join(copy, 'qimg');
     const packages = ['node_modules/.package-lock.json', 'node_modules/@koromix'];
     for (const name of ['dist', 'src', 'scripts', 'package.json', 'package-lock.json', 'qimg', ...packages]) {
@@ -158,7 +166,8 @@ describe('limited to', () => {
     return run('setpriv', [...limits, openCheckout(), ...words(line)], { cwd: directory });
   };
 
-  it.skipIf(noRoot !== undefined).each([5, 12, 24])(
+  // Compilers and the collector of Bun have more threads.
+  it.skipIf(noRoot !== undefined).each(standalone ? [12, 24] : [5, 12, 24])(
     `%s processes of a user${because(noRoot)}`,
     { timeout: 300_000 },
     async (count) => {
@@ -175,20 +184,23 @@ describe('limited to', () => {
     },
   );
 
-  it('fewer open files than Node needs, where it ended by a signal', async () => {
-    const few = (count: number, line: string) =>
-      run('prlimit', [`--nofile=${count}`, '--', ourProgram(), ...words(line)], { cwd: directory });
-    // With 12 or less it is the shell that ends.
-    for (const count of [13, 16, 19]) {
-      const stderr = `qimg: Node.js needs at least 20 open files, and the limit is ${count}\n`;
-      expect(await few(count, 'info zlib.qcow2')).toMatchObject({ code: 1, stderr });
-      expect(await few(count, 'compare zlib.qcow2 disk.qcow2')).toMatchObject({ code: 2, stderr });
-    }
-    expect(await few(20, 'info zlib.qcow2')).toMatchObject({ code: 0, stderr: '' });
-  });
+  it.skipIf(noLauncher !== undefined)(
+    `fewer open files than Node needs, where it ended by a signal${because(noLauncher)}`,
+    async () => {
+      const few = (count: number, line: string) =>
+        run('prlimit', [`--nofile=${count}`, '--', ourProgram(), ...words(line)], { cwd: directory });
+      // With 12 or less it is the shell that ends.
+      for (const count of [13, 16, 19]) {
+        const stderr = `qimg: Node.js needs at least 20 open files, and the limit is ${count}\n`;
+        expect(await few(count, 'info zlib.qcow2')).toMatchObject({ code: 1, stderr });
+        expect(await few(count, 'compare zlib.qcow2 disk.qcow2')).toMatchObject({ code: 2, stderr });
+      }
+      expect(await few(20, 'info zlib.qcow2')).toMatchObject({ code: 0, stderr: '' });
+    },
+  );
 
-  it.skipIf(noRoot !== undefined)(
-    `fewer processes than Node needs, which it says${because(noRoot)}`,
+  it.skipIf((noLauncher ?? noRoot) !== undefined)(
+    `fewer processes than Node needs, which it says${because(noLauncher ?? noRoot)}`,
     { timeout: 300_000 },
     async () => {
       const { code, stderr } = await crowded(3, 'info zlib.qcow2');
@@ -199,8 +211,8 @@ describe('limited to', () => {
     },
   );
 
-  it.skipIf(noRoot !== undefined)(
-    `fewer processes than Node needs left by others of the user, where Node hung${because(noRoot)}`,
+  it.skipIf((noLauncher ?? noRoot) !== undefined)(
+    `fewer processes than Node needs left by others of the user, where Node hung${because(noLauncher ?? noRoot)}`,
     { timeout: 300_000 },
     async () => {
       // The shell, the others, and the program itself count.
@@ -280,7 +292,7 @@ describe('limited to', () => {
         const { code, stderr } = await run('unshare', ['-m', 'sh', '-c', script, `${2 * GiB}`, ...program], {
           cwd: directory,
         });
-        if ('zstdCompressSync' in zlib) expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+        if (standalone || 'zstdCompressSync' in zlib) expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
         else {
           expect(stderr).toMatch(/^qemu-img: .*zstd .* needs WebAssembly here, which needs 12 GiB of address space\n$/);
           expect(code).toBe(failed);
@@ -298,7 +310,7 @@ describe('limited to', () => {
     ] as const) {
       const { code, stderr } = await run(ourProgram(), words(line), {
         cwd: directory,
-        env: { QIMG_NODE_OPTIONS: `--require ${join(directory, 'silent.cjs')}` },
+        env: preload(join(directory, 'silent.cjs')),
       });
       expect({ code, stderr }).toEqual({
         code: failed,
@@ -307,8 +319,8 @@ describe('limited to', () => {
     }
   });
 
-  it.skipIf(noMounts !== undefined)(
-    `no /proc, also with direct I/O${because(noMounts)}`,
+  it.skipIf((noProc ?? noMounts) !== undefined)(
+    `no /proc, also with direct I/O${because(noProc ?? noMounts)}`,
     { timeout: 300_000 },
     async () => {
       writeFileSync(join(directory, 'odd.raw'), Buffer.alloc(100_001, 'odd'));

@@ -5,6 +5,8 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { describeWithOracle, oracleProgram } from '../support/oracle.ts';
 import { ourProgram, run } from '../support/program.ts';
+import { because } from '../support/skip.ts';
+import { onlyNode } from '../support/standalone.ts';
 
 describeWithOracle('names that are no UTF-8', () => {
   let dir = '';
@@ -42,7 +44,8 @@ describeWithOracle('names that are no UTF-8', () => {
     expect(names.sort()).toEqual(['disk\xe8', 'disk\xe9']);
   });
 
-  it('are read from memory where there is no /proc', async () => {
+  const noProc = onlyNode('Bun itself does not start without /proc');
+  it.skipIf(noProc !== undefined)(`are read from memory where there is no /proc${because(noProc)}`, async () => {
     // A place of its own for mounts needs root, or a kernel that lets users be root in a space of their own.
     const unshare = process.getuid?.() === 0 ? 'unshare -m' : 'unshare -rm';
     await shell(ourProgram(), '"$img" --version');

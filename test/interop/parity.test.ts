@@ -11,6 +11,7 @@ import { promisify } from 'node:util';
 import { afterAll, describe, expect, it } from 'vitest';
 import { because } from '../support/skip.ts';
 import { findOracle, reasonToSkip } from '../support/oracle.ts';
+import { ourProgram } from '../support/program.ts';
 
 /** What the harness writes about one scenario. */
 interface Outcome {
@@ -39,7 +40,7 @@ function openNames(): string[] {
 /** Runs all scenarios of a directory; the harness exits with an error if any fails, which is not the question here. */
 async function runScenarios(scenarios: string, scratch: string): Promise<readonly Outcome[]> {
   const results = join(scratch, 'results.json');
-  const args = ['--candidate', join(root, 'qimg'), '--oracle-bin', findOracle()?.bin ?? '', '--json', results];
+  const args = ['--candidate', ourProgram(), '--oracle-bin', findOracle()?.bin ?? '', '--json', results];
   const run = promisify(execFile)(join(harness, 'parity'), [...args, scenarios], { maxBuffer: 1 << 26 });
   const problem = await run.then(
     () => '',

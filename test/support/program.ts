@@ -6,6 +6,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'vitest';
 import { oracleProgram } from './oracle.ts';
+import { standalone } from './standalone.ts';
 
 const here = dirname(fileURLToPath(import.meta.url));
 
@@ -78,12 +79,17 @@ export function approve(image: string, format: string, cwd: string): Promise<str
   return real(`check -q -f ${format} ${image}`, cwd);
 }
 
+/** What makes the program load a script before its own first line. */
+export function preload(script: string): Readonly<Record<string, string>> {
+  return standalone ? { QIMGOPTIONS: `--preload ${script}` } : { QIMG_NODE_OPTIONS: `--require ${script}` };
+}
+
 let peaks = 0;
 
 /** Runs this program, which has to succeed, and gives the most memory it had, in bytes. */
 export async function peakMemory(line: string, cwd: string): Promise<number> {
   const report = join(tmpdir(), `qimg-peak-${process.pid}-${peaks++}`);
-  const env = { QIMG_NODE_OPTIONS: `--require ${join(here, 'peak.cjs')}`, QIMG_PEAK_FILE: report };
+  const env = { ...preload(join(here, 'peak.cjs')), QIMG_PEAK_FILE: report };
   try {
     await must(ourProgram(), words(line), { cwd, env });
     return Number(readFileSync(report, 'utf8')) * 1024;

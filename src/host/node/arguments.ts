@@ -6,6 +6,7 @@ import { readFileSync } from 'node:fs';
 import { unsupported } from '../../base/error.ts';
 import { textOf } from '../../base/text.ts';
 import { nativeLibrary } from './ffi.ts';
+import { otherRuntime } from './runtime.ts';
 
 const REPLACEMENT = '\ufffd';
 
@@ -62,9 +63,10 @@ function memoryArguments(count: number): readonly Uint8Array[] | undefined {
     const pointer = new BigInt64Array(1);
     copy(pointer, place, 8);
     let at = pointer[0] ?? 0n;
-    const found: Uint8Array[] = [];
     // In front: Node's own name, its flags, and the script.
-    for (let index = 0; index < process.execArgv.length + 2 + count; index++) {
+    const leading = otherRuntime()?.leadingArguments ?? process.execArgv.length + 2;
+    const found: Uint8Array[] = [];
+    for (let index = 0; index < leading + count; index++) {
       const bytes = new Uint8Array(Number(length(at)));
       copy(bytes, at, bytes.length);
       found.push(bytes);

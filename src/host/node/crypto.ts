@@ -3,6 +3,7 @@ import type * as Crypto from 'node:crypto';
 import { closeSync, openSync, readSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { mayUseThreads, soon } from './limits.ts';
+import { otherRuntime } from './runtime.ts';
 import type { BlockCipher, CryptoPort } from '../../crypto/crypto.ts';
 import type { HashName } from '../../crypto/spec.ts';
 import { checkIterations } from '../shared/pbkdf2.ts';
@@ -94,7 +95,7 @@ function digest(name: HashName, data: Uint8Array): Uint8Array {
 /** The crypto port of Node (and of what offers `node:crypto`); PBKDF2 runs on the thread pool. */
 export function nodeCrypto(): CryptoPort {
   let hashes: Set<string> | undefined;
-  return {
+  const port: CryptoPort = {
     fillRandom,
     hasHash(name) {
       hashes ??= new Set(
@@ -112,4 +113,5 @@ export function nodeCrypto(): CryptoPort {
       return (user + system) / 1000;
     },
   };
+  return otherRuntime()?.crypto(port) ?? port;
 }

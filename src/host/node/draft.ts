@@ -234,12 +234,13 @@ function isForsaken(path: string, libc: Libc | undefined): boolean {
 
 /** Makes the entries of the directory of `path` durable, where the file system has a way to. */
 export function syncFolder(path: string): void {
-  const fd = openFolder(path, constants.O_RDONLY);
+  let fd: number | undefined;
   try {
+    fd = openFolder(path, constants.O_RDONLY);
     fsyncSync(fd);
   } catch {
-    // Some network file systems refuse; the name is there nevertheless.
+    // Some network file systems refuse, and Windows does; the name is there nevertheless.
   } finally {
-    closeSync(fd);
+    if (fd !== undefined) closeSync(fd);
   }
 }

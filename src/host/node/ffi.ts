@@ -6,34 +6,10 @@
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { constants } from 'node:os';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { bytesOf } from '../../base/text.ts';
-
-/** What we use of koffi's native module (its own types describe the JavaScript wrapper that we do not load). */
-interface NativeModule {
-  load(library: string | null): NativeLibrary;
-  errno(): number;
-  /** Where the bytes of an array lie in memory; those of transfer buffers never move. */
-  address(bytes: Uint8Array): number | bigint;
-}
-
-/** A loaded library. */
-export interface NativeLibrary {
-  /** @param prototype declaration in C. @throws Error if the library has no such function. */
-  func(prototype: string): NativeFunction;
-}
-
-declare const opaque: unique symbol;
-/** A pointer that a function returned. */
-export type NativePointer = { readonly [opaque]: true };
-type NativeArgument = number | bigint | Uint8Array | BigInt64Array | BigUint64Array | NativePointer | null;
-
-/** A function of a library. Arrays are passed as pointers to their first byte. */
-interface NativeFunction {
-  (...parameters: NativeArgument[]): number | bigint;
-  async(...parameters: [...NativeArgument[], (error: unknown, result: number | bigint) => void]): void;
-}
+import { darwinLibc } from './darwin.ts';
+import type { NativeArgument, NativeFunction, NativeLibrary, NativeModule } from './native.ts';
+import { otherRuntime } from './runtime.ts';
 
 /** Calls of the C library. Every call returns its result, or the negative error number as the kernel does. */
 export interface Libc {
@@ -63,6 +39,8 @@ export interface Libc {
   truncate(fd: number, size: number): number;
   /** signal(2) with `SIG_IGN`. */
   ignore(signal: number): number;
+  /** sigaction(2), which says whether a signal is ignored. */
+  isIgnored(signal: number): boolean;
   /** linkat(2) of what the first name leads to. */
   link(from: string, to: string): number;
   /** getrlimit(2): the soft limit; infinite where there is none. */
@@ -85,13 +63,22 @@ function wide(value: number): number | bigint {
   return Number.isSafeInteger(value) ? value : BigInt(value);
 }
 
-/** Directories that may hold the package, nearest first: looking ourselves is quicker than Node's own resolution. */
+/**
+ * Directories that may hold the package, nearest first: looking ourselves is quicker than Node's own resolution. Without
+ * `node:path` and `node:url`, which other runtimes would have to load.
+ */
 function* packageFolders(name: string): Generator<string> {
-  let folder = dirname(fileURLToPath(import.meta.url));
-  for (let parent = dirname(folder); parent !== folder; folder = parent, parent = dirname(folder)) {
-    yield join(folder, 'node_modules', name);
+  let folder = new URL('.', import.meta.url);
+  for (
+    let parent = new URL('..', folder);
+    parent.href !== folder.href;
+    folder = parent, parent = new URL('..', folder)
+  ) {
+    yield decodeURIComponent(new URL(`node_modules/${name}`, folder).pathname);
   }
-  yield dirname(createRequire(import.meta.url).resolve(`${name}/package.json`));
+  yield createRequire(import.meta.url)
+    .resolve(`${name}/package.json`)
+    .replace(/\/package\.json$/, '');
 }
 
 function loadNative(): NativeModule | undefined {
@@ -105,7 +92,7 @@ function loadNative(): NativeModule | undefined {
         try {
           // Not `require`: the package's own loader looks into ELF files first, which takes longer than all else here.
           const holder = { exports: {} };
-          process.dlopen(holder, join(folder, build, 'koffi.node'));
+          process.dlopen(holder, `${folder}/${build}/koffi.node`);
           return holder.exports as NativeModule;
         } catch {
           // Built for the other C library.
@@ -174,6 +161,12 @@ function bind(native: NativeModule): Libc {
     truncate: (fd, size) => result(get('int ftruncate(int fd, int64 size)')(fd, wide(size))),
     // Pointers as integers: SIG_IGN is 1, and an error is -1.
     ignore: (signal) => Math.min(0, result(get('int64 signal(int number, int64 handler)')(signal, 1))),
+    isIgnored(signal) {
+      // Larger than on any system; the handler is in front of all else, and SIG_IGN is 1.
+      const action = new BigInt64Array(32);
+      const code = get('int sigaction(int number, const void *to, void *from)')(signal, null, action);
+      return code === 0 && action[0] === 1n;
+    },
     link: (from, to) =>
       result(
         get('int linkat(int fromFolder, const void *from, int toFolder, const void *to, int flags)')(
@@ -206,8 +199,10 @@ let loaded: { readonly native: NativeModule | undefined; readonly libc: Libc | u
 
 function load(): { readonly native: NativeModule | undefined; readonly libc: Libc | undefined } {
   if (!loaded) {
-    const native = loadNative();
-    loaded = { native, libc: native && bind(native) };
+    const native = (otherRuntime()?.loadNative ?? loadNative)();
+    const plain = native && bind(native);
+    const darwin = process.platform === 'darwin' && native && plain;
+    loaded = { native, libc: darwin ? darwinLibc(native, plain) : plain };
   }
   return loaded;
 }
@@ -230,12 +225,13 @@ export function nativeLibrary(name: string | null): NativeLibrary | undefined {
  * standard output is on the disk. Only returns where the C library was not loaded, or somebody measures the program.
  */
 export function exitAtOnce(code: number): void {
-  const native = loaded?.native;
   const watched =
     process.execArgv.length > 0 ||
     process.env['NODE_V8_COVERAGE'] !== undefined ||
     process.listenerCount('beforeExit') + process.listenerCount('exit') > 0;
-  if (native && !watched) native.load(null).func('void _exit(int code)')(code);
+  if (watched) return;
+  otherRuntime()?.exit(code);
+  loaded?.native?.load(null).func('void _exit(int code)')(code);
 }
 
 /** Name of an error number, for instance `ENOSPC` for 28. */

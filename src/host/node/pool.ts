@@ -14,6 +14,7 @@ import type { Transferable, Worker } from 'node:worker_threads';
 import { isPromise } from '../../base/async.ts';
 import { asBlockError, BlockError, type ErrorKind } from '../../base/error.ts';
 import { isAddressSpaceLimited, roomForWorkers } from './limits.ts';
+import { otherRuntime } from './runtime.ts';
 import { type ArgumentOf, loadTask, type ResultOf, type TaskName } from './tasks.ts';
 
 /** A job on its way to a worker. */
@@ -96,7 +97,7 @@ export class WorkerPool {
   readonly #maxWorkers: number;
   readonly #startAfter: number;
   readonly #restAfter: number;
-  #worker: string | undefined;
+  #worker: string | URL | undefined;
   #looked: boolean;
   #nextId = 0;
   #seen = 0;
@@ -163,7 +164,7 @@ export class WorkerPool {
     if (this.#threads.length >= wanted) return;
     if (!this.#looked) {
       this.#looked = true;
-      this.#worker = findWorker();
+      this.#worker = (otherRuntime()?.workerFile ?? findWorker)();
     }
     while (this.#worker !== undefined && this.#threads.length < wanted) {
       // A worker for which there is no address space would end the program.
@@ -172,7 +173,7 @@ export class WorkerPool {
     }
   }
 
-  #start(path: string): void {
+  #start(path: string | URL): void {
     let worker: Worker;
     try {
       const threads = workerThreads();

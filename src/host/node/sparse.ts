@@ -35,9 +35,11 @@ export class FileSpace {
   readonly #libc: Libc;
   readonly #fd: number;
   readonly #name: string;
-  /** The run of data found last. It may be out of date only by calling data what is a hole by now. */
+  /** The run of data found last. This and the next may be out of date only by calling data what is a hole by now. */
   #dataStart = 0;
   #dataEnd = 0;
+  /** Where data begin behind the hole that was found last. */
+  #nextData = -1;
   #canSeek = true;
   #canPunch = true;
   #canZero = true;
@@ -57,14 +59,17 @@ export class FileSpace {
   extent(offset: number, length: number): Extent {
     if (offset >= this.#dataStart && offset < this.#dataEnd) return this.#data(offset, length);
     if (!this.#canSeek) return { length, kind: 'data' };
-    const data = this.#libc.seek(this.#fd, offset, SEEK_DATA);
+    const data = offset === this.#nextData ? offset : this.#libc.seek(this.#fd, offset, SEEK_DATA);
     // ENXIO: no data from here to the end.
     if (failedWith(data, 'ENXIO')) return { length, kind: 'hole' };
     if (data < 0) {
       this.#canSeek = false;
       return { length, kind: 'data' };
     }
-    if (data > offset) return { length: Math.min(data - offset, length), kind: 'hole' };
+    if (data > offset) {
+      this.#nextData = data;
+      return { length: Math.min(data - offset, length), kind: 'hole' };
+    }
     const hole = this.#libc.seek(this.#fd, offset, SEEK_HOLE);
     // The file may have become shorter in between.
     if (hole <= offset) return { length, kind: 'data' };
@@ -80,6 +85,7 @@ export class FileSpace {
   /** To be called when data may have become a hole. */
   forget(): void {
     this.#dataEnd = 0;
+    this.#nextData = -1;
   }
 
   /** Gives the space of a range inside the file back; it then reads as zeroes. False if the file system cannot. */

@@ -3,7 +3,8 @@
  * need it. Called directly it decodes more than three times as fast as WebAssembly and compresses 1.6 times as fast;
  * one call per cluster also beats the streams of newer versions of Node. Functions of its stable interface only.
  */
-import { type NativePointer, nativeLibrary } from './ffi.ts';
+import { nativeLibrary } from './ffi.ts';
+import type { NativePointer } from './native.ts';
 
 /** One-shot coding; the caller sees to it that nothing else uses the arrays meanwhile. */
 export interface SystemZstd {

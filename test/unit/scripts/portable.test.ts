@@ -47,10 +47,10 @@ describe('the portable part', () => {
     expect(complaints.filter((line) => line.includes('sound.ts'))).toEqual([]);
   });
 
-  it('is all but the host of Node and the program', () => {
+  it('is all but the hosts of Node and Bun and the program', () => {
     const sources = readdirSync(join(root, 'src'), { recursive: true, encoding: 'utf8' })
       .filter((name) => name.endsWith('.ts'))
-      .filter((name) => !/^(?:cli\/|host\/node\/|node\.ts$)/.test(name))
+      .filter((name) => !/^(?:cli\/|host\/(?:bun|node)\/|node\.ts$)/.test(name))
       .map((name) => join('src', name));
     const checked = typescript('-p', 'tsconfig.portable.json', '--listFilesOnly').map((path) => relative(root, path));
     expect(checked.filter((path) => dirname(path).startsWith('src')).sort()).toEqual(sources.sort());

@@ -1,0 +1,3 @@
+/** The entry point of the standalone executable (docs/standalone.md). */
+import '../host/bun/start.ts';
+import './bin.ts';
