@@ -160,7 +160,7 @@ describe('MetadataCache', () => {
         { name: 'later', readOnly: true },
       );
       const cache = new MetadataCache({ storage: later, tableSize: 512, budget: 16 * 512, readOnly: true });
-      const tables = await Promise.all([...Array(200).keys()].map((table) => cache.get(table * 512)));
+      const tables = await Promise.all([...Array(200).keys()].map(async (table) => cache.get(table * 512)));
       expect(tables.map(({ bytes }) => bytes[0])).toEqual([...Array(200).keys()]);
     });
 

@@ -11,6 +11,7 @@ import { setRefcount } from '../../../../src/formats/qcow2/structure/refcountEnt
 import { defaultsOf } from '../../../../src/options/coerce.ts';
 import { CheckedStorage } from '../../../../src/storage/checked.ts';
 import { MemoryDriver } from '../../../../src/storage/memory.ts';
+import type { StorageDriver } from '../../../../src/storage/storage.ts';
 
 const CLUSTER = 16384;
 const waiter = { wait: async (): Promise<void> => undefined };
@@ -135,15 +136,33 @@ describe('CountTable', () => {
 });
 
 /** A file whose reads are noted, and wait; those that touch `bad` fail. */
-class Watched extends MemoryDriver {
+class Watched implements StorageDriver {
   readonly reads: string[] = [];
+  readonly limits = { requestAlignment: 1 };
+  readonly #memory: MemoryDriver;
   bad = -1;
 
-  override async read(offset: number, into: Uint8Array): Promise<void> {
+  constructor(content: Uint8Array) {
+    this.#memory = new MemoryDriver(content);
+  }
+
+  size(): number {
+    return this.#memory.size();
+  }
+
+  async read(offset: number, into: Uint8Array): Promise<void> {
     this.reads.push(`${offset}+${into.length}`);
     await Promise.resolve();
     if (this.bad >= offset && this.bad < offset + into.length) throw new Error('bad sector');
-    super.read(offset, into);
+    this.#memory.read(offset, into);
+  }
+
+  write(offset: number, from: Uint8Array): void {
+    this.#memory.write(offset, from);
+  }
+
+  close(): void {
+    this.#memory.close();
   }
 }
 
