@@ -42,12 +42,46 @@ const PROTOCOLS: readonly ProtocolEntry[] = [
   { name: 'host_cdrom', prefixes: ['host_cdrom'], load: async () => (await file()).hostCdromDriver },
   { name: 'null-co', prefixes: ['null-co'], load: async () => (await nothing()).nullCoDriver },
   { name: 'vvfat', prefixes: ['fat'], load: async () => (await import('./protocols/vvfat/driver.ts')).vvfatDriver },
+  {
+    name: 'nbd',
+    prefixes: ['nbd', 'nbd+tcp', 'nbd+unix'],
+    load: async () => (await import('./protocols/nbd/driver.ts')).nbdDriver,
+  },
   { name: 'null-aio', prefixes: ['null-aio'], load: async () => (await nothing()).nullAioDriver },
 ];
 
 const FILTERS: readonly FilterEntry[] = [
   { name: 'blkdebug', load: async () => (await import('./filters/blkdebug/driver.ts')).blkdebug },
+  { name: 'blklogwrites', load: async () => (await import('./filters/blklogwrites/driver.ts')).blklogwrites },
+  { name: 'blkverify', load: async () => (await import('./filters/blkverify/driver.ts')).blkverify },
+  { name: 'compress', load: async () => (await import('./filters/compress/driver.ts')).compress },
+  {
+    name: 'copy-before-write',
+    load: async () => (await import('./filters/copy-before-write/driver.ts')).copyBeforeWrite,
+  },
+  { name: 'copy-on-read', load: async () => (await import('./filters/copy-on-read/driver.ts')).copyOnRead },
+  { name: 'preallocate', load: async () => (await import('./filters/preallocate/driver.ts')).preallocate },
+  { name: 'quorum', load: async () => (await import('./filters/quorum/driver.ts')).quorum },
+  { name: 'snapshot-access', load: async () => (await import('./filters/snapshot-access/driver.ts')).snapshotAccess },
+  { name: 'throttle', load: async () => (await import('./filters/throttle/driver.ts')).throttle },
 ];
 
+/** What the real tool can have and this build has not: what it would take, by the names of drivers. */
+const ABSENT: readonly (readonly [what: string, ...names: string[]])[] = [
+  ['a client of Ceph', 'rbd'],
+  ['an initiator of iSCSI', 'iscsi', 'iser'],
+  ['a client of NFS (a mounted file system is a file like any other)', 'nfs'],
+  ['a client of GlusterFS', 'gluster'],
+  ['direct access to NVMe devices (the device file of the kernel can be opened)', 'nvme', 'nvme-io_uring'],
+  ['libblkio', 'io_uring', 'virtio-blk-vfio-pci', 'virtio-blk-vhost-user', 'virtio-blk-vhost-vdpa'],
+];
+
+/** The same, with a way that works: see docs/addresses.md. */
+const hints = ABSENT.flatMap(([what, ...names]) =>
+  names.map(
+    (name) => [name, `It takes ${what}; have it exported by an NBD server, and open nbd://HOST/EXPORT`] as const,
+  ),
+);
+
 /** The drivers of this build. */
-export const drivers: DriverRegistry = new DriverRegistry(FORMATS, PROTOCOLS, FILTERS);
+export const drivers: DriverRegistry = new DriverRegistry(FORMATS, PROTOCOLS, FILTERS, new Map(hints));

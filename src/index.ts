@@ -10,6 +10,7 @@ export { humanSize, type ParsedNumber, parseSize } from './base/size.ts';
 export { bytesOf as bytesOfName, textOf as nameOfBytes } from './base/text.ts';
 export { type BlockStatus, blockStatus, type ChainCursor, walkChain } from './block/node/chain.ts';
 export type { GraphContext } from './block/graph/context.ts';
+export { type NamedNode, NamedNodes } from './block/graph/namedNodes.ts';
 export type {
   Amender,
   Backing,
@@ -21,6 +22,7 @@ export type {
   Checker,
   Coder,
   Compressor,
+  FilterPart,
   FormatInfo,
   ImageDriver,
   InfoValue,
@@ -57,9 +59,11 @@ export {
 } from './block/graph/gate.ts';
 export type { Allocation, Mapping } from './block/mapping.ts';
 export type { NodeSnapshots } from './block/node/stores.ts';
+export type { ImageLayer } from './block/node/layer.ts';
 export { ImageNode, type NodeParts, type Reopen } from './block/node/node.ts';
-export type { FilterContext, FilterDriver } from './block/filter.ts';
+export type { FilterChild, FilterContext, FilterDriver, FilterRole, FilterStorage } from './block/filter.ts';
 export { DriverRegistry, type FilterEntry, type FormatEntry, type ProtocolEntry } from './block/graph/registry.ts';
+export type { Connection, NetPort, SocketAddress, TlsSettings } from './block/net.ts';
 export type { Report, ReportLine } from './block/report.ts';
 export type { SecretStore, Services } from './block/services.ts';
 export type { CodecPort, Compression, Decompression, DecompressPiece } from './codec/codec.ts';
@@ -113,4 +117,13 @@ export type {
   FilePort,
   FileStatus,
 } from './storage/files.ts';
-export type { Extent, Limits, Preallocation, Storage, StorageDriver, ZeroFlags } from './storage/storage.ts';
+export type {
+  DebugEvent,
+  Extent,
+  KernelCopy,
+  Limits,
+  Preallocation,
+  Storage,
+  StorageDriver,
+  ZeroFlags,
+} from './storage/storage.ts';

@@ -19,7 +19,7 @@ import { pathToFileURL } from 'node:url';
 import * as util from 'node:util';
 import { stagingDirectory } from './staging.mjs';
 
-/** What the program is made from. The launcher `qimg` looks at the same paths. */
+/** What the program is made from. */
 const INPUTS = ['src', 'package.json', 'package-lock.json', 'scripts/lib'];
 
 /** A program that is just starting may load the files of an earlier build for so long. */
@@ -43,7 +43,7 @@ function isNewer(path, time) {
 /** True if `dist/bin` was built from the sources as they are. */
 export function isFresh(/** @type {string} */ root) {
   const stamp = statSync(stampPath(root), { throwIfNoEntry: false });
-  if (!stamp || !existsSync(join(root, 'dist/bin/qimg.cjs'))) return false;
+  if (!stamp || !['dist/bin/qimg.cjs', 'dist/.inputs'].every((name) => existsSync(join(root, name)))) return false;
   return !INPUTS.some((input) => isNewer(join(root, input), stamp.mtimeMs));
 }
 
@@ -57,16 +57,31 @@ function needsStyleText() {
   }
 }
 
-/** Where the bundler's code runs the top level of a module when that is first asked for. */
-const LAZY_MODULE = 'var __esmMin=(fn,res,err)=>()=>{';
+/** These paths, and all that is below them. */
+function within(/** @type {string} */ root, /** @type {readonly string[]} */ paths) {
+  /** @type {string[]} */
+  const found = [];
+  for (const path of paths) {
+    const stat = statSync(join(root, path), { throwIfNoEntry: false });
+    if (!stat) continue;
+    found.push(
+      path,
+      ...(stat.isDirectory()
+        ? within(
+            root,
+            readdirSync(join(root, path)).map((name) => join(path, name)),
+          )
+        : []),
+    );
+  }
+  return found;
+}
 
-/** Has each lazy module of a bundle note its number as it runs, so that `start.cjs` knows what a code cache covers. */
-function noteModules(/** @type {string} */ text) {
-  if (text.includes('__esmMin=') && !text.includes(LAZY_MODULE)) throw new Error('the bundler has new helpers');
-  return text.replace(
-    LAZY_MODULE,
-    'var __esmMin=(fn,res,err,number=module.modules++)=>()=>{if(fn)module.used.push(number);',
-  );
+/** What the launcher `qimg` reads to learn whether the program is built from the sources as they are. */
+function inputsScript(/** @type {string} */ root) {
+  return `is_built ${within(root, INPUTS)
+    .map((path) => `'${path.replaceAll("'", "'\\''")}'`)
+    .join(' ')}\n`;
 }
 
 /** The oldest Node that runs the program, as `package.json` says it. */
@@ -107,21 +122,28 @@ async function bundleEntries(/** @type {string} */ root, /** @type {string} */ d
 function finishProgram(/** @type {string} */ root, /** @type {string} */ staging) {
   const bundled = join(staging, 'program.cjs');
   // A file of ASCII characters only is read as it is, one byte for each; other characters are in strings only.
-  const escaped = noteModules(readFileSync(bundled, 'utf8')).replace(
+  const escaped = readFileSync(bundled, 'utf8').replace(
     /[\u0080-\uffff]/g,
     (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`,
   );
   writeFileSync(bundled, escaped);
-  const hash = createHash('sha256').update(readFileSync(bundled)).digest('hex').slice(0, 16);
-  const program = `program-${hash}`;
-  renameSync(bundled, join(staging, `${program}.cjs`));
-  const start = readFileSync(join(root, 'scripts/lib/start.cjs'), 'utf8');
-  const entry = join(staging, 'qimg.cjs');
+  const keep = readFileSync(join(staging, 'keepCode.cjs'));
+  const hash = createHash('sha256').update(escaped).update(keep).digest('hex').slice(0, 16);
   /** @type {Record<string, string>} */
-  const values = { LEAST_NODE: leastNode(root), PROGRAM_NAME: program, COMMAND_NAMES: commandNames(root).join(' ') };
+  const values = {
+    LEAST_NODE: leastNode(root),
+    PROGRAM_NAME: `program-${hash}`,
+    KEEP_NAME: `keep-${hash}`,
+    COMMAND_NAMES: commandNames(root).join(' '),
+  };
+  renameSync(bundled, join(staging, `${values.PROGRAM_NAME}.cjs`));
+  renameSync(join(staging, 'keepCode.cjs'), join(staging, `${values.KEEP_NAME}.cjs`));
+  const start = readFileSync(join(staging, 'start.cjs'), 'utf8');
+  rmSync(join(staging, 'start.cjs'));
+  const entry = join(staging, 'qimg.cjs');
   writeFileSync(
     entry,
-    start.replace(/LEAST_NODE|PROGRAM_NAME|COMMAND_NAMES/g, (name) => values[name]),
+    start.replace(/LEAST_NODE|PROGRAM_NAME|COMMAND_NAMES|KEEP_NAME/g, (found) => values[found]),
   );
   chmodSync(entry, 0o755);
 }
@@ -150,6 +172,8 @@ export async function buildProgram(/** @type {string} */ root, { clean = false }
     await bundleEntries(root, staging);
     finishProgram(root, staging);
     publish(staging, join(root, 'dist/bin'), clean ? 0 : KEEP_OLD_MS);
+    writeFileSync(join(staging, 'inputs'), inputsScript(root));
+    renameSync(join(staging, 'inputs'), join(root, 'dist/.inputs'));
     const stamp = join(staging, 'stamp');
     writeFileSync(stamp, '');
     utimesSync(stamp, started, started);

@@ -1,22 +1,29 @@
-/** Bundles the program and its worker: node bundleEntries.mjs ROOT DIRECTORY */
-import { existsSync } from 'node:fs';
+/** Bundles the program and its worker, and makes the scripts that start it smaller: node bundleEntries.mjs ROOT DIRECTORY */
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { rolldown } from 'rolldown';
+import { minifySync } from 'rolldown/utils';
+import { joinModules } from './joinModules.mjs';
 
 /** Packages that stay outside: binaries of one platform, and codecs that few images or only old versions of Node need. */
 const EXTERNAL = [/^@koromix\//, /^@bokuweb\/zstd-wasm/, /^xz-decompress$/];
 
-/** Without white space and comments there is half as much to read at every start; names stay for those who debug. */
-const SMALLER = { compress: false, mangle: false, codegen: { removeWhitespace: true } };
+/** What there is less of has not to be read at every start. Names stay for who looks into the program (CONTRIBUTING.md). */
+const SMALLER = {
+  compress: false,
+  mangle: process.env.QIMG_KEEP_NAMES === undefined,
+  codegen: { removeWhitespace: true },
+};
 
-/** Bundles one entry, with everything that it loads later, into one file. */
-async function bundleEntry(
-  /** @type {string} */ root,
-  /** @type {string} */ entry,
-  /** @type {string} */ file,
-  /** @type {'cjs' | 'esm'} */ format,
-) {
-  const bundle = await rolldown({
+function smaller(/** @type {string} */ name, /** @type {string} */ text) {
+  const { code, errors } = minifySync(name, text, SMALLER);
+  if (errors.length > 0) throw new Error(`${name}: ${errors[0].message}`);
+  return code;
+}
+
+/** A bundler of one entry and of everything that it loads later. */
+function bundlerOf(/** @type {string} */ root, /** @type {string} */ entry) {
+  return rolldown({
     input: join(root, entry),
     cwd: root,
     platform: 'node',
@@ -26,8 +33,32 @@ async function bundleEntry(
       report(level, log);
     },
   });
+}
+
+/** Bundles the program into one script, whose modules run when they are first used. */
+async function bundleProgram(/** @type {string} */ root, /** @type {string} */ file) {
+  const bundle = await bundlerOf(root, 'src/cli/bin.ts');
   try {
-    await bundle.write({ file, format, codeSplitting: false, dynamicImportInCjs: false, minify: SMALLER });
+    const { output } = await bundle.generate({
+      format: 'cjs',
+      preserveModules: true,
+      dynamicImportInCjs: false,
+      entryFileNames: '[name].cjs',
+      minify: false,
+    });
+    const modules = output.flatMap((part) => (part.type === 'chunk' ? [part] : []));
+    const entryFirst = modules.sort((a, b) => Number(b.isEntry) - Number(a.isEntry));
+    writeFileSync(file, joinModules(entryFirst, smaller));
+  } finally {
+    await bundle.close();
+  }
+}
+
+/** Bundles the worker into one module, all of which runs when a thread starts. */
+async function bundleWorker(/** @type {string} */ root, /** @type {string} */ entry, /** @type {string} */ file) {
+  const bundle = await bundlerOf(root, entry);
+  try {
+    await bundle.write({ file, format: 'esm', codeSplitting: false, minify: { ...SMALLER, mangle: false } });
   } finally {
     await bundle.close();
   }
@@ -36,8 +67,12 @@ async function bundleEntry(
 const [root, directory] = process.argv.slice(2);
 const worker = 'src/host/node/worker.ts';
 try {
-  await bundleEntry(root, 'src/cli/bin.ts', join(directory, 'program.cjs'), 'cjs');
-  if (existsSync(join(root, worker))) await bundleEntry(root, worker, join(directory, 'worker.js'), 'esm');
+  await bundleProgram(root, join(directory, 'program.cjs'));
+  for (const name of ['start.cjs', 'keepCode.cjs']) {
+    const text = readFileSync(join(root, 'scripts/lib', name), 'utf8');
+    writeFileSync(join(directory, name), smaller(name, text));
+  }
+  if (existsSync(join(root, worker))) await bundleWorker(root, worker, join(directory, 'worker.js'));
 } catch (error) {
   console.error(error.message);
   process.exit(1);

@@ -8,6 +8,12 @@ export function isPromise<T>(value: MaybePromise<T>): value is Promise<T> {
   return value instanceof Promise;
 }
 
+/** Resolves when all have ended; rejects then with the first failure in their order. */
+export async function allOf(work: readonly Promise<void>[]): Promise<void> {
+  if (work.length > 1) await Promise.allSettled(work);
+  for (const one of work) await one;
+}
+
 /** Calls `next` with the value, at once if it is there already. (Not named `then`: a module exporting that is a promise to `import()`.) */
 export function andThen<T, U>(value: MaybePromise<T>, next: (value: T) => MaybePromise<U>): MaybePromise<U> {
   return isPromise(value) ? value.then(next) : next(value);
@@ -134,4 +140,20 @@ export class RangeLock {
       return result;
     });
   }
+}
+
+/**
+ * Closes what is there, in that order, whatever fails.
+ * @throws the first failure, when all are closed.
+ */
+export async function closeEach(list: Iterable<{ close(): MaybePromise<void> } | undefined>): Promise<void> {
+  const failures: unknown[] = [];
+  for (const one of list) {
+    try {
+      await one?.close();
+    } catch (error) {
+      failures.push(error);
+    }
+  }
+  if (failures.length > 0) throw failures[0];
 }

@@ -37,6 +37,8 @@ export type ErrorKind =
   | 'denied'
   /** The caller's signal stopped the operation. */
   | 'aborted'
+  /** Copies of one image differ, which a filter keeps beside each other: nothing that was read can be trusted. */
+  | 'mismatch'
   /** An access behind the end. */
   | 'out-of-range'
   /** The file, device or image is in a state of use that does not allow it now. */
@@ -86,6 +88,7 @@ const POSIX: Record<ErrorKind, readonly [code: string, text: string]> = {
   denied: ['EPERM', 'Operation not permitted'],
   aborted: ['ECANCELED', 'Operation canceled'],
   'out-of-range': ['EIO', 'Input/output error'],
+  mismatch: ['EIO', 'Input/output error'],
   busy: ['EBUSY', 'Device or resource busy'],
   limit: ['EFBIG', 'File too large'],
   internal: ['EIO', 'Input/output error'],
@@ -132,8 +135,12 @@ export class BlockError extends Error {
     return this.reworded(text + this.message);
   }
 
-  /** The same error with another message (and, where they are given, other hints); this one becomes its cause. */
+  /**
+   * The same error with another message (and, where they are given, other hints); this one becomes its cause. What says that
+   * copies differ stays as it is, whatever was being done.
+   */
   reworded(message: string, hints: readonly Hint[] = this.hints): BlockError {
+    if (this.kind === 'mismatch') return this;
     return this.#copy(message, { cause: this, context: this.context, hint: hints });
   }
 
@@ -160,6 +167,11 @@ function listOf(hint: ErrorDetails['hint']): readonly Hint[] {
 
 function isList(hint: Hint | readonly Hint[]): hint is readonly Hint[] {
   return Array.isArray(hint);
+}
+
+/** True for a failure that is the end of everything, and is not put in other words, whatever was being done. */
+export function isFinal({ kind }: BlockError): boolean {
+  return kind === 'aborted' || kind === 'mismatch';
 }
 
 /** A name, number or option is wrong. */

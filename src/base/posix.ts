@@ -191,3 +191,9 @@ export function linuxError(number: number): BlockError {
   const text = `Unknown error ${number}`;
   return new BlockError('io', text, { posix: { code: 'EIO', text } });
 }
+
+/** The number of an error on Linux; that of an input/output error where it has none of its own. */
+export function linuxNumber(code: string): number {
+  const found = Object.entries(NUMBERS).find(([, name]) => name === code);
+  return found ? Number(found[0]) : 5;
+}

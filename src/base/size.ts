@@ -64,6 +64,7 @@ function roundToEven(value: number): number {
 
 /** `value` with at most three significant digits, in the style of C's `%0.3g`. */
 export function threeDigits(value: number): string {
+  if (Number.isInteger(value) && value >= 0 && value < 1000) return String(value);
   const [mantissa = '', exponent] = roundToEven(value).toPrecision(3).split('e');
   const plain = mantissa.includes('.') ? mantissa.replace(/\.?0+$/, '') : mantissa;
   if (exponent === undefined) return plain;

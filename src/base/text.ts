@@ -8,9 +8,10 @@
 const ESCAPE = 0xdc00;
 const LONE = /[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/;
 
-const strict = new TextDecoder('utf-8', { ignoreBOM: true, fatal: true });
-const lenient = new TextDecoder('utf-8', { ignoreBOM: true });
 const encoder = new TextEncoder();
+/** Made at the first use, since that takes longer than some commands need for all the rest. */
+let strict: InstanceType<typeof TextDecoder> | undefined;
+let lenient: InstanceType<typeof TextDecoder> | undefined;
 
 /** Length in bytes of the well-formed UTF-8 sequence at `at`; 0 where there is none (Unicode, table 3-7). */
 function sequenceLength(bytes: Uint8Array, at: number): number {
@@ -29,6 +30,7 @@ function sequenceLength(bytes: Uint8Array, at: number): number {
 
 /** The text of `bytes`, reversible by `bytesOf`. */
 export function textOf(bytes: Uint8Array): string {
+  strict ??= new TextDecoder('utf-8', { ignoreBOM: true, fatal: true });
   try {
     return strict.decode(bytes);
   } catch {
@@ -37,6 +39,7 @@ export function textOf(bytes: Uint8Array): string {
 }
 
 function escapedText(bytes: Uint8Array): string {
+  lenient ??= new TextDecoder('utf-8', { ignoreBOM: true });
   let text = '';
   let from = 0;
   for (let at = 0; at < bytes.length; ) {
@@ -64,12 +67,14 @@ export function byteTextBytes(text: string): Uint8Array {
 
 /** True if `text` stands for bytes that are not well-formed UTF-8, or holds surrogates that stand for nothing. */
 export function isEscaped(text: string): boolean {
-  return LONE.test(text);
+  // ASCII is told apart without a pattern, which takes time to be made.
+  return encoder.encode(text).length !== text.length && LONE.test(text);
 }
 
 /** The bytes that `text` stands for. A lone surrogate that stands for no byte becomes U+FFFD, as everywhere. */
 export function bytesOf(text: string): Uint8Array {
-  if (!isEscaped(text)) return encoder.encode(text);
+  const encoded = encoder.encode(text);
+  if (encoded.length === text.length || !LONE.test(text)) return encoded;
   const bytes: number[] = [];
   for (const character of text) {
     const code = character.charCodeAt(0);

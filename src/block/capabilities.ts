@@ -219,6 +219,18 @@ export interface Quirks {
   readonly staysReadOnly?: boolean;
 }
 
+/** What makes a node a filter. */
+export interface FilterPart {
+  /** Role of what it stands in front of. */
+  readonly role: string;
+  /** As `FilterDriver.opaque`. */
+  readonly opaque: boolean;
+  /** There is one node below, and never more: snapshots are those of that one. */
+  readonly single: boolean;
+  /** All that is below it, in the order of opening; closed together with the node. */
+  readonly children: readonly { readonly role: string; readonly node: Storage }[];
+}
+
 /** One opened image, its own layer only. */
 export interface ImageDriver {
   /** Guest-visible size in bytes now. */
@@ -232,6 +244,8 @@ export interface ImageDriver {
   readonly allocationUnit?: number | undefined;
   /** Where the run at `offset` is. `offset + length` never exceeds the virtual size. May run beside other calls. */
   map(offset: number, length: number): MaybePromise<Mapping>;
+  /** The image is a filter: its bytes are read from here, whatever `map` says of the places where they are stored. */
+  readonly through?: Storage;
   /** Decodes a range that `map` called special. May run beside other calls. */
   readSpecial?(offset: number, into: Uint8Array): MaybePromise<void>;
   info(): MaybePromise<FormatInfo>;
@@ -254,4 +268,8 @@ export interface ImageDriver {
   /** Absent: the file is not looked at. */
   readonly beyondEnd?: BeyondEnd | undefined;
   readonly quirks?: Quirks;
+  /** As `Storage.debugEvent`: what the image itself is told by others. */
+  readonly debugEvent?: Storage['debugEvent'];
+  /** Whom the node tells of reads and writes: the file of formats whose reads and writes the real tool tells of. */
+  readonly events?: Storage['debugEvent'];
 }

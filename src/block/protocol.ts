@@ -16,6 +16,8 @@ export interface ProtocolStorage extends Storage {
   readonly identity?: string;
   /** Name of the protocol for `info`, for instance `host_device`; absent: `file`. */
   readonly protocol?: string;
+  /** Its size cannot be changed: what to say to somebody who wants another one. */
+  readonly fixed?: string;
   /** What `info` shows besides what every storage has. */
   readonly described?: FormatInfo;
   readonly quirks?: Quirks;

@@ -3,6 +3,7 @@ import type { BufferPool } from '../base/inflight.ts';
 import type { CodecPort } from '../codec/codec.ts';
 import type { CryptoPort } from '../crypto/crypto.ts';
 import type { FilePort } from '../storage/files.ts';
+import type { NetPort } from './net.ts';
 import type { ObjectStore } from './objects.ts';
 
 /** Passphrases and keys by id (`--object secret,id=...`). */
@@ -14,6 +15,8 @@ export interface SecretStore {
 /** The ports of a host. */
 export interface Services {
   readonly files: FilePort;
+  /** Absent: this host cannot connect to anybody. */
+  readonly net?: NetPort;
   readonly codec: CodecPort;
   readonly crypto: CryptoPort;
   readonly secrets: SecretStore;

@@ -21,13 +21,13 @@ function lastResort(thrown: unknown): void {
   process.exit(FAILED);
 }
 
+let isComplete = false;
+
 /** Node ends when nothing is left to wait for, with code 0, also in the middle of a command whose next event never comes. */
 function abandoned(): void {
-  lastResort(new Error('The command was abandoned before it was complete'));
+  if (!isComplete) lastResort(new Error('The command was abandoned before it was complete'));
 }
 
-// Without a listener Node answers this signal by opening a port for debuggers.
-process.on('SIGUSR1', () => {});
 process.on('uncaughtException', lastResort);
 process.on('unhandledRejection', lastResort);
 process.on('beforeExit', abandoned);
@@ -40,11 +40,13 @@ function keepCode(code: number): void {
 
 async function run(): Promise<void> {
   const code = await main(exactArguments(process.argv.slice(2)), machineIo(output, errors));
-  process.off('beforeExit', abandoned);
+  isComplete = true;
   output.flush();
   process.exitCode = output.closed ? 1 : code;
+  // Loaded before the code is kept, so that it is part of it.
+  const end = exitAtOnce;
   keepCode(process.exitCode);
-  exitAtOnce(process.exitCode);
+  end(process.exitCode);
 }
 
 run().catch(lastResort);

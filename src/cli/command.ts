@@ -172,7 +172,13 @@ export class Session {
       this.io.err(`${prefix}${thrown.message}\nTry 'qemu-img ${name} --help' for more information\n`);
       return 1;
     }
-    this.io.err(errorLines(asBlockError(thrown)));
+    const error = asBlockError(thrown);
+    // The real tool ends on the spot.
+    if (error.kind === 'mismatch') {
+      this.io.err(`${error.message}\n`);
+      return 1;
+    }
+    this.io.err(errorLines(error));
     return this.failureCode;
   }
 }

@@ -1,22 +1,28 @@
 /** The world of the program: this machine. */
 import { readFileSync } from 'node:fs';
+import { basename } from 'node:path';
 import type { DriverRegistry } from '../block/graph/registry.ts';
 import { otherRuntime } from '../host/node/runtime.ts';
 import type { OperationContext } from '../operations/context.ts';
 import { programHint } from './hints.ts';
-import type { CommandIo, View } from './io.ts';
+import type { CommandIo, Job, View } from './io.ts';
 import type { OutputStream } from './streams.ts';
 
 async function allDrivers(): Promise<DriverRegistry> {
   return (await import('../drivers.ts')).drivers;
 }
 
+/** Commands that do one thing after the other. */
+const SEQUENTIAL: readonly Job['verb'][] = ['create', 'resize', 'snapshot', 'bitmap'];
+
 async function contextFor(view: View, err: (text: string) => void): Promise<OperationContext> {
-  const [drivers, { nodeServices }, { permissiveGate }] = await Promise.all([
+  const [drivers, { nodeServices }, { allowManyRequests }, { permissiveGate }] = await Promise.all([
     allDrivers(),
     import('../host/node/host.ts'),
+    import('../host/node/limits.ts'),
     import('../block/graph/gate.ts'),
   ]);
+  allowManyRequests();
   return {
     drivers,
     services: nodeServices({ secrets: view.secrets, objects: view.objects }),
@@ -43,6 +49,15 @@ async function readWhole(name: string): Promise<Uint8Array> {
   }
 }
 
+let onProgress: (() => void) | undefined;
+let isHeeding = false;
+
+/** One listener for the life of the process: without any, Node answers the signal by opening a port for debuggers. */
+function heedProgressSignal(): void {
+  if (!isHeeding) process.on('SIGUSR1', () => onProgress?.());
+  isHeeding = true;
+}
+
 /** Commands on this machine, with these streams. */
 export function machineIo(output: OutputStream, errors: OutputStream): CommandIo {
   const out = (text: string): void => output.write(text);
@@ -51,18 +66,23 @@ export function machineIo(output: OutputStream, errors: OutputStream): CommandIo
     errors.write(text);
     errors.flush();
   };
+  heedProgressSignal();
   return {
     build: otherRuntime()?.description,
     out,
     err,
+    compatible: (process.env['QIMG_CALLED_AS'] ?? basename(process.argv0)) === 'qemu-img',
     readFile: readWhole,
     drivers: allDrivers,
-    async execute({ view, run }) {
+    async execute({ verb, view, run }) {
+      if (SEQUENTIAL.includes(verb)) (await import('../host/node/limits.ts')).waitForFlushes();
       return run({ context: await contextFor(view, err), view, out, err });
     },
     onProgressSignal(listener) {
-      process.on('SIGUSR1', listener);
-      return () => process.off('SIGUSR1', listener);
+      onProgress = listener;
+      return () => {
+        onProgress = undefined;
+      };
     },
   };
 }

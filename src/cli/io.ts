@@ -51,6 +51,8 @@ export interface CommandIo {
   drivers(): Promise<DriverRegistry>;
   /** Gives the work a place, and passes on its exit code. */
   execute(job: Job): Promise<number>;
+  /** The program was called by the name of the real one: what that does not do by default has to be asked for. */
+  readonly compatible?: boolean;
   /** Calls `listener` whenever the user asks for progress by a signal; the result stops that. */
   onProgressSignal?(listener: () => void): () => void;
 }

@@ -103,11 +103,13 @@ export class ObjectRegistry implements SecretStore {
           `Failed to connect to '${textOf(values['path'])}': ${await this.#connectFailure(textOf(values['path']))}`,
         );
       case 'tls-creds-anon':
-        return credentials(type, values);
       case 'tls-creds-psk':
-      case 'tls-creds-x509':
-        await this.#checkCredentials(type, values);
-        return credentials(type, values);
+      case 'tls-creds-x509': {
+        const { checkCredentials } = await import('../host/node/tlsCredentials.ts');
+        const named = credentials(type, values);
+        await checkCredentials(named, (name) => this.#io.readFile(name));
+        return named;
+      }
       case 'throttle-group':
         return throttleGroup(values);
       default:
@@ -121,26 +123,6 @@ export class ObjectRegistry implements SecretStore {
       return 'Connection refused';
     } catch (thrown) {
       return thrown instanceof BlockError && thrown.kind === 'not-found' ? thrown.strerror : 'Connection refused';
-    }
-  }
-
-  /** Credentials are only looked for here; they are read when a connection needs them. */
-  async #checkCredentials(type: string, values: Values): Promise<void> {
-    const directory = values['dir'];
-    if (directory === undefined) throw invalidArgument("Missing 'dir' property value");
-    const server = values['endpoint'] === 'server';
-    const files = type === 'tls-creds-psk' ? ['keys.psk'] : ['ca-cert.pem'];
-    if (server && type === 'tls-creds-x509') files.push('server-cert.pem', 'server-key.pem');
-    for (const file of files) {
-      const name = `${textOf(directory)}/${file}`;
-      try {
-        await this.#io.readFile(name);
-      } catch (thrown) {
-        if (!(thrown instanceof BlockError)) throw thrown;
-        throw new BlockError(thrown.kind, `Unable to access credentials ${name}: ${thrown.strerror}`, {
-          cause: thrown,
-        });
-      }
     }
   }
 }

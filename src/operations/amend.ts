@@ -33,6 +33,7 @@ export async function amend(
   const { cache, image, force = false } = request;
   const how = { writable: true, resize: true, cache };
   return withSource(context, image, how, async (node) => {
+    if (!context.drivers.isFormat(node.format)) throw unsupported(node.format);
     const driver = await context.drivers.format(node.format);
     const options = amendValues(driver, optionPairs(request.options));
     const { amends } = node;
@@ -41,7 +42,6 @@ export async function amend(
     try {
       if (amends.alone) await claimFile(node);
       await node.amend(options, { force, onProgress: (done, total) => context.onProgress?.(done, total) });
-      await node.flush();
     } finally {
       // Also where it failed: the real tool's line ends so.
       context.onProgress?.(1, 1);

@@ -3,7 +3,7 @@ import { asBlockError, BlockError, invalidArgument, unsupported } from '../base/
 import { KiB } from '../base/offset.ts';
 import { isZero } from '../base/zero.ts';
 import type { ImageNode } from '../block/node/node.ts';
-import { identityOf } from '../block/graph/bottom.ts';
+import { identityOf, placeName } from '../block/graph/bottom.ts';
 import { isNameOf, nameFrom } from '../block/graph/names.ts';
 import { protocolPrefix } from '../options/filename.ts';
 import type { OperationContext } from './context.ts';
@@ -54,7 +54,7 @@ export async function commit(
     const base = await openForWriting(place, grown);
     const total = await copyDown(context, request, top, base, place.depth);
     // Layers between the overlay and the base would show again what they have.
-    const emptied = !request.drop && place.depth === 1 && (await empty(request, top));
+    const emptied = !request.drop && place.depth === 1 && (await empty(top));
     context.onProgress?.(total, total);
     return { size, grown, emptied };
   });
@@ -91,7 +91,7 @@ async function isBackingOf(context: OperationContext, overlay: ImageNode, name: 
   const whole = backing.file === undefined || backing.name === backing.file.name;
   const identity = identityOf(backing);
   if (!whole || identity === undefined || protocolPrefix(name) !== undefined) return false;
-  const path = await nameFrom(context, overlay.file?.name ?? '', name);
+  const path = await nameFrom(context, overlay.file ? placeName(overlay.file) : '', name);
   return path !== undefined && isNameOf(context, path, identity);
 }
 
@@ -131,7 +131,7 @@ async function copyDown(
       sparseSize: 0,
       ...(rateLimit === undefined || rateLimit === 0 ? {} : { rateLimit }),
     });
-    await base.flush();
+    await base.settle();
     return total;
   } catch (thrown) {
     const error = asBlockError(thrown);
@@ -170,13 +170,13 @@ async function holdsZeroes(node: ImageNode, offset: number, length: number): Pro
 }
 
 /** Empties the overlay if its format can do that; the others keep their copy of what is in the base now. */
-async function empty({ image }: CommitRequest, top: ImageNode): Promise<boolean> {
+async function empty(top: ImageNode): Promise<boolean> {
   try {
-    if (!(await top.makeEmpty())) return false;
-    await top.flush();
+    if (!(await top.unfiltered.makeEmpty())) return false;
+    await top.settle();
   } catch (thrown) {
     const error = asBlockError(thrown);
-    throw error.reworded(`Could not empty ${imageName(image)}: ${error.strerror}`);
+    throw error.reworded(`Failed to empty ${top.file?.name ?? top.name}: ${error.strerror}`);
   }
   return true;
 }

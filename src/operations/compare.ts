@@ -1,10 +1,11 @@
 /** `compare`: whether two images have the same guest content. */
 import { andThen, isPromise, type MaybePromise } from '../base/async.ts';
-import { asBlockError, BlockError } from '../base/error.ts';
+import { asBlockError, BlockError, isFinal } from '../base/error.ts';
 import { throwIfStopped } from '../base/inflight.ts';
 import { alignDown, SECTOR } from '../base/offset.ts';
 import { firstDifference, isZero } from '../base/zero.ts';
 import { identityOf } from '../block/graph/bottom.ts';
+import { NamedNodes } from '../block/graph/namedNodes.ts';
 import { ImageNode } from '../block/node/node.ts';
 import type { BufferPool } from '../base/inflight.ts';
 import type { OperationContext } from './context.ts';
@@ -53,7 +54,7 @@ export async function compare(
 ): Promise<CompareResult> {
   const { cache = 'writeback', forceShare, strict = false } = request;
   const how = { cache, forceShare };
-  const both = { ...context, nodeNames: new Set<string>() };
+  const both = { ...context, nodes: new NamedNodes() };
   return withSource(both, request.first, how, (first) =>
     withSource(both, request.second, how, (second) => {
       const sides = [new Side(first, request.first, strict), new Side(second, request.second, strict)] as const;
@@ -113,7 +114,7 @@ class Side {
 
   #error(thrown: unknown, phase: 'status' | 'read', offset: number, message: string): BlockError {
     const error = asBlockError(thrown);
-    if (error.kind === 'aborted') return error;
+    if (isFinal(error)) return error;
     return new BlockError(error.kind, message, {
       context: { filename: this.#name, phase, access: phase, offset },
       cause: error,

@@ -1,8 +1,9 @@
 /** `convert`: copies one or more images, one behind the other, into a new or an existing image. */
 import { PLAIN_FORMAT } from '../options/filename.ts';
-import { asBlockError, type BlockError, invalidArgument, unsupported } from '../base/error.ts';
+import { asBlockError, type BlockError, invalidArgument, unsupported, isFinal, withStrerror } from '../base/error.ts';
 import { MiB, SECTOR } from '../base/offset.ts';
 import type { BitmapInfo } from '../block/capabilities.ts';
+import { NamedNodes } from '../block/graph/namedNodes.ts';
 import type { ImageNode } from '../block/node/node.ts';
 import type { AnyOptionValues } from '../options/table.ts';
 import type { OperationContext } from './context.ts';
@@ -10,10 +11,11 @@ import { bitmapsOfTarget, bitmapsToCopy, copyBitmaps } from './copy/bitmaps.ts';
 import { type CopyOutcome, copyInto } from './copy/copy.ts';
 import { depthBelow } from './copy/depth.ts';
 import { snapshotNode } from './copy/snapshot.ts';
+import { Sharing } from './copy/sharing.ts';
 import { CopySource, type SourceOptions } from './copy/source.ts';
 import { createTarget, type Target } from './copy/target.ts';
 import { coerceNewImage, type NewImage, type NewImageOptions, newImage } from './options.ts';
-import type { ConvertRequest, ImageInput } from './requests.ts';
+import type { ConvertRequest, ImageInput, ReflinkMode } from './requests.ts';
 import {
   CACHE_MODES,
   imageInput,
@@ -42,6 +44,7 @@ export interface ConvertObserver {
 
 /** Zeroes in a row that are left out when nothing else is said. */
 const DEFAULT_SPARSE_SIZE = 4096;
+const REFLINK_MODES: readonly ReflinkMode[] = ['auto', 'always', 'never'];
 /** Piece of a copy inside the kernel. */
 const KERNEL_CHUNK = 16 * MiB;
 
@@ -64,7 +67,7 @@ export async function convert(
     throw invalidArgument('A target that is described by options has to be there');
   }
   const opened: ImageNode[] = [];
-  const shared = { ...context, nodeNames: new Set<string>() };
+  const shared = { ...context, nodes: new NamedNodes() };
   try {
     for (const source of sources) {
       opened.push(
@@ -90,17 +93,18 @@ function sourcesOf({ source }: ConvertRequest): readonly ImageInput[] {
   return sources;
 }
 
-/** As many as the real tool takes. */
-const MOST_PARALLEL = 16;
-
 /** What needs no file is checked before any is touched. */
 function checkSettings(request: ConvertRequest): void {
-  const { target, sourceCache, targetCache, sparseSize = 0, rateLimit = 0, parallel = 1 } = request;
+  const { target, sourceCache, targetCache, sparseSize = 0, rateLimit = 0, parallel = 1, reflink } = request;
   imageInput(target, 'target');
+  oneOf('reflink mode', reflink, REFLINK_MODES);
+  if (reflink === 'always' && request.copyRange)
+    throw invalidArgument('Copy offloading and reflinks exclude each other');
   oneOf('source cache mode', sourceCache, CACHE_MODES);
   oneOf('cache mode', targetCache, CACHE_MODES);
   wholeNumber('rate limit', rateLimit, 0);
-  wholeNumber('number of coroutines', parallel, 1, MOST_PARALLEL);
+  // As many as the real tool takes.
+  wholeNumber('number of coroutines', parallel, 1, 16);
   if (wholeNumber('sparse size', sparseSize, 0) % SECTOR !== 0) {
     throw invalidArgument(`Invalid sparse size '${sparseSize}': a multiple of ${SECTOR} is needed`);
   }
@@ -246,7 +250,12 @@ class Conversion {
       discard: 'unmap',
     });
     const finish = async (): Promise<void> => {
-      await node.flush();
+      try {
+        await withStrerror('Failed to flush target image', async () => node.flush());
+      } catch (error) {
+        await node.close().catch(() => undefined);
+        throw error;
+      }
       await node.close();
     };
     return { node, zeroed: targetIsZero, finish, abandon: () => node.close().catch(() => undefined) };
@@ -261,7 +270,7 @@ class Conversion {
     const { node } = target;
     const { compress, targetIsZero, sparseSize, copyRange, rateLimit, parallel, outOfOrder = false } = this.#request;
     const compressor = node.compressor;
-    if (compress && !compressor) throw await this.#cannotCompress(node);
+    if (compress && !compressor) throw this.#cannotCompress(node);
     if (compress && (await node.info()).encrypted) throw compressedAndEncrypted();
     const source = new CopySource(sources, this.#sourceOptions(sources, node));
     if (node.size() < source.size) throw invalidArgument('output file is smaller than input file');
@@ -275,6 +284,7 @@ class Conversion {
     if (bitmaps) bitmapsOfTarget(node);
     if (this.#request.salvage) await this.#scan(sources, node);
     const sparse = sparseSize ?? DEFAULT_SPARSE_SIZE;
+    const sharing = copyRange ? undefined : await this.#sharing(sources, node, fresh);
     const walk = {
       ...this.#layers(sources, node),
       asShown: true,
@@ -291,6 +301,7 @@ class Conversion {
       zeroesAsData: sparse === 0,
       ...(compressor && (compress || compressor.sequential) ? { compressor } : {}),
       ...(copyRange ? { kernelChunk: KERNEL_CHUNK } : {}),
+      ...(sharing ? { sharing } : {}),
       ...(rateLimit ? { rateLimit } : {}),
       ...(parallel === undefined ? {} : { parallel }),
       outOfOrder,
@@ -298,9 +309,26 @@ class Conversion {
     });
   }
 
+  /** What the target can share with the source instead of getting a copy. */
+  async #sharing(
+    sources: readonly ImageNode[],
+    target: ImageNode,
+    fresh: NewTarget | undefined,
+  ): Promise<Sharing | undefined> {
+    const { reflink = 'auto', compress, salvage, sparseSize } = this.#request;
+    if (reflink === 'never') return undefined;
+    const ordinary = !compress && !salvage && sparseSize === undefined && !isPreallocated(fresh?.options.format ?? {});
+    const plain = !target.compressor?.sequential && !(await target.info()).encrypted;
+    if (ordinary && plain)
+      return reflink === 'always'
+        ? Sharing.demand(sources, target, imageName(this.#request.target))
+        : Sharing.between(sources, target);
+    if (reflink === 'auto') return undefined;
+    throw unsupported('Only plain data that are taken as they are can be shared');
+  }
+
   /** Some images of a format that compresses have nothing that could be compressed as one. */
-  async #cannotCompress(node: ImageNode): Promise<BlockError> {
-    const { compresses } = await this.#context.drivers.format(node.format);
+  #cannotCompress({ compresses }: ImageNode): BlockError {
     return compresses ? invalidArgument('invalid cluster size') : noCompression();
   }
 
@@ -332,15 +360,18 @@ class Conversion {
   }
 }
 
-/** The error, with a line below it if the target was given up because of its damage: it cannot be flushed then. */
+/**
+ * The error, with a line below it if the target cannot be flushed because it was given up for its damage, or because a filter
+ * below does not let it.
+ */
 async function withFlushFailure(error: BlockError, target: ImageNode): Promise<BlockError> {
-  if (error.kind === 'aborted') return error;
+  if (isFinal(error)) return error;
   try {
     await target.flush();
     return error;
   } catch (thrown) {
     const { code, strerror } = asBlockError(thrown);
-    if (code !== 'ENOMEDIUM') return error;
+    if (code !== 'ENOMEDIUM' && !target.watched) return error;
     return error.reworded(error.message, [{ about: 'also', message: `Failed to flush target image: ${strerror}` }]);
   }
 }

@@ -1,5 +1,5 @@
 /** `dd`: copies blocks of an image into a new image. */
-import { BlockError, invalidArgument, unsupported } from '../base/error.ts';
+import { BlockError, invalidArgument, unsupported, isFinal } from '../base/error.ts';
 import { alignUp, SECTOR } from '../base/offset.ts';
 import type { ImageNode } from '../block/node/node.ts';
 import { identityOf } from '../block/graph/bottom.ts';
@@ -109,7 +109,7 @@ async function refuseOwnInput(
 }
 
 function inOwnWords(thrown: unknown): unknown {
-  if (!(thrown instanceof BlockError) || thrown.kind === 'aborted') return thrown;
+  if (!(thrown instanceof BlockError) || isFinal(thrown)) return thrown;
   const { access } = thrown.context;
   if (access === 'read') return thrown.reworded(`error while reading from input image file: ${thrown.strerror}`);
   if (access === 'write') return thrown.reworded(`error while writing to output image file: ${thrown.strerror}`);

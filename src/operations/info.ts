@@ -5,7 +5,7 @@ import { alignUp, SECTOR } from '../base/offset.ts';
 import type { FormatInfo, SnapshotInfo } from '../block/capabilities.ts';
 import type { ProtocolStorage } from '../block/protocol.ts';
 import { ImageNode } from '../block/node/node.ts';
-import { identityOf } from '../block/graph/bottom.ts';
+import { identityOf, placeName } from '../block/graph/bottom.ts';
 import { nameFrom } from '../block/graph/names.ts';
 import { openImage } from '../block/graph/open.ts';
 import { PLAIN_PROTOCOL } from '../options/filename.ts';
@@ -136,9 +136,11 @@ async function describe(how: Collection, node: ImageNode, probed: boolean): Prom
   const protocol = how.context.drivers.isProtocol(node.format);
   const own = await node.info();
   const children = await describeChildren(how, node);
-  const inherited = node.transparent ? children.find((child) => child.name === node.fileRole)?.info : undefined;
+  const role = node.filter?.role ?? 'file';
+  const looksDown = node.transparent && !node.filter?.opaque;
+  const inherited = looksDown ? children.find((child) => child.name === role)?.info : undefined;
   const { backingReference: backing } = node;
-  const full = backing && (await nameFrom(how.context, node.file?.name ?? node.name, backing.file));
+  const full = backing && (await nameFrom(how.context, node.file ? placeName(node.file) : node.name, backing.file));
   return dropUndefined({
     filename: node.name,
     format: node.format,
@@ -166,14 +168,20 @@ async function listSnapshots(context: OperationContext, node: ImageNode): Promis
 
 /** The storages below a node, in the order in which the real tool lists them: the latest first. */
 async function describeChildren(how: Collection, node: ImageNode): Promise<ImageInfo['children'][number][]> {
-  const list = node.children.map(({ role, node: storage }) => ({ name: role, storage }));
-  if (node.file) list.unshift({ name: node.fileRole, storage: node.file });
   const children: ImageInfo['children'][number][] = [];
-  for (const { name, storage } of list.toReversed()) {
+  for (const { role, node: storage } of storagesBelow(node).toReversed()) {
     const description = storage instanceof ImageNode ? describe(how, storage, false) : describeFile(how, storage);
-    children.push({ name, info: await description });
+    children.push({ name: role, info: await description });
   }
   return children;
+}
+
+function storagesBelow(node: ImageNode): NonNullable<ImageNode['filter']>['children'] {
+  if (node.filter) return node.filter.children;
+  const file = node.file ? [{ role: 'file', node: node.file }] : [];
+  // Backing images of the image itself are described apart from it, if at all.
+  const backing = node.backing ? [{ role: 'backing', node: node.backing }] : [];
+  return [...file, ...node.children, ...backing];
 }
 
 async function describeFile(how: Collection, storage: ProtocolStorage): Promise<ImageInfo> {
@@ -193,7 +201,7 @@ async function describeFile(how: Collection, storage: ProtocolStorage): Promise<
   });
 }
 
-/** Limits of a node: its own, and the memory limits of what is below it. */
+/** Limits of a node: its own, and those of memory and transfers of what is below it. */
 function limitsOf(storage: Storage, probed: boolean): Limits {
   const own = storage.limits;
   const under = storage instanceof ImageNode && storage.file ? limitsOf(storage.file, false) : undefined;
@@ -201,6 +209,8 @@ function limitsOf(storage: Storage, probed: boolean): Limits {
     minMemoryAlignment: under?.minMemoryAlignment ?? 512,
     optimalMemoryAlignment: under?.optimalMemoryAlignment ?? 4096,
     maxIov: under?.maxIov ?? 1024,
+    ...(under?.maxTransfer === undefined ? {} : { maxTransfer: under.maxTransfer }),
+    ...(under?.optimalTransfer === undefined ? {} : { optimalTransfer: under.optimalTransfer }),
     ...own,
   };
   if (!(storage instanceof ImageNode)) return limits;
@@ -208,8 +218,8 @@ function limitsOf(storage: Storage, probed: boolean): Limits {
     return { ...limits, requestAlignment: Math.max(SECTOR, limits.requestAlignment) };
   }
   if (!storage.plain) return limits;
-  // What is below a raw layer decides how it discards, but not how it zeroes.
-  const { writeZeroesAlignment: _, maxWriteZeroes: __, ...kept } = limits;
+  // What is below a raw layer says in which steps it discards, but neither how much, nor how it zeroes.
+  const { writeZeroesAlignment: _, maxWriteZeroes: __, maxDiscard: ___, ...kept } = limits;
   return { ...kept, requestAlignment: probed ? 512 : (under?.requestAlignment ?? limits.requestAlignment) };
 }
 

@@ -1,6 +1,7 @@
 /** `rebase`: gives an image another backing image, or none. */
 import { asBlockError, type BlockError, invalidArgument, unsupported, withPrefix } from '../base/error.ts';
 import type { ImageNode } from '../block/node/node.ts';
+import { placeName } from '../block/graph/bottom.ts';
 import { nameFrom } from '../block/graph/names.ts';
 import { openRequest } from '../block/graph/open.ts';
 import type { OperationContext } from './context.ts';
@@ -46,7 +47,7 @@ export async function rebase(
     const replacement = await openReplacement(context, request, node);
     const size = node.size();
     try {
-      const problem = problemOfNewName(request, node);
+      const problem = problemOfNewName(request, node.unfiltered);
       if (!problem && !unsafe) {
         const compressor = request.compress ? node.compressor : undefined;
         await new UpCopy(context, node, replacement, compressor).run((done) => {
@@ -57,7 +58,7 @@ export async function rebase(
       context.onProgress?.(size, size);
       observer.copied?.();
       if (problem) throw problem;
-      await rename(request, node);
+      await rename(request, node.unfiltered);
     } finally {
       await replacement?.close();
     }
@@ -84,7 +85,7 @@ async function checkDrivers(
 async function openReplacement(
   context: OperationContext,
   request: RebaseRequest,
-  { name }: ImageNode,
+  node: ImageNode,
 ): Promise<ImageNode | undefined> {
   const {
     unsafe,
@@ -93,6 +94,7 @@ async function openReplacement(
     forceShare = false,
   } = request;
   if (unsafe || filename === '') return undefined;
+  const name = node.file ? placeName(node.file) : node.name;
   const placed = await nameFrom(context, name, filename);
   if (placed === undefined) {
     throw invalidArgument(`Could not resolve backing filename: Cannot use relative backing file names for '${name}'`);
@@ -137,7 +139,7 @@ async function rename({ backing = NO_BACKING }: RebaseRequest, node: ImageNode):
 
 async function flushed(node: ImageNode): Promise<void> {
   try {
-    await node.flush();
+    await node.settle();
   } catch (thrown) {
     throw writeError(thrown);
   }

@@ -138,6 +138,9 @@ export interface CompareRequest extends OpenSettings {
   readonly strict?: boolean | undefined;
 }
 
+/** When images share blocks; see {@link ConvertRequest}. */
+export type ReflinkMode = 'auto' | 'always' | 'never';
+
 /** What `convert` is to do: copies one or more images, one behind the other, into a new or an existing image. */
 export interface ConvertRequest {
   /** One image, or several that are put one behind the other. */
@@ -172,6 +175,13 @@ export interface ConvertRequest {
   readonly outOfOrder?: boolean | undefined;
   /** Let the storage copy by itself, where it can. */
   readonly copyRange?: boolean | undefined;
+  /**
+   * Whether the new image and the source share what they have in common until one of them is changed, where both are on one
+   * file system that can do that. No zeroes are looked for in what is shared. `always`: or nothing is done. Default: `auto`,
+   * which shares nothing where zeroes are looked for in other ways than by default (`sparseSize`), or data are compressed,
+   * encrypted, salvaged or preallocated.
+   */
+  readonly reflink?: ReflinkMode | undefined;
   /** Default: `writeback`. */
   readonly sourceCache?: CacheMode | undefined;
   /** Default: `unsafe`. */

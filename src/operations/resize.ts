@@ -33,7 +33,7 @@ export async function resize(context: OperationContext, request: ResizeRequest):
       throw invalidArgument('Shrinking has to be asked for', { hint: { about: 'shrink' } });
     }
     await node.truncate(size, preallocation);
-    await node.flush();
+    await node.settle();
     return { filename: imageName(image), format: node.format, oldSize, size: node.size() };
   });
 }

@@ -1,6 +1,6 @@
 /** `snapshot`: lists, makes, applies and removes internal snapshots. */
 import { asBlockError, BlockError, invalidArgument, unsupported } from '../base/error.ts';
-import { ImageNode } from '../block/node/node.ts';
+import type { ImageNode } from '../block/node/node.ts';
 import type { OperationContext } from './context.ts';
 import type { SnapshotEntry } from './info.ts';
 import type { SnapshotRequest } from './requests.ts';
@@ -24,8 +24,7 @@ export async function snapshot(context: OperationContext, request: SnapshotReque
     throw invalidArgument('A snapshot name is needed');
   }
   return withSource(context, request.image, { forceShare, writable: action !== 'list' }, async (node) => {
-    const owner = ownerOf(node);
-    const store = owner.snapshots;
+    const store = node.snapshots;
     if (action === 'create') await create(store, name);
     else if (action === 'apply') await apply(node, store, name);
     else if (action === 'delete') await remove(store, name);
@@ -34,13 +33,6 @@ export async function snapshot(context: OperationContext, request: SnapshotReque
       snapshots: list.map((entry) => ({ ...entry, zoneOffset: context.services.zoneOffset(entry.dateSeconds) })),
     };
   });
-}
-
-/** The node whose format has snapshots: raw layers show those of the image below. */
-function ownerOf(node: ImageNode): ImageNode {
-  let owner = node;
-  while (owner.plain && owner.file instanceof ImageNode) owner = owner.file;
-  return owner;
 }
 
 async function create(store: ImageNode['snapshots'], name: string): Promise<void> {

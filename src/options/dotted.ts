@@ -17,6 +17,16 @@ export function isTree(node: OptionNode | undefined): node is OptionTree {
   return typeof node === 'object' && node !== null && !Array.isArray(node);
 }
 
+/** True for an option that is a row of others. */
+export function isList(node: OptionNode | undefined): node is readonly (OptionLeaf | OptionTree)[] {
+  return Array.isArray(node);
+}
+
+/** An option as text, for messages. */
+export function optionText(node: OptionNode): string {
+  return typeof node === 'object' ? JSON.stringify(node) : String(node);
+}
+
 function emptyTree(): Record<string, OptionNode> {
   // No prototype: a name like `__proto__` is a name like any other.
   return Object.create(null) as Record<string, OptionNode>;

@@ -1,5 +1,7 @@
 /** The order in which the real tool goes through options, and shows them. */
 import { bytesOf } from '../base/text.ts';
+import { isTree, type OptionNode } from './dotted.ts';
+import type { OptionTree } from './tree.ts';
 
 /** Buckets of the real tool's tables of options. */
 const BUCKETS = 512;
@@ -19,4 +21,15 @@ function bucketOf(name: string): number {
 export function inOrder<T>(options: readonly (readonly [string, T])[]): readonly (readonly [string, T])[] {
   if (options.length < 2) return options;
   return options.toReversed().toSorted(([a], [b]) => bucketOf(a) - bucketOf(b));
+}
+
+/**
+ * The options of a driver by their dotted names, as the real tool takes groups of options (`server`) apart: what is in one
+ * bucket then stands the other way round.
+ */
+export function flattenInOrder(tree: OptionTree): readonly (readonly [string, OptionNode])[] {
+  return Object.entries(tree).flatMap(([name, value]): readonly (readonly [string, OptionNode])[] => {
+    if (!isTree(value)) return [[name, value]];
+    return inOrder(flattenInOrder(value)).map(([part, leaf]) => [`${name}.${part}`, leaf]);
+  });
 }

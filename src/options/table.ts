@@ -9,7 +9,7 @@ export type OptionKind = 'string' | 'bool' | 'number' | 'size';
 /** One option. */
 export interface OptionSpec {
   readonly kind: OptionKind;
-  /** One line for `-o help`, in our own words. */
+  /** One line for `-o help`: in our own words, or in those of the real tool where somebody may compare them. */
   readonly help: string;
   /** Shown in `-o help` as `(default: ...)`, when the real tool shows one. */
   readonly defaultText?: string;

@@ -58,16 +58,16 @@ function backingLines(info: ImageInfo): string[] {
 
 /** Names and order of the limits as the real tool shows them. */
 const LIMIT_NAMES: readonly (readonly [name: string, key: keyof Limits])[] = [
-  ['max-transfer', 'maxTransfer'],
   ['write-zeroes-alignment', 'writeZeroesAlignment'],
   ['request-alignment', 'requestAlignment'],
+  ['opt-transfer', 'optimalTransfer'],
   ['min-mem-alignment', 'minMemoryAlignment'],
-  ['max-discard', 'maxDiscard'],
+  ['max-transfer', 'maxTransfer'],
   ['discard-alignment', 'discardAlignment'],
   ['opt-mem-alignment', 'optimalMemoryAlignment'],
   ['max-iov', 'maxIov'],
   ['max-write-zeroes', 'maxWriteZeroes'],
-  ['opt-transfer', 'optimalTransfer'],
+  ['max-discard', 'maxDiscard'],
 ];
 
 /** The limits that there are; 0 means no limit. */

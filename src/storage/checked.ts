@@ -2,7 +2,16 @@
 import { isPromise, type MaybePromise } from '../base/async.ts';
 import { BlockError, unsupported } from '../base/error.ts';
 import { MAX_SIZE } from '../base/offset.ts';
-import type { Extent, Limits, Preallocation, Storage, StorageDriver, ZeroFlags } from './storage.ts';
+import type {
+  DebugEvent,
+  Extent,
+  KernelCopy,
+  Limits,
+  Preallocation,
+  Storage,
+  StorageDriver,
+  ZeroFlags,
+} from './storage.ts';
 
 /** Largest piece of zeroes written as data. */
 const ZERO_CHUNK = 1048576;
@@ -31,12 +40,14 @@ export class CheckedStorage implements Storage {
   readonly readOnly: boolean;
   /** The thin driver; for `copyFrom` between two storages. */
   readonly driver: StorageDriver;
-  #closed = false;
+  readonly debugEvent: ((event: DebugEvent) => void) | undefined;
+  #owners = 1;
 
   constructor(driver: StorageDriver, options: CheckedOptions) {
     this.driver = driver;
     this.name = options.name;
     this.readOnly = options.readOnly;
+    this.debugEvent = driver.debugEvent && ((event) => driver.debugEvent?.(event));
   }
 
   get limits(): Limits {
@@ -114,11 +125,17 @@ export class CheckedStorage implements Storage {
     return this.driver.status?.(offset, limit) ?? { length: limit, kind: 'data' };
   }
 
-  copyFrom(source: Storage, from: number, to: number, length: number): MaybePromise<number> {
+  copyFrom(source: Storage, from: number, to: number, length: number, how: KernelCopy = 'copy'): MaybePromise<number> {
     if (this.readOnly || !(source instanceof CheckedStorage) || !this.driver.copyFrom) return 0;
     this.#checkRange('copy', to, length);
     source.#checkRange('copy', from, length);
-    return this.driver.copyFrom(source.driver, from, to, Math.min(length, source.size() - from));
+    return this.driver.copyFrom(source.driver, from, to, Math.min(length, source.size() - from), how);
+  }
+
+  /** True if parts of `source` can become parts of this storage that take no space of their own. Changes nothing. */
+  sharesWith(source: Storage): boolean {
+    if (this.readOnly || !(source instanceof CheckedStorage)) return false;
+    return this.driver.sharesWith?.(source.driver) ?? false;
   }
 
   truncate(size: number, preallocation: Preallocation = 'off'): MaybePromise<void> {
@@ -132,10 +149,14 @@ export class CheckedStorage implements Storage {
     if (!this.readOnly) return this.driver.flush?.();
   }
 
+  retain(): void {
+    this.#owners++;
+  }
+
   close(): MaybePromise<void> {
-    if (this.#closed) return;
-    this.#closed = true;
-    return this.driver.close();
+    if (this.#owners === 0) return;
+    this.#owners--;
+    if (this.#owners === 0) return this.driver.close();
   }
 
   allocatedSize(): MaybePromise<number | undefined> {
@@ -160,7 +181,7 @@ export class CheckedStorage implements Storage {
   }
 
   #checkRange(access: string, offset: number, length: number): void {
-    if (this.#closed) throw new BlockError('internal', `${this.name} is closed`, { context: { access } });
+    if (this.#owners === 0) throw new BlockError('internal', `${this.name} is closed`, { context: { access } });
     const fits = offset >= 0 && length >= 0 && offset + length <= MAX_SIZE;
     if (!fits || !Number.isInteger(offset) || !Number.isInteger(length)) throw this.#outOfRange(access, offset, length);
   }

@@ -15,9 +15,20 @@ export async function claimFile(node: ImageNode): Promise<void> {
 
 /** Raw layers and filters hand their permissions down to the file; other formats below have taken their own. */
 export async function setAccess(file: Storage | undefined, access: FileAccess): Promise<void> {
-  if (file instanceof ImageNode) return file.transparent ? setAccess(file.file, access) : undefined;
+  if (file instanceof ImageNode) {
+    if (!file.transparent) return;
+    const below = file.filter ? file.filter.children.map(({ node }) => node) : [file.file];
+    for (const node of below) await setAccess(node, access);
+    return;
+  }
   const storage: ProtocolStorage | undefined = file;
   await storage?.setAccess?.(access);
+}
+
+/** The name from whose place names count that a node says: that of what a filter stands in front of. */
+export function placeName(file: Storage): string {
+  const only = file instanceof ImageNode && file.filter?.single ? file.file : undefined;
+  return only ? placeName(only) : file.name;
 }
 
 /** What makes two openings of one file equal; undefined if that cannot be known. Image nodes count as their file. */

@@ -1,6 +1,7 @@
 /** What opening and creating images needs; the base of every operation's context. */
 import type { Hint } from '../../base/hint.ts';
 import type { Gate } from './gate.ts';
+import type { NamedNodes } from './namedNodes.ts';
 import type { DriverRegistry } from './registry.ts';
 import type { Services } from '../services.ts';
 
@@ -10,7 +11,7 @@ export interface GraphContext {
   readonly services: Services;
   readonly gate: Gate;
   /** Names of nodes that are taken, where several images are open at the same time. Absent: each has names of its own. */
-  readonly nodeNames?: Set<string>;
+  readonly nodes?: NamedNodes;
   /** Receives warnings for the user, without `warning: ` in front, and what can be done about it. */
   onWarning?(text: string, hint?: Hint): void;
   /** Receives what goes wrong besides the error that is going to be thrown, or without being one. */

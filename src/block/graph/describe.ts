@@ -1,7 +1,8 @@
 /** The other way round: from the options of a node to the name under which it can be opened again. */
 import { PLAIN_PROTOCOL } from '../../options/filename.ts';
-import { flatten, isTree } from '../../options/dotted.ts';
+import { flatten, isList, isTree } from '../../options/dotted.ts';
 import { isJsonName, printJsonName } from '../../options/jsonName.ts';
+import { flattenInOrder } from '../../options/order.ts';
 import type { OptionTree } from '../../options/tree.ts';
 
 /** Options that say how an image is used, not which image it is: they do not show in its name. */
@@ -17,6 +18,9 @@ const WEAK = new Set([
   'cache',
   'force-share',
   'latency-ns',
+  'open-timeout',
+  'reconnect-delay',
+  'x-dirty-bitmap',
 ]);
 
 /** Name that the real tool gives the node of an image whose own name was not given. */
@@ -52,21 +56,37 @@ export function describeNode(tree: OptionTree, format: string, fileName: string,
   return printJsonName(parts);
 }
 
-/** The name of a filter that has no plain one: its child under `role`, and its own options by their dotted names. */
-export function describeFilter(tree: OptionTree, role: string, options: OptionTree): string {
-  const child = tree[role];
+/** The name of a filter that has no plain one: its children by their roles, and its own options by their dotted names. */
+export function describeFilter(
+  tree: OptionTree,
+  options: OptionTree,
+  roles: readonly { readonly role: string }[],
+): string {
+  const children = roles.flatMap(({ role }) => (tree[role] === undefined ? [] : [[role, describeValue(tree[role])]]));
   return printJsonName({
     ...Object.fromEntries(flatten(options)),
     driver: tree['driver'] ?? '',
-    ...(isTree(child) ? { [role]: describeChild(child) } : {}),
+    ...(Object.fromEntries(children) as OptionTree),
   });
+}
+
+function describeValue(value: OptionTree[string] | undefined): OptionTree[string] {
+  if (isList(value)) return value.map((item) => describeValue(item) as OptionTree);
+  return isTree(value) ? describeChild(value) : (value ?? null);
 }
 
 function describeChild(tree: OptionTree): OptionTree {
   const known: Record<string, OptionTree[string]> = { driver: tree['driver'] ?? PLAIN_PROTOCOL };
   for (const [key, value] of Object.entries(tree)) {
-    if (isTree(value)) known[key] = describeChild(value);
-    else if (key !== 'driver' && !WEAK.has(key)) known[key] = value;
+    if (isList(value) || (isTree(value) && isNode(key, value))) known[key] = describeValue(value);
+    else if (!WEAK.has(key)) Object.assign(known, Object.fromEntries(flattenInOrder({ [key]: value })));
   }
   return known;
+}
+
+/** True for a child, which is a node; other trees are groups of options. */
+function isNode(role: string, tree: OptionTree): boolean {
+  return (
+    role === 'file' || role === 'backing' || ['driver', 'file', 'filename'].some((name) => tree[name] !== undefined)
+  );
 }

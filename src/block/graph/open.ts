@@ -3,19 +3,21 @@
  * options and references inside images all become an {@link OptionTree} first, so that there is one way to open.
  */
 import { PLAIN_FORMAT } from '../../options/filename.ts';
-import { asBlockError, BlockError, invalidArgument, invalidImage, withPrefix } from '../../base/error.ts';
+import { asBlockError, BlockError, invalidArgument } from '../../base/error.ts';
 import { MAX_DISK } from '../../base/offset.ts';
 import { isTree, normalize } from '../../options/dotted.ts';
 import type { OptionTree } from '../../options/tree.ts';
 import type { CacheMode } from '../../storage/files.ts';
 import type { Storage } from '../../storage/storage.ts';
 import type { ChildOptions, FormatDriver, OpenIntent } from '../format.ts';
-import { identityOf, setAccess } from './bottom.ts';
+import { openBacking } from './backing.ts';
+import { placeName, setAccess } from './bottom.ts';
 import type { GraphContext } from './context.ts';
 import { describeNode } from './describe.ts';
-import type { BackingReference, ImageDriver } from '../capabilities.ts';
+import type { ImageDriver } from '../capabilities.ts';
+import type { FilterRole } from '../filter.ts';
 import type { ProtocolStorage } from '../protocol.ts';
-import { filterNode } from './filterNode.ts';
+import { NamedNodes, named, referredTo, refuseBoth, withReferences } from './namedNodes.ts';
 import { placed } from './names.ts';
 import { ImageNode, type Reopen } from '../node/node.ts';
 import {
@@ -27,6 +29,7 @@ import {
   withCommonOptions,
   withGiven,
 } from './openOptions.ts';
+import { openFilter } from './openFilter.ts';
 import { passThrough } from './passThrough.ts';
 import { noAccess } from './permission.ts';
 import { noticeProbedRaw, probeFormat, startGuard } from './probing.ts';
@@ -42,9 +45,6 @@ import {
   stillBelow,
   type StillImages,
 } from './scope.ts';
-
-/** Deepest chain of backing images that is opened. */
-const MAX_DEPTH = 200;
 
 /** What to open, and what for. */
 export interface OpenRequest {
@@ -96,9 +96,9 @@ export async function openImage(context: GraphContext, request: OpenRequest): Pr
 
 /** {@link openImage} without the name in front of errors. */
 export async function openRequest(context: GraphContext, request: OpenRequest): Promise<ImageNode> {
-  const named = normalize(request.tree ?? (await treeOfName(context.drivers, request.filename, request.format)));
-  if (request.implicit) await context.gate({ ...request.implicit, target: named });
-  return openNode(named, {
+  const tree = normalize(request.tree ?? (await treeOfName(context.drivers, request.filename, request.format)));
+  if (request.implicit) await context.gate({ ...request.implicit, target: tree });
+  return openNode(tree, {
     context,
     writable: request.writable ?? false,
     intent: request.intent ?? 'io',
@@ -110,7 +110,7 @@ export async function openRequest(context: GraphContext, request: OpenRequest): 
     still: request.still,
     cache: request.cache,
     discard: request.discard,
-    nodeNames: context.nodeNames ?? new Set(),
+    nodes: context.nodes ?? new NamedNodes(),
     above: [],
     ...(request.calledAs === undefined ? {} : { calledAs: request.calledAs }),
   });
@@ -132,81 +132,64 @@ async function openNode(tree: OptionTree, above: Scope): Promise<ImageNode> {
   if (name !== undefined && drivers.isProtocol(name)) {
     const access = scope.inherited ?? accessOf(true, scope);
     claimNodeName(tree, scope);
-    return passThrough(await openProtocol(tree, scope, access), name, reopener(tree, scope, undefined));
+    const node = passThrough(await openProtocol(tree, scope, access), name, reopener(tree, scope, undefined));
+    return named(node, tree, scope);
   }
-  if (name !== undefined && drivers.isFilter(name)) return openFilter(name, tree, scope);
+  if (name !== undefined && drivers.isFilter(name)) {
+    return named(
+      await openFilter(name, tree, scope, { openChild, reopen: reopener(tree, scope, undefined) }),
+      tree,
+      scope,
+    );
+  }
   if (name !== undefined) await drivers.format(name);
+  refuseBoth(tree, 'file');
   if (tree['file'] === undefined) {
     const problem = name === undefined ? NO_DRIVER : noChild('file');
     throw invalidArgument(problem);
   }
   const file = await openFileChild(tree['file'], scope);
   try {
-    return await openLayer(tree, file, scope);
+    return named(await openLayer(tree, file, scope), tree, scope);
   } catch (error) {
     await closeQuietly(file);
     throw error;
   }
 }
 
-/** The locks of what is below a filter are those that the layer above it needs. */
-async function openFilter(name: string, tree: OptionTree, scope: Scope): Promise<ImageNode> {
-  const { drivers, services } = scope.context;
-  const filter = await drivers.filter(name);
-  const child = tree[filter.child];
-  if (child === undefined) throw invalidArgument(noChild(filter.child));
-  // Only a `file` is opened before the driver is asked.
-  const isLate = filter.child !== 'file';
-  if (isLate) claimNodeName(tree, scope);
-  const below = await openChild(filter.child, child, scope);
-  try {
-    if (!isLate) claimNodeName(tree, scope);
-    const node = await filterNode(
-      filter,
-      tree,
-      { below, options: ownOptions(tree, [filter.child]), services },
-      {
-        readOnly: !scope.writable,
-        grows: scope.inherited !== undefined,
-        unsafe: scope.cache === 'unsafe',
-        reopen: reopener(tree, scope, undefined),
-      },
-    );
-    await setAccess(node, scope.inherited ?? accessOf(true, scope));
-    return node;
-  } catch (error) {
-    await closeQuietly(below);
-    throw error;
-  }
-}
-
 /** How a node is opened again: as before, except for what changes. A format that was probed stays. */
 function reopener(tree: OptionTree, scope: Scope, probed: string | undefined): Reopen {
-  return (how) => openNode(tree, { ...scope, resize: false, nodeNames: undefined, probed, ...how });
+  return (how) => openNode(tree, { ...scope, resize: false, nodes: undefined, probed, ...how });
 }
 
 /** Opens the `file` child, without locks yet: which ones are needed is known when the format is. */
 async function openFileChild(child: OptionTree[string], scope: Scope): Promise<FileNode> {
-  return openChild('file', child, scope);
+  return openChild({ role: 'file' }, child, scope);
 }
 
-async function openChild(role: string, child: OptionTree[string], scope: Scope): Promise<FileNode> {
+/** @param image the format of what is there is found out where it is not given. */
+async function openChild(
+  { role, image = false }: FilterRole,
+  child: OptionTree[string],
+  scope: Scope,
+): Promise<FileNode> {
+  const known = referredTo(role, child, scope);
+  if (known) return known;
   if (!isTree(child)) throw notAChild(role, child);
   const driver = driverName(child);
   const { drivers } = scope.context;
-  if (driver !== undefined && (drivers.isFormat(driver) || drivers.isFilter(driver))) {
-    return openNode(child, { ...scope, inherited: noAccess, probed: undefined });
-  }
+  const isImage = driver === undefined ? image : drivers.isFormat(driver) || drivers.isFilter(driver);
+  if (isImage) return openNode(child, { ...scope, inherited: noAccess, probed: undefined, noBacking: false });
   const own = withCommonOptions(child, scope);
   claimNodeName(child, scope);
-  return openProtocol(child, own, noAccess);
+  return named(await openProtocol(child, own, noAccess), child, scope);
 }
 
 /** Takes the locks that the layer needs, opens the format, and then what is below it. */
 async function openLayer(tree: OptionTree, file: FileNode, scope: Scope): Promise<ImageNode> {
-  const named = driverName(tree);
-  const format = named ?? scope.probed ?? (await probeFormat(file, scope));
-  const guessedRaw = format === PLAIN_FORMAT && named === undefined && scope.writable;
+  const given = driverName(tree);
+  const format = given ?? scope.probed ?? (await probeFormat(file, scope));
+  const guessedRaw = format === PLAIN_FORMAT && given === undefined && scope.writable;
   const driver = await scope.context.drivers.format(format);
   claimNodeName(tree, scope);
   const child = tree['file'];
@@ -223,20 +206,23 @@ async function openLayer(tree: OptionTree, file: FileNode, scope: Scope): Promis
     if (image.virtualSize > MAX_DISK) {
       throw new BlockError('too-large', 'Could not refresh total sector count: File too large');
     }
-    backing = await openBacking(image, tree, file, scope);
+    backing = await openBacking(image, tree, file, scope, openNode);
     const { unknown } = coerceTree(driver.openOptions, ownOptions(tree, roles));
     if (unknown !== undefined) {
       throw invalidArgument(`Block format '${format}' does not support the option '${unknown}'`);
     }
     return new ImageNode({
-      name: describeNode(tree, format, file.name, backing !== undefined),
+      name: describeNode(withReferences(tree, scope.nodes), format, file.name, backing !== undefined),
       format,
       plain: driver.plain ?? false,
+      compresses: driver.compresses ?? false,
       grows: (driver.plain ?? false) && scope.inherited !== undefined,
       driver: image,
       readOnly: !scope.writable,
       reopen: reopener(tree, scope, format),
       ...tellOfMissing(scope),
+      unsafe: scope.cache === 'unsafe',
+      ...(file.debugEvent ? { tellOfClose: (text) => scope.context.onComplaint?.(text) } : {}),
       file,
       ...(backing ? { backing } : {}),
     });
@@ -282,7 +268,7 @@ async function openDriver(
       leaveChild: (role) => roles.add(role),
       openChild: async (role, reference, how = {}) => {
         roles.add(role);
-        const child = await openNamedChild({ role, reference, ...how }, tree, file.name, scope);
+        const child = await openNamedChild({ role, reference, ...how }, tree, placeName(file), scope);
         if (child) opened.push(child);
         return child;
       },
@@ -343,53 +329,4 @@ async function openNamedChild(
     await closeQuietly(child);
     throw error;
   }
-}
-
-async function openBacking(
-  image: ImageDriver,
-  tree: OptionTree,
-  file: FileNode,
-  scope: Scope,
-): Promise<ImageNode | undefined> {
-  const given = tree['backing'];
-  if (scope.noBacking || given === null || given === '' || (!image.backing?.reference && given === undefined))
-    return undefined;
-  if (given !== undefined && !isTree(given)) throw notAChild('backing', given).prepend('Could not open backing file: ');
-  const parent = scope.calledAs ?? file.name;
-  const identity = identityOf(file);
-  if (identity !== undefined && scope.above.includes(identity)) {
-    throw invalidImage(`Backing file '${parent}' creates an infinite loop.`);
-  }
-  if (scope.above.length >= MAX_DEPTH) {
-    throw new BlockError('limit', `The backing chain is deeper than ${MAX_DEPTH} images`);
-  }
-  const { inherited: _, calledAs: __, ...own } = scope;
-  return withPrefix('Could not open backing file: ', async () => {
-    const target = await backingTree(image.backing?.reference, given, parent, scope);
-    return openNode(target, {
-      ...own,
-      above: [...scope.above, identity ?? ''],
-      writable: false,
-      resize: false,
-      still: stillBelow(scope),
-      probed: undefined,
-    });
-  });
-}
-
-/** The option tree of a backing image: what the user gave, completed by what the image says. */
-async function backingTree(
-  reference: BackingReference | undefined,
-  given: OptionTree | undefined,
-  parent: string,
-  scope: Scope,
-): Promise<OptionTree> {
-  if (given && (given['file'] !== undefined || given['filename'] !== undefined)) return given;
-  if (!reference) return given ?? {};
-  const format = given?.['driver'] === undefined ? reference.format : undefined;
-  const name = await placed(scope.context, parent, reference.file);
-  const named = await treeOfName(scope.context.drivers, name, format);
-  const target = normalize({ ...named, ...given });
-  await scope.context.gate({ role: 'backing', parent, reference: reference.file, target });
-  return target;
 }

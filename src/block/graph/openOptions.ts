@@ -4,7 +4,7 @@ import { coerceLeaf, defaultsOf, parseBool } from '../../options/coerce.ts';
 import { flatten, isTree } from '../../options/dotted.ts';
 import { PLAIN_PROTOCOL } from '../../options/filename.ts';
 import { inOrder } from '../../options/order.ts';
-import type { AnyOptionValues, OptionTable } from '../../options/table.ts';
+import type { AnyOptionValues, OptionTable, OptionValues } from '../../options/table.ts';
 import type { OptionTree } from '../../options/tree.ts';
 import type { Scope } from './scope.ts';
 
@@ -83,6 +83,16 @@ export function coerceTree(
   return { values, unknown };
 }
 
+/**
+ * Values of a filter's options by its table.
+ * @throws BlockError for one that the table does not know.
+ */
+export function filterValues<T extends OptionTable>(filter: string, table: T, options: OptionTree): OptionValues<T> {
+  const { values, unknown } = coerceTree(table, options);
+  if (unknown === undefined) return values as OptionValues<T>;
+  throw invalidArgument(`Block format '${filter}' does not support the option '${unknown}'`);
+}
+
 /** The scope with what a node's own common options change; the values are checked. */
 export function withCommonOptions(tree: OptionTree, scope: Scope): Scope {
   const cache = isTree(tree['cache']) ? tree['cache'] : {};
@@ -142,7 +152,7 @@ function checkDetectZeroes(value: OptionTree[string] | undefined, discards: bool
 const MAX_NODE_NAME = 31;
 
 /** Checks the name of a node, which no other node may have: after its `file` has been opened, which has its own. */
-export function claimNodeName(tree: OptionTree, { nodeNames: taken }: Scope): void {
+export function claimNodeName(tree: OptionTree, { nodes: taken }: Scope): void {
   const value = tree['node-name'];
   if (value === undefined) return;
   const name = textOf(value);
@@ -151,5 +161,5 @@ export function claimNodeName(tree: OptionTree, { nodeNames: taken }: Scope): vo
   }
   if (taken?.has(name)) throw invalidArgument(`Duplicate nodes with node-name='${name}'`);
   if (name.length > MAX_NODE_NAME) throw invalidArgument('Node name too long');
-  taken?.add(name);
+  taken?.set(name, undefined);
 }

@@ -1,5 +1,5 @@
 /** The known drivers, loaded when they are first used. */
-import { unsupported } from '../../base/error.ts';
+import { type BlockError, unsupported } from '../../base/error.ts';
 import type { FormatDriver } from '../format.ts';
 import type { ProtocolDriver } from '../protocol.ts';
 import type { FilterDriver } from '../filter.ts';
@@ -33,15 +33,19 @@ export class DriverRegistry {
   readonly formats: readonly FormatEntry[];
   readonly protocols: readonly ProtocolEntry[];
   readonly filters: readonly FilterEntry[];
+  readonly #absent: ReadonlyMap<string, string>;
 
+  /** @param absent what to say below the error for drivers that others have and this build has not, by name. */
   constructor(
     formats: readonly FormatEntry[],
     protocols: readonly ProtocolEntry[],
     filters: readonly FilterEntry[] = [],
+    absent: ReadonlyMap<string, string> = new Map(),
   ) {
     this.formats = formats;
     this.protocols = protocols;
     this.filters = filters;
+    this.#absent = absent;
   }
 
   /** True if `name` is a format, a protocol or a filter. */
@@ -66,31 +70,37 @@ export class DriverRegistry {
     return this.filters.some((entry) => entry.name === name);
   }
 
+  /** The error for what is no driver, with the real tool's wording. */
+  unknown(what: 'driver' | 'protocol', name: string): BlockError {
+    const hint = this.#absent.get(name.replace(/\+.*/, ''));
+    return unsupported(`Unknown ${what} '${name}'`, hint === undefined ? {} : { hint });
+  }
+
   /** The filter of that name. */
   async filter(name: string): Promise<FilterDriver> {
     const entry = this.filters.find((candidate) => candidate.name === name);
-    if (!entry) throw unsupported(`Unknown driver '${name}'`);
+    if (!entry) throw this.unknown('driver', name);
     return entry.load();
   }
 
   /** The format of that name; throws `unsupported` with the real tool's wording. */
   async format(name: string): Promise<FormatDriver> {
     const entry = this.formats.find((candidate) => candidate.name === name);
-    if (!entry) throw unsupported(`Unknown driver '${name}'`);
+    if (!entry) throw this.unknown('driver', name);
     return entry.load();
   }
 
   /** The protocol of that name. */
   async protocol(name: string): Promise<ProtocolDriver> {
     const entry = this.protocols.find((candidate) => candidate.name === name);
-    if (!entry) throw unsupported(`Unknown driver '${name}'`);
+    if (!entry) throw this.unknown('driver', name);
     return entry.load();
   }
 
   /** The protocol that a file name's prefix belongs to. */
   async protocolOfPrefix(prefix: string): Promise<ProtocolDriver> {
     const entry = this.protocols.find((candidate) => candidate.prefixes.includes(prefix));
-    if (!entry) throw unsupported(`Unknown protocol '${prefix}'`);
+    if (!entry) throw this.unknown('protocol', prefix);
     return entry.load();
   }
 

@@ -4,6 +4,7 @@ import type { OptionTree } from '../../options/tree.ts';
 import type { CacheMode, FileAccess } from '../../storage/files.ts';
 import type { GraphContext } from './context.ts';
 import type { OpenIntent } from '../format.ts';
+import type { NamedNodes } from './namedNodes.ts';
 import { accessFor } from './permission.ts';
 
 /** Which images nobody may write to meanwhile, not even if they are raw: the opened one, or all below it too. */
@@ -23,7 +24,7 @@ export interface Scope {
   readonly cache: CacheMode | undefined;
   readonly discard: 'ignore' | 'unmap' | undefined;
   /** Names of nodes that are taken; undefined where nodes are opened again. */
-  readonly nodeNames: Set<string> | undefined;
+  readonly nodes: NamedNodes | undefined;
   /** As in `OpenRequest`; of the opened image only, not of those below it. */
   readonly calledAs?: string;
   /** Identities of the files of the images above; a repetition is a loop. */

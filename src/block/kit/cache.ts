@@ -3,7 +3,7 @@
  * data: a cache can be told that its changes must not reach the disk before something else did.
  */
 import { isPromise, type MaybePromise, andThen } from '../../base/async.ts';
-import type { Storage } from '../../storage/storage.ts';
+import type { DebugEvent, Storage } from '../../storage/storage.ts';
 import { Barrier, behind, type Flushable, type Pending } from './barrier.ts';
 
 /** One cached table. Valid until the caller waits for something: get it again afterwards. */
@@ -38,6 +38,8 @@ export interface CacheOptions {
   readonly readOnly?: boolean;
   /** What always has to be on the disk before any table is written. */
   readonly after?: () => readonly Pending[];
+  /** What the storage is told of. */
+  readonly events?: { readonly load: DebugEvent; readonly write: DebugEvent };
   /** Throws if nothing may be written to a byte range: other metadata is there. */
   readonly mayWrite?: (offset: number, length: number) => MaybePromise<void>;
 }
@@ -93,6 +95,7 @@ export class MetadataCache implements Pending {
   /** What has to be on the disk before any table is written. */
   readonly #first: () => readonly Pending[];
   readonly #mayWrite: CacheOptions['mayWrite'];
+  readonly #events: CacheOptions['events'];
   /** Tables that are written, but perhaps not durable. */
   readonly #written: Barrier;
   /** In order of use, the least recently used first. */
@@ -117,6 +120,7 @@ export class MetadataCache implements Pending {
     };
     this.#first = () => [...(options.after?.() ?? []), once];
     this.#mayWrite = options.mayWrite;
+    this.#events = options.events;
     this.#written = new Barrier(() => this.#storage.flush());
     this.#capacity = Math.max(2, Math.floor(options.budget / options.tableSize));
     const reuse = options.readOnly && this.#capacity >= FIRST.tables;
@@ -164,6 +168,7 @@ export class MetadataCache implements Pending {
 
   #load(offset: number): MaybePromise<Table> {
     const bytes = this.#kept?.memoryFor(offset) ?? new Uint8Array(this.tableSize);
+    if (this.#events) this.#storage.debugEvent?.(this.#events.load);
     const reading = this.#storage.readPadded(offset, bytes);
     return andThen(reading, () => {
       // A table of that place may have been created meanwhile: it is newer than what was read.
@@ -249,6 +254,7 @@ export class MetadataCache implements Pending {
       try {
         await this.#mayWrite?.(run.offset, run.bytes.length);
         this.#written.arm();
+        if (this.#events) this.#storage.debugEvent?.(this.#events.write);
         await this.#storage.write(run.offset, run.bytes);
       } catch (error) {
         for (const failed of runs.slice(index)) this.#restore(failed.tables);

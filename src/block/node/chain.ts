@@ -25,6 +25,8 @@ export interface BlockStatus {
   readonly compressed: boolean;
   /** Only the layer's driver can decode the bytes (compressed, encrypted). */
   readonly special: boolean;
+  /** A filter that nobody may pass by: the bytes are to be read through it, wherever they are. */
+  readonly through?: ImageNode;
   /** Where the bytes are stored, or the space that is kept for them. */
   readonly storage?: Storage;
   /** Offset of the run in `storage`. */
@@ -47,6 +49,8 @@ export class ChainCursor {
   readonly layers: readonly ImageNode[];
   readonly #known: (Known | undefined)[];
   readonly #asShown: boolean;
+  /** The first layer that looks at requests; behind the last if there is none. */
+  readonly #firstFilter: number;
 
   /**
    * @param depth number of layers to look at; those below count as not there.
@@ -58,6 +62,8 @@ export class ChainCursor {
     for (let node: ImageNode | undefined = top; node && layers.length < depth; node = node.backing) layers.push(node);
     this.layers = layers;
     this.#known = layers.map(() => undefined);
+    const filter = layers.findIndex((node) => node.watched);
+    this.#firstFilter = filter < 0 ? layers.length : filter;
   }
 
   /** Forgets everything: some image was changed. */
@@ -85,7 +91,7 @@ export class ChainCursor {
       if (isPromise(known)) return known.then(() => this.#descend(index, offset, limit));
       limit = Math.min(limit, known.end - offset);
       if (known.mapping.kind !== 'unallocated') {
-        return describe(node, index, known.mapping, offset - known.start, limit);
+        return this.#throughFilters(describe(node, index, known.mapping, offset - known.start, limit), index);
       }
       const next = this.layers[index + 1];
       if (!next || offset >= next.size()) {
@@ -93,6 +99,12 @@ export class ChainCursor {
       }
       limit = Math.min(limit, next.size() - offset);
     }
+  }
+
+  #throughFilters(status: MaybePromise<BlockStatus>, depth: number): MaybePromise<BlockStatus> {
+    if (this.#firstFilter > depth) return status;
+    const through = this.layers[this.#firstFilter] as ImageNode;
+    return andThen(status, (found) => ({ ...found, through }));
   }
 
   /** The layer's run that contains `offset`, from memory if possible. */
@@ -142,8 +154,10 @@ function describe(
     return andThen(storage.status(offset, length), (extent): BlockStatus => {
       const hole = extent.kind === 'hole';
       const data = !hole || !node.transparent;
-      if (extent.absent && node.transparent) return { ...status, ...NOTHING, zero: false, length: extent.length };
-      return { ...status, length: Math.min(extent.length, length), zero: hole, data, storage, offset };
+      const zero = hole || extent.zeroes === true;
+      const known = { ...status, length: Math.min(extent.length, length), zero, data };
+      if (!extent.absent || !node.transparent) return { ...known, storage, offset };
+      return hole ? known : { ...known, ...NOTHING, zero: false };
     });
   }
   const place = placeOf(mapping, shift);

@@ -75,8 +75,13 @@ export class ImageReader {
   read(offset: number, into: Uint8Array): MaybePromise<void> {
     if (offset < 0 || offset + into.length > this.size()) throw outOfRange(this.name, 'read', offset, into.length);
     const unit = this.alignment;
-    if (unit > 1) return rounded(offset, into, unit, this.size(), (at, bytes) => this.#readFrom(at, bytes, 0));
-    return this.#readFrom(offset, into, 0);
+    if (unit > 1) return rounded(offset, into, unit, this.size(), (at, bytes) => this.#readWhole(at, bytes));
+    return this.#readWhole(offset, into);
+  }
+
+  #readWhole(offset: number, into: Uint8Array): MaybePromise<void> {
+    const { through } = this.#image;
+    return through ? through.readPadded(offset, into) : this.#readFrom(offset, into, 0);
   }
 
   /** Reads `into` from its byte `start` on; stays synchronous while nothing below has to wait. */
@@ -105,6 +110,7 @@ export class ImageReader {
     const target = mapping.length === into.length ? into : into.subarray(at, at + mapping.length);
     switch (mapping.kind) {
       case 'data':
+        this.#image.events?.('read_aio');
         return mapping.storage.readPadded(mapping.offset, target);
       case 'zero':
         target.fill(0);
@@ -112,6 +118,7 @@ export class ImageReader {
       case 'unallocated': {
         const below = this.below();
         if (below) {
+          this.#image.events?.('read_backing_aio');
           this.#admitBelow();
           return below.readPadded(base + at, target);
         }
@@ -120,6 +127,7 @@ export class ImageReader {
       }
       case 'special':
         if (!this.#image.readSpecial) throw new BlockError('internal', `${this.format}: no way to read special data`);
+        this.#image.events?.('read_compressed');
         return this.#image.readSpecial(base + at, target);
     }
   }

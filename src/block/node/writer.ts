@@ -5,7 +5,7 @@
 import { type MaybePromise, RangeLock, Semaphore } from '../../base/async.ts';
 import { BlockError } from '../../base/error.ts';
 import { alignDown, alignUp } from '../../base/offset.ts';
-import type { Storage, ZeroFlags } from '../../storage/storage.ts';
+import type { KernelCopy, Storage, ZeroFlags } from '../../storage/storage.ts';
 import type { Compressor, ImageDriver } from '../capabilities.ts';
 import type { Allocation } from '../mapping.ts';
 import { isHole } from './growth.ts';
@@ -66,13 +66,16 @@ export class ImageWriter {
     }
   }
 
-  /** Stores bytes wherever the driver makes room for them. */
-  write(offset: number, from: Uint8Array): MaybePromise<void> {
+  /**
+   * Stores bytes wherever the driver makes room for them.
+   * @param placed is called once all room is taken: what is written from then on lies behind it.
+   */
+  write(offset: number, from: Uint8Array, placed?: () => void): MaybePromise<void> {
     const unit = this.#reader.alignment;
     return this.#exclusive(offset, from.length, () =>
       unit > 1
-        ? writeRounded(this.#reader, offset, from, unit, (at, bytes) => this.#store(at, bytes))
-        : this.#store(offset, from),
+        ? writeRounded(this.#reader, offset, from, unit, (at, bytes) => this.#store(at, bytes, placed))
+        : this.#store(offset, from, placed),
     );
   }
 
@@ -87,8 +90,8 @@ export class ImageWriter {
   }
 
   /** Copies a run inside the kernel; returns the bytes copied, 0 where that is not possible. */
-  copyFrom(origin: PlainRun, to: number): MaybePromise<number> {
-    return this.#exclusive(to, origin.length, () => this.#copyRun(origin, to));
+  copyFrom(origin: PlainRun, to: number, how: KernelCopy): MaybePromise<number> {
+    return this.#exclusive(to, origin.length, () => this.#copyRun(origin, to, how));
   }
 
   /** Stores one coded unit. */
@@ -107,15 +110,20 @@ export class ImageWriter {
     return this.#ranges.run(alignDown(offset, unit), alignUp(offset + length, unit), body);
   }
 
-  async #store(offset: number, from: Uint8Array): Promise<void> {
+  async #store(offset: number, from: Uint8Array, placed?: () => void): Promise<void> {
     for (let at = 0; at < from.length; ) {
       const position = offset + at;
       const room = await this.#allocate(position, from.length - at);
       const length = Math.min(from.length - at, room.start + room.length - position);
       if (room.start > position || length <= 0)
         throw new BlockError('internal', `${this.#reader.format}: bad allocation`);
+      if (at + length === from.length) placed?.();
       try {
-        await this.#fill(room, position, from.subarray(at, at + length));
+        const bytes = from.subarray(at, at + length);
+        await this.#fill(room, position, length, () => {
+          this.#image.events?.('write_aio');
+          return this.#put(room, position, bytes);
+        });
       } catch (error) {
         if (room.abort) await this.change(() => room.abort?.());
         throw error;
@@ -126,20 +134,30 @@ export class ImageWriter {
   }
 
   #allocate(offset: number, length: number): MaybePromise<Allocation> {
-    return this.change(() => {
-      const { writing } = this.#image;
-      if (!writing) throw readOnlyError(this.#reader.name, 'write');
-      return writing.allocate(offset, length);
-    });
+    return this.change(() => this.#roomFor(offset, length));
   }
 
-  /** Writes `bytes` at guest `position` into `room`, with the old content around them where the room is new. */
-  async #fill(room: Allocation, position: number, bytes: Uint8Array): Promise<void> {
+  #roomFor(offset: number, length: number): MaybePromise<Allocation> {
+    const { writing } = this.#image;
+    if (!writing) throw readOnlyError(this.#reader.name, 'write');
+    return writing.allocate(offset, length);
+  }
+
+  /**
+   * Has `length` bytes put at guest `position` into `room`, and puts the old content around them where the room is new.
+   * @param put false if it could not be done after all; the room is not to be used then.
+   */
+  async #fill(
+    room: Allocation,
+    position: number,
+    length: number,
+    put: () => Promise<boolean | void>,
+  ): Promise<boolean | void> {
     const end = room.start + room.length;
-    const tailStart = position + bytes.length;
-    if (!room.fresh || (room.start === position && end === tailStart)) return this.#put(room, position, bytes);
+    const tailStart = position + length;
+    if (!room.fresh || (room.start === position && end === tailStart)) return put();
     await this.#fillOld(room, room.start, position - room.start);
-    await this.#put(room, position, bytes);
+    if ((await put()) === false) return false;
     await this.#fillOld(room, tailStart, end - tailStart);
     // Left-out zeroes still belong to the file: readers expect whole clusters at its end.
     const stored = room.storage.size();
@@ -153,7 +171,9 @@ export class ImageWriter {
       const count = Math.min(ZERO_CHUNK, length - at);
       if (room.zeroed && !room.encode && (await this.#readsAsZero(start + at, count))) continue;
       const old = new Uint8Array(count);
+      this.#image.events?.('cow_read');
       await this.#readOld(start + at, old);
+      this.#image.events?.('cow_write');
       await this.#put(room, start + at, old);
     }
   }
@@ -248,19 +268,29 @@ export class ImageWriter {
     }
   }
 
-  async #copyRun(origin: PlainRun, to: number): Promise<number> {
-    const room = await this.#allocate(to, origin.length);
-    const usable = Math.min(origin.length, room.start + room.length - to);
-    const whole = room.start === to && room.length === usable;
-    let copied = 0;
-    if (!room.encode && (whole || !room.fresh)) {
-      copied = await room.storage.copyFrom(origin.storage, origin.offset, room.offset + (to - room.start), usable);
-    }
-    if (copied < usable && room.fresh) {
-      if (room.abort) await this.change(() => room.abort?.());
-      return 0;
-    }
-    if (room.commit) await this.change(() => room.commit?.());
-    return copied;
+  /** Nothing else makes room meanwhile: what was made for a copy that is not possible can always be given back. */
+  #copyRun(origin: PlainRun, to: number, how: KernelCopy): MaybePromise<number> {
+    return this.change(async () => {
+      // Of a last unit that the run does not fill nothing is taken: blocks of file systems are mostly smaller than units.
+      const units = alignDown(to + origin.length, this.#unit) - to;
+      const length = units > 0 ? units : origin.length;
+      const room = await this.#roomFor(to, length);
+      const usable = Math.min(length, room.start + room.length - to);
+      let copied = 0;
+      const copy = async (): Promise<boolean> => {
+        const offset = room.offset + (to - room.start);
+        copied = await room.storage.copyFrom(origin.storage, origin.offset, offset, usable, how);
+        return copied === usable;
+      };
+      try {
+        if (!room.encode) await this.#fill(room, to, usable, copy);
+      } catch (error) {
+        await room.abort?.();
+        throw error;
+      }
+      const whole = copied === usable || !room.fresh;
+      await (whole ? room.commit?.() : room.abort?.());
+      return whole ? copied : 0;
+    });
   }
 }

@@ -1,6 +1,6 @@
 /** `qemu-img convert`. */
 import { BlockError } from '../../base/error.ts';
-import type { ImageInput } from '../../operations/requests.ts';
+import type { ImageInput, ReflinkMode } from '../../operations/requests.ts';
 import { asksForHelp, parseImageOptions, parseOptionList } from '../../options/keyval.ts';
 import { type Command, defineCommand, type Executor, type Given, type Session } from '../command.ts';
 import { type CommandSyntax, HELP_OPTION, OBJECT_OPTION } from '../help.ts';
@@ -103,6 +103,13 @@ const syntax: CommandSyntax = {
       exact: true,
       own: 'a TGT_FILE that is there keeps its content until the new image is complete and takes its place',
     },
+    {
+      id: 'reflink',
+      long: 'reflink',
+      exact: true,
+      argument: 'WHEN',
+      own: 'auto, always or never, TGT_FILE shares its blocks with the SRC_FILEs where the file system can (default: auto; never\n  under the name qemu-img)',
+    },
     { id: 'target-is-zero', long: 'target-is-zero', help: ['the target reads as zeroes already'] },
     // The real tool documents --compress but does not know it; here it works.
     { id: 'compress', short: 'c', long: 'compress', exact: true, help: ['write compressed data, if the format can'] },
@@ -144,6 +151,11 @@ function sparseValue(text: string): number {
   );
 }
 
+function reflinkValue(text: string): ReflinkMode {
+  if (text === 'auto' || text === 'always' || text === 'never') return text;
+  throw mistake(`Invalid reflink mode '${text}': auto, always or never is expected`);
+}
+
 /** Options that exclude each other, in the order in which the real tool notices. */
 function checkConflicts(given: Given): void {
   if (given.has('skip-broken-bitmaps') && !given.has('bitmaps')) {
@@ -153,6 +165,10 @@ function checkConflicts(given: Given): void {
     if (given.has('compress')) throw mistake('Cannot enable copy offloading when -c is used');
     if (given.has('sparse-size')) throw mistake('Cannot enable copy offloading when -S is used');
     if (given.has('salvage')) throw mistake('Cannot use copy offloading in salvaging mode');
+  }
+  if (given.text('reflink') === 'always') {
+    const other = ['compress', 'sparse-size', 'salvage', 'copy-range'].find((id) => given.has(id));
+    if (other !== undefined) throw mistake(`--reflink=always and --${other} are mutually exclusive`);
   }
   if (given.has('atomic') && given.has('no-create')) throw mistake('--atomic and -n are mutually exclusive');
   if (!given.has('no-create')) {
@@ -191,6 +207,7 @@ export const command: Command = defineCommand(syntax, async (session, args) => {
     snapshot: (text) => snapshotValue(session, text),
     options: (text) => lists.add(text),
     'sparse-size': sparseValue,
+    reflink: reflinkValue,
     'rate-limit': (text) => sizeValue('rate limit', text),
     parallel: (text) => countValue('number of coroutines', text, 1n, 16n),
   });
@@ -223,6 +240,7 @@ export const command: Command = defineCommand(syntax, async (session, args) => {
     parallel: given.values.parallel,
     outOfOrder: given.has('out-of-order'),
     copyRange: given.has('copy-range'),
+    reflink: given.values.reflink ?? (session.io.compatible ? 'never' : 'auto'),
     sourceCache,
     targetCache: cacheValue(given.text('target-cache')),
     forceShare: given.has('force-share'),

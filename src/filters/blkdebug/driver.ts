@@ -1,20 +1,20 @@
 /**
  * `blkdebug`: errors on demand and other limits in front of a file, for tests of what is above. Options as in QEMU's
- * manual, `-blockdev driver=blkdebug`. Errors come with kinds of requests (`iotype`) and places (`sector`). Events inside
- * of format drivers are not raised here, so rules that wait for one are refused.
+ * manual, `-blockdev driver=blkdebug`, and docs/devel/testing/blkdebug. Events that rules wait for are raised by nodes and by
+ * formats (`Storage.debugEvent`).
  */
-import { invalidArgument, unsupported } from '../../base/error.ts';
-import { linuxError } from '../../base/posix.ts';
+import { BlockError, invalidArgument } from '../../base/error.ts';
 import type { FilterContext, FilterDriver } from '../../block/filter.ts';
 import { coerceTree } from '../../block/graph/openOptions.ts';
-import { coerceLeaf } from '../../options/coerce.ts';
-import { flatten } from '../../options/dotted.ts';
+import { flatten, optionText } from '../../options/dotted.ts';
 import type { OptionTable, OptionValues } from '../../options/table.ts';
 import type { OptionTree } from '../../options/tree.ts';
-import type { Limits, Storage } from '../../storage/storage.ts';
-import { type Rule, RuleStorage } from './rules.ts';
+import type { Limits } from '../../storage/storage.ts';
+import { RuleList } from './ruleOptions.ts';
+import { RuleStorage } from './rules.ts';
 
 const openOptions = {
+  config: { kind: 'string', help: 'File with rules' },
   align: { kind: 'size', help: 'Alignment that requests need, in bytes' },
   'max-transfer': { kind: 'size', help: 'Largest transfer in bytes' },
   'opt-write-zero': { kind: 'size', help: 'Best alignment for writing zeroes, in bytes' },
@@ -23,66 +23,12 @@ const openOptions = {
   'max-discard': { kind: 'size', help: 'Most bytes that are discarded at once' },
 } as const satisfies OptionTable;
 
-const ruleOptions = {
-  event: { kind: 'string', help: 'When the rule begins to count' },
-  state: { kind: 'number', help: 'State in which the rule counts' },
-  iotype: { kind: 'string', help: 'Kind of request that fails' },
-  errno: { kind: 'number', help: 'Number of the error (Linux)' },
-  sector: { kind: 'number', help: 'Only requests that touch this sector' },
-  once: { kind: 'bool', help: 'Whether the rule ends with its first error' },
-  immediately: { kind: 'bool', help: 'Whether the error comes before other requests have their turn' },
-} as const satisfies OptionTable;
+/** Permissions that other users of the node below are to have, or not to have. */
+const PERMISSIONS = ['consistent-read', 'write', 'write-unchanged', 'resize'];
+const PERMISSION_LIST = /^(?:take|unshare)-child-perms\.(\d+)$/;
 
-const IO_TYPES = ['read', 'write', 'write-zeroes', 'discard', 'flush', 'block-status'] as const;
-const EIO = 5;
-/** The state before any event. */
-const FIRST_STATE = 1;
 /** Limits of requests are numbers of 31 bits. */
 const MOST = 2 ** 31;
-
-/** A rule from the options of one number below `inject-error`. */
-function ruleFrom(leaves: readonly (readonly [string, OptionTree[string]])[]): Rule | undefined {
-  const given: Record<string, string | number | boolean> = {};
-  for (const [name, leaf] of leaves) {
-    const spec = Object.hasOwn(ruleOptions, name) ? ruleOptions[name as keyof typeof ruleOptions] : undefined;
-    if (!spec) throw invalidArgument(`[inject-error] section doesn't support the option '${name}'`);
-    given[name] = coerceLeaf(name, spec.kind, leaf);
-  }
-  const {
-    event,
-    state = 0,
-    iotype,
-    errno = EIO,
-    sector = -1,
-    once = false,
-  } = given as OptionValues<typeof ruleOptions>;
-  if (event === undefined) throw invalidArgument('Missing event name for rule');
-  if (event !== 'none') throw unsupported(`Rules for the event '${event}' are not supported`);
-  if (iotype !== undefined && !IO_TYPES.some((type) => type === iotype))
-    throw invalidArgument(`invalid parameter value: ${iotype}`);
-  if (state !== 0 && state !== FIRST_STATE) return undefined;
-  const type = IO_TYPES.find((candidate) => candidate === iotype);
-  return { error: errno === 0 ? undefined : linuxError(errno), once, ...(type ? { type } : {}), sector };
-}
-
-/** Rules are numbered from 0 on without gaps; what does not fit is left over, and refused. */
-function rulesFrom(leaves: readonly (readonly [string, OptionTree[string]])[]): Rule[] {
-  const byNumber = new Map<string, (readonly [string, OptionTree[string]])[]>();
-  for (const [path, leaf] of leaves) {
-    const end = path.indexOf('.');
-    const number = path.slice(0, end);
-    byNumber.set(number, [...(byNumber.get(number) ?? []), [path.slice(end + 1), leaf]]);
-  }
-  const rules: Rule[] = [];
-  for (let number = 0; byNumber.has(String(number)); number++) {
-    const rule = ruleFrom(byNumber.get(String(number)) ?? []);
-    byNumber.delete(String(number));
-    if (rule) rules.push(rule);
-  }
-  for (const [number, [left]] of byNumber)
-    throw invalidArgument(`Unused option '${number}.${left?.[0]}' for [inject-error]`);
-  return rules;
-}
 
 /** What {@link openOptions} make of the limits below. */
 function limitsFrom(options: OptionValues<typeof openOptions>, below: Limits): Limits {
@@ -91,7 +37,7 @@ function limitsFrom(options: OptionValues<typeof openOptions>, below: Limits): L
     throw invalidArgument(`Cannot meet constraints with align ${align}`);
   }
   const unit = Math.max(1, align);
-  const checked = (name: keyof typeof openOptions, multiple: number): number | undefined => {
+  const checked = (name: Exclude<keyof typeof openOptions, 'config'>, multiple: number): number | undefined => {
     const value = options[name];
     if (value === undefined || value === 0) return undefined;
     if (value < MOST && value % multiple === 0) return value;
@@ -102,8 +48,9 @@ function limitsFrom(options: OptionValues<typeof openOptions>, below: Limits): L
   const maxWriteZeroes = checked('max-write-zero', writeZeroesAlignment ?? unit);
   const discardAlignment = checked('opt-discard', unit);
   const maxDiscard = checked('max-discard', discardAlignment ?? unit);
+  const { writeZeroesAlignment: _, maxWriteZeroes: __, ...kept } = below;
   return {
-    ...below,
+    ...kept,
     ...(align > 0 ? { requestAlignment: align } : {}),
     ...(maxTransfer === undefined ? {} : { maxTransfer }),
     ...(writeZeroesAlignment === undefined ? {} : { writeZeroesAlignment }),
@@ -113,32 +60,57 @@ function limitsFrom(options: OptionValues<typeof openOptions>, below: Limits): L
   };
 }
 
-function open(below: Storage, options: OptionTree): RuleStorage {
-  const own: [string, OptionTree[string]][] = [];
-  const injected: [string, OptionTree[string]][] = [];
-  for (const [name, leaf] of flatten(options)) {
-    const rule = /^inject-error\.(.*\..*)$/.exec(name)?.[1];
-    if (rule === undefined) own.push([name, leaf]);
-    else injected.push([rule, leaf]);
+/**
+ * Takes the lists of permissions out of options.
+ * @returns the other options. Other users share this program only, so there is nobody to keep from writing; but what is to
+ * be written has to be writable.
+ */
+function withoutPermissions(options: OptionTree, readOnly: boolean): OptionTree {
+  const leaves = flatten(options);
+  for (const list of ['take-child-perms', 'unshare-child-perms']) {
+    const items = leaves.filter(([name]) => PERMISSION_LIST.test(name) && name.startsWith(list));
+    const last = Math.max(-1, ...items.map(([name]) => Number(PERMISSION_LIST.exec(name)?.[1])));
+    if (last >= items.length) {
+      throw invalidArgument(`List indices are not contiguous, saw ${items.length} elements but ${last} largest index`);
+    }
+    for (const [, value] of items) {
+      if (!PERMISSIONS.includes(optionText(value)))
+        throw invalidArgument(`Parameter 'null' does not accept value '${optionText(value)}'`);
+      if (readOnly && list === 'take-child-perms' && value !== 'consistent-read')
+        throw new BlockError('read-only', 'Block node is read-only');
+    }
   }
-  const rules = rulesFrom(injected);
-  const { values, unknown } = coerceTree(openOptions, Object.fromEntries(own));
-  if (unknown !== undefined) throw invalidArgument(`Block protocol 'blkdebug' doesn't support the option '${unknown}'`);
-  return new RuleStorage(below, rules, limitsFrom(values, below.limits));
+  return Object.fromEntries(leaves.filter(([name]) => !PERMISSION_LIST.test(name)));
 }
 
-/** The filter. Its names are `blkdebug::FILE`: a file of rules in the middle is refused, see above. */
+async function open(context: FilterContext): Promise<RuleStorage> {
+  const { below, options, readOnly } = context;
+  const rules = new RuleList();
+  const given = flatten(options).find(([name]) => name === 'config')?.[1];
+  if (typeof given === 'string') rules.addFile(await context.readFile(given));
+  const others = rules.addOptions(options);
+  const { values, unknown } = coerceTree(openOptions, withoutPermissions(others, readOnly));
+  const limits = limitsFrom(values, below.limits);
+  if (unknown !== undefined) throw invalidArgument(`Block protocol 'blkdebug' doesn't support the option '${unknown}'`);
+  return new RuleStorage(below, rules, limits);
+}
+
+/** The filter. Its names are `blkdebug:RULES:FILE`; `RULES` is the name of a file, or nothing. */
 export const blkdebug: FilterDriver = {
   name: 'blkdebug',
-  child: 'image',
+  roles: [{ role: 'image', alias: 'x-image' }],
+  weak: PERMISSION_LIST,
   names: {
     parse: (name) => {
-      const [, config, ...file] = name.split(':');
+      const [, config = '', ...file] = name.split(':');
       if (file.length === 0) throw invalidArgument('blkdebug requires both config file and image path');
-      if (config !== '') throw unsupported(`Rules in a file ('${config}') are not supported`);
-      return { options: {}, child: file.join(':') };
+      return { options: config === '' ? {} : { config }, children: { image: file.join(':') } };
     },
-    print: (options, child) => (Object.keys(options).length === 0 ? `blkdebug::${child}` : undefined),
+    print: (options, { image = '' }) => {
+      const { config = '', ...others } = options;
+      const plain = Object.keys(others).length === 0;
+      return plain && typeof config === 'string' ? `blkdebug:${config}:${image}` : undefined;
+    },
   },
-  open: async ({ below, options }: FilterContext) => open(below, options),
+  open,
 };

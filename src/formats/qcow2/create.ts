@@ -73,10 +73,10 @@ async function writeEmpty(context: CreateContext, settings: Settings, data: Stor
     header.l1Offset = offset;
     header.l1Entries = entries;
     image.l1.replace(offset, entries, new Uint8Array(entries * 8));
-    await image.refcounts.flush();
     // The table ends where its last entry does; it is all zero. A device still has what was there before.
     if (file.size() > offset) await file.writeZeroes(offset, Math.min(entries * 8, file.size() - offset), {});
     if (file.size() < offset + entries * 8) await file.truncate(offset + entries * 8);
+    await image.refcounts.flush();
   }
   await file.flush();
   await image.writeHeader();

@@ -26,7 +26,34 @@ export async function flushImage(image: Qcow2State): Promise<void> {
 /** Flushes, and marks the refcounts as exact again. */
 export async function closeImage(image: Qcow2State): Promise<void> {
   if (image.readOnly || image.abandoned) return;
+  if (image.file.debugEvent) return closeTold(image);
   await flushImage(image);
+  await saveBitmaps(image);
+}
+
+/**
+ * As {@link closeImage} where somebody looks, who makes requests fail: as in the real tool, lines say what could not be
+ * written, and nothing else is done about it.
+ */
+async function closeTold(image: Qcow2State): Promise<void> {
+  let isWhole = true;
+  const attempt = async (what: string, step: () => Promise<void>): Promise<void> => {
+    try {
+      await step();
+    } catch (thrown) {
+      isWhole = false;
+      image.complain(`${what}: ${asBlockError(thrown).strerror}`);
+    }
+  };
+  await attempt('Failed to flush the L2 table cache', () => image.l1.flush());
+  await attempt('Failed to flush the refcount block cache', async () => {
+    await image.refcounts.flush();
+    await image.allocator.flush();
+  });
+  if (isWhole) await saveBitmaps(image);
+}
+
+async function saveBitmaps(image: Qcow2State): Promise<void> {
   if (image.bitmaps) {
     try {
       await image.bitmaps.save();

@@ -78,6 +78,10 @@ export class Qcow2Image implements ImageDriver, Writing {
     return this.state.bitmaps;
   }
 
+  get events(): Storage['debugEvent'] {
+    return this.state.file.debugEvent;
+  }
+
   get virtualSize(): number {
     return this.state.header.virtualSize;
   }

@@ -1,5 +1,5 @@
 /** Opening a qcow2 image. */
-import { invalidArgument, invalidImage } from '../../base/error.ts';
+import { invalidArgument, invalidImage, withStrerror } from '../../base/error.ts';
 import type { OpenContext } from '../../block/format.ts';
 import { readAt, type Storage } from '../../storage/storage.ts';
 import { encodeHeader } from './structure/encodeHeader.ts';
@@ -13,16 +13,17 @@ import { behaviourOf } from './openSettings.ts';
 /** Reads and checks the header of a file; see {@link parseHeader}. */
 async function readHeader(context: OpenContext<typeof openOptions>): Promise<Header> {
   const { file } = context;
-  const head = await readAt(file, 0, HEADER_PROBE);
+  const what = 'Could not read qcow2 header';
+  const head = await withStrerror(what, () => readAt(file, 0, HEADER_PROBE));
   const clusterSize = clusterSizeOf(head);
-  const cluster = await readAt(file, 0, clusterSize);
+  const cluster = await withStrerror(what, () => readAt(file, 0, clusterSize));
   return parseHeader(cluster, { forCheck: context.intent === 'check', forChange: !context.readOnly });
 }
 
 /** Opens an image: header, external data file, feature bits. Tables are read when they are needed. */
 export async function openQcow2(context: OpenContext<typeof openOptions>): Promise<Qcow2State> {
   const header = await readHeader(context);
-  const storedHeaderLength = storedLength(header);
+  const storedHeaderLength = context.readOnly ? 0 : storedLength(header);
   const hadBitmaps = header.bitmaps !== undefined;
   checkFeatures(header, context);
   const behaviour = behaviourOf(context.options, header);
@@ -48,6 +49,11 @@ export async function openQcow2(context: OpenContext<typeof openOptions>): Promi
   image.lazyRefcounts =
     context.options['lazy-refcounts'] ?? (header.compatible & BigInt(Compatible.lazyRefcounts)) !== 0n;
   image.discardFreed = context.options['pass-discard-snapshot'] !== false;
+  // Where somebody looks, tables are loaded when the real tool loads them.
+  if (context.file.debugEvent) {
+    await withStrerror('Could not initialize refcount handling', () => image.refcounts.table());
+    await withStrerror('Could not read L1 table', () => image.l1.view());
+  }
   return image;
 }
 

@@ -1,30 +1,33 @@
 /** Option tables of the qcow2 driver. */
 import type { OptionValues } from '../../options/table.ts';
 
-/** Options of `create -o`, in the order in which the real tool repeats them. */
+/** Options of `create -o`, in the order in which the real tool repeats them; the help is what it prints, too. */
 export const createOptions = {
-  encryption: { kind: 'bool', help: "Encrypt with format 'aes' (deprecated, use encrypt.format=aes)" },
-  'encrypt.format': { kind: 'string', help: "Encryption of the image: 'aes' or 'luks'" },
-  'encrypt.key-secret': { kind: 'string', help: 'Id of the secret with the AES key or the LUKS passphrase' },
-  'encrypt.cipher-alg': { kind: 'string', help: 'Cipher' },
-  'encrypt.cipher-mode': { kind: 'string', help: 'Cipher mode' },
-  'encrypt.ivgen-alg': { kind: 'string', help: 'How initialisation vectors are made' },
-  'encrypt.ivgen-hash-alg': { kind: 'string', help: 'Hash used to make initialisation vectors' },
-  'encrypt.hash-alg': { kind: 'string', help: 'Hash of the key derivation' },
-  'encrypt.iter-time': { kind: 'number', help: 'Milliseconds that one key derivation should take' },
-  cluster_size: { kind: 'size', help: 'Bytes in a cluster, a power of two from 512 to 2M', default: 65536 },
-  extended_l2: { kind: 'bool', help: 'L2 entries that describe subclusters', default: false },
-  preallocation: { kind: 'string', help: 'What is reserved ahead: off, metadata, falloc or full' },
-  compression_type: { kind: 'string', help: 'Compression of compressed clusters: zlib or zstd', default: 'zlib' },
-  keep_data_file: { kind: 'bool', help: 'The external data file exists already and keeps its content' },
-  size: { kind: 'size', help: 'Size of the virtual disk' },
-  compat: { kind: 'string', help: 'Format version: v2 (0.10) or v3 (1.1)' },
-  backing_file: { kind: 'string', help: 'Name of the backing image' },
-  backing_fmt: { kind: 'string', help: 'Format of the backing image' },
-  data_file: { kind: 'string', help: 'Name of an external file for guest data' },
-  data_file_raw: { kind: 'bool', help: 'Keep the external data file valid as a raw image' },
-  lazy_refcounts: { kind: 'bool', help: 'Write reference counts late', default: false },
-  refcount_bits: { kind: 'number', help: 'Bits of a reference count, a power of two from 1 to 64', default: 16 },
+  encryption: {
+    kind: 'bool',
+    help: "Encrypt the image with format 'aes'. (Deprecated in favor of encrypt.format=aes)",
+  },
+  'encrypt.format': { kind: 'string', help: "Encrypt the image, format choices: 'aes', 'luks'" },
+  'encrypt.key-secret': { kind: 'string', help: 'ID of secret providing qcow AES key or LUKS passphrase' },
+  'encrypt.cipher-alg': { kind: 'string', help: 'Name of encryption cipher algorithm' },
+  'encrypt.cipher-mode': { kind: 'string', help: 'Name of encryption cipher mode' },
+  'encrypt.ivgen-alg': { kind: 'string', help: 'Name of IV generator algorithm' },
+  'encrypt.ivgen-hash-alg': { kind: 'string', help: 'Name of IV generator hash algorithm' },
+  'encrypt.hash-alg': { kind: 'string', help: 'Name of encryption hash algorithm' },
+  'encrypt.iter-time': { kind: 'number', help: 'Time to spend in PBKDF in milliseconds' },
+  cluster_size: { kind: 'size', help: 'qcow2 cluster size', default: 65536 },
+  extended_l2: { kind: 'bool', help: 'Extended L2 tables', default: false },
+  preallocation: { kind: 'string', help: 'Preallocation mode (allowed values: off, metadata, falloc, full)' },
+  compression_type: { kind: 'string', help: 'Compression method used for image cluster compression', default: 'zlib' },
+  keep_data_file: { kind: 'bool', help: 'Assume the external data file already exists and do not overwrite it' },
+  size: { kind: 'size', help: 'Virtual disk size' },
+  compat: { kind: 'string', help: 'Compatibility level (v2 [0.10] or v3 [1.1])' },
+  backing_file: { kind: 'string', help: 'File name of a base image' },
+  backing_fmt: { kind: 'string', help: 'Image format of the base image' },
+  data_file: { kind: 'string', help: 'File name of an external data file' },
+  data_file_raw: { kind: 'bool', help: 'The external data file must stay valid as a raw image' },
+  lazy_refcounts: { kind: 'bool', help: 'Postpone refcount updates', default: false },
+  refcount_bits: { kind: 'number', help: 'Width of a reference count entry in bits', default: 16 },
 } as const;
 
 /** Options of `amend -o`. */

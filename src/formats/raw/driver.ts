@@ -15,7 +15,7 @@ const openOptions = {
 } as const satisfies OptionTable;
 
 const createOptions = {
-  size: { kind: 'size', help: 'Size of the virtual disk' },
+  size: { kind: 'size', help: 'Virtual disk size' },
 } as const satisfies OptionTable;
 
 /** Bytes by which the real tool tells whether a raw image turns into another format. */
@@ -52,6 +52,10 @@ class RawImage implements ImageDriver, Writing {
     return this.#file.limits;
   }
 
+  get events(): Storage['debugEvent'] {
+    return this.#file.debugEvent;
+  }
+
   map(offset: number, length: number): Mapping {
     return { kind: 'data', length, storage: this.#file, offset: this.#offset + offset, sparse: true };
   }
@@ -83,9 +87,8 @@ class RawImage implements ImageDriver, Writing {
     if (size > MAX_SIZE - this.#offset) throw invalidArgument('Disk size too large for the chosen offset');
     const end = this.#offset + size;
     // Of an image inside a device, only what the format needs has to fit; here the device is the image.
-    if ((this.#file as Partial<ProtocolStorage>).protocol === 'host_device' && end !== this.#file.size()) {
-      throw unsupported('Cannot resize device files');
-    }
+    const { fixed } = this.#file as Partial<ProtocolStorage>;
+    if (fixed !== undefined && end !== alignUp(this.#file.size(), 512)) throw unsupported(fixed);
     await this.#file.truncate(end, preallocation);
   }
 

@@ -6,6 +6,10 @@ import { bunNative } from './native.ts';
 /** Set by the build (scripts/lib/standalone.mjs). */
 declare const STANDALONE_TARGET: string;
 
+// As the launcher does for Node: certificates are for connections only.
+const certificates = process.env['NODE_EXTRA_CA_CERTS'];
+if (certificates !== undefined) process.env['QIMG_EXTRA_CA_CERTS'] = certificates;
+
 runOn({
   description: `Standalone executable for ${STANDALONE_TARGET}, made with Bun ${process.versions['bun']}`,
   loadNative: bunNative,

@@ -13,8 +13,6 @@ const REPLACEMENT = '\ufffd';
 /** Where the bytes of this process's arguments may be found: each gives those of the command line's last `count`. */
 export type ArgumentSource = (count: number) => readonly Uint8Array[] | undefined;
 
-const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
-
 /**
  * The arguments in the representation of `textOf`.
  * @param given as Node decoded them; the last ones of the process.
@@ -26,6 +24,7 @@ export function exactArguments(
 ): readonly string[] {
   // Windows has no bytes in its command lines.
   if (process.platform === 'win32' || !given.some((text) => text.includes(REPLACEMENT))) return given;
+  const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
   for (const source of sources) {
     const found = source(given.length);
     if (found && given.every((text, index) => decoder.decode(found[index]) === text)) return found.map(textOf);

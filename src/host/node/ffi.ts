@@ -35,6 +35,8 @@ export interface Libc {
   readCached(fd: number, into: Uint8Array, offset: number): number;
   /** pwrite(2), for offsets beyond what Node passes on. */
   write(fd: number, from: Uint8Array, offset: number): number;
+  /** setsockopt(2) of `SOL_SOCKET` with a whole number. */
+  socketOption(fd: number, option: number, value: number): number;
   /** ftruncate(2), for sizes beyond what Node passes on. */
   truncate(fd: number, size: number): number;
   /** signal(2) with `SIG_IGN`. */
@@ -55,6 +57,7 @@ export interface Libc {
 const AT_FDCWD = -100;
 const AT_SYMLINK_FOLLOW = 0x400;
 const RWF_NOWAIT = 8;
+const SOL_SOCKET = 1;
 /** `RLIM_INFINITY` */
 const NO_LIMIT = 2n ** 64n - 1n;
 
@@ -68,14 +71,9 @@ function wide(value: number): number | bigint {
  * `node:path` and `node:url`, which other runtimes would have to load.
  */
 function* packageFolders(name: string): Generator<string> {
-  let folder = new URL('.', import.meta.url);
-  for (
-    let parent = new URL('..', folder);
-    parent.href !== folder.href;
-    folder = parent, parent = new URL('..', folder)
-  ) {
-    yield decodeURIComponent(new URL(`node_modules/${name}`, folder).pathname);
-  }
+  // Node has the first only from 20.11 on; in the program the second would have it load a module.
+  let folder = import.meta.dirname ?? decodeURIComponent(new URL('.', import.meta.url).pathname).slice(0, -1);
+  for (; folder !== ''; folder = folder.slice(0, folder.lastIndexOf('/'))) yield `${folder}/node_modules/${name}`;
   yield createRequire(import.meta.url)
     .resolve(`${name}/package.json`)
     .replace(/\/package\.json$/, '');
@@ -130,14 +128,14 @@ function bind(native: NativeModule): Libc {
         });
     });
 
-  const seek = library.func('int64 lseek(int fd, int64 offset, int whence)');
+  const seek = 'int64 lseek(int fd, int64 offset, int whence)';
   const fcntl = library.func('int fcntl(int fd, int command, void *lock)');
   const fallocate = 'int fallocate(int fd, int mode, int64 offset, int64 length)';
   const copy = 'int64 copy_file_range(int from, void *fromOffset, int to, void *toOffset, uint64 length, uint flags)';
   const preadv2 = 'int64 preadv2(int fd, const void *vector, int count, int64 offset, int flags)';
   const ioctl = 'int ioctl(int fd, ulong request, void *argument)';
   return {
-    seek: (fd, offset, whence) => result(seek(fd, wide(offset), whence)),
+    seek: (fd, offset, whence) => result(get(seek)(fd, wide(offset), whence)),
     fallocate: (fd, mode, offset, length) => later(get(fallocate), fd, mode, wide(offset), wide(length)),
     fallocateSync: (fd, mode, offset, length) => result(get(fallocate)(fd, mode, wide(offset), wide(length))),
     copyFileRange: (from, fromOffset, to, toOffset, length) => {
@@ -158,6 +156,10 @@ function bind(native: NativeModule): Libc {
       result(
         get('int64 pwrite(int fd, const void *from, uint64 count, int64 offset)')(fd, from, from.length, wide(offset)),
       ),
+    socketOption: (fd, option, value) => {
+      const set = get('int setsockopt(int fd, int level, int option, const void *value, uint size)');
+      return result(set(fd, SOL_SOCKET, option, new Uint8Array(new Int32Array([value]).buffer), 4));
+    },
     truncate: (fd, size) => result(get('int ftruncate(int fd, int64 size)')(fd, wide(size))),
     // Pointers as integers: SIG_IGN is 1, and an error is -1.
     ignore: (signal) => Math.min(0, result(get('int64 signal(int number, int64 handler)')(signal, 1))),
@@ -226,9 +228,9 @@ export function nativeLibrary(name: string | null): NativeLibrary | undefined {
  */
 export function exitAtOnce(code: number): void {
   const watched =
-    process.execArgv.length > 0 ||
+    process.execArgv.some((flag) => /inspect|prof|report|trace/.test(flag)) ||
     process.env['NODE_V8_COVERAGE'] !== undefined ||
-    process.listenerCount('beforeExit') + process.listenerCount('exit') > 0;
+    process.listenerCount('exit') > 0;
   if (watched) return;
   otherRuntime()?.exit(code);
   loaded?.native?.load(null).func('void _exit(int code)')(code);

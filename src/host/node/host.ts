@@ -1,6 +1,7 @@
 /** The services of Node. What takes time to load is loaded when it is first used. */
 import type { MaybePromise } from '../../base/async.ts';
 import type { BufferPool } from '../../base/inflight.ts';
+import type { NetPort } from '../../block/net.ts';
 import type { ObjectStore } from '../../block/objects.ts';
 import type { SecretStore, Services } from '../../block/services.ts';
 import type { CodecPort } from '../../codec/codec.ts';
@@ -15,6 +16,7 @@ import type { WorkerPool } from './pool.ts';
 /** Parts that take the place of those of Node. */
 export interface NodeServicesOptions {
   readonly files?: Services['files'];
+  readonly net?: NetPort;
   readonly codec?: CodecPort;
   readonly crypto?: Services['crypto'];
   /** Default: a store without secrets. */
@@ -69,6 +71,9 @@ function lazyCodec(workers: Workers): CodecPort {
   };
 }
 
+/** Loads what connects at the first call. */
+const lazyNet: NetPort = { connect: async (address) => (await import('./net.ts')).connect(address) };
+
 /** The crypto port, with long runs of sectors on all threads. */
 function threadedCrypto(workers: Workers): Services['crypto'] {
   return {
@@ -87,6 +92,7 @@ export function nodeServices(options: NodeServicesOptions = {}): Services {
   const buffers = new AlignedBufferPool();
   return {
     files: options.files ?? new NodeFiles(),
+    net: options.net ?? lazyNet,
     codec: options.codec ?? lazyCodec(workers),
     crypto,
     secrets: options.secrets ?? new MapSecretStore(),

@@ -28,6 +28,8 @@ const WORKER = 448 * MiB;
 const RESERVE = 320 * MiB;
 /** Address space that the memory of a WebAssembly module reserves, so that code in it needs no checks of bounds. */
 const WEB_ASSEMBLY = 12288 * MiB;
+/** Requests that copies have under way at most, each on a thread of its own. */
+const REQUESTS = 16;
 /** What Node takes, where the kernel does not tell. */
 const NODE = 900 * MiB;
 
@@ -60,6 +62,7 @@ function heed(): Limits {
   }
   const threads = room >= ROOM_FOR_THREADS && mayStart(processes);
   if (!threads) system?.useOneThread();
+  else if (hasOwnProcess && !limited) process.env['UV_THREADPOOL_SIZE'] = String(REQUESTS);
   return { addressSpace, threads };
 }
 
@@ -86,6 +89,28 @@ export function heedLimits(): void {
 /** True if other threads may be started for single requests; else the calling thread does them. */
 export function mayUseThreads(): boolean {
   return limits().threads;
+}
+
+let hasOwnProcess = false;
+
+/**
+ * Says, before the first request, that the process belongs to the program: as many requests may wait for slow storage at a time
+ * as copies make. Node alone has four threads for that, and starts all of them at the first request.
+ */
+export function allowManyRequests(): void {
+  hasOwnProcess = true;
+}
+
+let waitsHere = false;
+
+/** From now on flushes are waited for on the calling thread, by who has nothing else to do: threads take time to start. */
+export function waitForFlushes(): void {
+  waitsHere = true;
+}
+
+/** True if another thread is to wait for a flush. */
+export function mayFlushElsewhere(): boolean {
+  return !waitsHere && mayUseThreads();
 }
 
 /** Does something on this thread, after signals and timers had their turn. */

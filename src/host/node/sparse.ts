@@ -2,7 +2,7 @@
 import { statfsSync } from 'node:fs';
 import type { MaybePromise } from '../../base/async.ts';
 import { andThen } from '../../base/async.ts';
-import { isAligned, KiB, MiB } from '../../base/offset.ts';
+import { alignDown, isAligned, KiB, MiB } from '../../base/offset.ts';
 import type { Extent } from '../../storage/storage.ts';
 import { failedWith, type Libc } from './ffi.ts';
 import { libcError } from './fileErrors.ts';
@@ -27,6 +27,8 @@ const LONG_WRITE = 256 * KiB;
 const EXT4 = 0xef53;
 /** Most bytes of one kernel copy, so that several are in flight and a cancelled job ends soon. */
 const COPY_CHUNK = 64 * MiB;
+/** An offset that no block begins at, and no file reaches. */
+const NOWHERE = 2 ** 50 + 1;
 /** Block size that file systems with shared extents work in. */
 const CLONE_ALIGNMENT = 4096;
 
@@ -150,7 +152,8 @@ export class FileSpace {
    * be fewer than asked for; 0 if this pair of files cannot do it.
    */
   async copy(source: number, from: number, to: number, length: number): Promise<number> {
-    if (this.#clone(source, from, to, length)) return length;
+    const shared = await this.share(source, from, to, length);
+    if (shared > 0) return shared;
     if (!this.#canCopy) return 0;
     const result = await this.#libc.copyFileRange(source, from, this.#fd, to, Math.min(length, COPY_CHUNK));
     if (result >= 0) return result;
@@ -163,15 +166,35 @@ export class FileSpace {
     return 0;
   }
 
-  #clone(source: number, from: number, to: number, length: number): boolean {
-    const aligned = [from, to, length].every((value) => isAligned(value, CLONE_ALIGNMENT));
-    if (!this.#canClone || !aligned || length === 0) return false;
-    const request = new BigInt64Array([BigInt(source), BigInt(from), BigInt(length), BigInt(to)]);
-    const result = this.#libc.ioctl(this.#fd, FICLONERANGE, new Uint8Array(request.buffer));
-    // The reason does not matter: the ordinary copy follows, and reports what is wrong if it fails as well.
+  /**
+   * Makes blocks of another file blocks of this one, too. Returns the bytes that are shared from `to` on: whole blocks, so
+   * perhaps fewer than asked for, and 0 if that cannot be done.
+   */
+  async share(source: number, from: number, to: number, length: number): Promise<number> {
+    const whole = alignDown(length, CLONE_ALIGNMENT);
+    const aligned = isAligned(from, CLONE_ALIGNMENT) && isAligned(to, CLONE_ALIGNMENT);
+    if (!this.#canClone || !aligned || whole === 0) return 0;
+    // On another thread: what of the source is not on its medium yet is written there first.
+    const result = await this.#libc.ioctlAsync(this.#fd, FICLONERANGE, cloneRequest(source, from, to, whole));
+    if (failedWith(result, 'EINTR')) return this.share(source, from, to, length);
+    // The reason does not matter: an ordinary copy follows, and reports what is wrong if it fails as well.
     this.#canClone = result >= 0;
-    return this.#canClone;
+    return this.#canClone ? whole : 0;
   }
+
+  /**
+   * True if blocks of that file can be shared. The kernel looks at the files before it looks at the range, and refuses this one,
+   * which is not made of blocks, and behind the end of everything, for whom might share single bytes.
+   */
+  sharesWith(source: number): boolean {
+    const impossible = cloneRequest(source, NOWHERE, NOWHERE, 1);
+    return failedWith(this.#libc.ioctl(this.#fd, FICLONERANGE, impossible), 'EINVAL');
+  }
+}
+
+/** `struct file_clone_range` */
+function cloneRequest(source: number, from: number, to: number, length: number): Uint8Array {
+  return new Uint8Array(new BigInt64Array([BigInt(source), BigInt(from), BigInt(length), BigInt(to)]).buffer);
 }
 
 function isOnExt4(fd: number): boolean {

@@ -4,11 +4,11 @@ import { isPromise, type MaybePromise, andThen } from '../../base/async.ts';
 import { BlockError, invalidArgument, unsupported } from '../../base/error.ts';
 import { isAligned, MiB } from '../../base/offset.ts';
 import { systemError } from '../../base/posix.ts';
-import type { Preallocation, StorageDriver, ZeroFlags } from '../../storage/storage.ts';
+import type { KernelCopy, Preallocation, StorageDriver, ZeroFlags } from '../../storage/storage.ts';
 import { deviceDiscard, deviceZero } from './device.ts';
 import { pageArray } from './fileBuffers.ts';
 import { libcError, nodeError } from './fileErrors.ts';
-import { mayUseThreads, soon } from './limits.ts';
+import { mayFlushElsewhere, mayUseThreads, soon } from './limits.ts';
 import type { FileSpace } from './sparse.ts';
 import { milliseconds, WriteMode } from './writeMode.ts';
 
@@ -151,15 +151,20 @@ export class WritableFile extends ReadOnlyFile {
     return deviceDiscard(libc, fd, offset, length).then(() => undefined);
   }
 
-  copyFrom(source: StorageDriver, from: number, to: number, length: number): MaybePromise<number> {
+  copyFrom(source: StorageDriver, from: number, to: number, length: number, how: KernelCopy): MaybePromise<number> {
     if (!this.space || this.kind !== 'file' || !(source instanceof ReadOnlyFile)) return 0;
     const fd = source.copySource;
     if (fd === undefined || length === 0) return 0;
     this.#begin(to + length);
-    return this.space.copy(fd, from, to, length).then((count) => {
+    return this.space[how](fd, from, to, length).then((count) => {
       this.#grown(to + count);
       return count;
     });
+  }
+
+  sharesWith(source: StorageDriver): boolean {
+    if (!this.space || this.kind !== 'file' || !(source instanceof ReadOnlyFile)) return false;
+    return source.copySource !== undefined && this.space.sharesWith(source.copySource);
   }
 
   truncate(size: number, preallocation: Preallocation): MaybePromise<void> {
@@ -267,7 +272,7 @@ export class WritableFile extends ReadOnlyFile {
 
   #sync(): Promise<void> {
     const { fd } = this.opened;
-    if (!mayUseThreads()) return soon(() => fdatasyncSync(fd));
+    if (!mayFlushElsewhere()) return soon(() => fdatasyncSync(fd));
     return new Promise((resolve, reject) => {
       fdatasync(fd, (error) => (error ? reject(error) : resolve()));
     });

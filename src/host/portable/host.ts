@@ -5,6 +5,7 @@
  */
 import type { BufferPool } from '../../base/inflight.ts';
 import { MiB } from '../../base/offset.ts';
+import type { NetPort } from '../../block/net.ts';
 import type { ObjectStore } from '../../block/objects.ts';
 import type { SecretStore, Services } from '../../block/services.ts';
 import { MemoryFiles } from '../../storage/memoryFiles.ts';
@@ -17,6 +18,8 @@ import { portableCrypto } from './crypto.ts';
 export interface PortableServicesOptions {
   /** Default: files in memory, none at the beginning. */
   readonly files?: Services['files'];
+  /** Default: there is nobody to connect to. */
+  readonly net?: NetPort;
   /** Default: a store without secrets. */
   readonly secrets?: SecretStore;
   /** Default: none. */
@@ -46,6 +49,7 @@ export function portableServices(options: PortableServicesOptions = {}): Service
   const buffers = new PlainBuffers();
   return {
     files: options.files ?? new MemoryFiles(),
+    ...(options.net ? { net: options.net } : {}),
     codec: portableCodecs(),
     crypto,
     secrets: options.secrets ?? new MapSecretStore(),

@@ -7,6 +7,7 @@ import type { OperationContext } from '../context.ts';
 import { Pace } from './pace.ts';
 import { chunkFor, runPipeline } from './pipeline.ts';
 import { Planner } from './plan.ts';
+import type { Sharing } from './sharing.ts';
 import type { RunSource } from './source.ts';
 import { CopySteps } from './steps.ts';
 import { CompressedStore, PlainStore, type StoreOptions } from './store.ts';
@@ -28,6 +29,8 @@ export interface CopyOptions {
   readonly compressor?: Coder;
   /** Copy inside the kernel, so many bytes at a time. */
   readonly kernelChunk?: number;
+  /** What is shared instead of being copied; no zeroes are looked for in it. */
+  readonly sharing?: Sharing;
   /** Bytes per second. */
   readonly rateLimit?: number;
   /** Most pieces in flight. */
@@ -76,7 +79,7 @@ export async function copyInto(
   options: CopyOptions,
 ): Promise<CopyOutcome> {
   const { buffers } = context.services;
-  const { compressor } = options;
+  const { compressor, sharing } = options;
   const search = options.sparseSize > 0 ? zeroSearch(options.sparseSize) : undefined;
   const chunk = options.kernelChunk ?? chunkFor(buffers, compressor?.unit ?? 1, search?.step);
   const storeOptions: StoreOptions = {
@@ -85,6 +88,7 @@ export async function copyInto(
     recordFound: options.recordFound ?? false,
     ...(search ? { search } : {}),
     ...(options.kernelChunk === undefined ? {} : { kernelCopy: true }),
+    ...(sharing ? { sharing } : {}),
   };
   const unit = compressor?.unit ?? (await widening(target, options));
   const store = compressor
@@ -96,7 +100,7 @@ export async function copyInto(
     zeroesAsData: options.zeroesAsData ?? false,
     ...(options.belowEnd === undefined ? {} : { belowEnd: options.belowEnd }),
   };
-  const planner = new Planner(source, { ...plan, chunk, unit });
+  const planner = new Planner(source, { ...plan, chunk, unit, ...(sharing ? { sharing } : {}) });
   const steps = new CopySteps(context, {
     source: options.counted ?? (() => source),
     plan: { ...plan, unit: compressor?.unit ?? 1 },

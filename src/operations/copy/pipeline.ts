@@ -50,7 +50,7 @@ export async function runPipeline(planner: Planner, store: PieceStore, options: 
 
 /** A piece's place in the order of storing. */
 class Turn {
-  /** Resolves when storing has begun (or will not happen). */
+  /** Resolves when the next piece may be stored. */
   readonly begun: Promise<void>;
   /** Lets the next piece begin. */
   begin!: () => void;
@@ -164,8 +164,8 @@ class Pipeline {
 
   /**
    * Stores a piece when it is ready and it is its turn. Never rejects: the first failure is kept.
-   * @param before resolves when storing the piece before has begun.
-   * @param own is told when storing this piece has begun.
+   * @param before resolves when the piece before has its place.
+   * @param own is told when this piece has.
    */
   async #finish(piece: Piece, before: Promise<void>, own: Turn, prepared: Promise<Ready>): Promise<void> {
     let ready: Ready | undefined;
@@ -178,9 +178,7 @@ class Pipeline {
         throwIfStopped(this.#options.signal);
         await this.#options.pace?.take(piece.length, this.#options.signal);
         const since = this.#writers.now();
-        const stored = this.#store.store(ready);
-        own.begin();
-        await stored;
+        await this.#store.store(ready, () => own.begin());
         // A piece that waits to be written is one that was read.
         if (this.#writers.look(since, piece.length)) this.#moved.widen();
         await this.#report(piece.offset + piece.length);

@@ -2,6 +2,7 @@
 import { isPromise, type MaybePromise } from '../../base/async.ts';
 import { alignDown } from '../../base/offset.ts';
 import type { Storage } from '../../storage/storage.ts';
+import type { SharedPlace, Sharing } from './sharing.ts';
 import type { RunSource, SourceRun } from './source.ts';
 
 /** Part of a piece: bytes to read, or zeroes if there is no storage. */
@@ -21,6 +22,8 @@ export type Piece =
       readonly length: number;
       /** Together as long as the piece. */
       readonly segments: readonly Segment[];
+      /** The target can share all of it with the source. */
+      readonly shared?: boolean;
     }
   | {
       /** Zeroes, or (`skip`) content that the target's backing image has. */
@@ -41,6 +44,8 @@ export interface PlanOptions {
   readonly apart?: boolean;
   /** Zeroes are copied as if they were data. */
   readonly zeroesAsData?: boolean;
+  /** What is shared instead of being copied, in pieces of their own. */
+  readonly sharing?: Sharing;
   /** From here on the target's backing image has nothing, so that `below` has to be copied. Default: no limit. */
   readonly belowEnd?: number;
 }
@@ -65,12 +70,46 @@ export class Planner {
   /** The next piece; undefined at the end. */
   next(): MaybePromise<Piece | undefined> {
     if (this.#at >= this.#source.size) return undefined;
-    return this.#collect(this.#at, []);
+    const { sharing } = this.#options;
+    return sharing ? this.#share(sharing, this.#at, []) : this.#collect(this.#at, []);
+  }
+
+  /** Goes on with a piece that can be shared, which began at `start`; if none can begin there, with any other. */
+  #share(sharing: Sharing, start: number, segments: Segment[]): MaybePromise<Piece | undefined> {
+    const end = Math.min(this.#source.size, alignDown(start, sharing.chunk) + sharing.chunk);
+    while (this.#at < end) {
+      const run = this.#lookUp();
+      if (isPromise(run)) {
+        return run.then((found) => {
+          this.#run = found;
+          this.#runStart = this.#at;
+          return this.#share(sharing, start, segments);
+        });
+      }
+      const left = this.#runStart + run.length - this.#at;
+      const unit = this.#unit;
+      const place = sharing.placeOf(run);
+      if (!place || (run.kind !== 'data' && this.#at % unit === 0 && this.#wholeUnits(left) > 0)) break;
+      const reach = run.kind === 'data' ? end : Math.min(end, alignDown(this.#at, unit) + unit);
+      this.#append(segments, place, Math.min(left, reach - this.#at));
+    }
+    if (segments.length === 0) return this.#collect(start, segments);
+    return { kind: 'data', offset: start, length: this.#at - start, segments, shared: true };
+  }
+
+  /** Appends a part of the current run to the last segment, if it follows that. */
+  #append(segments: Segment[], { storage, offset }: SharedPlace, length: number): void {
+    const at = offset + (this.#at - this.#runStart);
+    const last = segments.at(-1);
+    const follows = last?.storage === storage && (last.offset ?? 0) + last.length === at;
+    if (last && follows) segments[segments.length - 1] = { ...last, length: last.length + length };
+    else segments.push({ length, storage, offset: at });
+    this.#at += length;
   }
 
   /** Goes on with a data piece that began at `start` and has `segments` already. */
   #collect(start: number, segments: Segment[]): MaybePromise<Piece | undefined> {
-    const { chunk, apart = false } = this.#options;
+    const { chunk, apart = false, sharing } = this.#options;
     const single = apart && this.#options.unit === 1;
     const end = Math.min(this.#source.size, (single ? start : alignDown(start, chunk)) + chunk);
     while (this.#at < end) {
@@ -88,6 +127,7 @@ export class Planner {
         const whole = this.#wholeUnits(left);
         if (whole > 0) return segments.length > 0 ? this.#piece(start, segments) : this.#bare(run.kind, whole);
       }
+      if (segments.length > 0 && this.#at % unit === 0 && sharing?.placeOf(run)) break;
       if (run.bad && unit === 1) {
         // A piece of its own, so that what is said about it stays together.
         if (segments.length === 0) this.#take(segments, run, Math.min(left, end - this.#at));

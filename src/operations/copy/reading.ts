@@ -1,6 +1,6 @@
 /** Fills buffers with the bytes of a piece. */
-import { isPromise, type MaybePromise } from '../../base/async.ts';
-import { asBlockError, BlockError } from '../../base/error.ts';
+import { allOf, isPromise, type MaybePromise } from '../../base/async.ts';
+import { asBlockError, BlockError, isFinal } from '../../base/error.ts';
 import type { Hint } from '../../base/hint.ts';
 import { alignDown, MiB, SECTOR } from '../../base/offset.ts';
 import { ImageNode } from '../../block/node/node.ts';
@@ -16,7 +16,7 @@ const OPAQUE_PIECE = 2 * MiB;
  */
 export function failed(access: 'read' | 'write', thrown: unknown, offset: number, hint?: Hint): BlockError {
   const error = asBlockError(thrown);
-  if (error.kind === 'aborted') return error;
+  if (isFinal(error)) return error;
   const what = access === 'read' ? 'reading' : 'writing';
   return new BlockError(error.kind, `error while ${what} at byte ${offset}: ${error.strerror}`, {
     context: { ...error.context, access, offset },
@@ -56,12 +56,6 @@ function readFrom(segments: readonly Segment[], into: Uint8Array, first: number,
   if (waiting.length === 0) return;
   const read = allOf(waiting);
   return index < segments.length ? read.then(() => readFrom(segments, into, index, at)) : read;
-}
-
-/** Resolves when all have ended; rejects then with the first failure in their order. */
-async function allOf(work: readonly Promise<void>[]): Promise<void> {
-  if (work.length > 1) await Promise.allSettled(work);
-  for (const one of work) await one;
 }
 
 function readSegment(segment: Segment, into: Uint8Array): MaybePromise<void> {

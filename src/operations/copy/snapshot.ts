@@ -10,7 +10,7 @@ import type { SnapshotSelector } from '../requests.ts';
 export async function snapshotNode(node: ImageNode, select: SnapshotSelector): Promise<ImageNode> {
   try {
     const store = node.snapshots;
-    if (!store) {
+    if (!store || !node.showsSnapshots) {
       throw unsupported(
         `Block format '${node.format}' used by device '' does not support temporarily loading internal snapshots`,
       );

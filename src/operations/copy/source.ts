@@ -136,6 +136,7 @@ export class CopySource implements RunSource {
     if (status.depth > 0 && layers.slice(0, status.depth).some((layer) => layer.admitsBacking)) {
       return { length, kind: 'data', status, storage: part.node, offset };
     }
+    if (status.through) return { length, kind: 'data', status, storage: status.through, offset };
     if (status.special || !status.storage || status.offset === undefined) {
       return { length, kind: 'data', status, storage: status.node, offset };
     }

@@ -1,12 +1,13 @@
 /** How pieces get into the target: plainly, compressed, or without leaving the kernel. */
-import { andThen, isPromise, type MaybePromise } from '../../base/async.ts';
-import { ioError } from '../../base/error.ts';
+import { allOf, andThen, isPromise, type MaybePromise } from '../../base/async.ts';
+import { type BlockError, ioError } from '../../base/error.ts';
 import { isZero } from '../../base/zero.ts';
 import type { Coder } from '../../block/capabilities.ts';
 import type { ImageNode } from '../../block/node/node.ts';
 import type { BufferPool } from '../../base/inflight.ts';
 import type { Piece } from './plan.ts';
 import { failed, readSegments } from './reading.ts';
+import type { Sharing } from './sharing.ts';
 import { type BufferRun, splitZeroes, widenData, type ZeroSearch } from './zeroRuns.ts';
 
 /** A piece that was read and, where that applies, searched for zeroes and coded. */
@@ -33,7 +34,8 @@ export interface PieceStore {
   copiesDirectly(piece: Piece): boolean;
   /** Turns bytes that were read into what is stored; runs for several pieces at a time. */
   prepare(piece: Piece, bytes: Uint8Array): MaybePromise<Ready>;
-  store(ready: Ready): Promise<void>;
+  /** @param placed may be called before all is stored, once what is stored from then on lies behind it. */
+  store(ready: Ready, placed: () => void): Promise<void>;
 }
 
 /** What is known about a target, and how it is written. */
@@ -46,7 +48,19 @@ export interface StoreOptions {
   readonly search?: ZeroSearch;
   /** Copy in the kernel where that is possible. */
   readonly kernelCopy?: boolean;
+  /** Whom to tell when a piece cannot be shared after all. */
+  readonly sharing?: Sharing;
   readonly buffers: BufferPool;
+}
+
+/** What could not be read in the middle of storing; the cause has the words for it. */
+class Unread extends Error {
+  override readonly cause: BlockError;
+
+  constructor(cause: BlockError) {
+    super(cause.message);
+    this.cause = cause;
+  }
 }
 
 /** Up to where zeroes that are found in data are stored. */
@@ -76,7 +90,10 @@ export class PlainStore implements PieceStore {
   }
 
   copiesDirectly(piece: Piece): boolean {
-    return this.#options.kernelCopy === true && piece.kind === 'data' && piece.segments.every(({ storage }) => storage);
+    if (piece.kind !== 'data') return false;
+    return (
+      piece.shared === true || (this.#options.kernelCopy === true && piece.segments.every(({ storage }) => storage))
+    );
   }
 
   prepare(piece: Piece, bytes: Uint8Array): Ready {
@@ -87,24 +104,48 @@ export class PlainStore implements PieceStore {
     return { piece, bytes, runs };
   }
 
-  async store(ready: Ready): Promise<void> {
+  async store(ready: Ready, placed: () => void): Promise<void> {
     const { piece } = ready;
     try {
       if (piece.kind === 'zero') await this.#zero(piece.offset, piece.length, this.#options.zeroedFrom);
       else if (piece.kind === 'data' && !ready.bytes) await this.#copy(piece);
-      else if (ready.bytes) await this.#write(piece.offset, ready.bytes, ready.runs ?? []);
+      else if (ready.bytes) await this.#write(piece.offset, ready.bytes, ready.runs ?? [], placed);
     } catch (error) {
-      throw failed('write', error, piece.offset);
+      throw error instanceof Unread ? error.cause : failed('write', error, piece.offset);
     }
   }
 
-  async #write(offset: number, bytes: Uint8Array, runs: readonly BufferRun[]): Promise<void> {
-    for (const { start, end, zero } of runs) {
-      const done = zero
-        ? this.#zero(offset + start, end - start, foundEnd(this.#options))
-        : this.#node.write(offset + start, start === 0 && end === bytes.length ? bytes : bytes.subarray(start, end));
-      if (isPromise(done)) await done;
+  /** Runs get their room one after the other, so that every copy of an image looks the same; their bytes follow as they can. */
+  async #write(offset: number, bytes: Uint8Array, runs: readonly BufferRun[], placed?: () => void): Promise<void> {
+    const writes: Promise<void>[] = [];
+    try {
+      for (const { start, end, zero } of runs) {
+        const done = zero
+          ? this.#zero(offset + start, end - start, foundEnd(this.#options))
+          : this.#place(
+              offset + start,
+              start === 0 && end === bytes.length ? bytes : bytes.subarray(start, end),
+              writes,
+            );
+        if (isPromise(done)) await done;
+      }
+      placed?.();
+    } catch (error) {
+      writes.push(Promise.reject(error));
     }
+    if (writes.length > 0) await allOf(writes);
+  }
+
+  /** Begins to write; resolves when the room is taken. */
+  #place(offset: number, bytes: Uint8Array, writes: Promise<void>[]): MaybePromise<void> {
+    let taken: (() => void) | undefined;
+    const isTaken = new Promise<void>((resolve) => {
+      taken = resolve;
+    });
+    const done = this.#node.write(offset, bytes, taken);
+    if (!isPromise(done)) return;
+    writes.push(done);
+    return Promise.race([isTaken, done]);
   }
 
   /** Zeroes a range as far as `limit`. */
@@ -115,12 +156,14 @@ export class PlainStore implements PieceStore {
 
   /** Copies inside the kernel; what that cannot do goes through a buffer. */
   async #copy(piece: Piece & { kind: 'data' }): Promise<void> {
+    const how = this.#options.kernelCopy ? 'copy' : 'share';
     let to = piece.offset;
     for (const { storage, offset = 0, length } of piece.segments) {
       // Pieces with zeroes among their segments do not come here.
       if (!storage) continue;
       for (let done = 0; done < length; ) {
-        const copied = await this.#node.copyFrom(storage, offset + done, to + done, length - done);
+        const copied = await this.#node.copyFrom(storage, offset + done, to + done, length - done, how);
+        if (copied === 0 && how === 'share') this.#options.sharing?.failedAt(offset + done, length - done);
         done +=
           copied > 0 ? copied : await this.#carry({ storage, offset: offset + done, length: length - done }, to + done);
       }
@@ -134,8 +177,14 @@ export class PlainStore implements PieceStore {
     const buffer = buffers.acquire();
     try {
       const bytes = buffer.subarray(0, Math.min(buffer.length, segment.length));
-      await readSegments([{ ...segment, length: bytes.length }], bytes);
-      await this.#node.write(to, bytes);
+      const part = { ...segment, length: bytes.length };
+      try {
+        await readSegments([part], bytes);
+      } catch (error) {
+        throw new Unread(failed('read', error, to));
+      }
+      const { runs = [] } = this.prepare({ kind: 'data', offset: to, length: bytes.length, segments: [part] }, bytes);
+      await this.#write(to, bytes, runs);
       return bytes.length;
     } finally {
       buffers.release(buffer);

@@ -3,7 +3,7 @@
  * new backing image has something else.
  */
 import { isPromise, type MaybePromise } from '../../base/async.ts';
-import { asBlockError, type BlockError } from '../../base/error.ts';
+import { asBlockError, type BlockError, isFinal } from '../../base/error.ts';
 import { Breath, InFlight, SpareBuffers } from '../../base/inflight.ts';
 import { alignDown, alignUp, MiB, SECTOR } from '../../base/offset.ts';
 import { firstDifference } from '../../base/zero.ts';
@@ -338,7 +338,7 @@ export class UpCopy {
 /** An error of storing data in the image, with the real tool's message. */
 export function writeError(thrown: unknown): BlockError {
   const error = asBlockError(thrown);
-  if (error.kind === 'aborted') return error;
+  if (isFinal(error)) return error;
   return error.reworded(`Error while writing to COW image: ${error.strerror}`);
 }
 

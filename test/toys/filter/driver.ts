@@ -65,16 +65,16 @@ class Veil implements StorageDriver {
 /** The filter. Its names are `veil:KEY:FILE`. */
 export const veil: FilterDriver = {
   name: 'veil',
-  child: 'image',
+  roles: [{ role: 'image' }],
   names: {
     parse(name) {
       const [, key = '', ...file] = name.split(':');
       if (file.length === 0) throw invalidArgument('veil requires a key and a file');
-      return { options: { key }, child: file.join(':') };
+      return { options: { key }, children: { image: file.join(':') } };
     },
-    print({ key = 0, ...others }, child) {
+    print({ key = 0, ...others }, { image = '' }) {
       const plain = Object.keys(others).length === 0 && typeof key !== 'object';
-      return plain ? `veil:${key}:${child}` : undefined;
+      return plain ? `veil:${key}:${image}` : undefined;
     },
   },
   async open({ below, options }: FilterContext) {

@@ -101,13 +101,27 @@ describe('requests', () => {
       parallel: 3,
       outOfOrder: true,
       copyRange: false,
+      reflink: 'auto',
       forceShare: true,
     });
     expect(io.stdout).toBe('    (0.00/100%)\r\n');
     expect((await ask('convert --compress a b')).request).toMatchObject({ compress: true });
+    expect((await ask('convert --reflink=always a b')).request).toMatchObject({ reflink: 'always' });
     expect((await ask('convert -n --target-image-opts a driver=raw')).request).toMatchObject({
       target: { name: 'driver=raw', options: { driver: 'raw' } },
     });
+  });
+
+  test.each([
+    ['--reflink=sometimes', "Invalid reflink mode 'sometimes': auto, always or never is expected"],
+    ['--reflink=always -c', '--reflink=always and --compress are mutually exclusive'],
+    ['--reflink=always -S 0', '--reflink=always and --sparse-size are mutually exclusive'],
+    ['--reflink=always -C', '--reflink=always and --copy-range are mutually exclusive'],
+  ])('convert %s is a mistake', async (line, text) => {
+    const io = new MemoryIo();
+    expect(await main(`convert ${line} a b`.split(' '), io)).toBe(1);
+    expect(io.stderr).toContain(text);
+    expect(io.requests).toEqual([]);
   });
 
   test('dd, commit, rebase', async () => {

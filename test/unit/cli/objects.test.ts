@@ -75,7 +75,7 @@ test('other objects exist but are no secrets', async () => {
 
 test('what is no secret can be asked for by its id', async () => {
   const io = new MemoryIo();
-  io.files.set('keys/keys.psk', new TextEncoder().encode('qemu:00\n'));
+  io.files.set('keys/keys.psk', new TextEncoder().encode('qemu:00112233\n'));
   const { named, add } = registryOf(io);
   await add('secret,id=s,data=x');
   await add('throttle-group,id=t,x-iops-total=100,x-bps-read=7,limits.iops-total=5');

@@ -1,19 +1,23 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { BlockError } from '../../../src/base/error.ts';
 import { firstDifference } from '../../../src/base/zero.ts';
 import { ImageNode } from '../../../src/block/node/node.ts';
-import { passThrough } from '../../../src/block/graph/passThrough.ts';
+import { passThrough, passThroughDriver } from '../../../src/block/graph/passThrough.ts';
 import type { BufferPool } from '../../../src/base/inflight.ts';
 import type { Services } from '../../../src/block/services.ts';
 import type { OperationContext } from '../../../src/operations/context.ts';
 import { type CopyOptions, copyInto } from '../../../src/operations/copy/copy.ts';
 import { type Piece, Planner } from '../../../src/operations/copy/plan.ts';
+import { readSegments } from '../../../src/operations/copy/reading.ts';
+import { Sharing } from '../../../src/operations/copy/sharing.ts';
 import { CopySource, type RunSource, type SourceRun } from '../../../src/operations/copy/source.ts';
 import { sharedArray } from '../../../src/base/kernels.ts';
 import { splitZeroes, widenData, zeroSearch } from '../../../src/operations/copy/zeroRuns.ts';
 import { CheckedStorage } from '../../../src/storage/checked.ts';
 import { FaultDriver } from '../../../src/storage/fault.ts';
 import { MemoryDriver, memoryStorage } from '../../../src/storage/memory.ts';
+import type { KernelCopy, StorageDriver } from '../../../src/storage/storage.ts';
 import { FakeImage, type FakeOptions } from '../../support/fakeFormat.ts';
 
 /** Small buffers, so that small images have many pieces. Counts what is out. */
@@ -193,6 +197,30 @@ describe('planner', () => {
   });
 });
 
+describe('segments of a piece', () => {
+  it('are read side by side, and all are back before the first failure is told', async () => {
+    const log: string[] = [];
+    const storage = (name: string, turns: number, fails: boolean): CheckedStorage => {
+      const driver = new MemoryDriver(512);
+      const read = async (): Promise<void> => {
+        log.push(`${name} begins`);
+        for (let i = 0; i < turns; i++) await Promise.resolve();
+        log.push(`${name} ends`);
+        if (fails) throw new BlockError('io', name);
+      };
+      Object.assign(driver, { read });
+      return new CheckedStorage(driver, { name, readOnly: true });
+    };
+    const segments = [storage('slow', 20, true), storage('quick', 1, true), storage('slowest', 40, false)];
+    const reading = readSegments(
+      segments.map((one) => ({ length: 512, storage: one, offset: 0 })),
+      new Uint8Array(3 * 512),
+    );
+    await expect(reading).rejects.toThrow('slow');
+    expect(log).toEqual(['slow begins', 'quick begins', 'slowest begins', 'quick ends', 'slow ends', 'slowest ends']);
+  });
+});
+
 describe('copy', () => {
   const area = fc.record({
     offset: fc.nat(60 * 1024),
@@ -239,6 +267,118 @@ describe('copy', () => {
       }),
       { numRuns: 40 },
     );
+  });
+
+  describe('sharing', () => {
+    /** Storage that can share with others of its kind; what was shared is listed as `from>to+length`. */
+    class SharingDriver extends MemoryDriver {
+      readonly shared: string[] = [];
+      refuses = false;
+
+      copyFrom(other: StorageDriver, from: number, to: number, length: number, how: KernelCopy): number {
+        const whole = length - (length % 4096);
+        if (how !== 'share' || this.refuses || from % 4096 !== 0 || to % 4096 !== 0 || whole === 0) return 0;
+        const bytes = new Uint8Array(Math.min(whole, other.size() - from));
+        if (other instanceof MemoryDriver) other.read(from, bytes);
+        this.write(to, bytes);
+        this.shared.push(`${from}>${to}+${bytes.length}`);
+        return bytes.length;
+      }
+
+      sharesWith(other: StorageDriver): boolean {
+        return other instanceof SharingDriver;
+      }
+    }
+
+    function nodeOver(driver: MemoryDriver, format: 'raw' | FakeImage): ImageNode {
+      const file = new CheckedStorage(driver, { name: 'memory', readOnly: false });
+      if (format !== 'raw') {
+        Object.assign(format, { storage: file });
+        return new ImageNode({ name: 'fake', format: 'fake', driver: format, readOnly: false, file });
+      }
+      return new ImageNode({
+        name: 'raw',
+        format,
+        plain: true,
+        driver: passThroughDriver(file),
+        readOnly: false,
+        file,
+      });
+    }
+
+    /** A raw disk of 64 KiB pages: data, nothing, data, and a last page that is not full. */
+    function pages(): { driver: SharingDriver; node: ImageNode } {
+      const driver = new SharingDriver(5 * 65536 + 1024);
+      for (const [page, length] of [
+        [0, 65536],
+        [1, 65536],
+        [3, 4096],
+        [5, 1024],
+      ] as const) {
+        driver.write(page * 65536, new Uint8Array(length).fill(page + 1));
+      }
+      // Zeroes that are stored are shared like any other bytes.
+      driver.write(8192, new Uint8Array(8192));
+      return { driver, node: nodeOver(driver, 'raw') };
+    }
+
+    async function share(from: ImageNode, to: ImageNode): Promise<TinyBuffers> {
+      const buffers = new TinyBuffers();
+      const sharing = Sharing.between([from], to);
+      expect(sharing).toBeDefined();
+      await copyInto(contextWith(buffers), new CopySource([from]), to, { ...NEW, ...(sharing ? { sharing } : {}) });
+      expect(buffers.out).toBe(0);
+      await expectContent(to, from);
+      return buffers;
+    }
+
+    it('takes data as they are, and copies only what is less than a block', async () => {
+      const { node } = pages();
+      const driver = new SharingDriver(node.size());
+      const buffers = await share(node, nodeOver(driver, 'raw'));
+      expect(driver.shared).toEqual(['0>0+131072', '196608>196608+65536']);
+      expect(buffers.most).toBe(1);
+    });
+
+    it('takes whole units for formats that have some', async () => {
+      const { node } = pages();
+      const driver = new SharingDriver();
+      const image = new FakeImage({ size: node.size(), cluster: 32768, zeroFlags: true });
+      await share(node, nodeOver(driver, image));
+      // Of the last unit less than a block is left.
+      expect(driver.shared).toEqual(['0>0+131072', '196608>131072+65536']);
+    });
+
+    it('copies the rest after what could not be shared', async () => {
+      const { node } = pages();
+      const driver = new SharingDriver(node.size());
+      driver.refuses = true;
+      await share(node, nodeOver(driver, 'raw'));
+      // Zeroes are looked for in what is copied.
+      expect(driver.status(2 * 65536, 65536).kind).toBe('hole');
+    });
+
+    it('says what could not be read in the words of a copy', async () => {
+      const { driver, node } = pages();
+      const target = new SharingDriver(node.size());
+      target.refuses = true;
+      const to = nodeOver(target, 'raw');
+      const sharing = Sharing.demand([node], to, 'to');
+      driver.read = () => {
+        throw new BlockError('io', 'bad medium', { posix: { code: 'EIO', text: 'Input/output error' } });
+      };
+      await expect(
+        copyInto(contextWith(new TinyBuffers()), new CopySource([node]), to, { ...NEW, sharing }),
+      ).rejects.toMatchObject({ message: 'error while reading at byte 0: Input/output error' });
+    });
+
+    it('is refused, or left out, where the storages cannot', () => {
+      const { node } = pages();
+      const other = nodeOver(new MemoryDriver(node.size()), 'raw');
+      expect(Sharing.between([node], other)).toBeUndefined();
+      expect(Sharing.between([other], node)).toBeUndefined();
+      expect(() => Sharing.demand([node], other, 'other')).toThrow("Blocks of 'memory' cannot be shared with 'other'");
+    });
   });
 
   it('puts several sources behind each other, each padded to a sector', async () => {

@@ -278,7 +278,7 @@ describe('all of them', () => {
     await ask('convert -f raw -O raw toy:a@shelf copy');
     await ask('convert -n -f raw -O raw copy veil:0:toy:a@shelf');
     expect(await ask('compare -f raw raw veil:0:toy:a@shelf')).toBe('Images are identical.\n');
-    expect(await ask('--help')).toMatch(/ tiles toy vdi veil /);
+    expect(await ask('--help')).toMatch(/ tiles toy vdi\s+veil /);
     expect(files.names()).toEqual(['copy', 'raw']);
   });
 });

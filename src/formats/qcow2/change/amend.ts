@@ -1,5 +1,5 @@
 /** Changing options of an existing image: `amend -o`. */
-import { type BlockError, invalidArgument } from '../../../base/error.ts';
+import { type BlockError, invalidArgument, withStrerror } from '../../../base/error.ts';
 import type { Hint } from '../../../base/hint.ts';
 import { isPowerOfTwo, log2 } from '../../../base/offset.ts';
 import type { Amender } from '../../../block/capabilities.ts';
@@ -50,7 +50,7 @@ async function carryOut(image: Qcow2State, plan: Plan, options: AmendOptions, ho
   }
   await setDataFile(image, plan);
   if (amendsEncryption(options)) await amendEncryption(image, options, how.force);
-  await setLazyRefcounts(image, plan.lazyRefcounts);
+  await withStrerror('Failed to update the image header', () => setLazyRefcounts(image, plan.lazyRefcounts));
   if (plan.size !== undefined) await how.resize(plan.size);
   if (plan.version < header.version) await work.do((told) => downgrade(image, told));
 }

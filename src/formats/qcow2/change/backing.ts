@@ -47,6 +47,7 @@ async function makeEmpty(image: Qcow2State): Promise<void> {
   // Without snapshots and bitmaps the file is going to end before nearly all that is free then: one cut gives it back.
   image.discardFreed = discardFreed && (header.snapshotCount > 0 || header.bitmaps !== undefined);
   try {
+    image.file.debugEvent?.('empty_image_prepare');
     await dropTables(image, 0);
     await flushImage(image);
   } finally {

@@ -110,7 +110,7 @@ async function makeZero(
     // Those that were in use before may still hold what they held then.
     if (host < size) await file.writeZeroes(host, Math.min(size, end) - host, { unmap: false });
     if (host + used > file.size()) {
-      await withPrefix('Failed to resize underlying file: ', async () =>
+      await withPrefix(mode === 'metadata' ? '' : 'Failed to resize underlying file: ', async () =>
         file.truncate(host + used, mode === 'metadata' ? 'off' : mode),
       );
     }

@@ -64,9 +64,7 @@ async function shrink(image: Qcow2State, size: number): Promise<void> {
   const before = header.virtualSize;
   const { clusterSize, l2Coverage, external } = image.geometry;
   // The smaller size first: whatever is interrupted later is only leaked. It is there even if nothing else can be stored.
-  await image.changeHeader((changed) => {
-    changed.virtualSize = size;
-  });
+  await recordSize(image, size);
   await flushImage(image);
   const first = alignUp(size, clusterSize);
   await withStrerror('Failed to discard cropped clusters', async () => {
@@ -105,9 +103,16 @@ async function grow(
   } else if (image.rawData) await preallocate(image, before, size, 'metadata');
   if (covered) await hideNewClusters(image, before, size, preallocation);
   await flushImage(image);
-  await image.changeHeader((changed) => {
-    changed.virtualSize = size;
-  });
+  await recordSize(image, size);
+}
+
+async function recordSize(image: Qcow2State, size: number): Promise<void> {
+  image.file.debugEvent?.('flush_asked');
+  await withStrerror('Failed to update the image size', () =>
+    image.changeHeader((changed) => {
+      changed.virtualSize = size;
+    }),
+  );
 }
 
 /** Zeroes the new clusters before they can be seen: what fails or is killed never shows what the backing image has there. */
@@ -133,7 +138,9 @@ async function growL1(image: Qcow2State, entries: number): Promise<void> {
   const old = await image.l1.view();
   const bytes = new Uint8Array(entries * 8);
   bytes.set(new Uint8Array(old.buffer, 0, header.l1Entries * 8));
-  const offset = await image.allocator.place(bytes);
+  image.file.debugEvent?.('l1_grow_alloc_table');
+  const offset = await image.allocator.place(bytes, () => image.file.debugEvent?.('l1_grow_write_table'));
+  image.file.debugEvent?.('l1_grow_activate_table');
   const { l1Offset, l1Entries } = header;
   await image.switchHeader(
     (changed) => {

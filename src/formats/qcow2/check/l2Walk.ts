@@ -1,5 +1,5 @@
 /** The part of a check that looks at L2 tables: each of them once, however often it is referenced. */
-import { andThen, isPromise, type MaybePromise } from '../../../base/async.ts';
+import { andThen, isPromise, type MaybePromise, orElse } from '../../../base/async.ts';
 import type { Waiter } from '../../../base/inflight.ts';
 import type { CheckFindings, RepairMode } from '../../../block/capabilities.ts';
 import type { ReportLine } from '../../../block/report.ts';
@@ -103,7 +103,7 @@ export class L2Walker {
       }
     }
     const before = this.#walk.result.corruptions;
-    const table = reader.table(index);
+    const table = this.#read(reader, index);
     const bytes = isPromise(table) ? await table : table;
     if (!bytes) return;
     const scan = this.#scanOf(bytes, this.#sink(1));
@@ -128,7 +128,7 @@ export class L2Walker {
     );
     try {
       for (const [index, [, { repeats }]] of repeated.entries()) {
-        const bytes = await reader.table(index);
+        const bytes = await this.#read(reader, index);
         if (!bytes) continue;
         const sink: TableSink = { ...this.#sink(repeats), corrupt: () => undefined, mended: () => undefined };
         const scan = this.#scanOf(bytes, sink);
@@ -159,6 +159,17 @@ export class L2Walker {
         walk.result.corruptionsFixed++;
       },
     };
+  }
+
+  /** The table at a place of a reader's list; see `TableReader.table`. */
+  #read(reader: TableReader, index: number): MaybePromise<Uint8Array | undefined> {
+    return orElse(
+      () => reader.table(index),
+      (error) => {
+        this.#walk.report('ERROR: I/O error in check_refcounts_l2');
+        throw error;
+      },
+    );
   }
 
   #addStatistics(more: Statistics): void {

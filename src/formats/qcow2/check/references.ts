@@ -2,6 +2,7 @@
  * The walk of a check: every reference to a host cluster is counted, and damage on the way is reported. Repair uses
  * the same walk.
  */
+import { orElse } from '../../../base/async.ts';
 import { ioError } from '../../../base/error.ts';
 import type { Advice } from '../../../base/hint.ts';
 import { alignUp, MAX_DISK, SECTOR } from '../../../base/offset.ts';
@@ -196,7 +197,13 @@ export class ReferenceWalk {
     const stored = Math.max(0, Math.min(entries * 8, file.size() - offset));
     for (let start = 0; start < stored; start += PIECE) {
       const length = Math.min(PIECE, Math.ceil((stored - start) / 8) * 8);
-      const bytes = await readAt(file, offset + start, length);
+      const bytes = await orElse(
+        () => readAt(file, offset + start, length),
+        (error) => {
+          this.report('ERROR: I/O error in check_refcounts_l1');
+          throw error;
+        },
+      );
       yield new DataView(bytes.buffer);
     }
   }

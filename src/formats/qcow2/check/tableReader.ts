@@ -37,9 +37,11 @@ interface Batch {
 
 interface Place {
   readonly at: number;
-  /** False if the table could not be read. */
-  readonly done: MaybePromise<boolean>;
+  readonly done: MaybePromise<Outcome>;
 }
+
+/** True if a table is there, false if it could not be read together with its neighbours; why one without any could not. */
+type Outcome = boolean | { readonly error: unknown };
 
 /** The tables of a list, one after the other. While one batch of them is looked at, the next one is being read. */
 export class TableReader {
@@ -70,8 +72,9 @@ export class TableReader {
     const offset = offsets[index] as number;
     const place = batch.places.get(offset);
     if (!place) return batch.places.has(offset) ? undefined : this.#alone(offset);
-    const found = (done: boolean): MaybePromise<Uint8Array> => {
-      if (!done) return this.#alone(offset);
+    const found = (done: Outcome): MaybePromise<Uint8Array> => {
+      if (done === false) return this.#alone(offset);
+      if (done !== true) throw done.error;
       return batch.buffer.subarray(place.at, place.at + size);
     };
     return isPromise(place.done) ? place.done.then(found) : found(place.done);
@@ -123,12 +126,12 @@ export class TableReader {
   #read(batch: Batch, found: readonly number[], first: number, end: number): void {
     const { file, size } = this.#tables;
     const into = batch.buffer.subarray(first * size, end * size);
-    const done = orElse<boolean>(
+    const done = orElse<Outcome>(
       () => {
         const reading = file.readPadded(found[first] as number, into);
         return isPromise(reading) ? reading.then(() => true) : true;
       },
-      () => false,
+      (error) => (end - first > 1 ? false : { error }),
     );
     for (let i = first; i < end; i++) batch.places.set(found[i] as number, { at: i * size, done });
   }

@@ -79,6 +79,7 @@ export class Allocator implements Pending {
   async allocate(count: number, purpose?: Purpose): Promise<number> {
     const image = this.#image;
     const { refcounts } = image;
+    image.file.debugEvent?.('cluster_alloc');
     await this.#beginChange();
     const first = await this.#find(count);
     // As in the real tool, refcount blocks that are missing are the first thing that may turn out to have no place.
@@ -150,6 +151,7 @@ export class Allocator implements Pending {
     const image = this.#image;
     const { clusterSize } = image.geometry;
     const { refcounts } = image;
+    image.file.debugEvent?.('cluster_alloc_bytes');
     const offset = this.#freeByte;
     const cluster = Math.floor(offset / clusterSize);
     const room = clusterSize - (offset % clusterSize);
@@ -238,6 +240,7 @@ export class Allocator implements Pending {
 
   async #countDown(runs: readonly ClusterRun[]): Promise<void> {
     const image = this.#image;
+    image.file.debugEvent?.('cluster_free');
     const { clusterSize } = image.geometry;
     const freed: ClusterRun[] = [];
     const uncounted: number[] = [];

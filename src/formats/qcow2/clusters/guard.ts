@@ -44,8 +44,12 @@ class ClusterSet {
   constructor(table: DataView | undefined, clusterSize: number, offsetAt: (table: DataView, at: number) => number) {
     this.#clusterSize = clusterSize;
     if (!table) return;
-    for (let at = 0; at < table.byteLength; at += 8) {
-      const place = offsetAt(table, at);
+    // Most entries are zero: words tell that in a tenth of the time, which counts for a new image.
+    const words =
+      table.byteOffset % 4 === 0 ? new Int32Array(table.buffer, table.byteOffset, table.byteLength / 4) : [];
+    for (let word = 0, end = table.byteLength / 4; word < end; word += 2) {
+      if (words[word] === 0 && words[word + 1] === 0) continue;
+      const place = offsetAt(table, word * 4);
       if (place !== 0) this.add(place);
     }
   }

@@ -2,6 +2,7 @@
 import { andThen, isPromise, type MaybePromise, orElse, Semaphore } from '../../../base/async.ts';
 import { BlockError, invalidArgument, ioError } from '../../../base/error.ts';
 import { isZero } from '../../../base/zero.ts';
+import type { OpenIntent } from '../../../block/format.ts';
 import { Barrier, behind, type Pending } from '../../../block/kit/barrier.ts';
 import { MetadataCache, type Table } from '../../../block/kit/cache.ts';
 import { setEntry } from '../structure/geometry.ts';
@@ -12,6 +13,7 @@ import type { ImageState } from '../structure/imageState.ts';
 
 /** What refcounts work with. */
 interface CountedImage extends ImageState {
+  readonly intent: OpenIntent;
   /** Bytes of refcount blocks that are kept. */
   readonly refcountBudget: number;
   readonly readOnly: boolean;
@@ -52,6 +54,7 @@ export class Refcounts implements Pending {
       tableSize: clusterSize,
       budget: image.refcountBudget,
       readOnly: image.readOnly,
+      ...(image.intent === 'check' ? {} : { events: { load: 'refblock_load', write: 'refblock_update_part' } }),
       mayWrite: (offset, length) => image.guard.check(offset, length, 'refcount block'),
     });
   }
@@ -64,6 +67,7 @@ export class Refcounts implements Pending {
   table(): MaybePromise<DataView> {
     if (this.#table) return this.#table;
     const { reftableOffset, reftableClusters } = this.#image.header;
+    this.#image.file.debugEvent?.('reftable_load');
     const bytes = new Uint8Array(reftableClusters * this.#image.geometry.clusterSize);
     return andThen(this.#image.file.readPadded(reftableOffset, bytes), () => {
       this.#table ??= new DataView(bytes.buffer);
@@ -287,6 +291,7 @@ export class Refcounts implements Pending {
   async #writeTable(bytes: Uint8Array): Promise<void> {
     const { reftableOffset } = this.#image.header;
     await this.#image.guard.check(reftableOffset, bytes.length, 'refcount table');
+    this.#image.file.debugEvent?.('reftable_update');
     await this.#image.file.write(reftableOffset, bytes);
   }
 }

@@ -28,6 +28,7 @@ interface GrowingImage extends ImageState {
  */
 export async function ensureBlock(image: GrowingImage, cluster: number, behind: number): Promise<void> {
   const { refcounts } = image;
+  image.file.debugEvent?.('refblock_alloc');
   const index = Math.floor(cluster / refcounts.perBlock);
   if ((await refcounts.blockOffset(index)) !== 0) return;
   const place = await refcounts.firstFree(behind);

@@ -43,8 +43,10 @@ async function store(image: Qcow2State, guest: number, coded: Uint8Array): Promi
   await writableL2(image, guest);
   const offset = await image.allocator.allocateBytes(coded.length);
   image.compressed = true;
+  image.file.debugEvent?.('write_compressed');
   await image.file.write(offset, coded);
   const table = await writableL2(image, guest);
+  image.file.debugEvent?.('l2_update_compressed');
   const at = entryPosition(image, guest);
   releaseOld(image, table, at, undefined);
   setCompressed(image.geometry, table.view, at, offset, coded.length);

@@ -24,18 +24,17 @@ export async function writableL2(image: Qcow2State, guest: number): Promise<Tabl
   const l1 = isPromise(known) ? await known : known;
   const offset = entryOffset(l1, index * 8);
   if (offset !== 0 && isCopied(l1, index * 8)) return l2Table(image, index, offset);
+  const old = offset === 0 ? undefined : (await l2Table(image, index, offset)).bytes;
   const place = await image.allocator.allocate(1, 'L2 table');
   image.guard.noteTable('l2Tables', place);
-  let table: Table;
-  if (offset === 0) {
-    table = await image.l2.create(place);
-  } else {
-    const old = await l2Table(image, index, offset);
-    table = await image.l2.create(place, old.bytes);
-    image.allocator.release(offset / clusterSize, 1);
-  }
+  if (old) image.file.debugEvent?.('l2_alloc_cow_read');
+  const table = await image.l2.create(place, old);
+  image.file.debugEvent?.('l2_alloc_write');
+  if (old) image.allocator.release(offset / clusterSize, 1);
   setEntry(l1, index * 8, place, true);
   image.l1.markDirty(index);
+  // Where somebody looks, a new table is on the disk before it is used, as in the real tool.
+  if (image.file.debugEvent) await image.l1.flush();
   return table;
 }
 

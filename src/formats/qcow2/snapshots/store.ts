@@ -75,6 +75,7 @@ export class Snapshots implements SnapshotStore {
     const image = this.#image;
     this.#refuseExternal();
     if (this.#table.entries.length >= MAX_SNAPSHOTS) throw new BlockError('too-large', 'File too large');
+    image.file.debugEvent?.('flush_to_os');
     await flushImage(image);
     const l1 = await image.l1.view();
     const { seconds, nanoseconds } = image.services.now();
@@ -112,6 +113,7 @@ export class Snapshots implements SnapshotStore {
       length: 0,
     };
     await this.#replaceTable([...this.#table.entries, entry]);
+    image.file.debugEvent?.('flush_asked');
     await flushImage(image);
     return this.#infoOf(entry);
   }
@@ -246,6 +248,7 @@ export class Snapshots implements SnapshotStore {
     if (!entry) throw new BlockError('not-found', 'snapshot not found');
     checkL1(image, entry);
     await flushImage(image);
+    image.file.debugEvent?.('flush_to_os');
     await withStrerror('Failed to remove snapshot from snapshot list', () =>
       this.#replaceTable(this.#table.entries.filter((other) => other !== entry)),
     );

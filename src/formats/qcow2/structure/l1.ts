@@ -99,6 +99,7 @@ export class L1Table implements Pending {
     try {
       for (const { at, bytes } of pieces) {
         await mayWrite(at, bytes.length);
+        storage.debugEvent?.('l1_update');
         await storage.write(at, bytes);
       }
     } catch (error) {

@@ -1,0 +1,70 @@
+/** The port through which other machines, and other programs on this one, are reached. */
+import type { MaybePromise } from '../base/async.ts';
+import type { TlsCredentials } from './objects.ts';
+
+/** Where somebody listens. */
+export type SocketAddress =
+  | {
+      readonly type: 'inet';
+      /** Name or number, without brackets. */
+      readonly host: string;
+      /** Number, or the name of a service. */
+      readonly port: string;
+      /** Which families of addresses may be used. Default: both. */
+      readonly families?: 'ipv4' | 'ipv6';
+    }
+  | {
+      readonly type: 'unix';
+      readonly path: string;
+      /** The name is no path, but one of Linux's abstract namespace. */
+      readonly abstract?: boolean;
+    }
+  /** A socket that this process was given when it was started. */
+  | { readonly type: 'fd'; readonly number: number };
+
+/** How a connection is encrypted. */
+export interface TlsSettings {
+  readonly credentials: TlsCredentials;
+  /** Whom the other side's certificate has to be for; undefined: nobody can be checked. */
+  readonly hostname: string | undefined;
+  /** The passphrase of the private key, where `credentials` name one. */
+  readonly passphrase?: Uint8Array;
+}
+
+/**
+ * Bytes in both directions. Once something has failed (kind `io`: reset, too long silent), everything fails with the same
+ * error.
+ */
+export interface Connection {
+  /** Fills `into` and gives its length, less only at the end of what the other side sends. One call at a time. */
+  read(into: Uint8Array): MaybePromise<number>;
+  /**
+   * Sends the pieces, one behind the other, at once. Resolves when they are not needed any more. Calls may follow each other
+   * without waiting.
+   */
+  write(pieces: readonly Uint8Array[]): Promise<void>;
+  /** From now on the connection fails when nothing moves for so many milliseconds; 0: it never does. */
+  patience(milliseconds: number): void;
+  /**
+   * Goes on encrypted, as the side that has connected. The old connection is not to be used any more.
+   * @throws BlockError with the real tool's words for credentials that do not serve, and for whom they do not trust.
+   */
+  secure(tls: TlsSettings): Promise<Connection>;
+  /** Ends the connection; what was written before is sent if that takes no time. A second call does nothing. */
+  close(): void;
+}
+
+/** Makes connections. */
+export interface NetPort {
+  /**
+   * Connects to whoever listens there.
+   * @throws BlockError `Failed to connect to 'ADDRESS': Connection refused`, or why the address is none.
+   */
+  connect(address: SocketAddress): Promise<Connection>;
+}
+
+/** An address as messages have it. */
+export function addressText(address: SocketAddress): string {
+  if (address.type === 'inet') return `${address.host}:${address.port}`;
+  return address.type === 'unix' ? address.path : String(address.number);
+}

@@ -1,0 +1,23 @@
+/** What sizes of requests an export takes. */
+import { alignDown } from '../../base/offset.ts';
+import type { Limits } from '../../storage/storage.ts';
+import type { Export } from './handshake.ts';
+import { MAX_TRANSFER } from './numbers.ts';
+
+/** Longest request without data where lengths have 32 bits; the real tool's number. */
+const MAX_PLAIN = 2147483647;
+
+/** The limits of an export, as the real tool shows them. */
+export function limitsOf({ blockSizes, form }: Export): Limits {
+  const minimum = blockSizes?.minimum ?? 1;
+  const maxTransfer = Math.min(MAX_TRANSFER, blockSizes?.maximum ?? MAX_TRANSFER);
+  return {
+    requestAlignment: minimum,
+    ...(blockSizes ? { optimalTransfer: blockSizes.preferred } : {}),
+    minMemoryAlignment: 512,
+    maxTransfer,
+    optimalMemoryAlignment: 4096,
+    maxIov: 1024,
+    ...(form === 'extended' ? {} : { maxWriteZeroes: maxTransfer, maxDiscard: alignDown(MAX_PLAIN, minimum) }),
+  };
+}
