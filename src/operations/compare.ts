@@ -4,8 +4,9 @@ import { asBlockError, BlockError, isFinal } from '../base/error.ts';
 import { throwIfStopped } from '../base/inflight.ts';
 import { alignDown, SECTOR } from '../base/offset.ts';
 import { firstDifference, isZero } from '../base/zero.ts';
+import { identityOf } from '../block/graph/bottom.ts';
 import { NamedNodes } from '../block/graph/namedNodes.ts';
-import type { ImageNode } from '../block/node/node.ts';
+import { ImageNode } from '../block/node/node.ts';
 import type { BufferPool } from '../base/inflight.ts';
 import type { OperationContext } from './context.ts';
 import { CompareSteps } from './compareSteps.ts';
@@ -125,6 +126,14 @@ class Side {
 /** First difference in an area, or none. */
 type Finding = { readonly what: 'content' | 'status'; readonly offset: number } | undefined;
 
+/** The start of a look at an area. */
+interface Look {
+  /** Bytes that are looked at. */
+  readonly length: number;
+  /** Absent where both are known to be equal. */
+  readonly finding?: Promise<Finding>;
+}
+
 class Comparison {
   readonly #context: OperationContext;
   readonly #sides: readonly [Side, Side];
@@ -166,78 +175,67 @@ class Comparison {
   async #walk(
     start: number,
     end: number,
-    look: (offset: number, length: number) => MaybePromise<{ length: number; finding?: Promise<Finding> }>,
+    look: (offset: number, length: number) => MaybePromise<Look>,
   ): Promise<Finding> {
-    let found: Finding;
     try {
-      for (let at = start; at < end && !found; ) {
-        throwIfStopped(this.#context.signal);
-        const seen = look(at, end - at);
-        const { length, finding } = isPromise(seen) ? await seen : seen;
-        const area = { start: at, end: at + length };
-        at = area.end;
-        if (!finding) continue;
+      let found: Finding;
+      let failure: { readonly error: unknown } | undefined;
+      for (let at = start; at < end && !found && !failure; ) {
+        let area: Look;
+        try {
+          throwIfStopped(this.#context.signal);
+          const seen = look(at, end - at);
+          area = isPromise(seen) ? await seen : seen;
+        } catch (error) {
+          failure = { error };
+          continue;
+        }
+        const { finding, length } = area;
+        if (finding) this.#reading.push({ start: at, end: at + length, finding });
         // A failure is noticed when its turn comes; until then it is not unhandled.
-        finding.catch(() => undefined);
-        this.#reading.push({ ...area, finding });
+        finding?.catch(() => undefined);
+        at += length;
         if (this.#reading.length >= DEPTH) found = await this.#oldest();
       }
-    } catch (error) {
-      found = await this.#drain();
-      if (!found) throw error;
-    }
-    if (!found) {
-      found = await this.#drain();
+      // What was begun before a failure counts first.
+      while (!found && this.#reading.length > 0) found = await this.#oldest();
+      if (!found && failure) throw failure.error;
       if (!found) await this.#steps.advance(end);
       return found;
+    } finally {
+      await this.#settle();
     }
-    await this.#settle();
-    this.#reading.length = 0;
-    return found;
   }
 
   /** The finding of the area that was begun first. */
   async #oldest(): Promise<Finding> {
-    const area = this.#reading.shift();
+    const [area] = this.#reading;
     if (!area) return undefined;
     await this.#steps.advance(area.start);
     const found = await area.finding;
+    this.#reading.shift();
     if (!found) await this.#steps.advance(area.end);
     return found;
   }
 
-  /** Waits for all areas: nobody may close the images under a read. */
+  /** Waits for all areas: nobody may close the images under a read. What they find does not matter any more. */
   async #settle(): Promise<void> {
     await Promise.allSettled(this.#reading.map(({ finding }) => finding));
-  }
-
-  /** Waits for all areas; the first finding or failure counts. */
-  async #drain(): Promise<Finding> {
-    await this.#settle();
-    try {
-      let found: Finding;
-      while (this.#reading.length > 0 && !found) found = await this.#oldest();
-      return found;
-    } finally {
-      this.#reading.length = 0;
-    }
+    this.#reading.length = 0;
   }
 
   /** An area that both images have. */
-  #pair(offset: number, length: number): MaybePromise<{ length: number; finding?: Promise<Finding> }> {
+  #pair(offset: number, length: number): MaybePromise<Look> {
     return andThen(pairAt(this.#sides, offset, length), (runs) => this.#compareRuns(offset, runs));
   }
 
-  #compareRuns(
-    offset: number,
-    { one, other, length: shared }: PairRun<SourceRun>,
-  ): { length: number; finding?: Promise<Finding> } {
+  #compareRuns(offset: number, { one, other, length: shared }: PairRun<SourceRun>): Look {
     const [first, second] = this.#sides;
     const [traits, otherTraits] = [first.traits(one, offset), second.traits(other, offset)];
     if (this.#strict && traits !== otherTraits && traits !== undefined && otherTraits !== undefined) {
       return { length: shared, finding: Promise.resolve({ what: 'status', offset }) };
     }
-    if (one.kind === 'zero' && other.kind === 'zero') return { length: shared };
+    if ((one.kind === 'zero' && other.kind === 'zero') || isSamePlace(one, other)) return { length: shared };
     const length = Math.min(shared, this.#buffers.size);
     if (other.kind === 'zero') return { length, finding: this.#findData(first, one, offset, length) };
     if (one.kind === 'zero') return { length, finding: this.#findData(second, other, offset, length) };
@@ -245,8 +243,8 @@ class Comparison {
   }
 
   /** An area of the longer image only. */
-  #single(side: Side, offset: number, length: number): MaybePromise<{ length: number; finding?: Promise<Finding> }> {
-    const look = (run: SourceRun): { length: number; finding?: Promise<Finding> } => {
+  #single(side: Side, offset: number, length: number): MaybePromise<Look> {
+    const look = (run: SourceRun): Look => {
       if (run.kind === 'zero') return { length: run.length };
       const part = Math.min(run.length, this.#buffers.size);
       return { length: part, finding: this.#findData(side, run, offset, part) };
@@ -285,4 +283,12 @@ class Comparison {
       return at < 0 ? undefined : { what: 'content', offset: offset + alignDown(at, SECTOR) };
     });
   }
+}
+
+/** True if both runs start at the same byte of the same file: what they have in common is equal, unread. */
+function isSamePlace(one: SourceRun, other: SourceRun): boolean {
+  if (one.offset === undefined || one.offset !== other.offset) return false;
+  if (one.storage instanceof ImageNode || other.storage instanceof ImageNode) return one.storage === other.storage;
+  const identity = identityOf(one.storage);
+  return identity !== undefined && identity === identityOf(other.storage);
 }

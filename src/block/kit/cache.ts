@@ -14,6 +14,8 @@ export class Table {
   readonly view: DataView;
   /** Changed since it was last written. Set through {@link MetadataCache.markDirty}. */
   dirty = false;
+  /** Somebody waited for it, who may not have had his turn yet. */
+  awaited = false;
 
   constructor(offset: number, bytes: Uint8Array) {
     this.offset = offset;
@@ -32,12 +34,48 @@ export interface CacheOptions {
   readonly tableSize: number;
   /** Bytes of tables to keep; at least two tables are kept. */
   readonly budget: number;
+  /** Nothing is ever changed. */
+  readonly readOnly?: boolean;
   /** What always has to be on the disk before any table is written. */
   readonly after?: () => readonly Pending[];
   /** What the storage is told of. */
   readonly events?: { readonly load: DebugEvent; readonly write: DebugEvent };
   /** Throws if nothing may be written to a byte range: other metadata is there. */
   readonly mayWrite?: (offset: number, length: number) => MaybePromise<void>;
+}
+
+/** Tables that are kept at first where nothing is changed: so many bytes, but not fewer than so many tables. */
+const FIRST = { bytes: 2097152, tables: 16 } as const;
+
+/**
+ * How many tables are kept of storages that are only read: few, whose memory is used again and again, until one is asked
+ * for that was given up. Who goes through all tables once touches little memory; whoever comes back soon has more of them.
+ */
+class Kept {
+  limit: number;
+  readonly #most: number;
+  readonly #spare: Uint8Array[] = [];
+  /** Places of tables that were given up. */
+  readonly #gone = new Set<number>();
+
+  constructor(tableSize: number, most: number) {
+    this.#most = most;
+    this.limit = Math.min(most, Math.max(FIRST.tables, Math.floor(FIRST.bytes / tableSize)));
+  }
+
+  /** Memory for the table at `offset`, if there is some. */
+  memoryFor(offset: number): Uint8Array | undefined {
+    if (this.#gone.delete(offset)) {
+      this.limit = Math.min(this.#most, this.limit * 2);
+      this.#gone.clear();
+    }
+    return this.#spare.pop();
+  }
+
+  giveUp({ offset, bytes, awaited }: Table): void {
+    if (this.#gone.size < this.#most) this.#gone.add(offset);
+    if (!awaited) this.#spare.push(bytes);
+  }
 }
 
 /** Changed tables that follow each other, as they are going to be written. */
@@ -52,6 +90,8 @@ export class MetadataCache implements Pending {
   readonly tableSize: number;
   readonly #storage: Storage;
   readonly #capacity: number;
+  /** Undefined where tables may change, or are too few for their memory to be used again. */
+  readonly #kept: Kept | undefined;
   /** What has to be on the disk before any table is written. */
   readonly #first: () => readonly Pending[];
   readonly #mayWrite: CacheOptions['mayWrite'];
@@ -83,6 +123,8 @@ export class MetadataCache implements Pending {
     this.#events = options.events;
     this.#written = new Barrier(() => this.#storage.flush());
     this.#capacity = Math.max(2, Math.floor(options.budget / options.tableSize));
+    const reuse = options.readOnly && this.#capacity >= FIRST.tables;
+    this.#kept = reuse ? new Kept(options.tableSize, this.#capacity) : undefined;
   }
 
   /** True if a table has changes that are not written. */
@@ -125,11 +167,16 @@ export class MetadataCache implements Pending {
   }
 
   #load(offset: number): MaybePromise<Table> {
-    const bytes = new Uint8Array(this.tableSize);
+    const bytes = this.#kept?.memoryFor(offset) ?? new Uint8Array(this.tableSize);
     if (this.#events) this.#storage.debugEvent?.(this.#events.load);
-    return andThen(this.#storage.readPadded(offset, bytes), () => {
+    const reading = this.#storage.readPadded(offset, bytes);
+    return andThen(reading, () => {
       // A table of that place may have been created meanwhile: it is newer than what was read.
-      return this.#tables.get(offset) ?? this.#touch(new Table(offset, bytes));
+      const known = this.#tables.get(offset);
+      if (known) return known;
+      const table = new Table(offset, bytes);
+      table.awaited = isPromise(reading);
+      return this.#touch(table);
     });
   }
 
@@ -176,10 +223,11 @@ export class MetadataCache implements Pending {
   }
 
   #makeRoom(): MaybePromise<void> {
-    if (this.#tables.size < this.#capacity) return;
+    if (this.#tables.size < (this.#kept?.limit ?? this.#capacity)) return;
     for (const table of this.#tables.values()) {
       if (table.dirty || this.#busy.has(table)) continue;
       this.#drop(table);
+      this.#kept?.giveUp(table);
       return;
     }
     return andThen(this.#flushing ?? this.write(), () => this.#makeRoom());

@@ -122,6 +122,7 @@ export class Qcow2State implements ImageState {
       storage: this.file,
       tableSize: this.geometry.clusterSize,
       budget: behaviour.l2Budget,
+      readOnly: this.readOnly,
       events: { load: 'l2_load', write: 'l2_update' },
       after: () => (this.lazyRefcounts ? [this.newData] : [this.refcounts, this.newData]),
       mayWrite: (offset, length) => this.guard.check(offset, length, 'active L2 table'),

@@ -10,6 +10,7 @@ import { now, wait, zoneOffset } from '../shared/time.ts';
 import { nodeCrypto } from './crypto.ts';
 import { NodeFiles } from './file.ts';
 import { AlignedBufferPool } from './fileBuffers.ts';
+import { soon } from './limits.ts';
 import type { WorkerPool } from './pool.ts';
 
 /** Parts that take the place of those of Node. */
@@ -99,7 +100,8 @@ export function nodeServices(options: NodeServicesOptions = {}): Services {
     random: (into) => crypto.fillRandom(into),
     now,
     zoneOffset,
-    wait,
+    // A timer takes a millisecond at least.
+    wait: (milliseconds, signal) => (milliseconds === 0 ? soon(() => undefined) : wait(milliseconds, signal)),
     buffers: options.buffers ?? buffers,
     async close() {
       buffers.clear();

@@ -131,4 +131,40 @@ describe('compare', () => {
     await new Promise((resolve) => setTimeout(resolve, 60));
     expect(late).toEqual([]);
   });
+
+  it('counts a failure before a difference behind it', async () => {
+    for (const name of ['a.raw', 'b.raw']) files.put(name, new Uint8Array(4 * MB).fill(1));
+    const other = new Uint8Array(4 * MB).fill(1);
+    other[2 * MB] = 2;
+    files.put('b.raw', other);
+    files.inject('a.raw', { operation: 'read', offset: 0, length: 1 });
+    const failure = await ask('a.raw', 'b.raw').catch((error: unknown) => error);
+    expect(failure).toMatchObject({ message: 'Error while reading offset 0 of a.raw: Input/output error' });
+  });
+
+  it('reads nothing of what both images have at the same place of one file', async () => {
+    const reads: string[] = [];
+    const open = async (...args: Parameters<MemoryFiles['open']>): ReturnType<MemoryFiles['open']> => {
+      const handle = await files.open(...args);
+      const read = (offset: number, into: Uint8Array): ReturnType<typeof handle.read> => {
+        if (args[0] === 'base.raw' && into.length >= 65536) reads.push(`${offset}+${into.length}`);
+        return handle.read(offset, into);
+      };
+      return withParts(handle, { read });
+    };
+    files.put('base.raw', new Uint8Array(4 * MB).fill(1));
+    for (const [name, value] of [
+      ['one', 2],
+      ['other', 3],
+    ] as const) {
+      const options = { backing_file: 'base.raw', backing_fmt: 'raw' };
+      await create(context, { filename: name, format: 'qcow2', size: 4 * MB, options });
+      const node = await openImage(context, { filename: name, writable: true });
+      await node.write(3 * MB, new Uint8Array(65536).fill(value));
+      await node.close();
+    }
+    context = { ...context, services: { ...context.services, files: withParts(files, { open }) } };
+    expect(await ask('one', 'other')).toMatchObject({ kind: 'different', what: 'content', offset: 3 * MB });
+    expect(reads).toEqual([]);
+  });
 });

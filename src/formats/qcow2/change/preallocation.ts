@@ -140,18 +140,19 @@ export async function metadataOnly(image: Qcow2State): Promise<boolean> {
   const enough = Math.max(Math.floor((full * 10) / 9), full + 2);
   if (clusters < enough) return false;
   try {
-    return (await usedClusters(refcounts, clusters)) >= enough;
+    return await areUsed(refcounts, clusters, enough);
   } catch {
     return false;
   }
 }
 
-async function usedClusters(refcounts: Refcounts, clusters: number): Promise<number> {
+/** True if `enough` of the first clusters are in use; not looked further then. */
+async function areUsed(refcounts: Refcounts, clusters: number, enough: number): Promise<boolean> {
   let used = 0;
-  for (let first = 0; first < clusters; first += refcounts.perBlock) {
+  for (let first = 0; first < clusters && used < enough; first += refcounts.perBlock) {
     const block = await refcounts.block(first / refcounts.perBlock);
     const count = Math.min(refcounts.perBlock, clusters - first);
     if (block) for (let i = 0; i < count; i++) if (getRefcount(block.view, refcounts.bits, i) !== 0) used++;
   }
-  return used;
+  return used >= enough;
 }

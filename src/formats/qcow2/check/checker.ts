@@ -77,8 +77,9 @@ async function runPasses(image: Qcow2State, repair: RepairMode, report: Report):
       await compareCounts(walk, repair);
     }
   }
+  const sound = !hasFindings(result) && result.corruptionsFixed === 0 && result.leaksFixed === 0;
   // With nothing else wrong, flags can be put right without a risk to data.
-  await checkCopied(walk, repair === 'all' || (repair === 'leaks' && !isCorrupt(result)));
+  await checkCopied(walk, sound, repair === 'all' || (repair === 'leaks' && !isCorrupt(result)));
   const snapshotFindings = snapshots.damage + snapshots.overhang;
   if (repair === 'all' && snapshotFindings > 0) {
     await repairSnapshots(walk, snapshots);

@@ -4,17 +4,21 @@
  */
 import { isPromise, type MaybePromise } from '../../../base/async.ts';
 import { asBlockError, invalidArgument } from '../../../base/error.ts';
+import { Breath } from '../../../base/inflight.ts';
 import { divideUp } from '../../../base/offset.ts';
 import { isZero } from '../../../base/zero.ts';
 import type { RepairMode } from '../../../block/capabilities.ts';
-import type { Table } from '../../../block/kit/cache.ts';
+import { Table } from '../../../block/kit/cache.ts';
 import { entryOffset, isCopied } from '../structure/geometry.ts';
 import type { Qcow2State } from '../state.ts';
 import { COMPRESSED_HIGH, COPIED_HIGH } from '../structure/layout.ts';
 import { getRefcount, refcountText, setRefcount } from '../structure/refcountEntry.ts';
 import { hexHalves } from '../structure/hex.ts';
 import type { ReferenceWalk } from './references.ts';
-import { readAt } from '../../../storage/storage.ts';
+import type { TableReader } from './tableReader.ts';
+
+/** Refcount blocks that are compared before other events are let in: some milliseconds. */
+const BLOCKS = 64;
 
 /** Counts the refcount blocks. Where all is to be repaired, blocks beyond the end of the file are taken into it. */
 export async function walkRefblocks(walk: ReferenceWalk): Promise<void> {
@@ -74,6 +78,7 @@ export async function compareCounts(walk: ReferenceWalk, repair: RepairMode = 'n
   const table = await refcounts.table();
   const described = (table.byteLength / 8) * refcounts.perBlock;
   const end = Math.max(counts.end, Math.min(divideUp(image.file.size(), clusterSize), described));
+  const breath = new Breath(BLOCKS, image.services, undefined);
   let highest = 0;
   for (let start = 0; start < end; start += refcounts.perBlock) {
     if (start >= described) {
@@ -83,10 +88,16 @@ export async function compareCounts(walk: ReferenceWalk, repair: RepairMode = 'n
       if (start >= end) break;
     }
     const stop = Math.min(end, start + refcounts.perBlock);
+    const rest = breath.step();
+    if (rest) await rest;
     const found = blockOrError(walk, start / refcounts.perBlock);
     const block = isPromise(found) ? await found : found;
     const counted = counts.skipEmpty(start) < stop;
     if (!counted && (block === undefined || (!(block instanceof Error) && isZero(block.bytes)))) continue;
+    if (block instanceof Table && counts.equals(start, stop, block.view, refcounts.bits)) {
+      highest = counts.lastOf(start, stop) ?? highest;
+      continue;
+    }
     for (let cluster = start; cluster < stop; cluster++) {
       const references = counts.get(cluster);
       if (block instanceof Error) {
@@ -152,51 +163,76 @@ const REPEATED_LINES = 1000000;
 
 /**
  * Checks that the COPIED flags of the active tables say exactly which clusters have a refcount of one.
+ * @param sound nothing was found: the refcounts are the references that were counted.
  * @param repair puts them right.
  */
-export async function checkCopied(walk: ReferenceWalk, repair = false): Promise<void> {
+export async function checkCopied(walk: ReferenceWalk, sound: boolean, repair: boolean): Promise<void> {
+  // Each flag is set, and each cluster has one reference: there is no need to look at them again.
+  if (sound && !walk.uncopied && !walk.l2.uncopied && !walk.counts.sharing) return;
   try {
-    await checkCopiedL1(walk, repair);
+    await checkCopiedL1(walk, sound, repair);
   } finally {
     // What was put right stays so, also where a later table cannot be written.
     await walk.image.l1.flush();
   }
 }
 
-async function checkCopiedL1(walk: ReferenceWalk, repair: boolean): Promise<void> {
-  const { image, result } = walk;
+async function checkCopiedL1(walk: ReferenceWalk, sound: boolean, repair: boolean): Promise<void> {
+  const { image } = walk;
   const l1 = await image.l1.view();
+  const offsets = new Float64Array(image.l1.entries);
+  for (let index = 0; index < offsets.length; index++) offsets[index] = entryOffset(l1, index * 8);
   /** Lines that each table gave. */
-  const known = new Map<number, number>();
-  let repeated = 0;
-  for (let index = 0; index < image.l1.entries; index++) {
-    const l2Offset = entryOffset(l1, index * 8);
-    if (l2Offset === 0) continue;
-    const found = refcountAt(image, l2Offset);
-    const refcount = isPromise(found) ? await found : found;
-    if (refcount === undefined) continue;
-    if ((refcount === 1) !== isCopied(l1, index * 8)) {
-      const entry = hexHalves(l1.getUint32(index * 8), l1.getUint32(index * 8 + 4));
-      const shown = await image.refcounts.text(Math.floor(l2Offset / image.geometry.clusterSize));
-      flagFinding(walk, repair, `OFLAG_COPIED L2 cluster: l1_index=${index} l1_entry=${entry} refcount=${shown}`);
-      if (repair) {
-        await walk.guard.check(image.header.l1Offset + index * 8, 8, 'active L1 table');
-        toggleCopied(l1, index * 8);
-        image.l1.markDirty(index);
-      }
+  const known: KnownTables = { lines: new Map<number, number>(), repeated: 0 };
+  const reader = walk.l2.reader(offsets, (offset) => known.lines.get(offset) === 0);
+  try {
+    for (let index = 0; index < offsets.length; index++) {
+      const l2Offset = offsets[index] as number;
+      if (l2Offset === 0) continue;
+      const found = refcountAt(image, l2Offset);
+      const refcount = isPromise(found) ? await found : found;
+      if (refcount === undefined) continue;
+      if ((refcount === 1) !== isCopied(l1, index * 8)) await flagL1Entry(walk, l1, index, repair);
+      if (isSettled(walk, known, l2Offset)) continue;
+      const table = reader.table(index);
+      const bytes = isPromise(table) ? await table : table;
+      if (!bytes) continue;
+      const before = walk.result.corruptions;
+      await checkCopiedL2(walk, { offset: l2Offset, bytes, reader }, sound, repair);
+      known.lines.set(l2Offset, walk.result.corruptions - before);
     }
-    const hole = walk.l2.isHole(l2Offset);
-    if (isPromise(hole) ? await hole : hole) continue;
-    const lines = known.get(l2Offset);
-    if (lines !== undefined) {
-      repeated += lines;
-      if (lines > 0 && repeated > REPEATED_LINES) result.corruptions += lines;
-      if (lines === 0 || repeated > REPEATED_LINES) continue;
-    }
-    const before = result.corruptions;
-    await checkCopiedL2(walk, l2Offset, repair);
-    known.set(l2Offset, result.corruptions - before);
+  } finally {
+    await reader.settle();
   }
+}
+
+/** Tables whose flags were looked at. */
+interface KnownTables {
+  /** Lines that each table gave, by its offset. */
+  readonly lines: Map<number, number>;
+  /** Lines that tables with several references gave again. */
+  repeated: number;
+}
+
+/** True if a table need not be looked at again: it gives no lines, or too many. */
+function isSettled(walk: ReferenceWalk, known: KnownTables, l2Offset: number): boolean {
+  const lines = known.lines.get(l2Offset);
+  if (lines === undefined) return false;
+  known.repeated += lines;
+  if (lines > 0 && known.repeated > REPEATED_LINES) walk.result.corruptions += lines;
+  return lines === 0 || known.repeated > REPEATED_LINES;
+}
+
+/** Reports the flag of an L1 entry, and puts it right. */
+async function flagL1Entry(walk: ReferenceWalk, l1: DataView, index: number, repair: boolean): Promise<void> {
+  const { image } = walk;
+  const entry = hexHalves(l1.getUint32(index * 8), l1.getUint32(index * 8 + 4));
+  const shown = await image.refcounts.text(Math.floor(entryOffset(l1, index * 8) / image.geometry.clusterSize));
+  flagFinding(walk, repair, `OFLAG_COPIED L2 cluster: l1_index=${index} l1_entry=${entry} refcount=${shown}`);
+  if (!repair) return;
+  await walk.guard.check(image.header.l1Offset + index * 8, 8, 'active L1 table');
+  toggleCopied(l1, index * 8);
+  image.l1.markDirty(index);
 }
 
 function flagFinding(walk: ReferenceWalk, repair: boolean, text: string): void {
@@ -208,17 +244,25 @@ function toggleCopied(view: DataView, at: number): void {
   view.setUint32(at, (view.getUint32(at) ^ COPIED_HIGH) >>> 0);
 }
 
-async function checkCopiedL2(walk: ReferenceWalk, l2Offset: number, repair: boolean): Promise<void> {
-  const { image } = walk;
+/** An L2 table that is looked at. */
+interface ReadTable {
+  readonly offset: number;
+  readonly bytes: Uint8Array;
+  readonly reader: TableReader;
+}
+
+async function checkCopiedL2(walk: ReferenceWalk, table: ReadTable, sound: boolean, repair: boolean): Promise<void> {
+  const { image, counts } = walk;
   const { entrySize, clusterSize, external } = image.geometry;
-  const bytes = await readAt(image.file, l2Offset, clusterSize);
-  const view = new DataView(bytes.buffer);
+  const { bytes } = table;
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   let changed = false;
   for (let at = 0; at < bytes.length; at += entrySize) {
     const high = view.getUint32(at);
     if ((high & COMPRESSED_HIGH) !== 0) continue;
     const offset = entryOffset(view, at);
     if (offset === 0) continue;
+    if (sound && !external && (counts.get(offset / clusterSize) === 1) === isCopied(view, at)) continue;
     const found = external ? 1 : refcountAt(image, offset);
     const refcount = isPromise(found) ? await found : found;
     if (refcount === undefined || (refcount === 1) === isCopied(view, at)) continue;
@@ -229,8 +273,9 @@ async function checkCopiedL2(walk: ReferenceWalk, l2Offset: number, repair: bool
     changed = true;
   }
   if (!repair || !changed) return;
-  await walk.guard.check(l2Offset, clusterSize, 'active L2 table', () =>
+  await walk.guard.check(table.offset, clusterSize, 'active L2 table', () =>
     walk.report('ERROR: Could not write L2 table; metadata overlap check failed: Input/output error'),
   );
-  await image.file.write(l2Offset, bytes);
+  await image.file.write(table.offset, bytes.slice());
+  await table.reader.forget();
 }

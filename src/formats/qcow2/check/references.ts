@@ -14,7 +14,8 @@ import type { Qcow2State } from '../state.ts';
 import { hex, hexHalves } from '../structure/hex.ts';
 import { L2Walker, type Report } from './l2Walk.ts';
 import { MetadataGuard } from '../clusters/guard.ts';
-import { OFFSET_HIGH, OFFSET_LOW, TWO32 } from '../structure/layout.ts';
+import { entryOffset } from '../structure/geometry.ts';
+import { COPIED_HIGH } from '../structure/layout.ts';
 import { Lowering } from '../clusters/refcountRuns.ts';
 import type { SnapshotEntry, SnapshotTable } from '../snapshots/table.ts';
 import { readAt } from '../../../storage/storage.ts';
@@ -42,6 +43,8 @@ export class ReferenceWalk {
   mustRebuild = false;
   /** Clusters beyond the end of the file that something refers to nevertheless; some of them if there are many. */
   readonly beyond: Set<number> = new Set<number>();
+  /** An entry of an L1 table names a table without the COPIED flag. */
+  uncopied = false;
   /** Something was too large to be looked at: what was counted is not all. */
   incomplete = false;
   readonly #snapshots = new Map<string, { offset: number; entries: number; repeats: number }>();
@@ -65,21 +68,36 @@ export class ReferenceWalk {
 
   /**
    * Counts the clusters of a byte range of the image file.
-   * @param shown exact text of an offset that is not exact.
+   * @param shown gives the exact text of an offset that is not exact.
    */
-  count(offset: number, length: number, shown?: string, times = 1): void {
+  count(offset: number, length: number, shown?: () => string, times = 1): void {
     if (length <= 0) return;
     const { clusterSize } = this.image.geometry;
-    if (offset + length >= alignUp(this.image.file.size(), SECTOR) + clusterSize || offset >= 2 ** 63) {
+    if (!this.#isInside(offset, length)) {
       this.corrupt(
         'ERROR: counting reference for region exceeding the end of the file by one cluster or more: ' +
-          `offset ${shown ?? `0x${offset.toString(16)}`} size ${hex(length)}`,
+          `offset ${shown?.() ?? `0x${offset.toString(16)}`} size ${hex(length)}`,
       );
       if (this.beyond.size < MAX_BEYOND) this.beyond.add(Math.floor(offset / clusterSize));
       return;
     }
     const last = Math.floor((offset + length - 1) / clusterSize);
     for (let cluster = Math.floor(offset / clusterSize); cluster <= last; cluster++) this.#add(cluster, times);
+  }
+
+  #isInside(offset: number, length: number): boolean {
+    const end = alignUp(this.image.file.size(), SECTOR) + this.image.geometry.clusterSize;
+    return offset + length < end && offset < 2 ** 63;
+  }
+
+  /** Counts clusters that follow each other, as {@link count} would one after the other. */
+  countRun(offset: number, clusters: number, times: number): void {
+    const { clusterSize } = this.image.geometry;
+    const quick = times === 1 && offset % clusterSize === 0 && this.#isInside(offset, clusters * clusterSize);
+    for (let done = 0; done < clusters; done++) {
+      if (quick) done += this.counts.addNew(offset / clusterSize + done, clusters - done);
+      if (done < clusters) this.count(offset + done * clusterSize, clusterSize, undefined, times);
+    }
   }
 
   /** No more references are counted than a refcount can hold. */
@@ -157,9 +175,18 @@ export class ReferenceWalk {
       throw ioError();
     }
     for await (const view of this.#pieces(offset, entries)) {
-      for (let at = 0; at < view.byteLength; at += 8) {
-        if (view.getUint32(at) === 0 && view.getUint32(at + 4) === 0) continue;
-        await this.#walkL1Entry(view, at, active, times);
+      const offsets = placesOf(view);
+      const reader = this.l2.reader(offsets, (l2Offset) => this.l2.isKnown(l2Offset));
+      try {
+        for (let index = 0; index < offsets.length; index++) {
+          const [high, low] = [view.getUint32(index * 8), view.getUint32(index * 8 + 4)];
+          if (high === 0 && low === 0) continue;
+          const l2Offset = offsets[index] as number;
+          this.#countTable(high, low, l2Offset, times);
+          await this.l2.walk(reader, index, l2Offset, active, times);
+        }
+      } finally {
+        await reader.settle();
       }
     }
   }
@@ -181,19 +208,17 @@ export class ReferenceWalk {
     }
   }
 
-  async #walkL1Entry(view: DataView, at: number, active: boolean, times: number): Promise<void> {
-    const high = view.getUint32(at);
-    const low = view.getUint32(at + 4);
+  /** Counts the table that an L1 entry refers to. */
+  #countTable(high: number, low: number, l2Offset: number, times: number): void {
     const { clusterSize } = this.image.geometry;
     if ((high & 0x7f000000) !== 0 || (low & 0x1ff) !== 0) {
       this.corrupt(`ERROR found L1 entry with reserved bits set: ${hexHalves(high, low)}`);
     }
-    const l2Offset = (high & OFFSET_HIGH) * TWO32 + ((low & OFFSET_LOW) >>> 0);
+    if (high < COPIED_HIGH) this.uncopied = true;
     this.count(l2Offset, clusterSize, undefined, times);
     if (l2Offset % clusterSize !== 0) {
       this.corrupt(`ERROR l2_offset=${l2Offset.toString(16)}: Table is not cluster aligned; L1 entry corrupted`);
     }
-    await this.l2.walk(l2Offset, active, times);
   }
 
   async #walkBitmaps(): Promise<void> {
@@ -230,4 +255,11 @@ export class ReferenceWalk {
       }
     }
   }
+}
+
+/** Where the tables are that an L1 table names; 0 for those that are not there. */
+function placesOf(l1: DataView): Float64Array {
+  const places = new Float64Array(l1.byteLength / 8);
+  for (let index = 0; index < places.length; index++) places[index] = entryOffset(l1, index * 8);
+  return places;
 }

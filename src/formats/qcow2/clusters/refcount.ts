@@ -16,6 +16,7 @@ interface CountedImage extends ImageState {
   readonly intent: OpenIntent;
   /** Bytes of refcount blocks that are kept. */
   readonly refcountBudget: number;
+  readonly readOnly: boolean;
   readonly guard: {
     /** Refuses to write where other metadata is. */
     check(offset: number, length: number, what: 'refcount block' | 'refcount table'): MaybePromise<void>;
@@ -52,6 +53,7 @@ export class Refcounts implements Pending {
       storage: image.file,
       tableSize: clusterSize,
       budget: image.refcountBudget,
+      readOnly: image.readOnly,
       ...(image.intent === 'check' ? {} : { events: { load: 'refblock_load', write: 'refblock_update_part' } }),
       mayWrite: (offset, length) => image.guard.check(offset, length, 'refcount block'),
     });

@@ -2,7 +2,7 @@
 import { type MaybePromise, andThen } from '../../../base/async.ts';
 import type { Table } from '../../../block/kit/cache.ts';
 import type { Mapping } from '../../../block/mapping.ts';
-import { entryOffset, Kind, kindOf } from '../structure/geometry.ts';
+import { endOfRun, entryOffset, Kind, kindOf } from '../structure/geometry.ts';
 import { hex } from '../structure/hex.ts';
 import type { Qcow2State } from '../state.ts';
 import { CryptMethod, SUBCLUSTERS } from '../structure/layout.ts';
@@ -88,14 +88,36 @@ function scan(image: Qcow2State, table: Table, offset: number, end: number, run:
       return image.failDamaged(damageOf(image, table, index, kind, host));
     }
     const length =
-      extended && kind !== Kind.compressed
-        ? sameSubclusters(image, table, position, sub, kind) * subclusterSize - (inCluster % subclusterSize)
-        : clusterSize - inCluster;
+      lengthAt(image, table, { position, sub, kind, host, end: tableEnd - at }) - (inCluster % subclusterSize);
     const nowhere = kind === Kind.unallocated && host === 0;
     if (!run.add(kind, nowhere ? 0 : host + inCluster, length)) return false;
     at += length;
   }
   return true;
+}
+
+/** A subcluster (or cluster) of a table. */
+interface Place {
+  /** Of its entry, in bytes. */
+  readonly position: number;
+  readonly sub: number;
+  readonly kind: number;
+  readonly host: number;
+  /** Bytes of the guest that are asked for, from there on. */
+  readonly end: number;
+}
+
+/** Guest bytes from the start of a subcluster (or cluster) on that are of its kind, with places that follow each other. */
+function lengthAt(image: Qcow2State, table: Table, { position, sub, kind, host, end }: Place): number {
+  const { clusterSize, entrySize, subclusterSize, extended } = image.geometry;
+  if (kind === Kind.compressed) return clusterSize - sub * subclusterSize;
+  if (extended) {
+    const same = sameSubclusters(image, table, position, sub, kind);
+    if (same < SUBCLUSTERS) return same * subclusterSize;
+  }
+  const step = host !== 0 || kind === Kind.data ? clusterSize : 0;
+  const last = Math.min(table.view.byteLength, position + Math.ceil(end / clusterSize) * entrySize);
+  return ((endOfRun(table.view, position, last, entrySize, step) - position) / entrySize) * clusterSize;
 }
 
 /** How many subclusters from `sub` on are of one kind. */

@@ -64,6 +64,27 @@ export function isCopied(view: DataView, at: number): boolean {
   return view.getUint32(at) >= layout.COPIED_HIGH;
 }
 
+/**
+ * Where the entries end that continue the one at `at`: each names a place `step` bytes behind that of the last one, with
+ * the same flags and the same subclusters. For entries without a place `step` is 0.
+ */
+export function endOfRun(view: DataView, at: number, end: number, entrySize: number, step: number): number {
+  const extended = entrySize === 16;
+  const [zeroBits, dataBits] = extended ? [view.getInt32(at + 8), view.getInt32(at + 12)] : [0, 0];
+  // Halves with a sign are small integers to the compiler, which makes this loop several times as quick.
+  let high = view.getInt32(at);
+  let low = view.getInt32(at + 4);
+  for (let next = at + entrySize; ; next += entrySize) {
+    low = (low + step) | 0;
+    if (low >>> 0 < step) {
+      high = (high + 1) | 0;
+      if ((high & layout.OFFSET_HIGH) === 0) return next;
+    }
+    if (next >= end || view.getInt32(next + 4) !== low || view.getInt32(next) !== high) return next;
+    if (extended && (view.getInt32(next + 8) !== zeroBits || view.getInt32(next + 12) !== dataBits)) return next;
+  }
+}
+
 /** Stores an offset and the COPIED flag. */
 export function setEntry(view: DataView, at: number, offset: number, copied: boolean): void {
   const low = offset % TWO32;

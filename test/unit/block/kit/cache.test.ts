@@ -127,4 +127,55 @@ describe('MetadataCache', () => {
     expect(a).toBe(b);
     expect(reads).toBe(1);
   });
+
+  describe('of a storage that is only read', () => {
+    const content = new Uint8Array(512 * 512);
+    for (let table = 0; table < 512; table++) content.fill(table % 256, table * 512, table * 512 + 512);
+
+    it('uses the memory of tables again, and keeps more of them when one is asked for again', async () => {
+      const small = { tableSize: 65536, budget: 64 * 65536, readOnly: true };
+      const cache = new MetadataCache({ storage: memoryStorage(128 * 65536), ...small });
+      const memory = new Set<ArrayBufferLike>();
+      for (let table = 0; table < 64; table++) memory.add((await cache.get(table * 65536)).bytes.buffer);
+      expect(memory.size).toBe(32);
+      // Two rounds through twice as many as it keeps: in the second, it learns.
+      for (let table = 0; table < 64; table++) await cache.get(table * 65536);
+      const before = [...Array(64).keys()].map((table) => cache.get(table * 65536));
+      const again = [...Array(64).keys()].map((table) => cache.get(table * 65536));
+      expect(again).toEqual(before);
+    });
+
+    it('leaves tables alone that somebody waits for', async () => {
+      const driver = new MemoryDriver(content);
+      const later = new CheckedStorage(
+        {
+          limits: driver.limits,
+          size: () => driver.size(),
+          async read(offset, into) {
+            await Promise.resolve();
+            driver.read(offset, into);
+          },
+          close: () => undefined,
+        },
+        { name: 'later', readOnly: true },
+      );
+      const cache = new MetadataCache({ storage: later, tableSize: 512, budget: 16 * 512, readOnly: true });
+      const tables = await Promise.all([...Array(200).keys()].map(async (table) => cache.get(table * 512)));
+      expect(tables.map(({ bytes }) => bytes[0])).toEqual([...Array(200).keys()]);
+    });
+
+    it('gives what the storage holds, in whatever order tables are asked for', () => {
+      const cache = new MetadataCache({
+        storage: memoryStorage(content),
+        tableSize: 512,
+        budget: 20 * 512,
+        readOnly: true,
+      });
+      for (let step = 0, table = 0; step < 3000; step++, table = (table * 5 + 7 * step + 3) % 512) {
+        const found = cache.get(table * 512);
+        expect(!isPromise(found) && found.bytes[0]).toBe(table % 256);
+        expect(!isPromise(found) && found.bytes[511]).toBe(table % 256);
+      }
+    });
+  });
 });

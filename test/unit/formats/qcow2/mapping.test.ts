@@ -33,6 +33,31 @@ describe('mapping', () => {
     await node.close();
   });
 
+  it.each([false, true])('finds the same in long runs as cluster by cluster (subclusters: %s)', async (extended_l2) => {
+    const file = memoryStorage();
+    await createOn(file, { size: 4194304, cluster_size: 16384, extended_l2 });
+    const node = await openOn(file);
+    const data = new Uint8Array(300000).fill(1);
+    await node.write(32768, data);
+    await node.write(600000, data.subarray(0, 40000));
+    await node.write(16384, data.subarray(0, 16384));
+    await node.writeZeroes(1048576, 500000);
+    await node.writeZeroes(100000, 70000);
+    await node.writeZeroes(32768, 16384, { unmap: true });
+    const pieces: object[] = [];
+    for (let at = 0; at < 4194304; at += 512) pieces.push(await node.map(at, 512));
+    for (let at = 0; at < 4194304; ) {
+      const run = await node.map(at, 4194304 - at);
+      const count = Math.ceil(run.length / 512);
+      const offset = (i: number): object => ('offset' in run ? { offset: run.offset + i * 512 } : {});
+      const cut = Array.from({ length: count }, (_, i) => ({ ...run, length: 512, ...offset(i) }));
+      expect(pieces.slice(at / 512, at / 512 + count)).toEqual(cut);
+      at += run.length;
+      if (at < 4194304) expect(await node.map(at, 512)).not.toEqual({ ...run, length: 512, ...offset(count) });
+    }
+    await node.close();
+  });
+
   it('keeps the space of zeroed clusters unless it may be given up', async () => {
     const file = memoryStorage();
     await createOn(file, { size: 1048576 });

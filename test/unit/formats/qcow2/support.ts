@@ -52,7 +52,12 @@ const secrets: SecretStore = {
 };
 
 /** Services with a codec and no secrets. */
-export const services: Services = { codec, secrets, buffers: fresh } as unknown as Services;
+export const services: Services = {
+  codec,
+  secrets,
+  buffers: fresh,
+  wait: async () => undefined,
+} as unknown as Services;
 
 /** How {@link openOn} opens. */
 export interface OpenChoice {
