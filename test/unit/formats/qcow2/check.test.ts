@@ -213,4 +213,22 @@ describe('TableReader', () => {
     await reader.forget();
     expect((await reader.table(1))?.[0]).toBe(77);
   });
+
+  it('does not use memory again into which a table that nobody asked for is still being read', async () => {
+    const size = 2097152;
+    const driver = new MemoryDriver();
+    const file = new CheckedStorage(driver, { name: 'slow', readOnly: false });
+    for (let i = 1; i <= 4; i++) await file.write(2 * i * size, new Uint8Array(size).fill(i));
+    const read = driver.read.bind(driver);
+    driver.read = async (offset, into) => {
+      if (offset === 4 * size) await new Promise((resolve) => setTimeout(resolve, 20));
+      await read(offset, into);
+    };
+    const reader = new TableReader({ ...common, size, file, offsets: [2 * size, 4 * size, 6 * size, 8 * size] });
+    await reader.table(0);
+    await reader.table(2);
+    const last = await reader.table(3);
+    await new Promise((resolve) => setTimeout(resolve, 40));
+    expect(last?.[0]).toBe(4);
+  });
 });
