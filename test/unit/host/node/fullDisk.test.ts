@@ -1,14 +1,13 @@
-import { closeSync, mkdtempSync, openSync, rmSync } from 'node:fs';
+import * as fs from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, afterEach, describe, expect, it, vi } from 'vitest';
-import { NodeFiles } from '../../../../src/host/node/file.ts';
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 
 /** Bytes that the disk still has room for. */
 let room = Number.POSITIVE_INFINITY;
 
-vi.mock('node:fs', async (original) => {
-  const fs = await original<typeof import('node:fs')>();
+/** `node:fs` with a disk that becomes full. */
+function fullDisk(): object {
   /** Bytes of a write that are stored. */
   const stored = (length: number): number => {
     if (room === 0) throw Object.assign(new Error('ENOSPC: no space left on device'), { code: 'ENOSPC' });
@@ -35,19 +34,30 @@ vi.mock('node:fs', async (original) => {
       }
     },
   };
-});
+}
 
-const dir = mkdtempSync(join(tmpdir(), 'qimg-full-'));
-afterAll(() => rmSync(dir, { recursive: true, force: true }));
+const dir = fs.mkdtempSync(join(tmpdir(), 'qimg-full-'));
+afterAll(() => fs.rmSync(dir, { recursive: true, force: true }));
 afterEach(() => {
   room = Number.POSITIVE_INFINITY;
+});
+
+// Other tests may have loaded the module with the real disk.
+beforeAll(() => {
+  vi.resetModules();
+  vi.doMock('node:fs', fullDisk);
+});
+afterAll(() => {
+  vi.doUnmock('node:fs');
+  vi.resetModules();
 });
 
 describe('a write that fails in the middle', () => {
   // Formats take what is behind the end for zeroes, and put the next cluster there.
   it.each([65536, 4 * 1048576])('leaves a file of %i bytes that knows how far it reaches', async (length) => {
     const name = join(dir, `part-${length}`);
-    closeSync(openSync(name, 'w'));
+    fs.closeSync(fs.openSync(name, 'w'));
+    const { NodeFiles } = await import('../../../../src/host/node/file.ts');
     const handle = await new NodeFiles().open(name, { writable: true });
     room = 5000;
     await expect((async () => handle.write?.(0, new Uint8Array(length).fill(1)))()).rejects.toMatchObject({
