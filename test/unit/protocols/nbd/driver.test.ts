@@ -358,6 +358,23 @@ describe('a connection that is lost', () => {
     expect([into[0], server.bytes[100], server.peers.length]).toEqual([3, 1, 3]);
   });
 
+  it('does not matter to what was answered, whatever becomes of the socket', async () => {
+    const { storage, server } = await opened({}, { 'reconnect-delay': 5 });
+    const connection = server.peers[0]?.connection;
+    const write = connection?.write.bind(connection);
+    if (!connection || !write) throw new Error('not connected');
+    let answered = false;
+    connection.write = async (pieces) => {
+      await write(pieces);
+      await expect.poll(() => answered).toBe(true);
+      throw new Error('Cannot send after transport endpoint shutdown');
+    };
+    const written = storage.write(0, new Uint8Array(512).fill(1));
+    await expect.poll(() => server.bytes[511]).toBe(1);
+    answered = true;
+    await written;
+  });
+
   it('is given up after that time', async () => {
     let there = true;
     const { storage, server } = await opened(mortal(1), { 'reconnect-delay': 3 });
