@@ -4,9 +4,13 @@ import type { OperationContext } from '../operations/context.ts';
 
 const STOPPING = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
+/** So long, in milliseconds, work may take to clean up: what waits for a server that is silent would take minutes. */
+const GRACE = 5000;
+
 /**
  * Runs `body` with a context whose signal fires when the program is told to stop. Once `body` has given up, the program
- * ends by that signal, as its caller expects. A second signal ends it at once. Signals that the caller ignores stay ignored.
+ * ends by that signal, as its caller expects. A second signal ends it at once, and so does time: as a kill, which no image
+ * suffers from. Signals that the caller ignores stay ignored.
  */
 export async function stoppable<T>(
   context: OperationContext,
@@ -15,9 +19,12 @@ export async function stoppable<T>(
   const signals = STOPPING.filter((name) => !ignoredSignals().has(name));
   const stop = new AbortController();
   let received: NodeJS.Signals | undefined;
+  let end: NodeJS.Timeout | undefined;
   const listen = (name: NodeJS.Signals): void => {
     received = name;
     for (const signal of signals) process.off(signal, listen);
+    end = setTimeout(() => process.kill(process.pid, name), GRACE);
+    end.unref();
     stop.abort();
   };
   for (const signal of signals) process.on(signal, listen);
@@ -27,6 +34,7 @@ export async function stoppable<T>(
     if (received !== undefined) process.kill(process.pid, received);
     throw error;
   } finally {
+    clearTimeout(end);
     for (const signal of signals) process.off(signal, listen);
   }
 }

@@ -32,8 +32,6 @@ export class NbdStorage implements StorageDriver {
   readonly limits: Limits;
   readonly #client: Client;
   readonly #discards: boolean;
-  /** Nothing is flushed. */
-  readonly #unsafe: boolean;
   /** Each change is made safe at once. */
   readonly #through: boolean;
   /** Smallest unit of requests. */
@@ -41,13 +39,14 @@ export class NbdStorage implements StorageDriver {
   /** Units that are read to be changed in part. */
   readonly #units = new RangeLock();
   #known: Known | undefined;
+  /** Changes that were begun or done: states that were asked for before one may be older than it. */
+  #changes = 0;
 
   constructor(client: Client, { cache, discard }: Pick<ProtocolContext, 'cache' | 'discard'>) {
     this.#client = client;
     this.limits = limitsOf(client.export);
     this.#unit = this.limits.requestAlignment;
     this.#discards = discard === 'unmap';
-    this.#unsafe = cache === 'unsafe';
     this.#through = cache === 'writethrough' || cache === 'directsync';
   }
 
@@ -126,7 +125,7 @@ export class NbdStorage implements StorageDriver {
   }
 
   async #change(command: number, flags: number, offset: number, length: number, data?: Uint8Array): Promise<void> {
-    this.#known = undefined;
+    this.#forget();
     const fua = this.#through && this.#has(Flag.fua);
     await this.#client.request({
       command,
@@ -136,19 +135,25 @@ export class NbdStorage implements StorageDriver {
       ...(data ? { data } : {}),
     });
     // States that were asked for meanwhile may be older.
+    this.#forget();
+    if (this.#through && !fua) await this.flush();
+  }
+
+  #forget(): void {
     this.#known = undefined;
-    if (this.#through && !fua) await this.#flush();
+    this.#changes++;
   }
 
   status(offset: number, length: number): MaybePromise<Extent> {
     if (this.#client.export.context === undefined) return { length, kind: 'data' };
-    return this.#recall(offset, length) ?? this.#ask(offset, length);
+    return this.#recall(this.#known, offset, length) ?? this.#ask(offset, length);
   }
 
   async #ask(offset: number, length: number): Promise<Extent> {
     const start = alignDown(offset, this.#unit);
     const longest = this.#client.export.form === 'extended' ? this.size() : alignDown(MAX_RANGE, this.#unit);
     const range = Math.min(Math.max(alignUp(length + offset - start, this.#unit), LOOK_AHEAD), longest);
+    const before = this.#changes;
     const states = await this.#client.request({
       command: Command.blockStatus,
       flags: 0,
@@ -156,32 +161,34 @@ export class NbdStorage implements StorageDriver {
       length: Math.min(range, this.size() - start),
     });
     if (!states) throw systemError('EIO', undefined, {});
-    this.#known = { start, states, index: 0, at: start };
-    const found = this.#recall(offset, length);
+    const told = { start, states, index: 0, at: start };
+    if (this.#changes === before) this.#known = told;
+    const found = this.#recall(told, offset, length);
     // A server that tells of less than one unit has not told anything.
     return found ?? { length: Math.min(length, start + this.#unit - offset), kind: 'data' };
   }
 
   /** What is known about a place without asking. */
-  #recall(offset: number, length: number): Extent | undefined {
-    const known = this.#known;
+  #recall(known: Known | undefined, offset: number, length: number): Extent | undefined {
     if (!known) return undefined;
     if (offset < known.at) Object.assign(known, { index: 0, at: known.start });
     if (offset < known.at) return undefined;
     const { lengths, bits } = known.states;
     for (; known.index < lengths.length; known.index++) {
       const end = known.at + (lengths[known.index] ?? 0);
-      if (offset < end) return extentOf(bits[known.index] ?? 0, Math.min(length, end - offset));
+      if (offset < end) {
+        // Where a server tells of less than a sector, all of that counts as data: bits of bytes would take for ever.
+        const sector = Math.min(alignUp(offset + 1, SECTOR) - offset, length);
+        if (end - offset < sector) return { length: sector, kind: 'data' };
+        return extentOf(bits[known.index] ?? 0, Math.min(length, end - offset));
+      }
       known.at = end;
     }
     return undefined;
   }
 
+  /** Whatever the cache mode is, as with the real tool: what was written counts only when the server says so. */
   async flush(): Promise<void> {
-    if (!this.#unsafe) await this.#flush();
-  }
-
-  async #flush(): Promise<void> {
     if (this.#has(Flag.flush)) await this.#client.request({ command: Command.flush, flags: 0, offset: 0, length: 0 });
   }
 

@@ -75,8 +75,6 @@ export class Transmission {
     const answered = new Promise<void>((resolve, reject) => {
       answer = new Answer(request, (error) => {
         if (!this.#pending.delete(number)) return;
-        if (changes) this.#changing--;
-        this.#wait();
         if (error) reject(error);
         else resolve();
       });
@@ -91,9 +89,15 @@ export class Transmission {
     const header = this.#headerOf(request, number);
     const sent = this.#connection.write(request.data ? [header, request.data] : [header]);
     sent.catch((error: unknown) => this.#break(asBlockError(error)));
-    await answered;
-    // The data may be overwritten from now on: an answer that comes too early does not mean that they were sent.
-    if (request.data) await sent;
+    try {
+      await answered;
+      // The data may be overwritten from now on: an answer that comes too early does not mean that they were sent. What
+      // becomes of the connection does not matter to what is answered.
+      if (request.data) await sent.catch(() => undefined);
+    } finally {
+      if (changes) this.#changing--;
+      this.#wait();
+    }
     return answer?.states;
   }
 

@@ -274,14 +274,59 @@ describe('what was written is made safe', () => {
     ]);
   });
 
-  it('never with unsafe, and nobody asks for what the server does not have', async () => {
-    const unsafe = await opened({}, {}, { cache: 'unsafe' });
-    await unsafe.storage.flush();
+  it('also with unsafe: a server that cannot keep what it got says so then', async () => {
+    const { storage } = await opened(
+      {
+        request: (peer, { command, cookie }) => {
+          if (command === 3) peer.chunk(cookie, 0x8001, packed([4, 5], [2, 0]));
+          return command === 3;
+        },
+      },
+      {},
+      { cache: 'unsafe' },
+    );
+    await storage.write(0, new Uint8Array(512));
+    await expect(storage.flush()).rejects.toThrow('Input/output error');
+  });
+
+  it('but nobody asks for what the server does not have', async () => {
     const poor = await opened({ flags: 0x1 });
     await poor.storage.flush();
     await poor.storage.discard(0, 512);
     await poor.storage.writeZeroes(0, 512);
-    expect([unsafe.server.requests, poor.server.requests.map(({ command }) => command)]).toEqual([[], [1]]);
+    expect(poor.server.requests.map(({ command }) => command)).toEqual([1]);
+  });
+});
+
+describe('block states that do not serve', () => {
+  it('are forgotten when they were asked for before a change that is done before they come', async () => {
+    let answer = (): void => undefined;
+    let asked = 0;
+    const { storage } = await opened({
+      request: (peer, { command, cookie, length }) => {
+        if (command !== 7) return false;
+        const states = packed([4, 7], [4, length], [4, asked++ === 0 ? 3 : 0]);
+        answer = () => peer.chunk(cookie, 5, states);
+        if (asked > 1) answer();
+        return true;
+      },
+    });
+    const before = storage.status(0, 4096);
+    await storage.write(0, new Uint8Array(512).fill(1));
+    answer();
+    await before;
+    expect(await storage.status(0, 4096)).toMatchObject({ kind: 'data' });
+  });
+
+  it('are not asked for byte by byte', async () => {
+    const { storage, server } = await opened({
+      request: (peer, { command, cookie }) => {
+        if (command === 7) peer.chunk(cookie, 5, packed([4, 7], [4, 1], [4, 3]));
+        return command === 7;
+      },
+    });
+    expect(await storage.status(0, 4096)).toEqual({ length: 512, kind: 'data' });
+    expect(server.requests.length).toBe(1);
   });
 });
 
@@ -311,6 +356,23 @@ describe('a connection that is lost', () => {
     const into = new Uint8Array(4);
     await Promise.all([storage.read(0, into), storage.write(100, new Uint8Array([1]))]);
     expect([into[0], server.bytes[100], server.peers.length]).toEqual([3, 1, 3]);
+  });
+
+  it('does not matter to what was answered, whatever becomes of the socket', async () => {
+    const { storage, server } = await opened({}, { 'reconnect-delay': 5 });
+    const connection = server.peers[0]?.connection;
+    const write = connection?.write.bind(connection);
+    if (!connection || !write) throw new Error('not connected');
+    let answered = false;
+    connection.write = async (pieces) => {
+      await write(pieces);
+      await expect.poll(() => answered).toBe(true);
+      throw new Error('Cannot send after transport endpoint shutdown');
+    };
+    const written = storage.write(0, new Uint8Array(512).fill(1));
+    await expect.poll(() => server.bytes[511]).toBe(1);
+    answered = true;
+    await written;
   });
 
   it('is given up after that time', async () => {
