@@ -24,6 +24,8 @@ export class WritableFile extends ReadOnlyFile {
   #changed = false;
   /** End of everything that was asked to be written: a write that is under way may have made the file longer already. */
   #asked = 0;
+  /** Copies that are under way; what they do not reach is no part of the file. */
+  readonly #copying = new Set<{ readonly end: number }>();
   readonly #mode = new WriteMode();
   /** The first error of `flush`: the kernel reports lost writes only once, but the data is gone for good. */
   #lost: Error | undefined;
@@ -158,11 +160,15 @@ export class WritableFile extends ReadOnlyFile {
     if (!this.space || this.kind !== 'file' || !(source instanceof ReadOnlyFile)) return 0;
     const fd = source.copySource;
     if (fd === undefined || length === 0) return 0;
-    this.#begin(to + length);
-    return this.space[how](fd, from, to, length).then((count) => {
-      this.#grown(to + count);
+    this.#changed = true;
+    const request = { end: to + length };
+    this.#copying.add(request);
+    const done = this.space[how](fd, from, to, length).then((count) => {
+      if (count > 0) this.#begin(to + count);
+      this.#grown(count > 0 ? to + count : 0);
       return count;
     });
+    return done.finally(() => this.#copying.delete(request));
   }
 
   sharesWith(source: StorageDriver): boolean {
@@ -200,7 +206,9 @@ export class WritableFile extends ReadOnlyFile {
 
   /** Makes the file longer, and never cuts off what a write that is under way has put behind the new end. */
   #growTo(size: number): void {
-    this.#setSize(this.kind === 'file' ? Math.max(size, this.#asked) : size);
+    let end = Math.max(size, this.#asked);
+    for (const copy of this.#copying) end = Math.max(end, copy.end);
+    this.#setSize(this.kind === 'file' ? end : size);
   }
 
   #setSize(size: number): void {

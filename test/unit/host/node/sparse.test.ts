@@ -195,6 +195,20 @@ describe('copying inside the kernel', () => {
     expect(Buffer.compare(bytes.subarray(5), copied)).toBe(0);
   });
 
+  it('leaves the file as long as it is when nothing could be shared', async () => {
+    await sparseFile('odd', 3, [1]);
+    await sparseFile('short', 1, []);
+    await opened('odd', (source) =>
+      opened('short', async (target) => {
+        // No block begins there.
+        expect((await target.copyFrom?.(source, 512, 0, 3 * MiB - 512, 'share')) ?? 0).toBe(0);
+        await target.truncate?.(MiB + 512, 'off');
+        expect(target.size()).toBe(MiB + 512);
+      }),
+    );
+    expect(statSync(join(dir, 'short')).size).toBe(MiB + 512);
+  });
+
   it('does nothing for what is no file here', async () => {
     await sparseFile('target2', 1, []);
     await opened('target2', async (target) => {
