@@ -16,8 +16,6 @@ export async function allocate(image: QcowState, offset: number, length: number)
     if (old % SECTOR !== 0 || old >= file.size()) throw ioError({ filename, offset: old });
     return withCipher(image, units.room({ place: old, count }, offset, length));
   }
-  // A new table gets its place before the data: which of two writes is linked first then makes no difference to the file.
-  await image.writableL2(offset);
   const commit = (place: number): Promise<void> => link(image, offset, count, place);
   return withCipher(image, units.append(image.end, count, offset, commit, clusterSize));
 }
