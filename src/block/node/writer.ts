@@ -280,6 +280,10 @@ export class ImageWriter {
       const copy = async (): Promise<boolean> => {
         const offset = room.offset + (to - room.start);
         copied = await room.storage.copyFrom(origin.storage, origin.offset, offset, usable, how);
+        // The file reaches as far as that already: room that was given up now would be lost.
+        if (room.fresh && copied > 0 && copied < usable && (await carryRest(origin, room, offset, copied, usable))) {
+          copied = usable;
+        }
         return copied === usable;
       };
       try {
@@ -293,4 +297,21 @@ export class ImageWriter {
       return whole ? copied : 0;
     });
   }
+}
+
+/**
+ * Carries what the kernel did not copy of a run, from its byte `from` to `end`, into room whose file has its start at `to`.
+ * False if it cannot be read; who reads it in the ordinary way tells why.
+ */
+async function carryRest(origin: PlainRun, room: Allocation, to: number, from: number, end: number): Promise<boolean> {
+  for (let at = from; at < end; at += ZERO_CHUNK) {
+    const bytes = new Uint8Array(Math.min(ZERO_CHUNK, end - at));
+    try {
+      await origin.storage.readPadded(origin.offset + at, bytes);
+    } catch {
+      return false;
+    }
+    await room.storage.write(to + at, bytes);
+  }
+  return true;
 }

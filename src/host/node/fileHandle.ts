@@ -2,7 +2,7 @@
 import { type BigIntStats, closeSync, fstatSync, openSync, read as readFile, readSync } from 'node:fs';
 import { type MaybePromise } from '../../base/async.ts';
 import { type ErrorContext } from '../../base/error.ts';
-import { isAligned, MiB } from '../../base/offset.ts';
+import { isAligned, KiB } from '../../base/offset.ts';
 import { systemError } from '../../base/posix.ts';
 import type { FileAccess, FileHandle, FileStatus } from '../../storage/files.ts';
 import type { Extent, Limits } from '../../storage/storage.ts';
@@ -16,7 +16,7 @@ import { FileSpace } from './sparse.ts';
 import { SMALL } from './writeMode.ts';
 
 /** Reads up to here take the calling thread less time than to have another one do them, if the bytes are in memory. */
-const MEDIUM = MiB;
+const MEDIUM = 256 * KiB;
 
 /** What an opened file is made of. */
 export interface OpenedFile {

@@ -4,6 +4,7 @@ import { checkServerIdentity, connect, type ConnectionOptions, type TLSSocket } 
 import { BlockError, unsupported } from '../../base/error.ts';
 import type { Connection, TlsSettings } from '../../block/net.ts';
 import { type Secure, SocketConnection } from './connection.ts';
+import { otherRuntime } from './runtime.ts';
 import { loadCredentials, type LoadedCredentials, readFile } from './tlsCredentials.ts';
 import { versionsOf } from './tlsPriority.ts';
 
@@ -69,6 +70,8 @@ const once: Secure = () => Promise.reject(new BlockError('internal', 'The connec
 function waysOf(loaded: LoadedCredentials): ConnectionOptions {
   switch (loaded.type) {
     case 'tls-creds-psk':
+      // BoringSSL, which Bun has in place of OpenSSL, knows no such ciphers.
+      if (otherRuntime()) throw unsupported('tls-creds-psk cannot be used here: take tls-creds-x509');
       return {
         ciphers: 'PSK:TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256:@SECLEVEL=0',
         pskCallback: () => ({ psk: loaded.key, identity: loaded.username }),
@@ -76,7 +79,7 @@ function waysOf(loaded: LoadedCredentials): ConnectionOptions {
       };
     case 'tls-creds-anon':
       // OpenSSL has no ciphers without any authentication that GnuTLS would take.
-      throw unsupported('tls-creds-anon cannot be used here: take tls-creds-x509 or tls-creds-psk');
+      throw unsupported('tls-creds-anon cannot be used here: take tls-creds-x509');
     default: {
       const { ca, crl, cert, key, passphrase } = loaded;
       return {

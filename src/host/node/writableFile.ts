@@ -38,9 +38,12 @@ export class WritableFile extends ReadOnlyFile {
   #writeAll(offset: number, from: Uint8Array): void {
     const started = milliseconds();
     if (!this.opened.direct && this.kind === 'file') this.space?.allocate(offset, from.length);
-    for (let at = 0; at < from.length; ) at += this.#writeNow(offset + at, from, at);
+    for (let at = 0; at < from.length; ) {
+      at += this.#writeNow(offset + at, from, at);
+      // At once: where the rest fails, for instance since the disk is full, this much is in the file nevertheless.
+      this.#grown(offset + at);
+    }
     this.#mode.took(started);
-    this.#grown(offset + from.length);
   }
 
   #writeNow(position: number, from: Uint8Array, at: number): number {
@@ -70,8 +73,8 @@ export class WritableFile extends ReadOnlyFile {
       let fd = -1;
       const advance = (count: number) => {
         at += count;
+        this.#grown(offset + at);
         if (at < from.length) return next();
-        this.#grown(offset + from.length);
         resolve();
       };
       const next = (): void => {

@@ -349,6 +349,16 @@ describe('copy', () => {
       expect(driver.shared).toEqual(['0>0+131072', '196608>131072+65536']);
     });
 
+    it('loses no room behind which the file ends when only blocks of a last unit of zeroes are shared', async () => {
+      const from = new SharingDriver();
+      from.write(0, new Uint8Array(4096 + 1024));
+      const driver = new SharingDriver();
+      const to = nodeOver(driver, new FakeImage({ size: from.size(), cluster: 32768, zeroFlags: true }));
+      await share(nodeOver(from, 'raw'), to);
+      expect(driver.shared).toEqual(['0>0+4096']);
+      expect(await to.map(0, 512)).toMatchObject({ kind: 'data' });
+    });
+
     it('copies the rest after what could not be shared', async () => {
       const { node } = pages();
       const driver = new SharingDriver(node.size());

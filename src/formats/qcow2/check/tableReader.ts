@@ -88,6 +88,8 @@ export class TableReader {
     const last = this.#current;
     // What is in the page cache is read at once, and would keep other events out.
     if (last) await this.#tables.waiter.wait(0);
+    // Nobody may have asked for some of its tables, whose reads would still go to the memory that is used again.
+    if (last) await finished(last);
     const batch = await (this.#next ?? this.#start(index, undefined));
     this.#current = batch;
     this.#next = batch.end < this.#tables.offsets.length ? this.#start(batch.end, last?.buffer) : undefined;
@@ -146,6 +148,11 @@ export class TableReader {
   /** Waits until nothing is being read. */
   async settle(): Promise<void> {
     const batches = [this.#current, await this.#next?.catch(() => undefined)];
-    for (const batch of batches) for (const place of batch?.places.values() ?? []) await place?.done;
+    for (const batch of batches) if (batch) await finished(batch);
   }
+}
+
+/** Waits until nothing is being read into the memory of a batch. */
+async function finished({ places }: Batch): Promise<void> {
+  for (const place of places.values()) if (isPromise(place?.done)) await place.done;
 }

@@ -141,6 +141,8 @@ class Watched implements StorageDriver {
   readonly limits = { requestAlignment: 1 };
   readonly #memory: MemoryDriver;
   bad = -1;
+  /** A read that begins there takes its time. */
+  slow = -1;
 
   constructor(content: Uint8Array) {
     this.#memory = new MemoryDriver(content);
@@ -152,7 +154,7 @@ class Watched implements StorageDriver {
 
   async read(offset: number, into: Uint8Array): Promise<void> {
     this.reads.push(`${offset}+${into.length}`);
-    await Promise.resolve();
+    await (offset === this.slow ? new Promise((resolve) => setTimeout(resolve, 20)) : Promise.resolve());
     if (this.bad >= offset && this.bad < offset + into.length) throw new Error('bad sector');
     this.#memory.read(offset, into);
   }
@@ -212,5 +214,19 @@ describe('TableReader', () => {
     expect((await reader.table(1))?.[0]).toBe(3);
     await reader.forget();
     expect((await reader.table(1))?.[0]).toBe(77);
+  });
+
+  it('does not use memory again into which a table that nobody asked for is still being read', async () => {
+    const size = 2097152;
+    const driver = new Watched(new Uint8Array(10 * size));
+    const file = new CheckedStorage(driver, { name: 'slow', readOnly: false });
+    for (let i = 1; i <= 4; i++) await file.write(2 * i * size, new Uint8Array(size).fill(i));
+    driver.slow = 4 * size;
+    const reader = new TableReader({ ...common, size, file, offsets: [2 * size, 4 * size, 6 * size, 8 * size] });
+    await reader.table(0);
+    await reader.table(2);
+    const last = await reader.table(3);
+    await new Promise((resolve) => setTimeout(resolve, 40));
+    expect(last?.[0]).toBe(4);
   });
 });

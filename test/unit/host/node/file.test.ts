@@ -138,8 +138,8 @@ describe('reading and writing', () => {
     });
   });
 
-  describe('up to 1 MiB', () => {
-    const content = new Uint8Array(600_000).map((_, i) => i % 251);
+  describe('up to 256 KiB', () => {
+    const content = new Uint8Array(200_000).map((_, i) => i % 251);
     /** Reads all of it with a C library that answers like that. */
     async function readWith(readCached: Libc['readCached'], times = 1): Promise<boolean> {
       const real = libc();
@@ -169,7 +169,7 @@ describe('reading and writing', () => {
 
     it.runIf(libc())('are waited for in part when a part of them is', async () => {
       const half = (fd: number, into: Uint8Array, offset: number): number =>
-        libc()?.readCached(fd, into.subarray(0, 300_000), offset) ?? 0;
+        libc()?.readCached(fd, into.subarray(0, 100_000), offset) ?? 0;
       expect(await readWith(half)).toBe(true);
     });
 
