@@ -12,6 +12,12 @@ export interface SecretStore {
   get(id: string): Uint8Array | Promise<Uint8Array>;
 }
 
+/** Seconds since 1970 by the host's clock, for differences; it may be set back. */
+export function secondsOf(services: Pick<Services, 'now'>): number {
+  const { seconds, nanoseconds } = services.now();
+  return seconds + nanoseconds / 1e9;
+}
+
 /** The ports of a host. */
 export interface Services {
   readonly files: FilePort;

@@ -3,6 +3,7 @@ import { isPromise } from '../base/async.ts';
 import { asBlockError, type BlockError, invalidArgument } from '../base/error.ts';
 import { Breath, InFlight, SpareBuffers } from '../base/inflight.ts';
 import type { ImageNode } from '../block/node/node.ts';
+import { secondsOf } from '../block/services.ts';
 import type { OperationContext } from './context.ts';
 import type { BenchRequest } from './requests.ts';
 import { BENCH_DEPTH, imageName, MAX_COUNT, oneOf, wholeNumber } from './shorthand.ts';
@@ -48,9 +49,9 @@ export async function bench(
   return withSource(context, image, { writable: plan.write, forceShare, cache }, async (node) => {
     checkAio(request);
     observer.onStart?.(plan);
-    const start = seconds(context);
+    const start = secondsOf(context.services);
     await new Run(context, request, plan, node).run();
-    return { ...plan, seconds: Math.max(0, seconds(context) - start) };
+    return { ...plan, seconds: Math.max(0, secondsOf(context.services) - start) };
   });
 }
 
@@ -77,11 +78,6 @@ function checkAio({ aio, cache = 'writeback', image }: BenchRequest): void {
     `Could not open '${imageName(image)}': aio=native was specified, but it requires cache.direct=on, which was not ` +
       'specified.',
   );
-}
-
-function seconds({ services }: OperationContext): number {
-  const now = services.now();
-  return now.seconds + now.nanoseconds / 1e9;
 }
 
 /** One run with the image open. */

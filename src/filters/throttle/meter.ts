@@ -4,7 +4,7 @@
  */
 import { Semaphore } from '../../base/async.ts';
 import type { ThrottleGroup, ThrottleLimits } from '../../block/objects.ts';
-import type { Services } from '../../block/services.ts';
+import { secondsOf, type Services } from '../../block/services.ts';
 
 /** What a request does. */
 export type Direction = 'read' | 'write';
@@ -68,7 +68,7 @@ export class Meter {
         bucketsOf(limits, `${counts}-${direction}`).map((bucket) => ({ direction, counts, bucket })),
       ),
     );
-    this.#last = this.#seconds();
+    this.#last = secondsOf(this.#services);
   }
 
   /** Waits until a request may be made, in the order of coming. */
@@ -92,16 +92,11 @@ export class Meter {
   }
 
   #leak(): void {
-    const now = this.#seconds();
+    const now = secondsOf(this.#services);
     // Clocks can be set back.
     const passed = Math.max(0, now - this.#last);
     this.#last = now;
     for (const { bucket } of this.#buckets) bucket.leak(passed);
-  }
-
-  #seconds(): number {
-    const { seconds, nanoseconds } = this.#services.now();
-    return seconds + nanoseconds / 1e9;
   }
 }
 

@@ -1,5 +1,5 @@
 /** Keeps a copy to a number of bytes per second. */
-import type { Services } from '../../block/services.ts';
+import { secondsOf, type Services } from '../../block/services.ts';
 
 /** Spreads work evenly over time. */
 export class Pace {
@@ -10,18 +10,12 @@ export class Pace {
   constructor(bytesPerSecond: number, services: Pick<Services, 'now' | 'wait'>) {
     this.#bytesPerSecond = bytesPerSecond;
     this.#services = services;
-    this.#due = this.#now();
-  }
-
-  /** In seconds. */
-  #now(): number {
-    const { seconds, nanoseconds } = this.#services.now();
-    return seconds + nanoseconds / 1e9;
+    this.#due = secondsOf(services);
   }
 
   /** Waits until `bytes` more may be written. A wait ends early when the signal fires. */
   async take(bytes: number, signal?: AbortSignal): Promise<void> {
-    const now = this.#now();
+    const now = secondsOf(this.#services);
     const wait = this.#due - now;
     this.#due = Math.max(this.#due, now) + bytes / this.#bytesPerSecond;
     if (wait > 0) await this.#services.wait(wait * 1000, signal);

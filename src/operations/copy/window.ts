@@ -1,7 +1,7 @@
 /** How many requests are under way: few as long as they are answered at once, more when that takes its time. */
 import { type MaybePromise, Semaphore } from '../../base/async.ts';
 import { MiB } from '../../base/offset.ts';
-import type { Services } from '../../block/services.ts';
+import { secondsOf, type Services } from '../../block/services.ts';
 
 /**
  * Milliseconds from which on a request is slow, for each MiB if it is longer than that. Moving bytes within the memory of a
@@ -47,8 +47,7 @@ export class Window {
 
   /** Milliseconds since whenever. */
   now(): number {
-    const { seconds, nanoseconds } = this.#services.now();
-    return seconds * 1000 + nanoseconds / 1e6;
+    return secondsOf(this.#services) * 1000;
   }
 
   /**

@@ -2,7 +2,7 @@
 import { BlockError, unsupported } from '../../base/error.ts';
 import { MiB } from '../../base/offset.ts';
 import type { SocketAddress } from '../../block/net.ts';
-import type { Services } from '../../block/services.ts';
+import { secondsOf, type Services } from '../../block/services.ts';
 import type { BlockStates, Request } from './answer.ts';
 import { type Export, shakeHands, type Wanted } from './handshake.ts';
 import { Flag } from './numbers.ts';
@@ -48,12 +48,6 @@ async function connectOnce({ net }: Services, { address, wanted }: ClientOptions
     connection.close();
     throw error;
   }
-}
-
-/** Seconds of a clock that only counts differences. */
-function secondsOf(services: Services): number {
-  const { seconds, nanoseconds } = services.now();
-  return seconds + nanoseconds / 1e9;
 }
 
 /** Connects, again and again for so many seconds. @throws BlockError the last failure. */
