@@ -4,23 +4,10 @@
  * `sys/unistd.h`, `sys/resource.h`), the same on both processors.
  */
 import { constants } from 'node:os';
-import type { NativeArgument, NativeModule } from './native.ts';
+import type { Libc, NativeArgument, NativeModule } from './native.ts';
 
-/** What the two have alike, and what is put in the words of Linux here: parts of `Libc` (src/host/node/ffi.ts). */
-export interface Calls {
-  seek(fd: number, offset: number, whence: number): number;
-  fallocate(fd: number, mode: number, offset: number, length: number): Promise<number>;
-  fallocateSync(fd: number, mode: number, offset: number, length: number): number;
-  copyFileRange(from: number, fromOffset: number, to: number, toOffset: number, length: number): Promise<number>;
-  lock(fd: number, command: number, lock: Uint8Array): number;
-  ioctl(fd: number, request: number, argument: Uint8Array): number;
-  ioctlAsync(fd: number, request: number, argument: Uint8Array): Promise<number>;
-  readCached(fd: number, into: Uint8Array, offset: number): number;
-  write(fd: number, from: Uint8Array, offset: number): number;
-  truncate(fd: number, size: number): number;
-  limit(resource: number): number;
-  tune(parameter: number, value: number): void;
-}
+/** What the two have alike, and what is put in the words of Linux here. */
+export type Calls = Omit<Libc, 'socketOption' | 'ignore' | 'isIgnored' | 'link' | 'useOneThread'>;
 
 /** Linux on the left, macOS on the right. */
 const WHENCE: ReadonlyMap<number, number> = new Map([

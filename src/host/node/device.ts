@@ -1,7 +1,7 @@
 /** Block devices: what the kernel tells about them, and how they are zeroed and discarded. */
 import { readFileSync } from 'node:fs';
 import type { Limits } from '../../storage/storage.ts';
-import type { Libc } from './ffi.ts';
+import type { Libc } from './native.ts';
 
 /** Request codes of `linux/fs.h`. */
 const BLKSSZGET = 0x1268;

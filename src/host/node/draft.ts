@@ -23,7 +23,8 @@ import {
 import { textOf } from '../../base/text.ts';
 import type { FileDraft } from '../../storage/files.ts';
 import { fillRandom } from './crypto.ts';
-import { failedWith, type Libc } from './ffi.ts';
+import { failedWith } from './ffi.ts';
+import type { Libc } from './native.ts';
 import { libcError, nodeError } from './fileErrors.ts';
 import { hostName } from './fileNames.ts';
 import { isLockedByOthers } from './lock.ts';

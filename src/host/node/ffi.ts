@@ -8,50 +8,8 @@ import { createRequire } from 'node:module';
 import { constants } from 'node:os';
 import { bytesOf } from '../../base/text.ts';
 import { darwinLibc } from './darwin.ts';
-import type { NativeArgument, NativeFunction, NativeLibrary, NativeModule } from './native.ts';
+import type { Libc, NativeArgument, NativeFunction, NativeLibrary, NativeModule } from './native.ts';
 import { otherRuntime } from './runtime.ts';
-
-/** Calls of the C library. Every call returns its result, or the negative error number as the kernel does. */
-export interface Libc {
-  /** lseek(2) with `SEEK_DATA` (3) or `SEEK_HOLE` (4) and the like. */
-  seek(fd: number, offset: number, whence: number): number;
-  /** fallocate(2); several threads may be at it at once. */
-  fallocate(fd: number, mode: number, offset: number, length: number): Promise<number>;
-  /** fallocate(2) on the calling thread, for short ranges. */
-  fallocateSync(fd: number, mode: number, offset: number, length: number): number;
-  /** copy_file_range(2) with explicit offsets. */
-  copyFileRange(from: number, fromOffset: number, to: number, toOffset: number, length: number): Promise<number>;
-  /** fcntl(2) with a `struct flock`; `lock` is changed by the `GETLK` commands. */
-  lock(fd: number, command: number, lock: Uint8Array): number;
-  /** ioctl(2) with a pointer. */
-  ioctl(fd: number, request: number, argument: Uint8Array): number;
-  /** ioctl(2) with a pointer, on another thread. */
-  ioctlAsync(fd: number, request: number, argument: Uint8Array): Promise<number>;
-  /**
-   * preadv2(2) with `RWF_NOWAIT`: what is in the page cache, `-EAGAIN` if nothing is.
-   * @param into more than 64 bytes: what is shorter may move.
-   * @throws Error if the C library has no such call.
-   */
-  readCached(fd: number, into: Uint8Array, offset: number): number;
-  /** pwrite(2), for offsets beyond what Node passes on. */
-  write(fd: number, from: Uint8Array, offset: number): number;
-  /** setsockopt(2) of `SOL_SOCKET` with a whole number. */
-  socketOption(fd: number, option: number, value: number): number;
-  /** ftruncate(2), for sizes beyond what Node passes on. */
-  truncate(fd: number, size: number): number;
-  /** signal(2) with `SIG_IGN`. */
-  ignore(signal: number): number;
-  /** sigaction(2), which says whether a signal is ignored. */
-  isIgnored(signal: number): boolean;
-  /** linkat(2) of what the first name leads to. */
-  link(from: string, to: string): number;
-  /** getrlimit(2): the soft limit; infinite where there is none. */
-  limit(resource: number): number;
-  /** mallopt(3); ignored by C libraries without it. */
-  tune(parameter: number, value: number): void;
-  /** From now on the calls that others make on another thread are made on the calling one. */
-  useOneThread(): void;
-}
 
 /** Names are relative to the working directory. */
 const AT_FDCWD = -100;

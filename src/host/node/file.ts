@@ -27,7 +27,8 @@ import {
 import type { Limits } from '../../storage/storage.ts';
 import { deviceLimits, deviceSectorSize, deviceSize } from './device.ts';
 import { startDraft, syncFolder } from './draft.ts';
-import { type Libc, libc as loadLibc } from './ffi.ts';
+import { libc as loadLibc } from './ffi.ts';
+import type { Libc } from './native.ts';
 import { pageArray } from './fileBuffers.ts';
 import { nodeError } from './fileErrors.ts';
 import { identityOf, type OpenedFile, ReadOnlyFile } from './fileHandle.ts';

@@ -2,7 +2,7 @@
 import { MiB } from '../../base/offset.ts';
 import { invalidArgument } from '../../base/error.ts';
 import type { FileCreateOptions } from '../../storage/files.ts';
-import type { Libc } from './ffi.ts';
+import type { Libc } from './native.ts';
 
 /** Requests and flags of `linux/fs.h`. */
 const FS_IOC_GETFLAGS = 0x80086601;

@@ -8,7 +8,8 @@ import { readFileSync } from 'node:fs';
 import { BlockError } from '../../base/error.ts';
 import type { FileAccess } from '../../storage/files.ts';
 import { deviceNumbers } from './device.ts';
-import { failedWith, type Libc } from './ffi.ts';
+import { failedWith } from './ffi.ts';
+import type { Libc } from './native.ts';
 import { libcError } from './fileErrors.ts';
 
 const USED_BASE = 100;

@@ -4,7 +4,8 @@ import type { MaybePromise } from '../../base/async.ts';
 import { andThen } from '../../base/async.ts';
 import { alignDown, isAligned, KiB, MiB } from '../../base/offset.ts';
 import type { Extent } from '../../storage/storage.ts';
-import { failedWith, type Libc } from './ffi.ts';
+import { failedWith } from './ffi.ts';
+import type { Libc } from './native.ts';
 import { libcError } from './fileErrors.ts';
 
 const SEEK_DATA = 3;

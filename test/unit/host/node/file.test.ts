@@ -17,7 +17,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { BlockError } from '../../../../src/base/error.ts';
 import { bytesOf } from '../../../../src/base/text.ts';
 import { NodeFiles } from '../../../../src/host/node/file.ts';
-import { type Libc, libc } from '../../../../src/host/node/ffi.ts';
+import { libc } from '../../../../src/host/node/ffi.ts';
+import type { Libc } from '../../../../src/host/node/native.ts';
 import { AlignedBufferPool, isMemoryAligned, pageArray } from '../../../../src/host/node/fileBuffers.ts';
 import type { CacheMode, FileHandle } from '../../../../src/storage/files.ts';
 

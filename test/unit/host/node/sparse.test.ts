@@ -3,7 +3,8 @@ import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { BlockError } from '../../../../src/base/error.ts';
-import { type Libc, libc } from '../../../../src/host/node/ffi.ts';
+import { libc } from '../../../../src/host/node/ffi.ts';
+import type { Libc } from '../../../../src/host/node/native.ts';
 import { NodeFiles } from '../../../../src/host/node/file.ts';
 import type { FileHandle, FileOpenOptions } from '../../../../src/storage/files.ts';
 
