@@ -10,7 +10,7 @@ import { ImageNode } from '../block/node/node.ts';
 import type { BufferPool } from '../base/inflight.ts';
 import type { OperationContext } from './context.ts';
 import { CompareSteps } from './compareSteps.ts';
-import { type PairRun, pairAt, readBoth } from './copy/pair.ts';
+import { type PairRun, pairAt, readBoth, readOne } from './copy/pair.ts';
 import { firstUnreadable } from './copy/reading.ts';
 import { CopySource, type SourceRun } from './copy/source.ts';
 import type { CompareRequest, ImageInput } from './requests.ts';
@@ -254,11 +254,9 @@ class Comparison {
   }
 
   /** The first sector of a run that is not zero. */
-  async #findData(side: Side, run: SourceRun, offset: number, length: number): Promise<Finding> {
-    const buffer = this.#buffers.acquire();
-    try {
-      const bytes = buffer.subarray(0, length);
-      await side.read(run, offset, bytes);
+  #findData(side: Side, run: SourceRun, offset: number, length: number): Promise<Finding> {
+    const read = (into: Uint8Array): Promise<void> => side.read(run, offset, into);
+    return readOne(this.#buffers, length, read, (bytes): Finding => {
       if (isZero(bytes)) return undefined;
       for (let at = 0; ; ) {
         // Sectors are counted from the start of the run, which matters behind an odd end of the other image.
@@ -266,9 +264,7 @@ class Comparison {
         if (!isZero(bytes, at, end)) return { what: 'content', offset: offset + at };
         at = end;
       }
-    } finally {
-      this.#buffers.release(buffer);
-    }
+    });
   }
 
   /** The first sector in which two runs differ. */

@@ -1,5 +1,5 @@
 /** From runs of the source to the pieces in which they are copied. */
-import { isPromise, type MaybePromise } from '../../base/async.ts';
+import { andThen, isPromise, type MaybePromise } from '../../base/async.ts';
 import { alignDown } from '../../base/offset.ts';
 import type { Storage } from '../../storage/storage.ts';
 import type { SharedPlace, Sharing } from './sharing.ts';
@@ -80,11 +80,7 @@ export class Planner {
     while (this.#at < end) {
       const run = this.#lookUp();
       if (isPromise(run)) {
-        return run.then((found) => {
-          this.#run = found;
-          this.#runStart = this.#at;
-          return this.#share(sharing, start, segments);
-        });
+        return run.then(() => this.#share(sharing, start, segments));
       }
       const left = this.#runStart + run.length - this.#at;
       const unit = this.#unit;
@@ -115,11 +111,7 @@ export class Planner {
     while (this.#at < end) {
       const run = this.#lookUp();
       if (isPromise(run)) {
-        return run.then((found) => {
-          this.#run = found;
-          this.#runStart = this.#at;
-          return this.#collect(start, segments);
-        });
+        return run.then(() => this.#collect(start, segments));
       }
       const left = this.#runStart + run.length - this.#at;
       const unit = this.#unit;
@@ -145,11 +137,11 @@ export class Planner {
   #lookUp(): MaybePromise<SourceRun> {
     const known = this.#run;
     if (known && this.#at < this.#runStart + known.length) return known;
-    const found = this.#source.at(this.#at, this.#source.size - this.#at);
-    if (isPromise(found)) return found.then((run) => this.#adjust(run));
-    this.#runStart = this.#at;
-    this.#run = this.#adjust(found);
-    return this.#run;
+    return andThen(this.#source.at(this.#at, this.#source.size - this.#at), (found) => {
+      this.#runStart = this.#at;
+      this.#run = this.#adjust(found);
+      return this.#run;
+    });
   }
 
   /** What the options make of a run. */
