@@ -14,13 +14,12 @@ import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { systemFiles } from './inputs.mjs';
 
 const LIBRARY = new URL('../dist/lib/', import.meta.url);
 const WORKER = fileURLToPath(new URL('sleepingWorker.mjs', import.meta.url));
 const UNIT = 65_536;
 const RUNS = 4;
-/** Files that fill the disk: programs, libraries, text. */
-const SOURCES = ['/usr/bin', '/usr/lib', '/usr/share'];
 
 /**
  * Loads a module of the built library; what it exports depends on its name.
@@ -40,19 +39,12 @@ const ROWS = [
 function fill(/** @type {string} */ name, /** @type {number} */ size) {
   const file = fs.openSync(name, 'w');
   let left = size;
-  const take = (/** @type {string} */ directory) => {
-    for (const entry of fs.readdirSync(directory, { withFileTypes: true })) {
-      const inside = path.join(directory, entry.name);
-      if (left <= 0) return;
-      if (entry.isDirectory()) take(inside);
-      else if (entry.isFile()) {
-        const bytes = fs.readFileSync(inside).subarray(0, left);
-        fs.writeSync(file, bytes);
-        left -= bytes.length;
-      }
-    }
-  };
-  for (const source of SOURCES) if (fs.existsSync(source)) take(source);
+  for (const inside of systemFiles()) {
+    if (left <= 0) break;
+    const bytes = fs.readFileSync(inside).subarray(0, left);
+    fs.writeSync(file, bytes);
+    left -= bytes.length;
+  }
   fs.ftruncateSync(file, size);
   fs.closeSync(file);
 }

@@ -41,25 +41,32 @@ export function secretOf(name) {
   return name.includes('.encrypted.') ? ['encrypt.key-secret=key'] : [];
 }
 
+/**
+ * The files of this system that fill disks: programs, libraries, text.
+ * @returns {Generator<string>}
+ */
+export function* systemFiles(/** @type {readonly string[]} */ directories = SOURCES) {
+  for (const directory of directories) {
+    for (const entry of fs.readdirSync(directory, { withFileTypes: true })) {
+      const name = path.join(directory, entry.name);
+      if (entry.isDirectory()) yield* systemFiles([name]);
+      else if (entry.isFile()) yield name;
+    }
+  }
+}
+
 /** Copies files up to `limit` bytes into `tree`. */
 function copyFiles(/** @type {string} */ tree, /** @type {number} */ limit) {
   let left = limit;
-  const copy = (/** @type {string} */ directory) => {
-    for (const entry of fs.readdirSync(directory, { withFileTypes: true })) {
-      const name = path.join(directory, entry.name);
-      if (left <= 0) return;
-      if (entry.isDirectory()) copy(name);
-      else if (entry.isFile()) {
-        const bytes = fs.statSync(name).size;
-        if (bytes > left || bytes === 0) continue;
-        const target = path.join(tree, name);
-        fs.mkdirSync(path.dirname(target), { recursive: true });
-        fs.copyFileSync(name, target);
-        left -= bytes;
-      }
-    }
-  };
-  for (const source of SOURCES) copy(source);
+  for (const name of systemFiles()) {
+    if (left <= 0) return;
+    const bytes = fs.statSync(name).size;
+    if (bytes > left || bytes === 0) continue;
+    const target = path.join(tree, name);
+    fs.mkdirSync(path.dirname(target), { recursive: true });
+    fs.copyFileSync(name, target);
+    left -= bytes;
+  }
 }
 
 /** Fractions that look random and are the same in every run for the same name. */

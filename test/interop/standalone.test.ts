@@ -1,5 +1,5 @@
 /** What has to be true of the standalone executable, where the launcher `qimg` sees to it for Node. */
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { execFileSync } from 'node:child_process';
 import {
   copyFileSync,
   existsSync,
@@ -7,17 +7,16 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
-  readlinkSync,
   rmSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { digest } from '../support/fileSystem.ts';
+import { type Copy, copyIgnoring } from '../support/ignoringSignals.ts';
 import { must, ourProgram, preload, type RunChoice, run, words } from '../support/program.ts';
 
 const MiB = 1048576;
@@ -65,25 +64,10 @@ describe('settings for other programs', () => {
 });
 
 describe('signals that the caller ignores', () => {
-  const ended = (child: ChildProcess): Promise<unknown[]> =>
-    new Promise((resolve) => child.once('exit', (code, signal) => resolve([code, signal])));
-  /** A copy that takes two seconds, under a shell that ignores signals, once it has opened its source. */
-  async function copy(ignored: string): Promise<{ child: ChildProcess; end: Promise<unknown[]> }> {
+  const copy = (ignored: string): Promise<Copy> => {
     rmSync(join(directory, 'out'), { force: true });
-    const script = `trap '' ${ignored}; exec "$0" convert -r 3M -f raw -O qcow2 source out`;
-    const child = spawn('/bin/sh', ['-c', script, ourProgram()], { cwd: directory, stdio: 'ignore' });
-    const end = ended(child);
-    const files = `/proc/${child.pid}/fd`;
-    const hasSource = (fd: string): boolean => {
-      try {
-        return readlinkSync(`${files}/${fd}`) === join(directory, 'source');
-      } catch {
-        return false; // closed meanwhile
-      }
-    };
-    while (!readdirSync(files).some(hasSource)) await sleep(5);
-    return { child, end };
-  }
+    return copyIgnoring(ourProgram(), ignored, directory);
+  };
 
   it('stay ignored', async () => {
     const { child, end } = await copy('HUP INT QUIT TERM TSTP TTOU USR2');

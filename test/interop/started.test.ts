@@ -1,5 +1,5 @@
 /** What stands between the caller and the program when it starts, from a checkout and as an installed package. */
-import { spawn, spawnSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import {
   chmodSync,
   chownSync,
@@ -8,7 +8,6 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
-  readlinkSync,
   renameSync,
   rmSync,
   statSync,
@@ -18,8 +17,8 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { copyIgnoring } from '../support/ignoringSignals.ts';
 import { lackOfRoot } from '../support/needs.ts';
 import { pack, unpack } from '../support/package.ts';
 import { ourProgram, type RunChoice, run, words } from '../support/program.ts';
@@ -110,35 +109,11 @@ function ignoredBy(pid: number): number {
   return Number.parseInt(mask ?? '', 16);
 }
 
-/** A copy that takes two seconds, under a shell that ignores signals. */
-function copy(program: string, ignored: string): ReturnType<typeof spawn> {
-  const script = `trap '' ${ignored}; exec "$0" convert -r 3M -f raw -O qcow2 source out`;
-  return spawn('/bin/sh', ['-c', script, program], { cwd: directory, stdio: 'ignore' });
-}
-const ended = (child: ReturnType<typeof spawn>): Promise<unknown[]> =>
-  new Promise((resolve) => child.once('exit', (code, signal) => resolve([code, signal])));
-/** Waits until the program has opened its source. */
-async function begun(child: ReturnType<typeof spawn>): Promise<number> {
-  const pid = child.pid ?? 0;
-  const files = `/proc/${pid}/fd`;
-  const hasSource = (fd: string): boolean => {
-    try {
-      return readlinkSync(`${files}/${fd}`) === join(directory, 'source');
-    } catch {
-      return false; // closed meanwhile
-    }
-  };
-  while (!readdirSync(files).some(hasSource)) await sleep(5);
-  return pid;
-}
-
 describe.each(PROGRAMS)('signals that the caller ignores: $name', ({ program }) => {
   beforeEach(() => rmSync(join(directory, 'out'), { force: true }));
 
   it('stay ignored', async () => {
-    const child = copy(program(), 'HUP INT QUIT TERM TSTP TTOU USR2');
-    const end = ended(child);
-    const pid = await begun(child);
+    const { child, pid, end } = await copyIgnoring(program(), 'HUP INT QUIT TERM TSTP TTOU USR2', directory);
     // SIGTTOU must be ignored by the kernel: what writes to a terminal would be interrupted for ever.
     const bits = [1, 2, 3, 12, 15, 20, 22].reduce((sum, number) => sum + 2 ** (number - 1), 0);
     expect(ignoredBy(pid) & bits).toBe(bits);
@@ -149,9 +124,7 @@ describe.each(PROGRAMS)('signals that the caller ignores: $name', ({ program }) 
 
   it('do not keep others from ending it', async () => {
     const before = readdirSync(directory).length;
-    const child = copy(program(), 'HUP INT');
-    const end = ended(child);
-    await begun(child);
+    const { child, end } = await copyIgnoring(program(), 'HUP INT', directory);
     child.kill('SIGHUP');
     child.kill('SIGTERM');
     expect(await end).toEqual([null, 'SIGTERM']);
@@ -164,9 +137,7 @@ describe('signals that the caller ignores', () => {
     const native = join(directory, 'in stalled/node_modules/@koromix');
     renameSync(native, `${native}-away`);
     try {
-      const child = copy(installed, 'HUP INT TERM');
-      const end = ended(child);
-      await begun(child);
+      const { child, end } = await copyIgnoring(installed, 'HUP INT TERM', directory);
       for (const signal of ['SIGHUP', 'SIGINT', 'SIGTERM'] as const) child.kill(signal);
       expect(await end).toEqual([0, null]);
     } finally {
