@@ -186,7 +186,8 @@ describe.skipIf(noNbdkit !== undefined)(`nbdkit${because(noNbdkit)}`, () => {
     serve('nbdkit', ['-f', '-U', `${directory}/${socket}`, ...args], socket, directory);
 
   it('that fails is said to fail, and nothing looks finished', async () => {
-    await kit('e.sock', '--filter=error', 'pattern', '8M', 'error-pread=EIO', 'error-pread-rate=50%');
+    // A copy of 256 MiB asks more than a hundred times: the chance that none fails is nil.
+    await kit('e.sock', '--filter=error', 'pattern', '256M', 'error-pread=EIO', 'error-pread-rate=50%');
     const { code, stderr } = await run(ourProgram(), words('convert -f raw -O qcow2 nbd:unix:e.sock e.qcow2'), {
       cwd: directory,
     });
