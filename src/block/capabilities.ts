@@ -227,6 +227,8 @@ export interface FilterPart {
   readonly opaque: boolean;
   /** There is one node below, and never more: snapshots are those of that one. */
   readonly single: boolean;
+  /** As `FilterDriver.placeless`. */
+  readonly placeless: boolean;
   /** All that is below it, in the order of opening; closed together with the node. */
   readonly children: readonly { readonly role: string; readonly node: Storage }[];
 }

@@ -222,7 +222,7 @@ async function openLayer(tree: OptionTree, file: FileNode, scope: Scope): Promis
       reopen: reopener(tree, scope, format),
       ...tellOfMissing(scope),
       unsafe: scope.cache === 'unsafe',
-      ...(file.debugEvent ? { tellOfClose: (text) => scope.context.onComplaint?.(text) } : {}),
+      ...(file.debugEvent ? { tellOfClose: (text) => scope.context.onComplaint?.(text, true) } : {}),
       file,
       ...(backing ? { backing } : {}),
     });
@@ -264,7 +264,7 @@ async function openDriver(
       ...tellOfMissing(scope),
       warn: (text, hint) => scope.context.onWarning?.(text, hint),
       notice: (text) => scope.context.onNotice?.(text),
-      complain: (text) => scope.context.onComplaint?.(text),
+      complain: (text, closing) => scope.context.onComplaint?.(text, closing),
       leaveChild: (role) => roles.add(role),
       openChild: async (role, reference, how = {}) => {
         roles.add(role);
