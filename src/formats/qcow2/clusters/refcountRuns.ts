@@ -58,8 +58,12 @@ export class Lowering {
   readonly #image: Qcow2State;
   readonly #freed: { readonly first: number; count: number }[] = [];
 
-  constructor(image: Qcow2State) {
+  readonly #frees: boolean;
+
+  /** @param frees false: only the counts change, and the space stays as it is. */
+  constructor(image: Qcow2State, frees = true) {
     this.#image = image;
+    this.#frees = frees;
   }
 
   /**
@@ -93,6 +97,7 @@ export class Lowering {
 
   /** Records that nothing uses a cluster any more. */
   free(cluster: number): void {
+    if (!this.#frees) return;
     this.#image.allocator.noteFree(cluster);
     const last = this.#freed.at(-1);
     if (last && last.first + last.count === cluster) last.count++;
