@@ -8,7 +8,7 @@ import { Lowering, raiseRun } from '../clusters/refcountRuns.ts';
 import { setEntry } from '../structure/geometry.ts';
 import type { Qcow2State } from '../state.ts';
 import { StandIn } from './standIn.ts';
-import { flagEntries, flagTable, forEachRun, forEachTable, lowerTree, unflagEntries } from './tree.ts';
+import { flagEntries, flagTable, forEachRun, forEachTable, giveBackTree, lowerTree, unflagEntries } from './tree.ts';
 
 /** A snapshot that is gone from the snapshot table. */
 export interface GoneSnapshot {
@@ -17,30 +17,35 @@ export interface GoneSnapshot {
 }
 
 /**
- * Puts a second set in force in which a new snapshot shares everything with the active image.
- * @param l1 the active L1 table.
+ * Shares everything that the active L1 table leads to with a new snapshot.
  * @param tableOf the snapshot table with the new snapshot, whose L1 table is at an offset in bytes.
- * @returns undefined where there is no such set, and nothing is changed.
+ * @param finish stores the snapshot where it is going to stay.
+ * @returns false if it has to be done step by step: nothing is changed.
  * @throws BlockError where the image is damaged, or a refcount is at its limit: nothing is changed.
  */
-export async function enforceShared(
+export async function shareAtOnce(
   image: Qcow2State,
-  l1: DataView,
   tableOf: (l1Offset: number) => { readonly bytes: Uint8Array; readonly count: number },
-): Promise<StandIn | undefined> {
-  const standIn = await StandIn.prepare(image, [l1.byteLength, l1.byteLength, tableOf(0).bytes.length]);
-  if (!standIn) return undefined;
-  return withdrawing(standIn, async () => {
-    const shared = copyOf(l1);
-    const flags = await shareTree(image, standIn, shared);
+  finish: () => Promise<void>,
+): Promise<boolean> {
+  const l1 = copyOf(await image.l1.view());
+  const bytes = new Uint8Array(l1.buffer);
+  const standIn = await StandIn.prepare(image, [bytes.length, bytes.length, tableOf(0).bytes.length]);
+  if (!standIn) return false;
+  const isEnforced = await withdrawing(standIn, async () => {
     // Where there are no flags to take away, the order of changes in place is enough.
-    if (!flags) return false;
-    const bytes = new Uint8Array(shared.buffer);
-    const active = await standIn.add(bytes);
+    if (!(await shareTree(image, standIn, l1))) return false;
     const table = tableOf(await standIn.add(bytes));
-    await standIn.enforce(active, { offset: await standIn.add(table.bytes), count: table.count });
+    await standIn.enforce(l1, { offset: await standIn.add(table.bytes), count: table.count });
     return true;
   });
+  if (!isEnforced) return false;
+  await standIn.settle(async () => {
+    // The second set has copies of these that are counted twice.
+    for (const origin of standIn.origins) await image.refcounts.increment(origin / image.geometry.clusterSize, 1);
+    await finish();
+  });
+  return true;
 }
 
 /** Counts everything twice that an L1 table leads to, without COPIED flags; true if there was one. */
@@ -55,7 +60,7 @@ async function shareTree(image: Qcow2State, standIn: StandIn, l1: DataView): Pro
     if (place === undefined) {
       const copy = table.bytes.slice();
       const changes = unflagEntries(new DataView(copy.buffer), entrySize);
-      place = changes ? await standIn.addTable(copy) : table.offset;
+      place = changes ? await standIn.addTable(copy, table.offset) : table.offset;
       places.set(table.offset, place);
     }
     if (place !== table.offset) {
@@ -71,27 +76,35 @@ async function shareTree(image: Qcow2State, standIn: StandIn, l1: DataView): Pro
 }
 
 /**
- * Puts a second set in force in which a snapshot counts no longer, and what the active image has alone is flagged.
- * @returns undefined where there is no such set or no need for it, and nothing is changed.
+ * Counts down what only a snapshot that is gone referred to, and flags what is the active image's alone.
+ * @returns false if it has to be done step by step: nothing is changed.
  */
-export async function enforceWithout(image: Qcow2State, gone: GoneSnapshot): Promise<StandIn | undefined> {
-  const l1 = await image.l1.view();
-  const standIn = await StandIn.prepare(image, [l1.byteLength]);
-  if (!standIn) return undefined;
-  return withdrawing(standIn, async () => {
+export async function removeAtOnce(image: Qcow2State, { l1Offset, l1 }: GoneSnapshot): Promise<boolean> {
+  const active = copyOf(await image.l1.view());
+  const standIn = await StandIn.prepare(image, [active.byteLength]);
+  if (!standIn) return false;
+  const { clusterSize } = image.geometry;
+  const lowering = new Lowering(image, true);
+  const isEnforced = await withdrawing(standIn, async () => {
     await withStrerror('Failed to free the cluster and L1 table', async () => {
-      const lowering = new Lowering(image, false);
-      await lowerTree(image, gone.l1, lowering);
-      const { clusterSize } = image.geometry;
-      await lowering.lower(gone.l1Offset / clusterSize, divideUp(gone.l1.byteLength, clusterSize));
+      await lowerTree(image, l1, lowering);
+      await lowering.lower(l1Offset / clusterSize, divideUp(l1.byteLength, clusterSize));
+      await lowering.check();
     });
-    const flagged = copyOf(l1);
-    const changes = await withStrerror('Failed to update snapshot status in disk', () =>
-      flagTree(image, standIn, flagged),
-    );
-    if (changes) await standIn.enforce(await standIn.add(new Uint8Array(flagged.buffer)));
-    return changes;
+    const flag = (): Promise<boolean> => flagTree(image, standIn, active);
+    if (!(await withStrerror('Failed to update snapshot status in disk', flag))) return false;
+    await standIn.enforce(active);
+    return true;
   });
+  if (!isEnforced) return false;
+  await standIn.settle(() =>
+    image.switchHeader(() => {
+      image.standIn = undefined;
+    }),
+  );
+  await lowering.giveBack();
+  if (lowering.hasForgotten) await giveBackTree(image, l1);
+  return true;
 }
 
 /** Flags what an L1 table leads to and nothing else does; true if that changes anything. */
@@ -104,7 +117,7 @@ async function flagTree(image: Qcow2State, standIn: StandIn, l1: DataView): Prom
     const bytes = table.bytes.slice();
     if (!(await flagEntries(image, { offset: table.offset, view: new DataView(bytes.buffer) }, alone))) return;
     changes = true;
-    const place = await standIn.addTable(bytes);
+    const place = await standIn.addTable(bytes, table.offset);
     await image.refcounts.increment(place / clusterSize, 1);
     setEntry(l1, index * 8, place, true);
   });
@@ -112,17 +125,17 @@ async function flagTree(image: Qcow2State, standIn: StandIn, l1: DataView): Prom
 }
 
 /** Runs what puts a set in force; where it does not, or fails before, the set is left. */
-async function withdrawing(standIn: StandIn, work: () => Promise<boolean>): Promise<StandIn | undefined> {
+async function withdrawing(standIn: StandIn, work: () => Promise<boolean>): Promise<boolean> {
   try {
-    if (await work()) return standIn;
+    if (await work()) return true;
   } catch (error) {
     if (standIn.isEnforced) throw error;
     await standIn.withdraw();
-    if (standIn.lacksRoom) return undefined;
+    if (standIn.lacksRoom) return false;
     throw error;
   }
   await standIn.withdraw();
-  return undefined;
+  return false;
 }
 
 function copyOf(view: DataView): DataView {

@@ -6,30 +6,14 @@
 import { isPromise, type MaybePromise } from '../../../base/async.ts';
 import { concatBytes } from '../../../base/bytes.ts';
 import { divideUp } from '../../../base/offset.ts';
-import { entryOffset, setEntry } from '../structure/geometry.ts';
-import { MAX_REFTABLE_BYTES } from '../structure/layout.ts';
-import { getRefcount } from '../structure/refcountEntry.ts';
+import { entryOffset, isCopied, setEntry } from '../structure/geometry.ts';
+import { setRefcount } from '../structure/refcountEntry.ts';
 import { Refcounts } from '../clusters/refcount.ts';
 import type { Qcow2State } from '../state.ts';
+import { findRoom, type Room } from './standInRoom.ts';
 
-/** Largest second set in bytes: reading and writing it costs time, and room in the file for as long as it is there. */
-const MAX_BYTES = 134217728;
-/** Most tables and blocks of a second set: those of small clusters are read one by one. */
-const MAX_TABLES = 65536;
 /** Bytes that are written at a time. */
 const BATCH = 4194304;
-
-/** Where the parts of a second set go, as numbers of clusters. */
-interface Room {
-  /** The first block. */
-  readonly first: number;
-  /** Blocks that there are, by their index, and then those that only describe the room itself. */
-  readonly blocks: readonly number[];
-  readonly table: number;
-  readonly tableClusters: number;
-  /** Everything else. */
-  readonly rest: number;
-}
 
 /** A second set of metadata; see above. While it is made and in force nobody else uses the image. */
 export class StandIn {
@@ -41,6 +25,10 @@ export class StandIn {
   #next: number;
   /** L2 tables that are not written yet; they go in front of `#next`. */
   #tables: Uint8Array[] = [];
+  /** Places in bytes of the first set's tables, in the order of those of this one. */
+  readonly #origins: number[] = [];
+  /** The active L1 table of this set. */
+  #l1: DataView | undefined;
   #isEnforced = false;
   #lacksRoom = false;
 
@@ -129,13 +117,15 @@ export class StandIn {
   }
 
   /**
-   * Puts an L2 table into the set.
+   * Puts an L2 table into the set; all of them come before anything else.
    * @param table is kept until it is written.
+   * @param origin place in bytes of the table of the first set.
    * @returns its place in bytes, which is not counted yet.
    */
-  async addTable(table: Uint8Array): Promise<number> {
+  async addTable(table: Uint8Array, origin: number): Promise<number> {
     const { clusterSize } = this.#image.geometry;
     this.#tables.push(table);
+    this.#origins.push(origin);
     const cluster = this.#next++;
     if (this.#tables.length * clusterSize >= BATCH) await this.#writeTables();
     return cluster * clusterSize;
@@ -164,13 +154,14 @@ export class StandIn {
   }
 
   /**
-   * Puts the set in force, durably. The image works with its first set again, which the disk does not name from here on:
+   * Puts the set in force, durably, with an active L1 table. The image works with its first set again, which the disk does not name from here on:
    * it may be written in any order.
    */
-  async enforce(l1Offset: number, snapshots?: { readonly offset: number; readonly count: number }): Promise<void> {
+  async enforce(l1: DataView, snapshots?: { readonly offset: number; readonly count: number }): Promise<void> {
     const image = this.#image;
     const { table, tableClusters } = this.#room;
-    await this.#writeTables();
+    this.#l1 = l1;
+    const l1Offset = await this.add(new Uint8Array(l1.buffer, l1.byteOffset, l1.byteLength));
     const view = await this.#refcounts.table();
     await this.#write(table, new Uint8Array(view.buffer, view.byteOffset, view.byteLength));
     await this.#attempt(() => this.#refcounts.cache.flush());
@@ -186,6 +177,85 @@ export class StandIn {
     await this.#orAbandon(() => image.changeHeader(() => undefined));
   }
 
+  /** Makes the first set say what this one says, but for the counts of what only this one has. */
+  async #settle(): Promise<void> {
+    const { l1, l2, allocator } = this.#image;
+    await this.#settleTables();
+    l2.clear();
+    await this.#settleBlocks();
+    this.#own.cache.clear();
+    allocator.reset();
+    const from = this.#l1;
+    const own = await l1.view();
+    for (let at = 0; from && at < own.byteLength; at += 8) {
+      const offset = entryOffset(from, at);
+      if (offset === 0) continue;
+      const before = own.getBigUint64(at);
+      setEntry(own, at, this.#originOf(offset), isCopied(from, at));
+      if (own.getBigUint64(at) !== before) l1.markDirty(at / 8);
+    }
+    await l1.flush();
+  }
+
+  #originOf(offset: number): number {
+    return this.#origins[offset / this.#image.geometry.clusterSize - this.#room.rest] ?? offset;
+  }
+
+  async #settleTables(): Promise<void> {
+    const { clusterSize } = this.#image.geometry;
+    const perBatch = Math.max(1, BATCH / clusterSize);
+    for (let start = 0; start < this.#origins.length; start += perBatch) {
+      const origins = this.#origins.slice(start, start + perBatch);
+      const bytes = new Uint8Array(origins.length * clusterSize);
+      await this.#image.file.read((this.#room.rest + start) * clusterSize, bytes);
+      await this.#writeBack(origins, bytes, 'active L2 table');
+    }
+  }
+
+  async #settleBlocks(): Promise<void> {
+    const { clusterSize } = this.#image.geometry;
+    const { first, blocks } = this.#room;
+    const { perBlock, bits } = this.#own;
+    const table = await this.#own.table();
+    const known = blocks.filter((index) => index * 8 < table.byteLength && entryOffset(table, index * 8) !== 0);
+    const perBatch = Math.max(1, BATCH / clusterSize);
+    for (let start = 0; start < known.length; start += perBatch) {
+      const part = known.slice(start, start + perBatch);
+      const bytes = new Uint8Array(part.length * clusterSize);
+      await this.#image.file.read((first + start) * clusterSize, bytes);
+      for (const [i, index] of part.entries()) {
+        const view = new DataView(bytes.buffer, i * clusterSize, clusterSize);
+        const stop = Math.min(this.#next - index * perBlock, perBlock);
+        for (let at = Math.max(0, first - index * perBlock); at < stop; at++) setRefcount(view, bits, at, 0);
+      }
+      const places = part.map((index) => entryOffset(table, index * 8));
+      await this.#writeBack(places, bytes, 'refcount block');
+    }
+  }
+
+  /** Writes clusters to their places, neighbours together. */
+  async #writeBack(
+    places: readonly number[],
+    bytes: Uint8Array,
+    what: 'active L2 table' | 'refcount block',
+  ): Promise<void> {
+    const { file, geometry, guard } = this.#image;
+    const { clusterSize } = geometry;
+    for (let start = 0; start < places.length; ) {
+      const offset = places[start] ?? 0;
+      let count = 1;
+      while (places[start + count] === offset + count * clusterSize) count++;
+      await guard.check(offset, count * clusterSize, what);
+      await file.write(offset, bytes.subarray(start * clusterSize, (start + count) * clusterSize));
+      start += count;
+    }
+  }
+
+  /** Places in bytes of the tables that this set has others for. */
+  get origins(): readonly number[] {
+    return this.#origins;
+  }
+
   /** Leaves the set, which was not put in force. */
   async withdraw(): Promise<void> {
     this.#work(this.#own);
@@ -193,11 +263,15 @@ export class StandIn {
   }
 
   /**
-   * Runs what changes the first set in place and ends in a header that names it. If that fails, the second set stays in
-   * force, and nothing more is written.
+   * Makes the first set say what this one says, in its own places, and puts it in force again. If that fails, this set
+   * stays in force, and nothing more is written.
+   * @param finish does what is left to do in the first set, and writes the header, with which nothing stands in any more.
    */
-  async during(change: () => Promise<void>): Promise<void> {
-    await this.#orAbandon(change);
+  async settle(finish: () => Promise<void>): Promise<void> {
+    await this.#orAbandon(async () => {
+      await this.#settle();
+      await finish();
+    });
     await this.#cut();
   }
 
@@ -225,78 +299,4 @@ export class StandIn {
       // What stays there is no part of the image.
     }
   }
-}
-
-/** Room behind everything that is in use, and behind what a change in place may take meanwhile. */
-async function findRoom(image: Qcow2State, pieces: readonly number[]): Promise<Room | undefined> {
-  const { geometry, refcounts, file } = image;
-  const { clusterSize } = geometry;
-  const tables = await countTables(image);
-  const blocks = await countBlocks(image);
-  if (tables === undefined || !blocks || tables + blocks.length > MAX_TABLES) return undefined;
-  const old = await refcounts.table();
-  const rest = tables + pieces.reduce((sum, bytes) => sum + Math.max(1, divideUp(bytes, clusterSize)), 0);
-  // New tables in place, blocks that count them, and a refcount table that is half as long again.
-  const growth = 2 * (rest - tables + divideUp(2 * old.byteLength, clusterSize)) + 16;
-  const first = Math.max(await countedClusters(image, blocks), divideUp(file.size(), clusterSize)) + growth;
-  const known = new Set(blocks);
-  let fresh: number[] = [];
-  let tableClusters = old.byteLength / clusterSize;
-  for (;;) {
-    const behindBlocks = first + blocks.length + fresh.length;
-    const end = behindBlocks + tableClusters + rest;
-    const last = Math.floor((end - 1) / refcounts.perBlock);
-    const wanted: number[] = [];
-    for (let index = Math.floor(first / refcounts.perBlock); index <= last; index++) {
-      if (!known.has(index)) wanted.push(index);
-    }
-    const clusters = Math.max(tableClusters, divideUp((last + 1) * 8, clusterSize));
-    if (clusters * clusterSize > MAX_REFTABLE_BYTES || (end - first) * clusterSize > MAX_BYTES) return undefined;
-    if (wanted.length === fresh.length && clusters === tableClusters) {
-      const table = behindBlocks;
-      return { first, blocks: [...blocks, ...fresh], table, tableClusters, rest: table + clusters };
-    }
-    fresh = wanted;
-    tableClusters = clusters;
-  }
-}
-
-/** How many L2 tables the active L1 table names; undefined if one of them is nowhere. */
-async function countTables(image: Qcow2State): Promise<number | undefined> {
-  const l1 = await image.l1.view();
-  const offsets = new Set<number>();
-  for (let at = 0; at < l1.byteLength; at += 8) {
-    const offset = entryOffset(l1, at);
-    if (offset === 0) continue;
-    if (offset % image.geometry.clusterSize !== 0 || offset >= image.file.size()) return undefined;
-    offsets.add(offset);
-  }
-  return offsets.size;
-}
-
-/** Which refcount blocks there are; undefined if one of them is nowhere, or has two places in the table. */
-async function countBlocks(image: Qcow2State): Promise<number[] | undefined> {
-  const table = await image.refcounts.table();
-  const offsets = new Set<number>();
-  const found: number[] = [];
-  for (let index = 0; index * 8 < table.byteLength; index++) {
-    const offset = await image.refcounts.blockOffset(index);
-    if (offset === 0) continue;
-    if (offset % image.geometry.clusterSize !== 0 || offset >= image.file.size()) return undefined;
-    found.push(index);
-    offsets.add(offset);
-  }
-  return offsets.size === found.length ? found : undefined;
-}
-
-/** One more than the number of the last cluster that has a count. */
-async function countedClusters({ refcounts }: Qcow2State, blocks: readonly number[]): Promise<number> {
-  const { perBlock, bits } = refcounts;
-  for (const index of [...blocks].reverse()) {
-    const block = await refcounts.block(index);
-    for (let i = perBlock - 1; block && i >= 0; i--) {
-      if (getRefcount(block.view, bits, i) !== 0) return index * perBlock + i + 1;
-    }
-  }
-  return 0;
 }

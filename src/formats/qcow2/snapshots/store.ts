@@ -13,7 +13,7 @@ import { l1EntriesFor } from '../structure/header.ts';
 import type { Qcow2State } from '../state.ts';
 import { MAX_L1_BYTES, MAX_SNAPSHOTS } from '../structure/layout.ts';
 import { Lowering } from '../clusters/refcountRuns.ts';
-import { enforceShared, enforceWithout, type GoneSnapshot } from './atOnce.ts';
+import { type GoneSnapshot, removeAtOnce, shareAtOnce } from './atOnce.ts';
 import { encodeSnapshot, type SnapshotEntry, snapshotNameBytes, type SnapshotTable } from './table.ts';
 import { flagActive, lowerTree, raiseTree, unflagTree } from './tree.ts';
 import { SnapshotView } from './view.ts';
@@ -101,18 +101,21 @@ export class Snapshots implements SnapshotStore {
       incomplete: false,
       length: 0,
     });
-    const standIn = await enforceShared(image, l1, (offset) => {
+    const tableOf = (offset: number): { bytes: Uint8Array; count: number } => {
       const entries = [...this.#table.entries, entryAt(offset)];
       return { bytes: this.#encode(entries), count: entries.length };
-    });
+    };
     let made = entryAt(0);
-    const make = async (): Promise<void> => {
-      made = entryAt(await this.#share(l1));
+    const store = async (l1Offset: number): Promise<void> => {
+      made = entryAt(l1Offset);
       await this.#replaceTable([...this.#table.entries, made]);
       image.file.debugEvent?.('flush_asked');
       await flushImage(image);
     };
-    await (standIn ? standIn.during(make) : make());
+    const atOnce = await shareAtOnce(image, tableOf, async () =>
+      store(await image.allocator.place(copyOf(await image.l1.view()))),
+    );
+    if (!atOnce) await store(await this.#share(l1));
     return this.#infoOf(made);
   }
 
@@ -281,14 +284,7 @@ export class Snapshots implements SnapshotStore {
     const bytes = new Uint8Array(entry.l1Entries * 8);
     await withStrerror('Failed to free the cluster and L1 table', () => readTable(image, entry, bytes));
     const gone = { l1Offset: entry.l1Offset, l1: new DataView(bytes.buffer) };
-    const standIn = await enforceWithout(image, gone);
-    if (!standIn) return this.#giveUp(gone);
-    await standIn.during(async () => {
-      await this.#giveUp(gone);
-      await image.switchHeader(() => {
-        image.standIn = undefined;
-      });
-    });
+    if (!(await removeAtOnce(image, gone))) await this.#giveUp(gone);
   }
 
   /** Counts down what only a snapshot that is gone referred to, and flags what is the active image's alone. */

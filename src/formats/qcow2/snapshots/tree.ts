@@ -114,6 +114,17 @@ export function lowerTree(image: Qcow2State, l1: DataView, lowering: Lowering): 
   return forEachReference(image, l1, (first, count) => lowering.lower(first, count));
 }
 
+/** Gives the space back of what an L1 table leads to and nothing refers to any more. */
+export function giveBackTree(image: Qcow2State, l1: DataView): Promise<void> {
+  return forEachReference(image, l1, async (first, count) => {
+    const freed = new Lowering(image, true);
+    for (let cluster = first; cluster < first + count; cluster++) {
+      if ((await image.refcounts.get(cluster)) === 0) freed.free(cluster);
+    }
+    await freed.giveBack();
+  });
+}
+
 /** Flags or unflags entry `at`; true if that changes it. */
 function flag(view: DataView, at: number, copied: boolean): boolean {
   const high = view.getUint32(at);
