@@ -185,9 +185,9 @@ export class StandIn {
     await this.#settleBlocks();
     this.#own.cache.clear();
     allocator.reset();
-    const from = this.#l1;
     const own = await l1.view();
-    for (let at = 0; from && at < own.byteLength; at += 8) {
+    const from = this.#l1 ?? own;
+    for (let at = 0; at < own.byteLength; at += 8) {
       const offset = entryOffset(from, at);
       if (offset === 0) continue;
       const before = own.getBigUint64(at);

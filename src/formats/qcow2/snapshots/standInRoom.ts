@@ -90,9 +90,10 @@ async function countBlocks(image: Qcow2State): Promise<number[] | undefined> {
 /** One more than the number of the last cluster that has a count. */
 async function countedClusters({ refcounts }: Qcow2State, blocks: readonly number[]): Promise<number> {
   const { perBlock, bits } = refcounts;
-  for (const index of [...blocks].reverse()) {
+  for (const index of blocks.toReversed()) {
     const block = await refcounts.block(index);
-    for (let i = perBlock - 1; block && i >= 0; i--) {
+    if (!block) continue;
+    for (let i = perBlock - 1; i >= 0; i--) {
       if (getRefcount(block.view, bits, i) !== 0) return index * perBlock + i + 1;
     }
   }

@@ -12,7 +12,7 @@ import { Lowering, raiseRun } from '../clusters/refcountRuns.ts';
 /** Called with runs of host clusters, once for every reference. */
 type RunVisitor = (first: number, count: number) => Promise<unknown>;
 
-/** Visits the L2 tables of an L1 table. */
+/** Visits the L2 tables of an L1 table, with the indices of their entries. */
 export async function forEachTable(
   image: Qcow2State,
   l1: DataView,
@@ -53,6 +53,7 @@ function failUnaligned(image: Qcow2State, table: Pick<Table, 'offset' | 'view'>,
   return image.failDamaged(`Cluster allocation offset ${hex(entryOffset(table.view, at))} unaligned ${place}`);
 }
 
+/** Visits what the entries of an L2 table refer to, in their order. */
 export async function forEachRun(image: Qcow2State, table: Table, visit: RunVisitor): Promise<void> {
   const { geometry } = image;
   const { clusterSize, entrySize } = geometry;

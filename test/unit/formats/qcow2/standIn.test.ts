@@ -57,7 +57,7 @@ async function expectSound(driver: MemoryDriver, content: Uint8Array): Promise<r
   expect(lines.filter((line) => !line.startsWith('Leaked'))).toEqual([]);
   const node = await openOn(file, { readOnly: true });
   expect(equalBytes(await contentOf(node), content)).toBe(true);
-  return (node.snapshots?.list() as readonly { name: string }[]).map(({ name }) => name);
+  return (await node.snapshots?.list())?.map(({ name }) => name) ?? [];
 }
 
 describe.each(['create', 'remove'] as const)('%s', (action) => {
