@@ -235,13 +235,15 @@ class Comparison {
     return andThen(pairAt(this.#sides, offset, length), (runs) => this.#compareRuns(offset, runs));
   }
 
-  #compareRuns(offset: number, { one, other, length: shared }: PairRun<SourceRun>): Look {
+  #compareRuns(offset: number, { one: given, other: otherGiven, length: shared }: PairRun<SourceRun>): Look {
     const [first, second] = this.#sides;
-    const [traits, otherTraits] = [first.traits(one, offset), second.traits(other, offset)];
+    const [traits, otherTraits] = [first.traits(given, offset), second.traits(otherGiven, offset)];
     if (this.#strict && traits !== otherTraits && traits !== undefined && otherTraits !== undefined) {
       return { length: shared, finding: Promise.resolve({ what: 'status', offset }) };
     }
-    if ((one.kind === 'zero' && other.kind === 'zero') || isSamePlace(one, other)) return { length: shared };
+    if (given.kind === 'zero' && otherGiven.kind === 'zero') return { length: shared };
+    const [one, other] = [readable(given), readable(otherGiven)];
+    if (isSamePlace(one, other)) return { length: shared };
     const length = Math.min(shared, this.#longest);
     // What is nowhere counts as zeroes, whatever reading it gives, and is not looked at on both sides.
     const [absent, otherAbsent] = [isAbsent(one), isAbsent(other)];
@@ -295,6 +297,14 @@ class Comparison {
 /** True for a run that no image of the chain has, but that is not said to be zero: some NBD servers have such. */
 function isAbsent({ kind, status }: SourceRun): boolean {
   return kind === 'data' && status?.present === false;
+}
+
+/** What takes space is read, even where it is said to be zero: some NBD contexts say that of all sorts of things. */
+function readable(run: SourceRun): SourceRun {
+  const { storage, offset, data } = run.status ?? {};
+  return run.kind === 'zero' && data === true && storage && offset !== undefined
+    ? { ...run, kind: 'data', storage, offset }
+    : run;
 }
 
 /** True if both runs start at the same byte of the same file: what they have in common is equal, unread. */

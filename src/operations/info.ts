@@ -129,7 +129,7 @@ async function describeImage(
       throw invalidImage(`Backing file '${filename}' creates an infinite loop.`);
     }
     seen.add(identity);
-    const probed = format === undefined && imageOptions(source) === undefined;
+    const probed = node.probed && format === undefined && imageOptions(source) === undefined;
     return await describe(how, node, probed);
   } finally {
     await node.close();
@@ -229,7 +229,7 @@ function limitsOf(storage: Storage, probed: boolean): Limits {
   if (!storage.plain) return limits;
   // What is below a raw layer says in which steps it discards, but neither how much, nor how it zeroes.
   const { writeZeroesAlignment: _, maxWriteZeroes: __, maxDiscard: ___, ...kept } = limits;
-  return { ...kept, requestAlignment: probed ? 512 : (under?.requestAlignment ?? limits.requestAlignment) };
+  return { ...kept, requestAlignment: probed ? SECTOR : storage.file ? 1 : limits.requestAlignment };
 }
 
 type Defined<T> = { [K in keyof T]: Exclude<T[K], undefined> };

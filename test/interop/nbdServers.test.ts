@@ -89,7 +89,7 @@ describeWithOracle('qemu-storage-daemon', () => {
     try {
       for (let turn = 0; turn < 40; turn++) {
         const parts = Array.from({ length: 4 }, () => new Uint8Array(MiB / 2));
-        await Promise.all(parts.map((part, index) => node.read((index * MiB) / 2, part)));
+        await Promise.all(parts.map(async (part, index) => node.read((index * MiB) / 2, part)));
         expect(Buffer.compare(Buffer.concat(parts), expected)).toBe(0);
       }
     } finally {
@@ -182,11 +182,11 @@ describe.skipIf(noNbdkit !== undefined)(`nbdkit${because(noNbdkit)}`, () => {
     expect(await ours('compare from.raw c.qcow2', directory)).toBe('Images are identical.\n');
   });
 
-  const noExt = lackOf(['mkfs.ext4'], 'e2fsprogs');
+  const noExt = lackOf(['mke2fs'], 'e2fsprogs');
   it.skipIf(noExt !== undefined)(`serves a file inside a file system${because(noExt)}`, async () => {
     mkdirSync(join(directory, 'tree'));
     writeFileSync(join(directory, 'tree/disk.raw'), readFileSync(join(directory, 'from.raw')));
-    execFileSync('mkfs.ext4', ['-q', '-d', 'tree', 'tree.img', '16M'], { cwd: directory, stdio: 'ignore' });
+    execFileSync('mke2fs', ['-q', '-t', 'ext4', '-d', 'tree', 'tree.img', '16M'], { cwd: directory, stdio: 'ignore' });
     // Its extents are those of the file system.
     await kit('e.sock', '--filter=noextents', '--filter=ext2', 'file', 'tree.img', 'ext2file=/disk.raw');
     expect(await ours('compare -f raw -F raw from.raw nbd:unix:e.sock', directory)).toBe('Images are identical.\n');

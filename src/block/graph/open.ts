@@ -220,6 +220,7 @@ async function openLayer(tree: OptionTree, file: FileNode, scope: Scope): Promis
       driver: image,
       readOnly: !scope.writable,
       reopen: reopener(tree, scope, format),
+      probed: given === undefined,
       ...tellOfMissing(scope),
       unsafe: scope.cache === 'unsafe',
       ...(file.debugEvent ? { tellOfClose: (text) => scope.context.onComplaint?.(text, true) } : {}),
