@@ -213,6 +213,8 @@ export interface Quirks {
   readonly noBitmaps?: string;
   /** It does not know the clusters of the format: it cannot rebase, and copies without regard to them. */
   readonly unknownClusters?: boolean | undefined;
+  /** Images name no backing image, but options can. */
+  readonly backedByOptions?: boolean;
   /** It reads and writes whole sectors only, whatever is possible: `info` shows limits like that. */
   readonly inSectors?: boolean;
   /** It cannot open an image for writing that is open for reading: nothing is committed into such. */

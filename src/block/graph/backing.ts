@@ -1,5 +1,5 @@
 /** Opens the backing image of an image. */
-import { BlockError, invalidArgument, invalidImage, withPrefix } from '../../base/error.ts';
+import { BlockError, invalidArgument, invalidImage, unsupported, withPrefix } from '../../base/error.ts';
 import { flatten, isTree, normalize } from '../../options/dotted.ts';
 import { isRelative, PLAIN_PROTOCOL } from '../../options/filename.ts';
 import type { OptionTree } from '../../options/tree.ts';
@@ -27,6 +27,8 @@ export async function openBacking(
   const given = tree['backing'];
   if (scope.noBacking || given === null || given === '' || (!image.backing?.reference && given === undefined))
     return undefined;
+  if (!image.backing && image.quirks?.backedByOptions !== true)
+    throw unsupported("Driver doesn't support backing files");
   refuseBoth(tree, 'backing');
   if (typeof given === 'string' && given === tree['node-name']) {
     throw invalidArgument(`Making '${given}' a backing child of '${given}' would create a cycle`);

@@ -16,3 +16,8 @@ for graph in $quorum $twins $logged $window; do
   qemu-img info --backing-chain --image-opts "$image"
   qemu-img map --image-opts "$image,backing.driver=qcow2,backing.file.driver=file,backing.file.filename=base.qcow2"
 done
+# Not every format takes a backing image from its options.
+for format in raw vdi parallels; do
+  oracle-img create -q -f $format x.$format 1M
+  qemu-img map --image-opts driver=$format,file.filename=x.$format,backing.driver=null-co,backing.size=1M
+done
