@@ -1,4 +1,5 @@
 /** The port of FTP over `basic-ftp`: its connection, its login and its ways to a data connection; transfers are read here. */
+import { isIP } from 'node:net';
 import { Client, FTPError } from 'basic-ftp';
 import { BlockError } from '../../base/error.ts';
 import type { FtpServer, FtpSession, FtpTransfer } from '../../block/ftp.ts';
@@ -14,7 +15,7 @@ export async function connect(server: FtpServer): Promise<FtpSession> {
   try {
     if (secure) {
       const trust = verify ? { secureContext: trusted().context } : { rejectUnauthorized: false };
-      await client.connectImplicitTLS(host, port, { servername: host, ...trust });
+      await client.connectImplicitTLS(host, port, { ...(isIP(host) === 0 ? { servername: host } : {}), ...trust });
     } else await client.connect(host, port);
   } catch (error) {
     client.close();

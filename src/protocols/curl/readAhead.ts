@@ -26,8 +26,8 @@ export class ReadAhead {
   readonly #fixed: number | undefined;
   /** By their numbers; what was used last stands last. */
   readonly #blocks = new Map<number, Block>();
-  /** Where the last read ended. */
-  #end = 0;
+  /** Where the last read ended; there is none yet that one could go on from. */
+  #end = Number.NaN;
   #window = 0;
   /** What was asked for while somebody read on and on ends here. */
   #ahead = 0;
