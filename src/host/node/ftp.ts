@@ -9,7 +9,8 @@ import { trusted } from './trust.ts';
 
 /** {@link FtpPort.connect}. */
 export async function connect(server: FtpServer): Promise<FtpSession> {
-  const { host, port, secure, verify, login, patience } = server;
+  const { host, port, secure, verify, patience } = server;
+  const { username, password } = server.login;
   const client = new Client(patience);
   const since = Date.now();
   try {
@@ -22,14 +23,20 @@ export async function connect(server: FtpServer): Promise<FtpSession> {
     throw failed(error, server, since);
   }
   const session = new Session(client, server);
-  await session.ask(async () => {
+  const login = async (): Promise<void> => {
     await client.sendIgnoringError('OPTS UTF8 ON');
-    await client.login(login.username, login.password);
+    await client.login(username, password);
     await client.send('TYPE I');
     if (!secure) return;
     await client.sendIgnoringError('PBSZ 0');
     await client.sendIgnoringError('PROT P');
-  });
+  };
+  try {
+    await session.ask(login);
+  } catch (error) {
+    session.close();
+    throw error;
+  }
   return session;
 }
 

@@ -4,7 +4,7 @@ import { asBlockError, ioError } from '../../base/error.ts';
 import type { Quirks } from '../../block/capabilities.ts';
 import type { ProtocolContext, ProtocolStorage } from '../../block/protocol.ts';
 import { CheckedStorage } from '../../storage/checked.ts';
-import type { Limits, StorageDriver } from '../../storage/storage.ts';
+import type { Extent, Limits, StorageDriver } from '../../storage/storage.ts';
 import { ReadAhead } from './readAhead.ts';
 import type { Remote } from './remote.ts';
 import type { Scheme } from './url.ts';
@@ -64,5 +64,10 @@ export class CurlFile extends CheckedStorage implements ProtocolStorage {
     super(driver, { name, readOnly: true });
     this.protocol = protocol;
     this.identity = identity;
+  }
+
+  /** Nothing is known about holes; what the last sector has behind the end belongs to the data. */
+  override status(_offset: number, length: number): Extent {
+    return { length: Math.max(1, length), kind: 'data' };
   }
 }
