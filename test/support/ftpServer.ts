@@ -28,7 +28,7 @@ const running = new Set<ChildProcess>();
 export async function serveFtp(files: string, home: string, certificates?: string): Promise<number> {
   const empty = join(home, 'empty');
   mkdirSync(empty, { recursive: true });
-  const tls = certificates && [
+  const tls = certificates !== undefined && [
     'ssl_enable=YES',
     'implicit_ssl=YES',
     'allow_anon_ssl=YES',
@@ -37,8 +37,8 @@ export async function serveFtp(files: string, home: string, certificates?: strin
     `rsa_cert_file=${certificates}/server-cert.pem`,
     `rsa_private_key_file=${certificates}/server-key.pem`,
   ];
-  const configuration = join(home, tls ? 'tls.conf' : 'plain.conf');
-  const lines = [...PLAIN, ...(tls ?? []), `anon_root=${files}`, `secure_chroot_dir=${empty}`, ''];
+  const configuration = join(home, tls === false ? 'plain.conf' : 'tls.conf');
+  const lines = [...PLAIN, ...(tls === false ? [] : tls), `anon_root=${files}`, `secure_chroot_dir=${empty}`, ''];
   writeFileSync(configuration, lines.join('\n'), { mode: 0o600 });
   const server = createServer({ pauseOnConnect: true }, (socket) => {
     const env = { ...process.env, ...systemPath };

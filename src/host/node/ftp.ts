@@ -48,7 +48,7 @@ function failed(thrown: unknown, { host, port, patience }: FtpServer, since: num
     return new BlockError('io', `The server answered: ${thrown.message.split('\n')[0] ?? ''}`, { cause: thrown });
   }
   const error = thrown as NodeJS.ErrnoException;
-  if (/^Timeout/.test(error.message)) return timedOut(patience, 0);
+  if (error.message.startsWith('Timeout')) return timedOut(patience, 0);
   if (/closed|closing/i.test(error.message)) return connectionLost(error);
   return unanswered(error, { host, port }, since);
 }
@@ -107,16 +107,15 @@ class Session implements FtpSession {
       silent: (received) => timedOut(patience, received),
       broken: connectionLost,
     });
-    let began: () => void = () => undefined;
-    const start = new Promise<void>((resolve) => {
-      began = resolve;
-    });
-    const done = ftp.handle(`RETR ${path}`, (answer, task) => {
-      if (answer instanceof Error) return task.reject(answer);
-      if (answer.code >= 200) return task.resolve(answer);
-      // The bytes are what comes now, and what is waited for.
-      ftp.socket.setTimeout(0);
-      began();
+    let done: Promise<unknown> = Promise.resolve();
+    const start = new Promise<void>((began) => {
+      done = ftp.handle(`RETR ${path}`, (answer, task) => {
+        if (answer instanceof Error) return task.reject(answer);
+        if (answer.code >= 200) return task.resolve(answer);
+        // The bytes are what comes now, and what is waited for.
+        ftp.socket.setTimeout(0);
+        began();
+      });
     });
     this.#transfer = done.catch(() => undefined);
     await Promise.race([start, done]).catch((error: unknown) => {

@@ -61,14 +61,19 @@ export const fetchHttp: HttpPort = {
     });
     async function* pieces(): AsyncGenerator<Uint8Array> {
       const reader = body?.getReader();
-      let received = 0;
-      while (reader) {
-        const { done, value } = await within(reader.read(), patience, received, stop).catch((error: unknown) => {
+      if (!reader) return;
+      for (let received = 0; ; ) {
+        const { value: bytes } = await within<{ readonly value?: Uint8Array | undefined }>(
+          reader.read(),
+          patience,
+          received,
+          stop,
+        ).catch((error: unknown) => {
           throw error instanceof BlockError ? error : broken(error);
         });
-        if (done) return;
-        received += value.length;
-        yield value;
+        if (!bytes) return;
+        received += bytes.length;
+        yield bytes;
       }
     }
     return { status, headers: found, body: pieces(), end: () => stop.abort() };

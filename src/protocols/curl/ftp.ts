@@ -89,11 +89,18 @@ export class FtpFile implements Remote {
   async #work(): Promise<void> {
     this.#busy = true;
     for (let reading = this.#next(); reading; reading = this.#next()) {
-      const { resolve, reject } = reading;
-      const one = reading;
-      await persist(this.#services, this.#timeout, () => this.#fill(one)).then(resolve, reject);
+      await this.#serve(reading);
     }
     this.#busy = false;
+  }
+
+  async #serve(reading: Reading): Promise<void> {
+    try {
+      await persist(this.#services, this.#timeout, () => this.#fill(reading));
+      reading.resolve();
+    } catch (error) {
+      reading.reject(error);
+    }
   }
 
   /** Who gets the next bytes: whoever wants what comes anyway, before those who were first. */

@@ -184,11 +184,13 @@ function lengthOf(headers: HttpAnswer['headers']): number | undefined {
   return text !== undefined && /^\d{1,19}$/.test(text) ? Number(text) : undefined;
 }
 
+function numberOf(digits: string | undefined): number | undefined {
+  return digits === undefined ? undefined : Number(digits);
+}
+
 function contentRange(text: string | undefined): ContentRange {
   const [, first, last, total] =
     /^bytes (?:(\d{1,19})-(\d{1,19})|\*)\/(?:(\d{1,19})|\*)$/i.exec(text?.trim() ?? '') ?? [];
-  const numberOf = (digits: string | undefined): number | undefined =>
-    digits === undefined ? undefined : Number(digits);
   return { first: numberOf(first), last: numberOf(last), total: numberOf(total) };
 }
 

@@ -42,7 +42,7 @@ export class CurlStorage implements StorageDriver {
   /** Whoever reads gets to know no more than that it has failed; the reason is on a line of its own, as with the real tool. */
   #fail(thrown: unknown, offset: number, length: number): never {
     const error = asBlockError(thrown);
-    const line = [`curl: ${error.message}`, ...error.hints].join('\n');
+    const line = `curl: ${error.message}${error.hint === undefined ? '' : `\n${error.hint}`}`;
     if (line !== this.#said) this.#complain?.(line);
     this.#said = line;
     throw ioError({ offset, length, access: 'read' }, { cause: error });

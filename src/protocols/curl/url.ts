@@ -39,15 +39,14 @@ export function parseUrl(url: string): Address {
     /^(?:\[([^\]]*)\]|([^:]*))(?::(.*))?$/s.exec(authority.slice(at + 1)) ?? [];
   const host = bracketed ?? decoded(plain);
   if (host === '') throw rejected('No host present');
-  if (bracketed === undefined ? /[\s\x00-\x1f/@%[\]"<>\\^`{|}]/.test(host) : !/^[\da-f:.]+(%.+)?$/i.test(host)) {
+  if (bracketed === undefined ? /[^\p{L}\p{N}\p{M}._~!$&'()*+,;=-]/u.test(host) : !/^[\da-f:.]+(%.+)?$/i.test(host)) {
     throw rejected('Bad hostname');
   }
   if (!/^\d*$/.test(port) || Number(port) > 0xffff) {
     throw rejected('Port number was not a decimal number between 0 and 65535');
   }
   const path = tail.replace(/#.*$/s, '');
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for.
-  if (/[\x00-\x20\x7f]/.test(path)) throw rejected('Bad path');
+  if (/[\p{Cc} ]/u.test(path)) throw rejected('Bad path');
   return {
     scheme: known,
     login: at < 0 ? undefined : loginOf(authority.slice(0, at)),
@@ -79,8 +78,7 @@ export function decoded(text: string): string {
 
 /** A path whose bytes beyond ASCII are escaped, which headers cannot have. */
 function escaped(path: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: ASCII begins with them.
-  return path.replace(/[^\x00-\x7f]+/g, (text) =>
+  return path.replace(/\P{ASCII}+/gu, (text) =>
     [...bytesOf(text)].map((byte) => `%${byte.toString(16).toUpperCase().padStart(2, '0')}`).join(''),
   );
 }

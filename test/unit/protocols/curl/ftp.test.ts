@@ -6,7 +6,6 @@ import type { ProtocolStorage } from '../../../../src/block/protocol.ts';
 import { ftpDriver, ftpsDriver } from '../../../../src/protocols/curl/driver.ts';
 import type { OpenOptions } from '../../../../src/protocols/curl/options.ts';
 import { servicesWith } from '../../../support/httpServer.ts';
-import '../../../support/seed.ts';
 
 const KiB = 1024;
 const file = new Uint8Array(700 * KiB + 7).map((_, at) => (at * 7 + (at >> 8)) & 0xff);
@@ -97,7 +96,7 @@ describe('a file on a server of FTP', () => {
   it('is read in one go by whoever reads on and on', async () => {
     const port = new Server();
     const { storage } = await open(port);
-    const pieces = [0, 1, 2, 3].map((index) => storage.read(index * 170 * KiB, new Uint8Array(170 * KiB)));
+    const pieces = [0, 1, 2, 3].map(async (index) => storage.read(index * 170 * KiB, new Uint8Array(170 * KiB)));
     await Promise.all(pieces);
     expect(port.asked.filter((line) => line.startsWith('RETR'))).toEqual(['RETR dir/file 0']);
     expect(port.connected).toHaveLength(1);

@@ -6,7 +6,6 @@ import { httpDriver } from '../../../../src/protocols/curl/driver.ts';
 import type { OpenOptions } from '../../../../src/protocols/curl/options.ts';
 import { MapSecretStore } from '../../../../src/testing.ts';
 import { rangeOf, type Scripted, ScriptedHttp, servicesWith, soundly } from '../../../support/httpServer.ts';
-import '../../../support/seed.ts';
 
 const KiB = 1024;
 const URL = 'http://server/dir/file';
@@ -55,8 +54,10 @@ async function failure(script: (request: HttpRequest, index: number) => Scripted
 describe('a file on a server of HTTP', () => {
   it('reads as a plain array of bytes', async () => {
     const port = new ScriptedHttp((request) => soundly(request, file, { etag: '"a"' }));
-    const at = fc.nat(file.length - 1);
-    const reads = fc.array(fc.record({ at, length: fc.oneof(fc.nat(2000), fc.nat(file.length)) }), { maxLength: 40 });
+    const reads = fc.array(
+      fc.record({ at: fc.nat(file.length - 1), length: fc.oneof(fc.nat(2000), fc.nat(file.length)) }),
+      { maxLength: 40 },
+    );
     await fc.assert(
       fc.asyncProperty(reads, fc.constantFrom(undefined, 0, 512, 128 * KiB), async (wanted, readahead) => {
         const { storage } = await open(port, readahead === undefined ? {} : { readahead });
