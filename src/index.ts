@@ -65,6 +65,7 @@ export type { FilterChild, FilterContext, FilterDriver, FilterRole, FilterStorag
 export { DriverRegistry, type FilterEntry, type FormatEntry, type ProtocolEntry } from './block/graph/registry.ts';
 export type { FtpPort, FtpServer, FtpSession, FtpTransfer } from './block/ftp.ts';
 export type { HttpAnswer, HttpPort, HttpRequest, Login } from './block/http.ts';
+export { DEFAULT_LIMITS, type ResourceLimits, UNTRUSTED_LIMITS } from './block/limits.ts';
 export type { Connection, NetPort, SocketAddress, TlsSettings } from './block/net.ts';
 export type { Report, ReportLine } from './block/report.ts';
 export type { SecretStore, Services } from './block/services.ts';

@@ -3,6 +3,7 @@ import type { MaybePromise } from '../../base/async.ts';
 import type { BufferPool } from '../../base/inflight.ts';
 import type { FtpPort } from '../../block/ftp.ts';
 import type { HttpAnswer, HttpPort, HttpRequest } from '../../block/http.ts';
+import { DEFAULT_LIMITS, type ResourceLimits } from '../../block/limits.ts';
 import type { NetPort } from '../../block/net.ts';
 import type { ObjectStore } from '../../block/objects.ts';
 import type { SecretStore, Services } from '../../block/services.ts';
@@ -29,6 +30,8 @@ export interface NodeServicesOptions {
   /** Default: none. */
   readonly objects?: ObjectStore;
   readonly buffers?: BufferPool;
+  /** Those that differ from the usual ones. */
+  readonly limits?: Partial<ResourceLimits>;
 }
 
 let sharedPool: Promise<WorkerPool> | undefined;
@@ -123,6 +126,7 @@ export function nodeServices(options: NodeServicesOptions = {}): Services {
     crypto,
     secrets: options.secrets ?? new MapSecretStore(),
     objects: options.objects ?? new Map(),
+    limits: { ...DEFAULT_LIMITS, ...options.limits },
     random: (into) => crypto.fillRandom(into),
     now,
     zoneOffset,
