@@ -69,10 +69,7 @@ export class ImageNode extends ImageLayer implements Storage {
   readonly format: string;
   readonly readOnly: boolean;
   readonly file: Storage | undefined;
-  /**
-   * Opens the same image for another purpose. The locks of this node stand against that, so close it first. Absent
-   * for nodes that were not made by opening an image.
-   */
+  /** Opens the same image for another purpose; this node's locks stand against that. Absent where none was opened. */
   readonly reopen: Reopen | undefined;
   /** The guest's bytes are bytes of the file as they are, from some offset on. */
   readonly plain: boolean;
