@@ -46,6 +46,7 @@ const PROTOCOLS: readonly ProtocolEntry[] = [
     name: 'nbd',
     prefixes: ['nbd', 'nbd+tcp', 'nbd+unix'],
     load: async () => (await import('./protocols/nbd/driver.ts')).nbdDriver,
+    server: async () => (await import('./protocols/nbd/server/server.ts')).nbdServer,
   },
   { name: 'null-aio', prefixes: ['null-aio'], load: async () => (await nothing()).nullAioDriver },
 ];

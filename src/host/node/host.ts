@@ -72,7 +72,10 @@ function lazyCodec(workers: Workers): CodecPort {
 }
 
 /** Loads what connects at the first call. */
-const lazyNet: NetPort = { connect: async (address) => (await import('./net.ts')).connect(address) };
+const lazyNet: NetPort = {
+  connect: async (address) => (await import('./net.ts')).connect(address),
+  listen: async (address) => (await import('./listen.ts')).listen(address),
+};
 
 /** The crypto port, with long runs of sectors on all threads. */
 function threadedCrypto(workers: Workers): Services['crypto'] {
@@ -92,6 +95,7 @@ export function nodeServices(options: NodeServicesOptions = {}): Services {
   const buffers = new AlignedBufferPool();
   return {
     files: options.files ?? new NodeFiles(),
+    temporaryFolder: process.env['TMPDIR'] || '/var/tmp',
     net: options.net ?? lazyNet,
     codec: options.codec ?? lazyCodec(workers),
     crypto,

@@ -69,7 +69,8 @@ export class Options {
     if (reply.type === Refusal.unsupported) return undefined;
     const { message: text, hint } = refusalText(reply.type, option);
     const hints = [hint, said === '' ? undefined : `server reported: ${said}`].filter((line) => line !== undefined);
-    const kind = reply.type === Refusal.unknown ? 'not-found' : reply.type === Refusal.policy ? 'permission-denied' : 'io';
+    const kind =
+      reply.type === Refusal.unknown ? 'not-found' : reply.type === Refusal.policy ? 'permission-denied' : 'io';
     throw new BlockError(kind, text, { hint: hints });
   }
 
