@@ -50,7 +50,12 @@ function spellings(option: CommandOption): string {
 /** The whole help text of a command, with its final newlines. */
 export function commandHelp(syntax: CommandSyntax): string {
   const [first = '', ...more] = syntax.usage;
-  const lines = ['Usage:', `  ${syntax.program ?? 'qemu-img'} ${syntax.name} ${first}`, ...more.map((line) => `        ${line}`), ''];
+  const lines = [
+    'Usage:',
+    `  ${syntax.program ?? 'qemu-img'} ${syntax.name} ${first}`,
+    ...more.map((line) => `        ${line}`),
+    '',
+  ];
   lines.push(`${syntax.summary}.`, '', 'Arguments:');
   for (const option of syntax.options) {
     if (option.help === undefined) continue;

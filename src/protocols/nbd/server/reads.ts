@@ -32,6 +32,7 @@ export class Reads {
   /** Answers in one go. */
   async #atOnce(asked: Asked, bytes: Uint8Array, unbroken: boolean): Promise<void> {
     let answer: readonly Uint8Array[];
+    if (this.#channel.failure) return;
     try {
       if (unbroken) {
         const done = this.#node.read(asked.offset, bytes);
@@ -72,6 +73,7 @@ export class Reads {
     const pieces: Promise<void>[] = [];
     let failure: unknown;
     const answer = async (offset: number, bytes: Uint8Array): Promise<void> => {
+      if (this.#channel.failure) return;
       try {
         await this.#channel.send(await this.#chunks(asked, offset, bytes, false));
       } catch (thrown) {

@@ -57,7 +57,8 @@ export class Requests {
     const channel = this.#channel;
     let reason: string | undefined;
     try {
-      for (;;) {
+      // Whoever takes no answers any more needs none to what is still to be read.
+      while (!channel.failure) {
         const got = channel.read(this.#head);
         const count = isPromise(got) ? await got : got;
         if (count < this.#head.length) {
