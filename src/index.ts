@@ -64,6 +64,7 @@ export { ImageNode, type NodeParts, type Reopen } from './block/node/node.ts';
 export type { FilterChild, FilterContext, FilterDriver, FilterRole, FilterStorage } from './block/filter.ts';
 export { DriverRegistry, type FilterEntry, type FormatEntry, type ProtocolEntry } from './block/graph/registry.ts';
 export type { Connection, Listener, NetPort, SocketAddress, TlsSettings } from './block/net.ts';
+export { DEFAULT_LIMITS, type ResourceLimits, UNTRUSTED_LIMITS } from './block/limits.ts';
 export type { Report, ReportLine } from './block/report.ts';
 export type { SecretStore, Services } from './block/services.ts';
 export type { Client, Export, ImageServer, RunningServer, ServerSettings } from './block/serving.ts';

@@ -56,14 +56,16 @@ function driverLines(drivers: DriverRegistry): string {
   return [...lines, line].join('\n');
 }
 
+/** A line for each of the commands: of those of the real program, or of the others. */
+async function commandLines(isOwn: boolean): Promise<string> {
+  const loads = Object.entries(COMMANDS).filter(([name]) => OWN.includes(name) === isOwn);
+  const modules = await Promise.all(loads.map(([, load]) => load()));
+  return modules.map(({ command: { syntax } }) => `  ${syntax.name} - ${syntax.summary}\n`).join('');
+}
+
 /** The text of `--help`. */
-async function helpText({ drivers, compatible }: CommandIo): Promise<string> {
-  const list = async (isOwn: boolean): Promise<string> => {
-    const loads = Object.entries(COMMANDS).filter(([name]) => OWN.includes(name) === isOwn);
-    const modules = await Promise.all(loads.map(([, load]) => load()));
-    return modules.map(({ command: { syntax } }) => `  ${syntax.name} - ${syntax.summary}\n`).join('');
-  };
-  const own = compatible === true ? '' : `\nCommands beyond the original program:\n\n${await list(true)}`;
+async function helpText(io: CommandIo): Promise<string> {
+  const own = io.compatible === true ? '' : `\nCommands beyond the original program:\n\n${await commandLines(true)}`;
   return `${VERSION_TEXT}QEMU disk image utility.  Usage:
 
   qemu-img [standard options] COMMAND [--help | command options]
@@ -79,10 +81,10 @@ Standard options:
 
 Recognized commands (qemu-img COMMAND --help tells more about each):
 
-${await list(false)}${own}
+${await commandLines(false)}${own}
 Supported image formats:
 
-${driverLines(await drivers())}
+${driverLines(await io.drivers())}
 `;
 }
 

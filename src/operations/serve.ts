@@ -75,7 +75,7 @@ export async function serve(context: OperationContext, request: ServeRequest): P
       },
     };
   } catch (error) {
-    await closeEach(opened.reverse()).catch(() => undefined);
+    await closeEach(backwards(opened)).catch(() => undefined);
     throw error;
   }
 }
@@ -85,7 +85,7 @@ function checked(request: ServeRequest): readonly ExportRequest[] {
   const { image, exports, writable, temporary, snapshot, shared = 0, handshakeLimit = 0 } = request;
   if ((image === undefined) === (exports === undefined)) throw invalidArgument('Either image or exports is needed');
   const wanted = exports ?? (image === undefined ? [] : [{ image }]);
-  if (!Array.isArray(wanted) || wanted.length === 0) throw invalidArgument('At least one image is needed');
+  if (wanted.length === 0) throw invalidArgument('At least one image is needed');
   const names = new Set<string>();
   for (const { image: own, name = '', description = '' } of wanted) {
     imageInput(own);
@@ -104,6 +104,11 @@ function checked(request: ServeRequest): readonly ExportRequest[] {
   wholeNumber('number of clients', shared, 0, MAX_COUNT);
   wholeNumber('handshake limit', handshakeLimit, 0, MAX_COUNT / 1000);
   return wanted;
+}
+
+/** What was opened last is closed first. (`toReversed` is younger than some of the platforms.) */
+function backwards<T>(list: readonly T[]): readonly T[] {
+  return list.map((_, index) => list[list.length - 1 - index] as T);
 }
 
 /** The TLS credentials of an id. */
@@ -204,7 +209,7 @@ async function untilEnd(
   if (signal?.aborted) stop();
   try {
     const flushes = exports.filter(({ writable }) => writable).map(({ node }) => ({ close: () => node.flush() }));
-    await closeEach([{ close: () => running.done }, ...flushes, ...[...opened].reverse()]);
+    await closeEach([{ close: () => running.done }, ...flushes, ...backwards(opened)]);
   } finally {
     signal?.removeEventListener('abort', stop);
   }

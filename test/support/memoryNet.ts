@@ -11,7 +11,7 @@ class Pipe {
   readonly #room: number;
   readonly #pieces: Uint8Array[] = [];
   #wakeReader: (() => void) | undefined;
-  #wakeWriters: (() => void)[] = [];
+  readonly #wakeWriters: (() => void)[] = [];
 
   constructor(room: number) {
     this.#room = room;

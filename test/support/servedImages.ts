@@ -12,7 +12,7 @@ export const ADDRESS = { type: 'unix', path: 'served' } as const;
 
 /** A machine in memory with a network. */
 export class ServedMachine {
-  readonly files = new MemoryFiles();
+  readonly files: MemoryFiles = new MemoryFiles();
   readonly net: MemoryNet;
   readonly library: ImageLibrary;
 

@@ -135,11 +135,10 @@ interface Handle {
  * another one. Where that is not possible they say what has come.
  */
 function withBuffers(socket: Socket, onread: OnRead): Socket {
-  const inner = socket as unknown as { _handle: Handle | null };
-  const handle = inner._handle;
+  const handle = Reflect.get(socket, '_handle') as Handle | null | undefined;
   if (typeof handle?.useUserBuffer !== 'function') return socket;
   handle.onread = () => undefined;
-  inner._handle = null;
+  Reflect.set(socket, '_handle', null);
   socket.setTimeout(0);
   return new Socket({ handle, onread, readable: true, writable: true } as ConstructorParameters<typeof Socket>[0]);
 }

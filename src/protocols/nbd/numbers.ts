@@ -26,9 +26,11 @@ export const Info = { export: 0, name: 1, description: 2, blockSize: 3 } as cons
 /** Handshake flags, and those that the client answers them with. */
 export const Handshake = { fixedNewstyle: 1, noZeroes: 2 } as const;
 
-/** What handshakes, options and replies to them begin with. */
+/** What a server begins with. */
 export const NBD_MAGIC = 0x4e42444d41474943n;
+/** What options begin with, and newer servers go on with. */
 export const OPTION_MAGIC = 0x49484156454f5054n;
+/** What replies to options begin with. */
 export const REPLY_MAGIC = 0x3e889045565a9n;
 
 /** What requests and replies begin with. */

@@ -63,7 +63,7 @@ export class DirtyBlocks {
 
   async #next(): Promise<void> {
     if (this.#range) this.#passed = this.#range.offset + this.#range.length;
-    const { value, done } = (await this.#ranges?.next()) ?? { value: undefined, done: true };
-    this.#range = done === true ? undefined : value;
+    const next = await this.#ranges?.next();
+    this.#range = next && next.done !== true ? next.value : undefined;
   }
 }

@@ -5,7 +5,7 @@ import { Chunk, CHUNK_DONE, ERRORS, type Form, Magic, MAX_NAME } from '../number
 import type { BlockStates } from '../answer.ts';
 
 /** What identifies a request in its answer: eight bytes that mean nothing here. */
-export interface Cookie {
+interface Cookie {
   readonly high: number;
   readonly low: number;
 }
@@ -33,7 +33,7 @@ const NUMBERS = new Map(Object.entries(ERRORS).map(([number, name]) => [name, Nu
 const EIO = 5;
 
 /** The number of an error (Error values). */
-export function numberOf({ code }: BlockError): number {
+function numberOf({ code }: BlockError): number {
   return NUMBERS.get(SAME[code] ?? code) ?? EIO;
 }
 

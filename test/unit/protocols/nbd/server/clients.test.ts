@@ -70,17 +70,15 @@ describe('a server', () => {
     const client = await machine.client();
     await client.go();
     const ask = client.bytesOf({ command: READ, offset: 0, length: 32 << 20 });
-    let sent = 0;
-    let stuck = false;
-    while (!stuck && sent < 100000) {
-      const done = client.connection.write([ask]).then(() => sent++);
+    for (let stuck = false; !stuck; ) {
+      const done = client.connection.write([ask]);
       stuck = await Promise.race([
         done.then(() => false),
         new Promise<true>((resolve) => setTimeout(resolve, 300, true)),
       ]);
     }
-    // 32 MiB each: what is on its way to the client is bounded all the same.
-    expect(client.connection.incoming.held).toBeLessThan(40 << 20);
+    // 32 MiB each, 16 of which may be under way: what is on its way to the client is bounded all the same.
+    expect(client.connection.incoming.held).toBeLessThan(18 << 20);
     // Others do not suffer.
     const other = await machine.client();
     await other.go();
