@@ -47,6 +47,7 @@ const PROTOCOLS: readonly ProtocolEntry[] = [
     prefixes: ['nbd', 'nbd+tcp', 'nbd+unix'],
     load: async () => (await import('./protocols/nbd/driver.ts')).nbdDriver,
   },
+  { name: 'ssh', prefixes: ['ssh'], load: async () => (await import('./protocols/ssh/driver.ts')).sshDriver },
   { name: 'null-aio', prefixes: ['null-aio'], load: async () => (await nothing()).nullAioDriver },
 ];
 

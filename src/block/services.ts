@@ -5,6 +5,7 @@ import type { CryptoPort } from '../crypto/crypto.ts';
 import type { FilePort } from '../storage/files.ts';
 import type { NetPort } from './net.ts';
 import type { ObjectStore } from './objects.ts';
+import type { ProgramPort } from './programs.ts';
 
 /** Passphrases and keys by id (`--object secret,id=...`). */
 export interface SecretStore {
@@ -23,6 +24,8 @@ export interface Services {
   readonly files: FilePort;
   /** Absent: this host cannot connect to anybody. */
   readonly net?: NetPort;
+  /** Absent: this host cannot start programs. */
+  readonly programs?: ProgramPort;
   readonly codec: CodecPort;
   readonly crypto: CryptoPort;
   readonly secrets: SecretStore;

@@ -3,6 +3,7 @@ import type { MaybePromise } from '../../base/async.ts';
 import type { BufferPool } from '../../base/inflight.ts';
 import type { NetPort } from '../../block/net.ts';
 import type { ObjectStore } from '../../block/objects.ts';
+import type { ProgramPort } from '../../block/programs.ts';
 import type { SecretStore, Services } from '../../block/services.ts';
 import type { CodecPort } from '../../codec/codec.ts';
 import { MapSecretStore } from '../shared/secrets.ts';
@@ -17,6 +18,7 @@ import type { WorkerPool } from './pool.ts';
 export interface NodeServicesOptions {
   readonly files?: Services['files'];
   readonly net?: NetPort;
+  readonly programs?: ProgramPort;
   readonly codec?: CodecPort;
   readonly crypto?: Services['crypto'];
   /** Default: a store without secrets. */
@@ -74,6 +76,11 @@ function lazyCodec(workers: Workers): CodecPort {
 /** Loads what connects at the first call. */
 const lazyNet: NetPort = { connect: async (address) => (await import('./net.ts')).connect(address) };
 
+/** Loads what starts programs at the first call. */
+const lazyPrograms: ProgramPort = {
+  start: async (name, args) => (await import('./programs.ts')).startProgram(name, args),
+};
+
 /** The crypto port, with long runs of sectors on all threads. */
 function threadedCrypto(workers: Workers): Services['crypto'] {
   return {
@@ -93,6 +100,7 @@ export function nodeServices(options: NodeServicesOptions = {}): Services {
   return {
     files: options.files ?? new NodeFiles(),
     net: options.net ?? lazyNet,
+    programs: options.programs ?? lazyPrograms,
     codec: options.codec ?? lazyCodec(workers),
     crypto,
     secrets: options.secrets ?? new MapSecretStore(),

@@ -7,6 +7,7 @@ import type { BufferPool } from '../../base/inflight.ts';
 import { MiB } from '../../base/offset.ts';
 import type { NetPort } from '../../block/net.ts';
 import type { ObjectStore } from '../../block/objects.ts';
+import type { ProgramPort } from '../../block/programs.ts';
 import type { SecretStore, Services } from '../../block/services.ts';
 import { MemoryFiles } from '../../storage/memoryFiles.ts';
 import { MapSecretStore } from '../shared/secrets.ts';
@@ -20,6 +21,8 @@ export interface PortableServicesOptions {
   readonly files?: Services['files'];
   /** Default: there is nobody to connect to. */
   readonly net?: NetPort;
+  /** Default: there are none. */
+  readonly programs?: ProgramPort;
   /** Default: a store without secrets. */
   readonly secrets?: SecretStore;
   /** Default: none. */
@@ -50,6 +53,7 @@ export function portableServices(options: PortableServicesOptions = {}): Service
   return {
     files: options.files ?? new MemoryFiles(),
     ...(options.net ? { net: options.net } : {}),
+    ...(options.programs ? { programs: options.programs } : {}),
     codec: portableCodecs(),
     crypto,
     secrets: options.secrets ?? new MapSecretStore(),
