@@ -59,7 +59,10 @@ export async function logIn(services: Services, place: Place): Promise<Session> 
   const args = [...ALWAYS, ...reaching(place), ...checking(place, key), '-s', '--', place.host, 'sftp'];
   const program = await start(services, args);
   try {
-    return await Session.start(program);
+    return await Session.start(program, async () => {
+      const words = lastLine((await program.ended).complaint);
+      return words === undefined ? undefined : `ssh: ${words}`;
+    });
   } catch (thrown) {
     const error = asBlockError(thrown);
     program.close();

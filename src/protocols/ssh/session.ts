@@ -63,6 +63,7 @@ export class Session {
   readonly extensions: ReadonlySet<string>;
   limits: DataLimits = { read: SAFE_DATA, write: SAFE_DATA };
   readonly #streams: ByteStreams;
+  readonly #lastWords: () => Promise<string | undefined>;
   readonly #pending = new Map<number, Waiting>();
   readonly #head = new Uint8Array(9);
   readonly #view = new DataView(this.#head.buffer);
@@ -75,18 +76,25 @@ export class Session {
   #granted = 0;
   #failure: BlockError | undefined;
 
-  private constructor(streams: ByteStreams, extensions: ReadonlySet<string>) {
+  private constructor(
+    streams: ByteStreams,
+    extensions: ReadonlySet<string>,
+    lastWords: () => Promise<string | undefined>,
+  ) {
     this.#streams = streams;
     this.extensions = extensions;
+    this.#lastWords = lastWords;
   }
 
   /**
    * Begins a session.
+   * @param lastWords what whoever carries the streams has to say when they have ended.
    * @throws BlockError if the server does not speak SFTP, kind `io` and code `EPIPE` if it says nothing at all.
    */
-  static async start(streams: ByteStreams): Promise<Session> {
+  static async start(streams: ByteStreams, lastWords: () => Promise<string | undefined>): Promise<Session> {
     streams.patience(START_PATIENCE);
-    await streams.write([packet(Type.init, undefined, [[4, VERSION]])]);
+    // Whoever does not take it has ended, which what is read tells better.
+    streams.write([packet(Type.init, undefined, [[4, VERSION]])]).catch(() => undefined);
     const head = new Uint8Array(5);
     const count = await streams.read(head);
     if (count === 0) {
@@ -107,7 +115,7 @@ export class Session {
       content.bytes();
     }
     streams.patience(0);
-    const session = new Session(streams, extensions);
+    const session = new Session(streams, extensions, lastWords);
     void session.#receive();
     if (extensions.has(Extension.limits)) await session.#askLimits();
     return session;
@@ -145,7 +153,8 @@ export class Session {
     const reply = await new Promise<Reply>((resolve, reject) => {
       const id = this.#add({ into, load, changes, resolve, reject });
       sent = this.#send(id, request);
-      sent.catch((error: unknown) => this.#break(asBlockError(error)));
+      // What cannot be sent ends what is received, too, and that says why.
+      sent.catch(() => undefined);
     });
     // The data may be overwritten from now on: an answer that comes too early does not mean that they were sent. What
     // becomes of the session does not matter to what is answered.
@@ -218,16 +227,19 @@ export class Session {
   async #receive(): Promise<void> {
     try {
       for (;;) await this.#reply();
-    } catch (error) {
-      this.#break(asBlockError(error));
+    } catch (thrown) {
+      const error = asBlockError(thrown);
+      this.#streams.close();
+      this.#break(error, error.code === 'ETIMEDOUT' || this.#failure ? undefined : await this.#lastWords());
     }
   }
 
   /** Everything that is under way fails, and everything that comes later. */
-  #break(error: BlockError): void {
+  #break(error: BlockError, words?: string): void {
     if (this.#failure) return;
     const timedOut = error.code === 'ETIMEDOUT';
-    this.#failure = timedOut ? error : new BlockError('io', 'Input/output error', { cause: error });
+    const details = { cause: error, ...(words === undefined ? {} : { hint: words }) };
+    this.#failure = timedOut ? error : new BlockError('io', 'Input/output error', details);
     this.#streams.close();
     for (const waiting of this.#pending.values()) waiting.reject(this.#failure);
     this.#pending.clear();

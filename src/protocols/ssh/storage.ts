@@ -1,12 +1,12 @@
 /** A file of a server as a storage: long requests in many packets at a time. */
-import { allOf, RangeLock } from '../../base/async.ts';
+import { allOf, type MaybePromise, RangeLock } from '../../base/async.ts';
 import { asBlockError, BlockError, unsupported } from '../../base/error.ts';
-import { MAX_SIZE } from '../../base/offset.ts';
+import { alignUp, MAX_SIZE, SECTOR } from '../../base/offset.ts';
 import { systemError } from '../../base/posix.ts';
 import type { Quirks } from '../../block/capabilities.ts';
 import type { ProtocolContext, ProtocolStorage } from '../../block/protocol.ts';
 import { CheckedStorage, type CheckedOptions } from '../../storage/checked.ts';
-import type { Limits, Preallocation, StorageDriver, ZeroFlags } from '../../storage/storage.ts';
+import type { Extent, Limits, Preallocation, StorageDriver, ZeroFlags } from '../../storage/storage.ts';
 import type { Lease } from './connections.ts';
 import { Extension, Status } from './numbers.ts';
 import type { Session } from './session.ts';
@@ -167,5 +167,11 @@ export class SshFile extends CheckedStorage implements ProtocolStorage {
   constructor(driver: SshStorage, options: CheckedOptions & { readonly identity: string }) {
     super(driver, options);
     this.identity = options.identity;
+  }
+
+  /** Servers do not tell of holes; the last sector is whole, as the real tool has it. */
+  override status(offset: number, length: number): MaybePromise<Extent> {
+    const end = alignUp(this.size(), SECTOR);
+    return offset < end ? { length: Math.min(length, end - offset), kind: 'data' } : super.status(offset, length);
   }
 }
