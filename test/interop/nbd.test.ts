@@ -2,11 +2,11 @@
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { BlockError } from '../../src/base/error.ts';
 import { openImage } from '../../src/node.ts';
+import { examplesOf } from '../support/examples.ts';
 import { lackOf } from '../support/needs.ts';
 import { describeWithOracle, oracleProgram } from '../support/oracle.ts';
 import { must, ours, ourProgram, real, run, words } from '../support/program.ts';
@@ -94,8 +94,7 @@ describeWithOracle('qemu-nbd', () => {
   });
 
   it('is what the examples of docs/addresses.md are about', async () => {
-    const page = readFileSync(join(dirname(fileURLToPath(import.meta.url)), '../../docs/addresses.md'), 'utf8');
-    const lines = [...page.matchAll(/^```sh\n(.*?)^```$/gms)].flatMap(([, code = '']) => code.trim().split('\n'));
+    const lines = examplesOf('NBD');
     expect(lines.length).toBeGreaterThan(5);
     writeFileSync(join(directory, 'example.raw'), source);
     truncateSync(join(directory, 'example.raw'), 16 << 20);

@@ -146,9 +146,12 @@ export class Session {
   async request(request: Request): Promise<Reply> {
     const { into, data, changes = false } = request;
     const load = into?.length ?? data?.length ?? 0;
-    const entry = this.#enter(load);
-    if (entry) await entry;
     if (this.#failure) throw this.#failure;
+    const entry = this.#enter(load);
+    if (entry) {
+      await entry;
+      if (this.#failure) throw this.#failure;
+    }
     let sent: Promise<void> | undefined;
     const reply = await new Promise<Reply>((resolve, reject) => {
       const id = this.#add({ into, load, changes, resolve, reject });

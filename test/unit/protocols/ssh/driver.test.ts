@@ -398,6 +398,16 @@ describe('servers that are', () => {
     await file.close();
   });
 
+  it('gone fail everything that comes later, however much that is', async () => {
+    const { server } = withFile({ request: (peer, { type }) => type === 5 && (peer.end(), true) });
+    const file = await opened(server);
+    const attempts = Array.from({ length: 30 }, () => () => failure(() => file.read(0, new Uint8Array(1048576))));
+    const first = await Promise.all(attempts.map((attempt) => attempt()));
+    const second = await Promise.all(attempts.map((attempt) => attempt()));
+    expect(new Set([...first, ...second])).toEqual(new Set(['Input/output error']));
+    await file.close();
+  });
+
   it('refusing say what they say', async () => {
     const server = new SftpServer({
       request: (peer, { type, id }) => type === 3 && (peer.send(statusPacket(id, 3, 'Permission\ndenied')), true),
