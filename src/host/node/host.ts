@@ -1,6 +1,7 @@
 /** The services of Node. What takes time to load is loaded when it is first used. */
 import type { MaybePromise } from '../../base/async.ts';
 import type { BufferPool } from '../../base/inflight.ts';
+import { DEFAULT_LIMITS, type ResourceLimits } from '../../block/limits.ts';
 import type { NetPort } from '../../block/net.ts';
 import type { ObjectStore } from '../../block/objects.ts';
 import type { ProgramPort } from '../../block/programs.ts';
@@ -26,6 +27,8 @@ export interface NodeServicesOptions {
   /** Default: none. */
   readonly objects?: ObjectStore;
   readonly buffers?: BufferPool;
+  /** Those that differ from the usual ones. */
+  readonly limits?: Partial<ResourceLimits>;
 }
 
 let sharedPool: Promise<WorkerPool> | undefined;
@@ -105,6 +108,7 @@ export function nodeServices(options: NodeServicesOptions = {}): Services {
     crypto,
     secrets: options.secrets ?? new MapSecretStore(),
     objects: options.objects ?? new Map(),
+    limits: { ...DEFAULT_LIMITS, ...options.limits },
     random: (into) => crypto.fillRandom(into),
     now,
     zoneOffset,
