@@ -246,10 +246,11 @@ describe.skipIf(noSshd !== undefined)(`servers that${because(noSshd)}`, () => {
         child.stdout?.on('data', (text: string) => (printed += text));
       },
     });
-    let ended = false;
-    void copy.then(() => (ended = true));
-    while (!halfway(printed) && !ended) await new Promise((resolve) => setTimeout(resolve, 5));
-    expect(ended).toBe(false);
+    const reached = async (): Promise<string> => {
+      while (!halfway(printed)) await new Promise((resolve) => setTimeout(resolve, 5));
+      return 'halfway';
+    };
+    expect(await Promise.race([reached(), copy])).toBe('halfway');
     await event(pid);
     return copy;
   }

@@ -93,7 +93,7 @@ class Fields {
 
 /** Files, by their names, and everything that was asked. */
 export class SftpServer implements ProgramPort {
-  readonly files = new Map<string, SftpFile>();
+  readonly files: Map<string, SftpFile> = new Map();
   readonly peers: Peer[] = [];
   readonly requests: SftpRequest[] = [];
   /** Arguments of each program that was started. */

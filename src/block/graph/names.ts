@@ -20,14 +20,14 @@ export async function protocolOfName(context: GraphContext, filename: string): P
 }
 
 /** What a protocol gets to create something, or to open what it has created. */
-export function creating({ services, onWarning }: GraphContext, access?: FileAccess): ProtocolContext {
+export function creating(context: GraphContext, access?: FileAccess): ProtocolContext {
   return {
-    services,
+    services: context.services,
     writable: true,
     access,
     cache: undefined,
     discard: 'unmap',
-    warn: (text, hint) => onWarning?.(text, hint),
+    warn: (text, hint) => context.onWarning?.(text, hint),
   };
 }
 

@@ -45,7 +45,7 @@ class NodeProgram implements RunningProgram {
   /** What has come and was not taken yet. */
   readonly #left: Uint8Array[] = [];
   #kept = 0;
-  #complaint: Uint8Array<ArrayBufferLike> = new Uint8Array();
+  #complaint: Uint8Array = new Uint8Array();
   #reader: Reader | undefined;
   #finished = false;
   #closed = false;

@@ -135,9 +135,7 @@ function isPort(text: string): boolean {
  * itself, since it learned that.
  */
 function checkWord(what: string, word: string, more: string): void {
-  const bad = [...word].some(
-    (character) => /[\s\0-\x20\x7f'"`$\\;&<>|(){}]/.test(character) || more.includes(character),
-  );
+  const bad = /[\s\p{Cc}'"`$\\;&<>|(){}]/u.test(word) || Array.from(more).some((character) => word.includes(character));
   if (word === '' || word.startsWith('-') || bad || isEscaped(word)) throw invalidArgument(`invalid ${what} '${word}'`);
 }
 

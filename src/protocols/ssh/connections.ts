@@ -37,11 +37,11 @@ export interface Lease {
 
 function knownOf({ programs }: Services, place: Place): Known {
   const key = programs ?? known;
-  let places = known.get(key);
-  if (!places) known.set(key, (places = new Map()));
+  const places = known.get(key) ?? new Map<string, Known>();
+  known.set(key, places);
   const name = JSON.stringify(place);
-  let found = places.get(name);
-  if (!found) places.set(name, (found = { lines: new Set() }));
+  const found = places.get(name) ?? { lines: new Set<Line>() };
+  places.set(name, found);
   return found;
 }
 
@@ -86,13 +86,16 @@ function newLine(services: Services, place: Place, { lines }: Known): Line {
   const session = logIn(services, place);
   const line: Line = { session, ready: undefined, users: 0, taken: 0 };
   lines.add(line);
-  session.then(
-    (ready) => {
-      line.ready = ready;
-    },
-    () => lines.delete(line),
-  );
+  void settleLine(line, lines);
   return line;
+}
+
+async function settleLine(line: Line, lines: Set<Line>): Promise<void> {
+  try {
+    line.ready = await line.session;
+  } catch {
+    lines.delete(line);
+  }
 }
 
 /** Ends a session if nobody has needed it for a moment. */
@@ -110,10 +113,10 @@ export async function withSession<T>(
   place: Place,
   body: (session: Session) => Promise<T>,
 ): Promise<T> {
-  const { session, release } = await lease(services, place);
+  const taken = await lease(services, place);
   try {
-    return await body(session);
+    return await body(taken.session);
   } finally {
-    release();
+    taken.release();
   }
 }

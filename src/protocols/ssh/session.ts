@@ -146,11 +146,11 @@ export class Session {
   async request(request: Request): Promise<Reply> {
     const { into, data, changes = false } = request;
     const load = into?.length ?? data?.length ?? 0;
-    if (this.#failure) throw this.#failure;
+    this.#check();
     const entry = this.#enter(load);
     if (entry) {
       await entry;
-      if (this.#failure) throw this.#failure;
+      this.#check();
     }
     let sent: Promise<void> | undefined;
     const reply = await new Promise<Reply>((resolve, reject) => {
@@ -163,6 +163,10 @@ export class Session {
     // becomes of the session does not matter to what is answered.
     if (data) await sent?.catch(() => undefined);
     return reply;
+  }
+
+  #check(): void {
+    if (this.#failure) throw this.#failure;
   }
 
   /** Hangs up. Nothing may be under way. */
@@ -246,7 +250,7 @@ export class Session {
     this.#streams.close();
     for (const waiting of this.#pending.values()) waiting.reject(this.#failure);
     this.#pending.clear();
-    for (const { enter } of this.#queue.splice(0)) enter();
+    for (const next of this.#queue.splice(0)) next.enter();
   }
 
   async #fill(into: Uint8Array): Promise<void> {
@@ -303,6 +307,6 @@ async function noisy(streams: ByteStreams, first: Uint8Array): Promise<BlockErro
     // That was all.
   }
   const line = byteText(Uint8Array.from(bytes)).split('\n')[0] ?? '';
-  const text = [...line].map((character) => (/[\x20-\x7e]/.test(character) ? character : '?')).join('');
+  const text = line.replace(/[^\x20-\x7e]/g, '?');
   return cannotStart(`the server sent something else in front of SFTP: '${text}'`);
 }

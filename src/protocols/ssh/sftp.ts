@@ -32,7 +32,7 @@ export class StatusError extends BlockError {
 
   constructor(status: number, said: string) {
     const { kind, code, strerror: text } = systemError(CODES[status] ?? 'EIO', undefined, {});
-    const words = said.replace(/[\0-\x1f\x7f]+/g, ' ').slice(0, MAX_TEXT) || TEXTS[status] || 'unknown error';
+    const words = said.replace(/\p{Cc}+/gu, ' ').slice(0, MAX_TEXT) || TEXTS[status] || 'unknown error';
     super(kind, `SFTP server: ${words} (sftp error code: ${status})`, { posix: { code, text } });
     this.status = status;
   }

@@ -1,6 +1,6 @@
 /** A file of a server as a storage: long requests in many packets at a time. */
 import { allOf, type MaybePromise, RangeLock } from '../../base/async.ts';
-import { asBlockError, BlockError, unsupported } from '../../base/error.ts';
+import { asBlockError, type BlockError, unsupported } from '../../base/error.ts';
 import { alignUp, MAX_SIZE, SECTOR } from '../../base/offset.ts';
 import { systemError } from '../../base/posix.ts';
 import type { Quirks } from '../../block/capabilities.ts';
@@ -84,13 +84,13 @@ export class SshStorage implements StorageDriver {
   }
 
   /** Servers say of a full disk that something has failed: whether it is full can be asked. */
-  async #fullOr(error: unknown, offset: number, length: number): Promise<BlockError> {
-    const failed = this.#failed(error, offset, length, 'write');
-    const unclear = error instanceof sftp.StatusError && error.status === Status.failure;
+  async #fullOr(thrown: unknown, offset: number, length: number): Promise<BlockError> {
+    const failed = this.#failed(thrown, offset, length, 'write');
+    const unclear = thrown instanceof sftp.StatusError && thrown.status === Status.failure;
     if (!unclear || !this.#session.extensions.has(Extension.fstatvfs)) return failed;
     const free = await sftp.freeSpace(this.#session, this.#file.handle).catch(() => undefined);
     if (free === undefined || free >= length) return failed;
-    return systemError('ENOSPC', undefined, failed.context, error);
+    return systemError('ENOSPC', undefined, failed.context, thrown);
   }
 
   /** An error of a request as one of the storage: its words are those of the system, the server's are its cause. */
@@ -153,8 +153,9 @@ export class SshStorage implements StorageDriver {
 
 /** Bytes in pieces of at most `limit` bytes. */
 function* pieces(bytes: Uint8Array, limit: number): Generator<readonly [at: number, piece: Uint8Array]> {
-  if (bytes.length <= limit) return yield [0, bytes];
-  for (let at = 0; at < bytes.length; at += limit) yield [at, bytes.subarray(at, at + limit)];
+  for (let at = 0; at < bytes.length; at += limit) {
+    yield [at, bytes.length <= limit ? bytes : bytes.subarray(at, at + limit)];
+  }
 }
 
 /** A file of a server. */

@@ -4,7 +4,7 @@ import type { BlockError } from '../../../../src/base/error.ts';
 import type { ProtocolContext, ProtocolStorage } from '../../../../src/block/protocol.ts';
 import { portableServices } from '../../../../src/host/portable/host.ts';
 import { sshDriver } from '../../../../src/protocols/ssh/driver.ts';
-import { packed, type Peer } from '../../../support/nbdServer.ts';
+import { packed, type Part, type Peer } from '../../../support/nbdServer.ts';
 import {
   ALL_EXTENSIONS,
   sftpPacket,
@@ -117,7 +117,7 @@ describe('requests', () => {
     clearInterval(releasing);
     const before = server.requests.length;
     const buffers = Array.from({ length: 16 }, () => new Uint8Array(1048576));
-    const reads = Promise.all(buffers.map((buffer) => file.read(0, buffer)));
+    const reads = Promise.all(buffers.map(async (buffer) => file.read(0, buffer)));
     await new Promise((resolve) => setTimeout(resolve, 20));
     // 8 MiB in pieces of 128 KiB.
     expect(server.requests.length - before).toBe(64);
@@ -308,13 +308,13 @@ describe('what ssh is told', () => {
 });
 
 describe('servers that are', () => {
-  const start = (...parts: Parameters<Peer['send']>) => ({
+  const start = (...parts: readonly Part[]) => ({
     all: (peer: Peer) => {
       peer.send(...parts);
       peer.end();
     },
   });
-  const version = (...parts: Parameters<typeof packed>) => start(sftpPacket(2, undefined, ...parts));
+  const version = (...parts: readonly Part[]) => start(sftpPacket(2, undefined, ...parts));
 
   it.each<[string, SftpScript, string]>([
     ['noisy', start(text('Welcome to h!\nfun')), "sent something else in front of SFTP: 'Welcome to h!'"],
@@ -367,7 +367,7 @@ describe('servers that are', () => {
   });
 
   /** Answers a read like that. */
-  const reading = (answer: (id: number) => Uint8Array): SftpScript => ({
+  const answering = (answer: (id: number) => Uint8Array): SftpScript => ({
     request: (peer, { type, id }) => {
       if (type === 5) peer.send(answer(id));
       return type === 5;
@@ -376,25 +376,24 @@ describe('servers that are', () => {
 
   it.each<[string, SftpScript]>([
     ['hanging up', { request: (peer, { type }) => type === 5 && (peer.end(), true) }],
-    ['answering what nobody asked', reading((id) => sftpPacket(103, id + 7, sftpString('abcd')))],
-    ['giving too much', reading((id) => sftpPacket(103, id, sftpString(new Uint8Array(2000))))],
-    ['giving nothing', reading((id) => sftpPacket(103, id, sftpString('')))],
-    ['lying about lengths', reading((id) => sftpPacket(103, id, [4, 50], text('abc')))],
-    ['sending endless packets', reading((id) => packed([4, 0xffffffff], [1, 103], [4, id]))],
-    ['sending tiny packets', reading(() => packed([4, 1], [1, 103], [8, 0]))],
-    ['of another kind', reading((id) => sftpPacket(102, id, sftpString('h')))],
-    ['agreeing only', reading((id) => statusPacket(id, 0))],
-    ['failing', reading((id) => statusPacket(id, 4, 'Failure'))],
-    ['silent about the reason', reading((id) => sftpPacket(101, id, [4, 4]))],
-    ['mad', reading((id) => sftpPacket(101, id))],
+    ['answering what nobody asked', answering((id) => sftpPacket(103, id + 7, sftpString('abcd')))],
+    ['giving too much', answering((id) => sftpPacket(103, id, sftpString(new Uint8Array(2000))))],
+    ['giving nothing', answering((id) => sftpPacket(103, id, sftpString('')))],
+    ['lying about lengths', answering((id) => sftpPacket(103, id, [4, 50], text('abc')))],
+    ['sending endless packets', answering((id) => packed([4, 0xffffffff], [1, 103], [4, id]))],
+    ['sending tiny packets', answering(() => packed([4, 1], [1, 103], [8, 0]))],
+    ['of another kind', answering((id) => sftpPacket(102, id, sftpString('h')))],
+    ['agreeing only', answering((id) => statusPacket(id, 0))],
+    ['failing', answering((id) => statusPacket(id, 4, 'Failure'))],
+    ['silent about the reason', answering((id) => sftpPacket(101, id, [4, 4]))],
+    ['mad', answering((id) => sftpPacket(101, id))],
   ])('%s fail the request', async (_, script) => {
     const { server } = withFile(script);
     const file = await opened(server);
-    const thrown: BlockError = await Promise.resolve(file.read(0, new Uint8Array(1000))).then(
-      () => expect.fail('it was read'),
-      (error) => error,
-    );
-    expect([thrown.kind, thrown.strerror]).toEqual(['io', 'Input/output error']);
+    await expect(async () => file.read(0, new Uint8Array(1000))).rejects.toMatchObject({
+      kind: 'io',
+      strerror: 'Input/output error',
+    });
     await file.close();
   });
 
