@@ -3,6 +3,8 @@ import type { BufferPool } from '../base/inflight.ts';
 import type { CodecPort } from '../codec/codec.ts';
 import type { CryptoPort } from '../crypto/crypto.ts';
 import type { FilePort } from '../storage/files.ts';
+import type { FtpPort } from './ftp.ts';
+import type { HttpPort } from './http.ts';
 import type { ResourceLimits } from './limits.ts';
 import type { NetPort } from './net.ts';
 import type { ObjectStore } from './objects.ts';
@@ -27,6 +29,10 @@ export interface Services {
   readonly net?: NetPort;
   /** Absent: this host cannot start programs. */
   readonly programs?: ProgramPort;
+  /** Absent: this host asks no servers of HTTP. */
+  readonly http?: HttpPort;
+  /** Absent: nor of FTP. */
+  readonly ftp?: FtpPort;
   readonly codec: CodecPort;
   readonly crypto: CryptoPort;
   readonly secrets: SecretStore;
