@@ -49,6 +49,7 @@ const PROTOCOLS: readonly ProtocolEntry[] = [
     load: async () => (await import('./protocols/nbd/driver.ts')).nbdDriver,
     server: async () => (await import('./protocols/nbd/server/server.ts')).nbdServer,
   },
+  { name: 'ssh', prefixes: ['ssh'], load: async () => (await import('./protocols/ssh/driver.ts')).sshDriver },
   { name: 'http', prefixes: ['http'], load: async () => (await curl()).httpDriver },
   { name: 'https', prefixes: ['https'], load: async () => (await curl()).httpsDriver },
   { name: 'ftp', prefixes: ['ftp'], load: async () => (await curl()).ftpDriver },
