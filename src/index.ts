@@ -64,6 +64,7 @@ export { ImageNode, type NodeParts, type Reopen } from './block/node/node.ts';
 export type { FilterChild, FilterContext, FilterDriver, FilterRole, FilterStorage } from './block/filter.ts';
 export { DriverRegistry, type FilterEntry, type FormatEntry, type ProtocolEntry } from './block/graph/registry.ts';
 export { DEFAULT_LIMITS, type ResourceLimits, UNTRUSTED_LIMITS } from './block/limits.ts';
+export { type FormatInspector, INSPECT_RULES, type Inspection } from './block/inspection.ts';
 export type { Connection, NetPort, SocketAddress, TlsSettings } from './block/net.ts';
 export type { Report, ReportLine } from './block/report.ts';
 export type { SecretStore, Services } from './block/services.ts';
@@ -89,6 +90,13 @@ export {
 } from './operations/create.ts';
 export { type DdResult, dd } from './operations/dd.ts';
 export { type ImageInfo, type InfoResult, info, type SnapshotEntry } from './operations/info.ts';
+export {
+  type InspectCheck,
+  type InspectName,
+  type InspectResult,
+  type InspectRule,
+  inspect,
+} from './operations/inspect.ts';
 export { ImageLibrary, type ImplicitOpen, type LibraryMethods, type RunSettings } from './operations/library.ts';
 export { type MapExtent, type MapResult, map, mapExtents } from './operations/map.ts';
 export { type MeasureResult, measure } from './operations/measure.ts';

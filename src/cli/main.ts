@@ -20,12 +20,16 @@ const COMMANDS: Readonly<Record<Verb, () => Promise<{ readonly command: Command 
   create: () => import('./commands/create.ts'),
   dd: () => import('./commands/dd.ts'),
   info: () => import('./commands/info.ts'),
+  inspect: () => import('./commands/inspect.ts'),
   map: () => import('./commands/map.ts'),
   measure: () => import('./commands/measure.ts'),
   rebase: () => import('./commands/rebase.ts'),
   resize: () => import('./commands/resize.ts'),
   snapshot: () => import('./commands/snapshot.ts'),
 };
+
+/** Commands that the real program does not have: they are not there under its name. */
+const OWN: readonly Verb[] = ['inspect'];
 
 const OPTIONS: readonly OptionDeclaration[] = [
   { id: 'help', short: 'h', long: 'help' },
@@ -53,8 +57,9 @@ function driverLines(drivers: DriverRegistry): string {
 }
 
 /** The text of `--help`. */
-async function helpText(drivers: DriverRegistry): Promise<string> {
-  const modules = await Promise.all(Object.values(COMMANDS).map((load) => load()));
+async function helpText(drivers: DriverRegistry, compatible: boolean): Promise<string> {
+  const names = Object.keys(COMMANDS).filter((name) => isVerb(name, compatible)) as Verb[];
+  const modules = await Promise.all(names.map((name) => COMMANDS[name]()));
   const commands = modules.map(({ command: { syntax } }) => `  ${syntax.name} - ${syntax.summary}\n`);
   return `${VERSION_TEXT}QEMU disk image utility.  Usage:
 
@@ -78,16 +83,16 @@ ${driverLines(drivers)}
 `;
 }
 
-/** True for the name of a command. */
-function isVerb(name: string): name is Verb {
-  return Object.hasOwn(COMMANDS, name);
+/** True for the name of a command. @param compatible the program has the name of the real one. */
+function isVerb(name: string, compatible: boolean): name is Verb {
+  return Object.hasOwn(COMMANDS, name) && !(compatible && OWN.some((own) => own === name));
 }
 
 async function standardOptions(reader: ArgumentReader, io: CommandIo): Promise<number | undefined> {
   for (let argument = reader.next(); argument !== undefined; argument = reader.next()) {
     if (argument.kind === 'operand') continue;
     if (argument.id === 'help') {
-      io.out(await helpText(await io.drivers()));
+      io.out(await helpText(await io.drivers(), io.compatible ?? false));
       return 0;
     }
     if (argument.id === 'version') {
@@ -116,7 +121,7 @@ export async function main(args: readonly string[], io: CommandIo): Promise<numb
       io.err(`qemu-img: Not enough arguments\n${TRY_HELP}`);
       return 1;
     }
-    if (!isVerb(name)) {
+    if (!isVerb(name, io.compatible ?? false)) {
       io.err(`qemu-img: Command not found: ${name}\n${TRY_HELP}`);
       return 1;
     }
