@@ -28,7 +28,12 @@ const FORMATS: readonly FormatEntry[] = [
     probe: probeParallels,
     load: async () => (await import('./formats/parallels/driver.ts')).parallels,
   },
-  { name: 'qcow', probe: probeQcow, load: async () => (await import('./formats/qcow/driver.ts')).qcow },
+  {
+    name: 'qcow',
+    probe: probeQcow,
+    load: async () => (await import('./formats/qcow/driver.ts')).qcow,
+    inspector: async () => (await import('./formats/qcow/inspector.ts')).inspect,
+  },
   {
     name: 'qcow2',
     probe: probeQcow2,

@@ -11,7 +11,9 @@ export function boundedCodec(codec: CodecPort, most: number): CodecPort {
   let bytes = 0;
   const spend = (length: number): void => {
     bytes += length;
-    if (bytes > most) throw new BlockError('limit', `Compressed data expands to more than ${most} bytes`);
+    if (bytes <= most) return;
+    const text = `Compressed data expands to more than ${most} bytes`;
+    throw new BlockError('limit', text, { posix: { code: 'EFBIG', text } });
   };
   return {
     decompress(how, input, into) {

@@ -20,7 +20,7 @@ export type { InspectCheck, InspectName, InspectRule };
 
 /** Seconds for everything but the start of the program. */
 const SECONDS = 1.2;
-/** Bytes in the last sector, where some formats are told. */
+/** Bytes of the last structure of some formats, by which they are told. */
 const TAIL = 512;
 
 /** Result of {@link inspect}. */
@@ -66,7 +66,10 @@ export async function inspect(context: OperationContext, request: InspectRequest
       tell(findings, asBlockError(thrown), 'format');
     }
     const open = { ...how, tree: { driver: format, file }, intent: 'check', keyless: true } as const;
-    const virtualSize = format === PLAIN_FORMAT ? fileSize : await inspectStructure(quiet(bounded), open, findings);
+    // What has too much of something is not opened: that is where it would cost.
+    const opens = format !== PLAIN_FORMAT && !findings.hasFailed('sizes');
+    const found = opens ? await inspectStructure(quiet(bounded), open, findings) : undefined;
+    const virtualSize = format === PLAIN_FORMAT ? fileSize : found;
     const { checks, names } = findings;
     const size = virtualSize === undefined ? {} : { virtualSize };
     return { kind: verdict(checks), filename, format, fileSize, ...size, contents, checks, names };
@@ -115,9 +118,12 @@ async function formatsOf(
   file: Storage,
 ): Promise<{ readonly atStart: readonly string[]; readonly atEnd: readonly string[] }> {
   const head = await readAt(file, 0, Math.min(PROBE_SIZE, file.size()));
-  const tail = await readAt(file, Math.max(0, file.size() - TAIL), Math.min(TAIL, file.size()));
+  const length = Math.min(2 * TAIL, file.size());
+  const tail = await readAt(file, file.size() - length, length);
+  // Files need not end where sectors do.
+  const ends = Array.from({ length: Math.max(0, length - TAIL + 1) }, (_, at) => tail.subarray(at));
   return {
     atStart: formats.filter(({ probe }) => (probe?.(head, '') ?? 0) > 0).map(({ name }) => name),
-    atEnd: formats.filter(({ isTail }) => isTail?.(tail)).map(({ name }) => name),
+    atEnd: formats.filter(({ isTail }) => isTail && ends.some((end) => isTail(end))).map(({ name }) => name),
   };
 }

@@ -1,30 +1,18 @@
 /** What a VHDX file says that matters before an image of somebody else is opened. */
 import { littleEndian } from '../../base/bytes.ts';
-import { isZero } from '../../base/zero.ts';
 import type { FormatInspector } from '../../block/inspection.ts';
 import { readAt, type Storage } from '../../storage/storage.ts';
-import { parseHeader } from './header.ts';
-import {
-  Guid,
-  guidText,
-  HEADER_OFFSETS,
-  HEADER_SIZE,
-  MAX_TABLE_ENTRIES,
-  REGION_TABLE_OFFSETS,
-  REGION_TABLE_SIZE,
-} from './layout.ts';
+import { CurrentHeader } from './header.ts';
+import { Guid, guidText, MAX_TABLE_ENTRIES, REGION_TABLE_OFFSETS, REGION_TABLE_SIZE } from './layout.ts';
+import { findLog } from './replay.ts';
 
 /** Bytes of an entry of the region table and of the metadata table. */
 const ENTRY = 32;
 
 /** Looks at the log and at parents. */
 export const inspect: FormatInspector = async (file, inspection) => {
-  const headers = [];
-  for (const offset of HEADER_OFFSETS) headers.push(parseHeader(await readAt(file, offset, HEADER_SIZE)));
-  if (headers.some((header) => !header)) inspection.note('metadata', 'one of the two headers is not in use');
-  const [a, b] = headers;
-  const current = a && b ? (a.sequence > b.sequence ? a : b) : (a ?? b);
-  if (current && !isZero(current.logGuid)) inspection.fail('state', 'the log has to be replayed');
+  const header = await CurrentHeader.read(file);
+  if (await findLog(file, header, file.name)) inspection.fail('state', 'the log has to be replayed');
   for (const offset of REGION_TABLE_OFFSETS) {
     const metadata = await placeIn(file, offset, { head: 16, signature: 'regi', countAt: 8 }, Guid.metadata);
     if (metadata === undefined) continue;

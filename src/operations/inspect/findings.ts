@@ -46,10 +46,10 @@ export class Findings implements Inspection {
   }
 
   name(role: string, name: string): void {
+    if (this.names.some((one) => one.name === name)) return;
     const problem = whatIsOdd(name);
     if (problem !== undefined) this.fail('names', `the name of the ${role} ${problem}: '${name}'`);
-    const known = this.names.some((one) => one.name === name);
-    if (!known && this.names.length < MOST_NAMES) this.names.push({ role, name });
+    if (this.names.length < MOST_NAMES) this.names.push({ role, name });
   }
 
   /** True if one of the rules is known to be broken. */
