@@ -10,6 +10,7 @@ export { humanSize, type ParsedNumber, parseSize } from './base/size.ts';
 export { bytesOf as bytesOfName, textOf as nameOfBytes } from './base/text.ts';
 export { type BlockStatus, blockStatus, type ChainCursor, walkChain } from './block/node/chain.ts';
 export type { GraphContext } from './block/graph/context.ts';
+export { Deadline } from './block/graph/deadline.ts';
 export { type NamedNode, NamedNodes } from './block/graph/namedNodes.ts';
 export type {
   Amender,

@@ -58,8 +58,8 @@ function driverLines(drivers: DriverRegistry): string {
 
 /** The text of `--help`. */
 async function helpText(drivers: DriverRegistry, compatible: boolean): Promise<string> {
-  const names = Object.keys(COMMANDS).filter((name) => isVerb(name, compatible)) as Verb[];
-  const modules = await Promise.all(names.map((name) => COMMANDS[name]()));
+  const there = Object.entries(COMMANDS).filter(([name]) => isVerb(name, compatible));
+  const modules = await Promise.all(there.map(([, load]) => load()));
   const commands = modules.map(({ command: { syntax } }) => `  ${syntax.name} - ${syntax.summary}\n`);
   return `${VERSION_TEXT}QEMU disk image utility.  Usage:
 

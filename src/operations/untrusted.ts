@@ -4,13 +4,12 @@ import { closedGate } from '../block/graph/gate.ts';
 import { type ResourceLimits, UNTRUSTED_LIMITS } from '../block/limits.ts';
 import { boundedCodec } from '../codec/bounded.ts';
 import type { OperationContext } from './context.ts';
-import type { Verb } from './verbs.ts';
 
 /** Verbs that look at an image and not at what is in it: `seconds` is the limit of their time. */
-const LOOKING: readonly Verb[] = ['check', 'info', 'inspect', 'map', 'measure', 'snapshot'];
+const LOOKING: readonly string[] = ['check', 'info', 'inspect', 'map', 'measure', 'snapshot'];
 
 /** The context with other limits: they count for one operation. */
-export function limitedContext(context: OperationContext, verb: Verb, limits: ResourceLimits): OperationContext {
+export function limitedContext(context: OperationContext, verb: string, limits: ResourceLimits): OperationContext {
   const { services } = context;
   const timed = LOOKING.includes(verb) && limits.seconds !== Number.POSITIVE_INFINITY;
   return {
@@ -27,7 +26,7 @@ export function limitedContext(context: OperationContext, verb: Verb, limits: Re
  */
 export function untrustedContext(
   context: OperationContext,
-  verb: Verb,
+  verb: string,
   limits: Partial<ResourceLimits> = {},
 ): OperationContext {
   return limitedContext({ ...context, gate: closedGate }, verb, { ...UNTRUSTED_LIMITS, ...limits });

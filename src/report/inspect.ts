@@ -40,11 +40,11 @@ function sizeText(bytes: number): string {
 
 /** Text of an image without what a terminal would act on. */
 function plain(text: string): string {
-  // oxlint-disable-next-line no-control-regex -- that is what is taken out
-  return text.replace(
-    /[\u0000-\u001f\u007f-\u009f]/g,
-    (character) => `\\x${character.charCodeAt(0).toString(16).padStart(2, '0')}`,
-  );
+  return Array.from(text, (character) => {
+    const code = character.charCodeAt(0);
+    const isControl = code < 0x20 || (code >= 0x7f && code < 0xa0);
+    return isControl ? `\\x${code.toString(16).padStart(2, '0')}` : character;
+  }).join('');
 }
 
 /** For programs. */

@@ -31,19 +31,21 @@ export class Deadline {
 
   /** Has a storage look at the clock when it reads. It stays what it is: what is written and copied is not slowed down. */
   watch(storage: ProtocolStorage): void {
-    const { read, readPadded, status } = storage;
+    const read = storage.read.bind(storage);
+    const readPadded = storage.readPadded.bind(storage);
+    const status = storage.status.bind(storage);
     Object.assign(storage, {
       read: (offset: number, into: Uint8Array) => {
         this.check();
-        return read.call(storage, offset, into);
+        return read(offset, into);
       },
       readPadded: (offset: number, into: Uint8Array) => {
         this.check();
-        return readPadded.call(storage, offset, into);
+        return readPadded(offset, into);
       },
       status: (offset: number, length: number) => {
         this.check();
-        return status.call(storage, offset, length);
+        return status(offset, length);
       },
     });
   }

@@ -98,5 +98,6 @@ async function isDisc(file: Storage): Promise<boolean> {
 }
 
 function textAt(bytes: Uint8Array, at: number, text: string): boolean {
-  return [...text].every((character, i) => bytes[at + i] === character.charCodeAt(0));
+  for (let i = 0; i < text.length; i++) if (bytes[at + i] !== text.charCodeAt(i)) return false;
+  return true;
 }

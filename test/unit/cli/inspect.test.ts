@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { main } from '../../../src/cli/main.ts';
 import { drivers } from '../../../src/drivers.ts';
-import { MemoryFiles, MemoryLibrary } from '../../../src/testing.ts';
+import { type MemoryFiles, MemoryLibrary } from '../../../src/testing.ts';
 import { MemoryIo } from '../../support/memoryIo.ts';
 import { runProgram } from '../../support/memoryProgram.ts';
 

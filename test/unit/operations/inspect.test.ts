@@ -43,7 +43,7 @@ function changed(bytes: Uint8Array, at: number, ...values: readonly number[]): U
 }
 
 function text(value: string): number[] {
-  return [...value].map((character) => character.charCodeAt(0));
+  return Array.from(value, (character) => character.charCodeAt(0));
 }
 
 /** A qcow2 image that names a backing file. */
@@ -86,10 +86,10 @@ describe('sound images', () => {
     for (const { name, bytes, format } of await samples()) {
       library.files.put('image', bytes);
       const result = await library.inspect({ image: 'image' });
-      expect(result.format, name).toBe(name === 'vmdk flat' ? 'vmdk' : format);
       const isOld = ['qed', 'qcow'].includes(format);
       const refers = ['qcow2 top', 'vmdk flat'].includes(name);
-      expect(result.kind, `${name} ${JSON.stringify(result.checks)}`).toBe(isOld || refers ? 'unsafe' : 'safe');
+      const wanted = { name, format, kind: isOld || refers ? 'unsafe' : 'safe' };
+      expect({ name, format: result.format, kind: result.kind }).toEqual(wanted);
     }
   });
 
@@ -120,7 +120,8 @@ describe('attacks', () => {
 
   it('CVE-2024-4467: a data file whose name is a description', async () => {
     const found = await broken(await withDataFile('json:{"driver":"file","filename":"/etc/passwd"}'));
-    expect(found).toMatchObject({ 'data-file': expect.any(Array), names: [expect.stringContaining('json:')] });
+    expect(found).toHaveProperty('data-file');
+    expect(found['names']?.join()).toContain('json:');
   });
 
   it.each(['CVE-2024-32498', 'CVE-2024-40767', 'CVE-2024-44082', 'CVE-2026-24708'])(
@@ -198,10 +199,10 @@ describe('attacks', () => {
     library.files.put('secret', new Uint8Array(4096).fill(9));
     library.files.put('disk', await overlay('secret'));
     const strict = new MemoryLibrary({ untrusted: true }, library.files);
-    const image = { filename: 'disk', format: 'qcow2' };
-    await expect(strict.map({ image })).rejects.toMatchObject({ kind: 'denied' });
-    await expect(strict.info({ image, backingChain: true })).rejects.toMatchObject({ kind: 'denied' });
-    const { images } = await strict.info({ image });
+    const disk = { filename: 'disk', format: 'qcow2' };
+    await expect(strict.map({ image: disk })).rejects.toMatchObject({ kind: 'denied' });
+    await expect(strict.info({ image: disk, backingChain: true })).rejects.toMatchObject({ kind: 'denied' });
+    const { images } = await strict.info({ image: disk });
     expect(images[0]).toMatchObject({ backingFile: 'secret' });
   });
 
@@ -286,7 +287,7 @@ describe('rules of the format inspector of OpenStack', () => {
 
 describe('polyglots', () => {
   it.each(['CD001', 'BEA01'])('of qcow2 and a disc (%s)', async (name) => {
-    const bytes = new Uint8Array([...(await image('qcow2'))]);
+    const bytes = await image('qcow2');
     expect(await broken(changed(bytes, 32769, ...text(name)))).toHaveProperty('polyglot');
   });
 
@@ -349,10 +350,8 @@ describe('limits', () => {
     await library.convert({ source: { filename: 'source', format: 'raw' }, target, compress: true });
     const tight = new MemoryLibrary({ untrusted: true, limits: { decompressedBytes: 65536 } }, library.files);
     const copy = tight.convert({ source: target, target: { filename: 'out', format: 'raw' } });
-    await expect(copy).rejects.toMatchObject({
-      kind: 'limit',
-      message: expect.stringContaining('expands to more than 65536 bytes'),
-    });
+    await expect(copy).rejects.toMatchObject({ kind: 'limit' });
+    await expect(copy).rejects.toThrow('expands to more than 65536 bytes');
     expect(tight.files.names()).not.toContain('out');
   });
 
