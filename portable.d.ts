@@ -23,9 +23,15 @@ interface AbortSignal {
   removeEventListener(type: 'abort', listener: () => void): void;
 }
 
-/** https://streams.spec.whatwg.org/#rs-class: for the decoder of xz only. */
+/** https://streams.spec.whatwg.org/#rs-class: for the decoder of xz, and streams that callers bring. */
 declare class ReadableStream<T> {
-  constructor(source: { start(controller: { enqueue(chunk: T): void; close(): void }): void });
+  constructor(
+    source: {
+      start?(controller: { enqueue(chunk: T): void; close(): void }): void;
+      pull?(controller: { enqueue(chunk: T): void; close(): void }): void | Promise<void>;
+    },
+    strategy?: { readonly highWaterMark: number },
+  );
   getReader(): ReadableStreamDefaultReader<T>;
 }
 

@@ -5,6 +5,7 @@ import type { CryptoPort } from '../crypto/crypto.ts';
 import type { FilePort } from '../storage/files.ts';
 import type { NetPort } from './net.ts';
 import type { ObjectStore } from './objects.ts';
+import type { SpoolPort } from './spool.ts';
 
 /** Passphrases and keys by id (`--object secret,id=...`). */
 export interface SecretStore {
@@ -24,6 +25,8 @@ export interface Services {
   /** Absent: this host cannot connect to anybody. */
   readonly net?: NetPort;
   readonly codec: CodecPort;
+  /** Absent: there is no place for what does not fit into memory. */
+  readonly spool?: SpoolPort;
   readonly crypto: CryptoPort;
   readonly secrets: SecretStore;
   /** What else options name by its id. */

@@ -39,10 +39,10 @@ const TRY_HELP = "Try 'qemu-img --help' for more information\n";
 const WIDTH = 78;
 
 /** The names of all drivers, in lines. */
-function driverLines(drivers: DriverRegistry): string {
+function driverLines(drivers: DriverRegistry, compatible: boolean): string {
   const lines: string[] = [];
   let line = ' ';
-  for (const name of drivers.names()) {
+  for (const name of drivers.names(!compatible)) {
     if (line.length + 1 + name.length > WIDTH) {
       lines.push(line);
       line = ' ';
@@ -53,7 +53,7 @@ function driverLines(drivers: DriverRegistry): string {
 }
 
 /** The text of `--help`. */
-async function helpText(drivers: DriverRegistry): Promise<string> {
+async function helpText(drivers: DriverRegistry, compatible: boolean): Promise<string> {
   const modules = await Promise.all(Object.values(COMMANDS).map((load) => load()));
   const commands = modules.map(({ command: { syntax } }) => `  ${syntax.name} - ${syntax.summary}\n`);
   return `${VERSION_TEXT}QEMU disk image utility.  Usage:
@@ -74,7 +74,7 @@ Recognized commands (qemu-img COMMAND --help tells more about each):
 ${commands.join('')}
 Supported image formats:
 
-${driverLines(drivers)}
+${driverLines(drivers, compatible)}
 `;
 }
 
@@ -87,7 +87,7 @@ async function standardOptions(reader: ArgumentReader, io: CommandIo): Promise<n
   for (let argument = reader.next(); argument !== undefined; argument = reader.next()) {
     if (argument.kind === 'operand') continue;
     if (argument.id === 'help') {
-      io.out(await helpText(await io.drivers()));
+      io.out(await helpText(await io.drivers(), io.compatible ?? false));
       return 0;
     }
     if (argument.id === 'version') {

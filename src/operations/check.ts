@@ -57,7 +57,11 @@ export async function check(
     cache,
     forceShare,
   } as const;
-  return withSource(context, request.image, how, (node) => checkNode(node, request, observer));
+  return withSource(context, request.image, how, async (node) => {
+    const result = await checkNode(node, request, observer);
+    await node.verify();
+    return result;
+  });
 }
 
 /** The observer that is part of a request; advice becomes text. */

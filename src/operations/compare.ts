@@ -56,10 +56,12 @@ export async function compare(
   const how = { cache, forceShare };
   const both = { ...context, nodes: new NamedNodes() };
   return withSource(both, request.first, how, (first) =>
-    withSource(both, request.second, how, (second) => {
+    withSource(both, request.second, how, async (second) => {
       const sides = [new Side(first, request.first, strict), new Side(second, request.second, strict)] as const;
       const steps = new CompareSteps(context, [first, second]);
-      return new Comparison(context, sides, strict, steps).run(observer);
+      const result = await new Comparison(context, sides, strict, steps).run(observer);
+      if (result.kind === 'identical') for (const node of [first, second]) await node.verify();
+      return result;
     }),
   );
 }

@@ -153,6 +153,7 @@ class Conversion {
     try {
       outcome = await this.#copy(sources, target, fresh, bitmaps);
       if (bitmaps && first) await copyBitmaps(first, target.node, bitmaps, this.#bitmapChoice());
+      for (const source of this.#opened) await source.verify();
     } catch (thrown) {
       const error = await withFlushFailure(asBlockError(thrown), target.node);
       await target.abandon();

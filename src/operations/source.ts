@@ -25,6 +25,7 @@ export async function openSource(context: OperationContext, image: ImageInput, h
     ...rest,
     filename: imageName(image),
     forceShare,
+    unpack: true,
     ...(cache === undefined ? {} : { cache }),
     ...(tree === undefined ? {} : { tree }),
     ...(format === undefined ? {} : { format }),

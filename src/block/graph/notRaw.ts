@@ -137,6 +137,41 @@ const KINDS: readonly Kind[] = [
   },
 ];
 
+/** True if a file that begins with `head` is of the kind of that name. */
+function isKind(head: Uint8Array, name: string): boolean {
+  return kindOfFile(head) === name;
+}
+
+/** RFC 1952. @param head as for {@link kindOfFile}. */
+export function isGzipFile(head: Uint8Array): boolean {
+  return isKind(head, 'compressed with gzip');
+}
+
+/** "The .xz File Format". */
+export function isXzFile(head: Uint8Array): boolean {
+  return isKind(head, 'compressed with xz');
+}
+
+/** RFC 8878. */
+export function isZstdFile(head: Uint8Array): boolean {
+  return isKind(head, 'compressed with zstd');
+}
+
+/** A file of the bzip2 program. */
+export function isBzip2File(head: Uint8Array): boolean {
+  return isKind(head, 'compressed with bzip2');
+}
+
+/** A tar archive, also an OVA package. */
+export function isTarFile(head: Uint8Array): boolean {
+  return isTar(head);
+}
+
+/** APPNOTE.TXT. */
+export function isZipFile(head: Uint8Array): boolean {
+  return isKind(head, 'a zip archive');
+}
+
 /**
  * What a file is that nothing recognised as a disk image; undefined if it may well be a raw disk.
  * @param head the first bytes, 512 at least where the file has them.

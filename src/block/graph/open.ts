@@ -35,6 +35,7 @@ import { noAccess } from './permission.ts';
 import { noticeProbedRaw, probeFormat, startGuard } from './probing.ts';
 import { openProtocol } from './openProtocol.ts';
 import { treeOfName } from './reference.ts';
+import { unpacked } from './unpack.ts';
 import {
   accessOf,
   closeQuietly,
@@ -73,6 +74,8 @@ export interface OpenRequest {
   readonly cache?: CacheMode;
   /** Whether discarded clusters give their space back to the file system. Default `ignore`. */
   readonly discard?: 'ignore' | 'unmap';
+  /** Where the name is that of a compressed file or an archive, what is in it is opened. */
+  readonly unpack?: boolean;
   /** Set where the name is not the user's but an image's own: the gate is asked first. */
   readonly implicit?: { readonly role: string; readonly parent: string; readonly reference: string };
 }
@@ -112,6 +115,7 @@ export async function openRequest(context: GraphContext, request: OpenRequest): 
     discard: request.discard,
     nodes: context.nodes ?? new NamedNodes(),
     above: [],
+    unpack: (request.unpack ?? false) && !(context.packed ?? false),
     ...(request.calledAs === undefined ? {} : { calledAs: request.calledAs }),
   });
 }
@@ -186,7 +190,21 @@ async function openChild(
 }
 
 /** Takes the locks that the layer needs, opens the format, and then what is below it. */
-async function openLayer(tree: OptionTree, file: FileNode, scope: Scope): Promise<ImageNode> {
+async function openLayer(tree: OptionTree, packed: FileNode, scope: Scope): Promise<ImageNode> {
+  const given = driverName(tree);
+  const isPlain = given !== undefined && ((await scope.context.drivers.format(given)).plain ?? false);
+  const unpack = scope.unpack === true && !isPlain;
+  const file = unpack ? await unpacked(packed, tree['file'], scope, reopener(tree, scope, undefined)) : packed;
+  if (file === packed) return openFormat(tree, file, scope);
+  try {
+    return await openFormat(tree, file, scope);
+  } catch (error) {
+    await closeQuietly(file);
+    throw error;
+  }
+}
+
+async function openFormat(tree: OptionTree, file: FileNode, scope: Scope): Promise<ImageNode> {
   const given = driverName(tree);
   const format = given ?? scope.probed ?? (await probeFormat(file, scope));
   const guessedRaw = format === PLAIN_FORMAT && given === undefined && scope.writable;
@@ -206,7 +224,7 @@ async function openLayer(tree: OptionTree, file: FileNode, scope: Scope): Promis
     if (image.virtualSize > MAX_DISK) {
       throw new BlockError('too-large', 'Could not refresh total sector count: File too large');
     }
-    backing = await openBacking(image, tree, file, scope, openNode);
+    backing = await openBacking(image, tree, file, { ...scope, unpack: false }, openNode);
     const { unknown } = coerceTree(driver.openOptions, ownOptions(tree, roles));
     if (unknown !== undefined) {
       throw invalidArgument(`Block format '${format}' does not support the option '${unknown}'`);
@@ -304,7 +322,12 @@ async function openNamedChild(
   parent: string,
   scope: Scope,
 ): Promise<Storage | undefined> {
-  const inner: Scope = { ...scope, writable: wanted.writable ?? scope.writable, still: stillBelow(scope) };
+  const inner: Scope = {
+    ...scope,
+    writable: wanted.writable ?? scope.writable,
+    still: stillBelow(scope),
+    unpack: false,
+  };
   const given = childOptions(tree, wanted.role);
   let target = given;
   // Elements of lists complete what the image says, others take its place.

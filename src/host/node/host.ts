@@ -1,9 +1,11 @@
 /** The services of Node. What takes time to load is loaded when it is first used. */
 import type { MaybePromise } from '../../base/async.ts';
+import { unsupported } from '../../base/error.ts';
 import type { BufferPool } from '../../base/inflight.ts';
 import type { NetPort } from '../../block/net.ts';
 import type { ObjectStore } from '../../block/objects.ts';
 import type { SecretStore, Services } from '../../block/services.ts';
+import type { SpoolPort } from '../../block/spool.ts';
 import type { CodecPort } from '../../codec/codec.ts';
 import { MapSecretStore } from '../shared/secrets.ts';
 import { now, wait, zoneOffset } from '../shared/time.ts';
@@ -18,6 +20,8 @@ export interface NodeServicesOptions {
   readonly files?: Services['files'];
   readonly net?: NetPort;
   readonly codec?: CodecPort;
+  /** Bytes that spool files may hold at a time. Default: 64 GiB. They are in `TMPDIR`, or `/var/tmp`. */
+  readonly spoolLimit?: number;
   readonly crypto?: Services['crypto'];
   /** Default: a store without secrets. */
   readonly secrets?: SecretStore;
@@ -68,6 +72,22 @@ function lazyCodec(workers: Workers): CodecPort {
     },
     decompressBatch: async (how, pieces) => (await codec()).decompressBatch(how, pieces),
     compressBatch: async (how, input, unit, limit) => (await codec()).compressBatch(how, input, unit, limit),
+    async expand(method, input) {
+      const { expand } = await codec();
+      if (!expand) throw unsupported('Compressed files cannot be read here');
+      return expand(method, input);
+    },
+  };
+}
+
+/** Makes spools in the directory for temporary files, once one is needed. */
+function lazySpool(limit: number | undefined): SpoolPort {
+  let loading: Promise<SpoolPort> | undefined;
+  return {
+    async create() {
+      loading ??= import('./spool.ts').then((module) => module.nodeSpools(limit));
+      return (await loading).create();
+    },
   };
 }
 
@@ -94,6 +114,7 @@ export function nodeServices(options: NodeServicesOptions = {}): Services {
     files: options.files ?? new NodeFiles(),
     net: options.net ?? lazyNet,
     codec: options.codec ?? lazyCodec(workers),
+    spool: lazySpool(options.spoolLimit),
     crypto,
     secrets: options.secrets ?? new MapSecretStore(),
     objects: options.objects ?? new Map(),

@@ -16,7 +16,9 @@ async function over(options: OptionTree, file = ''): Promise<CheckedStorage> {
     readOnly: false,
     services: {} as Services,
     findNode: () => undefined,
-    readFile: async () => new TextEncoder().encode(file),
+    spool: {},
+  probe: () => undefined,
+  readFile: async () => new TextEncoder().encode(file),
   });
   return new CheckedStorage(driver, { name: 'a', readOnly: false });
 }
