@@ -147,8 +147,8 @@ export class ForwardStorage implements StorageDriver {
     const start = starts[index] as number;
     // Going on is as good.
     if (this.#stream && offset >= this.#kept && start <= this.#position) return;
-    if (once) throw new BlockError('io', 'What has been read of a stream cannot be read again');
-    this.#wasted += offset < this.#position ? offset - start : 0;
+    if (once && this.#stream) throw new BlockError('io', 'What has been read of a stream cannot be read again');
+    this.#wasted += Math.max(0, this.#position - start);
     if (this.#options.spool && this.#wasted > PATIENCE + this.#size / 2) await this.#startSpool();
     else await this.#begin(index);
   }

@@ -80,7 +80,8 @@ export class DeflatedMember extends ForwardStorage {
         size,
         ...spool,
         allocatedSize: () => length,
-        wrongSize: () => new BlockError('io', `zip data is damaged: '${name}' has not the ${size} bytes that it states`),
+        wrongSize: () =>
+          new BlockError('io', `zip data is damaged: '${name}' has not the ${size} bytes that it states`),
       },
     );
   }

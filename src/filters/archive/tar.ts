@@ -44,7 +44,8 @@ function number(bytes: Uint8Array, at: number, length: number): number {
 function hasChecksum(head: Uint8Array): boolean {
   let sum = 8 * 0x20;
   for (let at = 0; at < BLOCK; at++) if (at < 148 || at >= 156) sum += head[at] as number;
-  return number(head, 148, 8) === sum;
+  const digits = text(head, 148, 8).trim();
+  return /^[0-7]+$/.test(digits) && Number.parseInt(digits, 8) === sum;
 }
 
 /** Records of a pax header: `LENGTH KEY=VALUE\n`, the length that of all of it. */
@@ -53,7 +54,8 @@ function recordsOf(bytes: Uint8Array, into: Map<string, string>): void {
   for (let at = 0; at < bytes.length && bytes[at] !== 0; ) {
     const space = bytes.indexOf(0x20, at);
     const length = Number(text(bytes, at, Math.max(0, space - at)));
-    if (space < 0 || !Number.isInteger(length) || length < 5 || at + length > bytes.length) throw damage('a pax record');
+    if (space < 0 || !Number.isInteger(length) || length < 5 || at + length > bytes.length)
+      throw damage('a pax record');
     const record = textOf(bytes.subarray(space + 1, at + length - 1));
     const equals = record.indexOf('=');
     const key = record.slice(0, equals);

@@ -34,7 +34,12 @@ async function open(
     size,
     ...context.spool,
     wrongSize: (real) =>
-      damaged(method, real === undefined ? `there is more than the ${size} bytes it states` : `it ends after ${real} of ${size} bytes`),
+      damaged(
+        method,
+        real === undefined
+          ? `there is more than the ${size} bytes it states`
+          : `it ends after ${real} of ${size} bytes`,
+      ),
     allocatedSize: () => below.allocatedSize(),
   });
 }

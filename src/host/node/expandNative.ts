@@ -34,7 +34,10 @@ interface Engine {
 function call(run: NativeFunction, ...parameters: NativeArgument[]): Promise<number | bigint> {
   return new Promise((resolve, reject) => {
     if (!mayUseThreads()) setImmediate(() => resolve(run(...parameters)));
-    else run.async(...parameters, (error, result) => (error === null || error === undefined ? resolve(result) : reject(error as Error)));
+    else
+      run.async(...parameters, (error, result) =>
+        error === null || error === undefined ? resolve(result) : reject(error as Error),
+      );
   });
 }
 

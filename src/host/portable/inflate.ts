@@ -1,5 +1,14 @@
 /** Long deflate streams, raw and in gzip files, over pako. */
-import { Z_BUF_ERROR, Z_NO_FLUSH, Z_OK, Z_STREAM_END, zlibInflate, zlibInflateInit2, zlibInflateReset, ZStream } from 'pako';
+import {
+  Z_BUF_ERROR,
+  Z_NO_FLUSH,
+  Z_OK,
+  Z_STREAM_END,
+  zlibInflate,
+  zlibInflateInit2,
+  zlibInflateReset,
+  ZStream,
+} from 'pako';
 import type { ByteStream } from '../../base/byteStream.ts';
 import { damaged } from '../../codec/damaged.ts';
 
@@ -37,7 +46,8 @@ class Inflating implements ByteStream {
     if (stream.avail_in === 0) {
       const count = await this.#input.read(this.#chunk);
       if (count === 0) {
-        if (!this.#betweenMembers || !this.#any) throw damaged(this.#members ? 'gzip' : 'deflate', 'the file is cut off');
+        if (!this.#betweenMembers || !this.#any)
+          throw damaged(this.#members ? 'gzip' : 'deflate', 'the file is cut off');
         this.#ended = true;
         return 0;
       }

@@ -30,7 +30,8 @@ class Frames implements ByteStream {
   async #next(): Promise<boolean> {
     const bytes = await this.#input.peek(LONGEST);
     if (bytes.length === 0 && this.#any) return false;
-    if (!isZstdFrame(bytes)) throw damaged('zstd', this.#any ? 'something else follows the frame' : 'there is no frame');
+    if (!isZstdFrame(bytes))
+      throw damaged('zstd', this.#any ? 'something else follows the frame' : 'there is no frame');
     this.#any = true;
     let frame: ReturnType<typeof zstdFrame>;
     try {

@@ -17,8 +17,8 @@ async function over(options: OptionTree, file = ''): Promise<CheckedStorage> {
     services: {} as Services,
     findNode: () => undefined,
     spool: {},
-  probe: () => undefined,
-  readFile: async () => new TextEncoder().encode(file),
+    probe: () => undefined,
+    readFile: async () => new TextEncoder().encode(file),
   });
   return new CheckedStorage(driver, { name: 'a', readOnly: false });
 }
