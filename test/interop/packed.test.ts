@@ -105,7 +105,8 @@ describeWithOracle('what is in other files', () => {
       await same('x.ova');
       tar('cf', 'several.tar', 'stream.vmdk', 'disk.vdi');
       const { stderr, code } = await run(ourProgram(), words('info several.tar'), { cwd });
-      expect({ code, stderr }).toEqual({ code: 1, stderr: expect.stringContaining("'stream.vmdk', 'disk.vdi'") });
+      expect(code).toBe(1);
+      expect(stderr).toContain("'stream.vmdk', 'disk.vdi'");
       await ours(
         'convert --image-opts file.driver=tar,file.member=disk.vdi,file.file.filename=several.tar out.raw',
         cwd,

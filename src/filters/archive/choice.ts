@@ -58,13 +58,16 @@ async function beginning(member: Member, most: number, choice: Choice): Promise<
   }
 }
 
+/** An attribute of an XML tag, whatever its namespace is called. */
+function attribute(tag: string, name: string): string | undefined {
+  return new RegExp(`\\b(?:\\w+:)?${name}\\s*=\\s*["']([^"']*)["']`).exec(tag)?.[1];
+}
+
 /** The disks that the descriptor of an OVA package names (DSP0243, sections 7.1 and 9.1); undefined if it has none. */
 async function packagedDisks(members: readonly Member[], choice: Choice): Promise<Member[] | undefined> {
   const descriptor = members.find(({ name, size }) => /\.ovf$/i.test(name) && size <= LONGEST_DESCRIPTOR);
   if (!descriptor) return undefined;
   const text = new TextDecoder().decode(await beginning(descriptor, LONGEST_DESCRIPTOR, choice));
-  const attribute = (tag: string, name: string): string | undefined =>
-    new RegExp(`\\b(?:\\w+:)?${name}\\s*=\\s*["']([^"']*)["']`).exec(tag)?.[1];
   const hrefs = new Map<string, string>();
   for (const [tag] of text.matchAll(/<(?:\w+:)?File\b[^>]*>/g)) {
     const [id, href] = [attribute(tag, 'id'), attribute(tag, 'href')];

@@ -3,6 +3,7 @@
  * where the archive lies far away; compressed ones go from the beginning to the end (`src/storage/forward.ts`). An archive with
  * one disk is opened as that disk. Nothing is ever unpacked to the names that an archive has.
  */
+import type { ByteStream } from '../../base/byteStream.ts';
 import { BlockError, invalidArgument, unsupported } from '../../base/error.ts';
 import type { FilterContext, FilterDriver, FilterStorage } from '../../block/filter.ts';
 import { filterValues } from '../../block/graph/openOptions.ts';
@@ -18,6 +19,11 @@ const openOptions = {
   member: { kind: 'string', help: 'Which file of the archive (default: the only disk in it)' },
 } as const satisfies OptionTable;
 
+/** A path without what says that it begins here. */
+function plain(path: string): string {
+  return path.replace(/^(\.\/)+/, '');
+}
+
 /** The content of a member, read through the archive. */
 function contentOf(context: FilterContext, member: Member): FilterStorage {
   const { below } = context;
@@ -25,9 +31,12 @@ function contentOf(context: FilterContext, member: Member): FilterStorage {
   if (member.method === 'stored') {
     return member.sum === undefined ? new StoredMember(below, member) : new SummedMember(below, member, member.sum);
   }
-  const { expand } = context.services.codec;
-  if (!expand) throw unsupported(`'${member.name}' in '${below.name}' is compressed, which cannot be read here`);
-  return new DeflatedMember(below, member, (input) => expand('deflate-raw', input), context.spool);
+  const { codec } = context.services;
+  const expand = async (input: ByteStream): Promise<ByteStream> => {
+    if (codec.expand) return codec.expand('deflate-raw', input);
+    throw unsupported(`'${member.name}' in '${below.name}' is compressed, which cannot be read here`);
+  };
+  return new DeflatedMember(below, member, expand, context.spool);
 }
 
 async function open(
@@ -40,7 +49,6 @@ async function open(
   const { member: wanted } = filterValues(name, openOptions, options);
   const members = await list(below);
   if (wanted !== undefined) {
-    const plain = (text: string): string => text.replace(/^(\.\/)+/, '');
     const found = members.findLast((member) => plain(member.name) === plain(wanted));
     if (!found) throw invalidArgument(`There is no file '${wanted}' in '${below.name}'`);
     return contentOf(context, found);

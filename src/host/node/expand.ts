@@ -20,16 +20,22 @@ const SMALL_CHUNK = 16384;
 const Z_NO_FLUSH = 0;
 const Z_FINISH = 4;
 
-/** A stream of `node:zlib` with the function behind its synchronous ones, which takes input piece by piece. */
-interface Coder extends Stream.Transform {
-  _processChunk?(chunk: Uint8Array, flush: number): Uint8Array;
+/** A stream of `node:zlib`. */
+type Coder = Stream.Transform;
+
+/** Decodes what can be decoded of a piece; undefined where a stream has no such function. */
+function decodeNow(coder: Coder): ((chunk: Uint8Array, flush: number) => Uint8Array) | undefined {
+  const run: unknown = Reflect.get(coder, '_processChunk');
+  return typeof run === 'function'
+    ? (chunk, flush) => Reflect.apply(run, coder, [chunk, flush]) as Uint8Array
+    : undefined;
 }
 
 function coderOf(method: FileCompression): Coder | undefined {
   if (method === 'gzip') return zlib().createGunzip({ chunkSize: PIECE });
   if (method === 'deflate-raw') return zlib().createInflateRaw({ chunkSize: PIECE });
-  const { createZstdDecompress } = zlib() as { createZstdDecompress?(how: { chunkSize: number }): Coder };
-  return method === 'zstd' ? createZstdDecompress?.({ chunkSize: PIECE }) : undefined;
+  const own = zlib() as { createZstdDecompress?(how: { chunkSize: number }): Coder };
+  return method === 'zstd' ? own.createZstdDecompress?.({ chunkSize: PIECE }) : undefined;
 }
 
 const WORDS: Readonly<Record<string, string>> = {
@@ -115,11 +121,18 @@ class Here extends Pieces {
   readonly #input: ByteStream;
   readonly #coder: Coder;
   readonly #chunk: Uint8Array = new Uint8Array(SMALL_CHUNK);
+  readonly #decode: (chunk: Uint8Array, flush: number) => Uint8Array;
   #ended = false;
 
-  constructor(method: FileCompression, input: ByteStream, coder: Coder) {
+  constructor(
+    method: FileCompression,
+    input: ByteStream,
+    coder: Coder,
+    decode: (chunk: Uint8Array, flush: number) => Uint8Array,
+  ) {
     super();
     this.#method = method;
+    this.#decode = decode;
     this.#input = input;
     this.#coder = coder;
     // What is thrown is told a second time there.
@@ -131,7 +144,7 @@ class Here extends Pieces {
     const count = await this.#input.read(this.#chunk);
     this.#ended = count === 0;
     try {
-      return this.#coder._processChunk?.(this.#chunk.subarray(0, count), this.#ended ? Z_FINISH : Z_NO_FLUSH);
+      return this.#decode(this.#chunk.subarray(0, count), this.#ended ? Z_FINISH : Z_NO_FLUSH);
     } catch (thrown) {
       throw wrong(this.#method, thrown);
     }
@@ -157,6 +170,6 @@ export async function expand(codec: CodecPort, method: FileCompression, input: B
   }
   const coder = coderOf(method);
   if (!coder) return (await import('../shared/expandZstd.ts')).expandZstd(codec, input);
-  const threads = mayUseThreads() || coder._processChunk === undefined;
-  return threads ? new Threaded(method, input, coder) : new Here(method, input, coder);
+  const decode = mayUseThreads() ? undefined : decodeNow(coder);
+  return decode ? new Here(method, input, coder, decode) : new Threaded(method, input, coder);
 }

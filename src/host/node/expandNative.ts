@@ -36,7 +36,7 @@ function call(run: NativeFunction, ...parameters: NativeArgument[]): Promise<num
     if (!mayUseThreads()) setImmediate(() => resolve(run(...parameters)));
     else
       run.async(...parameters, (error, result) =>
-        error === null || error === undefined ? resolve(result) : reject(error as Error),
+        error === null || error === undefined ? resolve(result) : reject(error),
       );
   });
 }

@@ -73,9 +73,9 @@ function lazyCodec(workers: Workers): CodecPort {
     decompressBatch: async (how, pieces) => (await codec()).decompressBatch(how, pieces),
     compressBatch: async (how, input, unit, limit) => (await codec()).compressBatch(how, input, unit, limit),
     async expand(method, input) {
-      const { expand } = await codec();
-      if (!expand) throw unsupported('Compressed files cannot be read here');
-      return expand(method, input);
+      const port = await codec();
+      if (!port.expand) throw unsupported('Compressed files cannot be read here');
+      return port.expand(method, input);
     },
   };
 }

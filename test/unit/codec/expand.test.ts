@@ -88,13 +88,13 @@ describe.each(HOSTS)('files expanded on %s', (_, make) => {
       const two = await expanded(codec, method, Buffer.concat([file, packedBy(method, Buffer.from('more'))]));
       expect(two.equals(Buffer.concat([content, Buffer.from('more')]))).toBe(true);
       for (const cut of [file.length - 1, file.length - 9, file.length >> 1, 10]) {
-        await expect(expanded(codec, method, file.subarray(0, cut)), String(cut)).rejects.toMatchObject({ kind: 'io' });
+        await expect(expanded(codec, method, file.subarray(0, cut))).rejects.toMatchObject({ kind: 'io' });
       }
       for (const place of [0.25, 0.5, 0.9]) {
         const damaged = Buffer.from(file);
         const at = Math.floor(file.length * place);
         damaged[at] = (damaged[at] as number) ^ 0x10;
-        await expect(expanded(codec, method, damaged), String(at)).rejects.toMatchObject({ kind: 'io' });
+        await expect(expanded(codec, method, damaged)).rejects.toMatchObject({ kind: 'io' });
       }
     });
 

@@ -59,11 +59,11 @@ function forward(how: Partial<ForwardSource> & { readonly size?: number; readonl
           read: async (offset, into) => {
             into.fill(0);
             const there = Math.max(0, Math.min(into.length, memory.size() - offset));
-            await memory.read(offset, into.subarray(0, there));
+            memory.read(offset, into.subarray(0, there));
           },
           write: async (offset, from) => {
             spooled.push(from.length);
-            await memory.write(offset, from);
+            memory.write(offset, from);
           },
           close: () => memory.close(),
         };
