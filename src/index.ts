@@ -64,6 +64,7 @@ export type { ImageLayer } from './block/node/layer.ts';
 export { ImageNode, type NodeParts, type Reopen } from './block/node/node.ts';
 export type { FilterChild, FilterContext, FilterDriver, FilterRole, FilterStorage } from './block/filter.ts';
 export { DriverRegistry, type FilterEntry, type FormatEntry, type ProtocolEntry } from './block/graph/registry.ts';
+export { DEFAULT_LIMITS, type ResourceLimits, UNTRUSTED_LIMITS } from './block/limits.ts';
 export type { Connection, NetPort, SocketAddress, TlsSettings } from './block/net.ts';
 export type { Report, ReportLine } from './block/report.ts';
 export type { SecretStore, Services } from './block/services.ts';

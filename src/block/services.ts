@@ -3,6 +3,7 @@ import type { BufferPool } from '../base/inflight.ts';
 import type { CodecPort } from '../codec/codec.ts';
 import type { CryptoPort } from '../crypto/crypto.ts';
 import type { FilePort } from '../storage/files.ts';
+import type { ResourceLimits } from './limits.ts';
 import type { NetPort } from './net.ts';
 import type { ObjectStore } from './objects.ts';
 import type { SpoolPort } from './spool.ts';
@@ -31,6 +32,8 @@ export interface Services {
   readonly secrets: SecretStore;
   /** What else options name by its id. */
   readonly objects: ObjectStore;
+  /** What an image may cost. */
+  readonly limits: ResourceLimits;
   /** Fills an array with random bytes fit for keys and identifiers. */
   random(into: Uint8Array): void;
   /** Seconds and nanoseconds since 1970, UTC. */

@@ -58,10 +58,19 @@ export async function check(
     forceShare,
   } as const;
   return withSource(context, request.image, how, async (node) => {
-    const result = await checkNode(node, request, observer);
+    const result = await checkNode(node, request, bounded(observer, context.services.limits.reportLines));
     await node.verify();
     return result;
   });
+}
+
+/** The observer without the lines beyond the first so many; what hostile images would add is only counted. */
+function bounded(observer: CheckObserver, most: number): CheckObserver {
+  let lines = 0;
+  return {
+    line: (line) => (lines++ < most ? observer.line?.(line) : undefined),
+    repaired: (repairs) => observer.repaired?.(repairs),
+  };
 }
 
 /** The observer that is part of a request; advice becomes text. */

@@ -2,6 +2,7 @@
 import type { MaybePromise } from '../../base/async.ts';
 import { unsupported } from '../../base/error.ts';
 import type { BufferPool } from '../../base/inflight.ts';
+import { DEFAULT_LIMITS, type ResourceLimits } from '../../block/limits.ts';
 import type { NetPort } from '../../block/net.ts';
 import type { ObjectStore } from '../../block/objects.ts';
 import type { SecretStore, Services } from '../../block/services.ts';
@@ -28,6 +29,8 @@ export interface NodeServicesOptions {
   /** Default: none. */
   readonly objects?: ObjectStore;
   readonly buffers?: BufferPool;
+  /** Those that differ from the usual ones. */
+  readonly limits?: Partial<ResourceLimits>;
 }
 
 let sharedPool: Promise<WorkerPool> | undefined;
@@ -118,6 +121,7 @@ export function nodeServices(options: NodeServicesOptions = {}): Services {
     crypto,
     secrets: options.secrets ?? new MapSecretStore(),
     objects: options.objects ?? new Map(),
+    limits: { ...DEFAULT_LIMITS, ...options.limits },
     random: (into) => crypto.fillRandom(into),
     now,
     zoneOffset,

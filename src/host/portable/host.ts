@@ -5,6 +5,7 @@
  */
 import type { BufferPool } from '../../base/inflight.ts';
 import { MiB } from '../../base/offset.ts';
+import { DEFAULT_LIMITS, type ResourceLimits } from '../../block/limits.ts';
 import type { NetPort } from '../../block/net.ts';
 import type { ObjectStore } from '../../block/objects.ts';
 import type { SecretStore, Services } from '../../block/services.ts';
@@ -24,6 +25,8 @@ export interface PortableServicesOptions {
   readonly secrets?: SecretStore;
   /** Default: none. */
   readonly objects?: ObjectStore;
+  /** Those that differ from the usual ones. */
+  readonly limits?: Partial<ResourceLimits>;
 }
 
 class PlainBuffers implements BufferPool {
@@ -54,6 +57,7 @@ export function portableServices(options: PortableServicesOptions = {}): Service
     crypto,
     secrets: options.secrets ?? new MapSecretStore(),
     objects: options.objects ?? new Map(),
+    limits: { ...DEFAULT_LIMITS, ...options.limits },
     random: (into) => crypto.fillRandom(into),
     now,
     zoneOffset,
