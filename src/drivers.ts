@@ -49,6 +49,7 @@ const PROTOCOLS: readonly ProtocolEntry[] = [
     prefixes: ['nbd', 'nbd+tcp', 'nbd+unix'],
     load: async () => (await import('./protocols/nbd/driver.ts')).nbdDriver,
   },
+  { name: 'stdio', prefixes: [], load: async () => (await import('./protocols/stdio/driver.ts')).stdioDriver },
   { name: 'null-aio', prefixes: ['null-aio'], load: async () => (await nothing()).nullAioDriver },
 ];
 

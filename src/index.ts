@@ -3,7 +3,7 @@
  * `qimg/node` has the ports already; `qimg/testing` has a disk in memory.
  */
 export type { MaybePromise } from './base/async.ts';
-export type { ByteStream } from './base/byteStream.ts';
+export type { ByteSink, ByteStream } from './base/byteStream.ts';
 export { BlockError, type ErrorContext, type ErrorDetails, type ErrorKind } from './base/error.ts';
 export { type Advice, type Hint, hintText } from './base/hint.ts';
 export type { BufferPool } from './base/inflight.ts';
@@ -68,6 +68,7 @@ export { DEFAULT_LIMITS, type ResourceLimits, UNTRUSTED_LIMITS } from './block/l
 export type { Connection, NetPort, SocketAddress, TlsSettings } from './block/net.ts';
 export type { Report, ReportLine } from './block/report.ts';
 export type { SecretStore, Services } from './block/services.ts';
+export type { PipePort } from './block/pipes.ts';
 export type { SpoolPort } from './block/spool.ts';
 export type { SpoolStorage } from './storage/forward.ts';
 export type { CodecPort, Compression, Decompression, DecompressPiece, FileCompression } from './codec/codec.ts';

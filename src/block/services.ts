@@ -6,6 +6,7 @@ import type { FilePort } from '../storage/files.ts';
 import type { ResourceLimits } from './limits.ts';
 import type { NetPort } from './net.ts';
 import type { ObjectStore } from './objects.ts';
+import type { PipePort } from './pipes.ts';
 import type { SpoolPort } from './spool.ts';
 
 /** Passphrases and keys by id (`--object secret,id=...`). */
@@ -26,6 +27,8 @@ export interface Services {
   /** Absent: this host cannot connect to anybody. */
   readonly net?: NetPort;
   readonly codec: CodecPort;
+  /** Where images called `-` come from and go to; absent: that is a file's name. */
+  readonly pipes?: PipePort;
   /** Absent: there is no place for what does not fit into memory. */
   readonly spool?: SpoolPort;
   readonly crypto: CryptoPort;

@@ -19,16 +19,17 @@ const SEQUENTIAL: readonly Job['verb'][] = ['create', 'resize', 'snapshot', 'bit
 const isCompatible = (): boolean => (process.env['QIMG_CALLED_AS'] ?? basename(process.argv0)) === 'qemu-img';
 
 async function contextFor(view: View, err: (text: string) => void): Promise<OperationContext> {
-  const [drivers, { nodeServices }, { allowManyRequests }, { permissiveGate }] = await Promise.all([
+  const [drivers, { nodeServices }, { allowManyRequests }, { permissiveGate }, pipes] = await Promise.all([
     allDrivers(),
     import('../host/node/host.ts'),
     import('../host/node/limits.ts'),
     import('../block/graph/gate.ts'),
+    isCompatible() ? {} : import('../host/node/pipes.ts').then(({ standardPipes }) => ({ pipes: standardPipes })),
   ]);
   allowManyRequests();
   return {
     drivers,
-    services: nodeServices({ secrets: view.secrets, objects: view.objects }),
+    services: nodeServices({ secrets: view.secrets, objects: view.objects, ...pipes }),
     gate: permissiveGate,
     packed: isCompatible(),
     // The line begins with 0 when the command says so.

@@ -7,6 +7,10 @@ export const PLAIN_FORMAT = 'raw';
 /** Protocol of names without a prefix. */
 export const PLAIN_PROTOCOL = 'file';
 
+/** Protocol of what comes in through a pipe, and its name where names of images are given. */
+export const PIPE_PROTOCOL = 'stdio';
+export const PIPE_NAME = '-';
+
 /**
  * The protocol in front of a name, without its colon: the text before the first `:` if no `/` comes earlier.
  * `./x:y` and `/x:y` have none, `:x` has an empty one.

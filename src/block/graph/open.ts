@@ -76,6 +76,8 @@ export interface OpenRequest {
   readonly discard?: 'ignore' | 'unmap';
   /** Where the name is that of a compressed file or an archive, what is in it is opened. */
   readonly unpack?: boolean;
+  /** What its file should have and has not is an error, also where it could be taken for zeroes. */
+  readonly whole?: boolean;
   /** Set where the name is not the user's but an image's own: the gate is asked first. */
   readonly implicit?: { readonly role: string; readonly parent: string; readonly reference: string };
 }
@@ -115,6 +117,7 @@ export async function openRequest(context: GraphContext, request: OpenRequest): 
     discard: request.discard,
     nodes: context.nodes ?? new NamedNodes(),
     above: [],
+    whole: request.whole ?? false,
     unpack: (request.unpack ?? false) && !(context.packed ?? false),
     ...(request.calledAs === undefined ? {} : { calledAs: request.calledAs }),
   });
@@ -255,7 +258,14 @@ async function openFormat(tree: OptionTree, file: FileNode, scope: Scope): Promi
  * Who reads guest data, and nobody else, is told of data that is not there. While an image grows, room may be recorded
  * before the file reaches that far.
  */
-function tellOfMissing({ context, writable, intent, mapOnly }: Scope): { tellMissing?: (text: string) => void } {
+function tellOfMissing({ context, writable, intent, mapOnly, whole }: Scope): { tellMissing?: (text: string) => void } {
+  if (whole) {
+    return {
+      tellMissing: (text) => {
+        throw new BlockError('io', text, { posix: { code: 'EIO', text } });
+      },
+    };
+  }
   return writable || intent !== 'io' || mapOnly ? {} : { tellMissing: (text) => context.onWarning?.(text) };
 }
 

@@ -60,10 +60,11 @@ export class DriverRegistry {
     return this.filters.find((entry) => entry.contains?.(head))?.name;
   }
 
-  /** The names of all drivers, sorted. @param containers those of containers, too, which the real tool has not. */
-  names(containers = true): readonly string[] {
-    const filters = this.filters.filter(({ contains }) => containers || contains === undefined);
-    return [...this.formats, ...this.protocols, ...filters].map(({ name }) => name).sort();
+  /** The names of all drivers, sorted. @param own those of containers and pipes, too, which the real tool has not. */
+  names(own = true): readonly string[] {
+    const filters = this.filters.filter(({ contains }) => own || contains === undefined);
+    const protocols = this.protocols.filter(({ prefixes }) => own || prefixes.length > 0);
+    return [...this.formats, ...protocols, ...filters].map(({ name }) => name).sort();
   }
 
   isFormat(name: string): boolean {

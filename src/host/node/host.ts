@@ -6,6 +6,7 @@ import { DEFAULT_LIMITS, type ResourceLimits } from '../../block/limits.ts';
 import type { NetPort } from '../../block/net.ts';
 import type { ObjectStore } from '../../block/objects.ts';
 import type { SecretStore, Services } from '../../block/services.ts';
+import type { PipePort } from '../../block/pipes.ts';
 import type { SpoolPort } from '../../block/spool.ts';
 import type { CodecPort } from '../../codec/codec.ts';
 import { MapSecretStore } from '../shared/secrets.ts';
@@ -21,6 +22,8 @@ export interface NodeServicesOptions {
   readonly files?: Services['files'];
   readonly net?: NetPort;
   readonly codec?: CodecPort;
+  /** Streams for images called `-`. Default: that is a file's name. */
+  readonly pipes?: PipePort;
   /** Bytes that spool files may hold at a time. Default: 64 GiB. They are in `TMPDIR`, or `/var/tmp`. */
   readonly spoolLimit?: number;
   readonly crypto?: Services['crypto'];
@@ -118,6 +121,7 @@ export function nodeServices(options: NodeServicesOptions = {}): Services {
     net: options.net ?? lazyNet,
     codec: options.codec ?? lazyCodec(workers),
     spool: lazySpool(options.spoolLimit),
+    ...(options.pipes ? { pipes: options.pipes } : {}),
     crypto,
     secrets: options.secrets ?? new MapSecretStore(),
     objects: options.objects ?? new Map(),

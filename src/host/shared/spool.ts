@@ -35,6 +35,7 @@ export function spools(place: SpoolPlace): SpoolPort {
           take(from.length);
           await handle.write?.(offset, from);
         },
+        truncate: (size, preallocation) => handle.truncate?.(size, preallocation),
         async close() {
           used -= own;
           own = 0;
