@@ -1,4 +1,5 @@
 /** `check`: looks for structural damage and repairs it. */
+import { verifyBelow } from '../block/graph/bottom.ts';
 import { asBlockError, BlockError, unsupported } from '../base/error.ts';
 import { hintText } from '../base/hint.ts';
 import type { CheckFindings, RepairMode } from '../block/capabilities.ts';
@@ -59,7 +60,7 @@ export async function check(
   } as const;
   return withSource(context, request.image, how, async (node) => {
     const result = await checkNode(node, request, bounded(observer, context.services.limits.reportLines));
-    await node.verify();
+    await verifyBelow(node);
     return result;
   });
 }

@@ -1,4 +1,5 @@
 /** `convert`: copies one or more images, one behind the other, into a new or an existing image. */
+import { verifyBelow } from '../block/graph/bottom.ts';
 import { PLAIN_FORMAT } from '../options/filename.ts';
 import { asBlockError, type BlockError, invalidArgument, unsupported, isFinal, withStrerror } from '../base/error.ts';
 import type { ByteStream } from '../base/byteStream.ts';
@@ -153,7 +154,7 @@ class Conversion {
     try {
       outcome = await this.#copy(sources, target, fresh, bitmaps);
       if (bitmaps && first) await copyBitmaps(first, target.node, bitmaps, this.#bitmapChoice());
-      for (const source of this.#opened) await source.verify();
+      for (const source of this.#opened) await verifyBelow(source);
     } catch (thrown) {
       const error = await withFlushFailure(asBlockError(thrown), target.node);
       await target.abandon();
@@ -215,7 +216,6 @@ class Conversion {
     let badSectors = 0;
     await sendImage(this.#context, sources, { ...request, rateLimit }, plain, async (node) => {
       const zeroed = await readsAsNothing(node);
-      const nothing = async (): Promise<void> => undefined;
       const target = { node, zeroed, finish: nothing, abandon: nothing };
       ({ badSectors } = await this.#copy(sources, target, fresh, undefined));
     });
@@ -378,3 +378,6 @@ async function withFlushFailure(error: BlockError, target: ImageNode): Promise<B
     return error.reworded(error.message, [{ about: 'also', message: `Failed to flush target image: ${strerror}` }]);
   }
 }
+
+/** Ends what somebody else ends. */
+async function nothing(): Promise<void> {}

@@ -7,8 +7,10 @@ export const PLAIN_FORMAT = 'raw';
 /** Protocol of names without a prefix. */
 export const PLAIN_PROTOCOL = 'file';
 
-/** Protocol of what comes in through a pipe, and its name where names of images are given. */
+/** Protocol of what comes in through a pipe. */
 export const PIPE_PROTOCOL = 'stdio';
+
+/** What images are called that come in and go out through pipes. */
 export const PIPE_NAME = '-';
 
 /**

@@ -84,7 +84,7 @@ function spoolFor(name: string, { context }: Scope): FilterContext['spool'] {
   return {
     spool: async () => {
       const made = await spool.create();
-      context.onComplaint?.(`'${name}' is read out of order: its content is kept in a temporary file`);
+      context.onWarning?.(`'${name}' is read out of order: its content is kept in a temporary file`);
       return made;
     },
   };

@@ -201,15 +201,6 @@ export class ImageNode extends ImageLayer implements Storage {
     return this.#writer.change(() => this.image.info());
   }
 
-  /**
-   * Reads what has not been read of what has checksums (compressed files) below the image and its backing images.
-   * @throws BlockError if one is wrong, or the file is cut off.
-   */
-  async verify(): Promise<void> {
-    await this.image.verify?.();
-    for (const below of [this.file, this.#backing]) if (below instanceof ImageNode) await below.verify();
-  }
-
   /** Records another backing image; undefined removes it. Content does not change. */
   async setBacking(backing: BackingReference | undefined): Promise<void> {
     const own = this.image.backing;

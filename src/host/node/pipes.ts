@@ -16,11 +16,11 @@ function code(error: unknown): string | undefined {
 }
 
 /** Repeats a call while the other end is not ready. */
-async function patiently(call: (done: (error: unknown, count: number) => void) => void): Promise<number> {
+async function patiently(call: (done: (error: Error | null, count: number) => void) => void): Promise<number> {
   for (;;) {
     try {
       return await new Promise<number>((resolve, reject) => {
-        call((error, count) => (error ? reject(error as Error) : resolve(count)));
+        call((error, count) => (error ? reject(error) : resolve(count)));
       });
     } catch (error) {
       if (code(error) !== 'EAGAIN') throw error;
@@ -133,9 +133,9 @@ function nodeSink(stream: NodeJS.WritableStream): ByteSink {
         stream.end(() => resolve());
       }),
     abandon: () => {
-      const { destroy } = stream as { destroy?(error: Error): void };
       stream.on('error', () => undefined);
-      destroy?.call(stream, new BlockError('aborted', 'The image is not complete'));
+      const own = stream as { destroy?(error: Error): void };
+      own.destroy?.(new BlockError('aborted', 'The image is not complete'));
     },
   };
 }

@@ -3,6 +3,7 @@ import { asBlockError, unsupported } from '../../base/error.ts';
 import type { ByteSink } from '../../base/byteStream.ts';
 import { throwIfStopped } from '../../base/inflight.ts';
 import { alignUp, MiB, SECTOR } from '../../base/offset.ts';
+import { verifyBelow } from '../../block/graph/bottom.ts';
 import { openImage } from '../../block/graph/open.ts';
 import { DriverRegistry } from '../../block/graph/registry.ts';
 import type { ImageNode } from '../../block/node/node.ts';
@@ -194,7 +195,7 @@ async function sendFromSpool(
 ): Promise<void> {
   const { spool } = context.services;
   if (!spool) throw unsupported('An image of that kind cannot go out in one pass, and there is no place to make it');
-  context.onComplaint?.(
+  context.onWarning?.(
     'An image of that kind cannot be laid out before its data are known: it is made in a temporary file',
   );
   const place = await spool.create();
@@ -239,7 +240,7 @@ export async function sendImage(
     const layout = plain ? await layOut(context, sources, request) : undefined;
     if (layout) await sendLayout(context, sources, layout, sink, request.rateLimit);
     else await sendFromSpool(context, request, sink, fill);
-    for (const source of sources) await source.verify();
+    for (const source of sources) await verifyBelow(source);
     await sink.finish();
   } catch (thrown) {
     await sink.abandon();

@@ -65,10 +65,11 @@ async function keep(stream: ByteStream, context: ProtocolContext): Promise<Stora
   return memory;
 }
 
-async function beginSpool({ services, notice }: ProtocolContext): Promise<SpoolStorage> {
-  if (!services.spool) throw unsupported('What comes in does not fit into memory');
-  notice?.("qimg: '-' is read out of order: it is kept in a temporary file");
-  return services.spool.create();
+async function beginSpool(context: ProtocolContext): Promise<SpoolStorage> {
+  const { spool } = context.services;
+  if (!spool) throw unsupported('What comes in does not fit into memory');
+  context.warn?.("'-' is read out of order: it is kept in a temporary file");
+  return spool.create();
 }
 
 /**

@@ -177,8 +177,8 @@ describe('images that come in', () => {
 
   it('are taken as they are where that is said', async () => {
     const packed = gzipSync(Buffer.alloc(5000, 'x'));
-    const source = { filename: '-', format: 'raw' };
-    const { size } = await convert({ source, target: path('plain') }, { input: piecesOf(packed) });
+    const plain = { filename: '-', format: 'raw' };
+    const { size } = await convert({ source: plain, target: path('plain') }, { input: piecesOf(packed) });
     expect(size).toBe(512 * Math.ceil(packed.length / 512));
   });
 
