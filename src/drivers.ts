@@ -36,6 +36,7 @@ const FORMATS: readonly FormatEntry[] = [
 ];
 
 const file = () => import('./protocols/file/driver.ts');
+const curl = () => import('./protocols/curl/driver.ts');
 const nothing = () => import('./protocols/null/driver.ts');
 
 const PROTOCOLS: readonly ProtocolEntry[] = [
@@ -50,6 +51,10 @@ const PROTOCOLS: readonly ProtocolEntry[] = [
     load: async () => (await import('./protocols/nbd/driver.ts')).nbdDriver,
   },
   { name: 'stdio', prefixes: [], load: async () => (await import('./protocols/stdio/driver.ts')).stdioDriver },
+  { name: 'http', prefixes: ['http'], load: async () => (await curl()).httpDriver },
+  { name: 'https', prefixes: ['https'], load: async () => (await curl()).httpsDriver },
+  { name: 'ftp', prefixes: ['ftp'], load: async () => (await curl()).ftpDriver },
+  { name: 'ftps', prefixes: ['ftps'], load: async () => (await curl()).ftpsDriver },
   { name: 'null-aio', prefixes: ['null-aio'], load: async () => (await nothing()).nullAioDriver },
 ];
 

@@ -3,6 +3,8 @@ import type { BufferPool } from '../base/inflight.ts';
 import type { CodecPort } from '../codec/codec.ts';
 import type { CryptoPort } from '../crypto/crypto.ts';
 import type { FilePort } from '../storage/files.ts';
+import type { FtpPort } from './ftp.ts';
+import type { HttpPort } from './http.ts';
 import type { ResourceLimits } from './limits.ts';
 import type { NetPort } from './net.ts';
 import type { ObjectStore } from './objects.ts';
@@ -26,6 +28,10 @@ export interface Services {
   readonly files: FilePort;
   /** Absent: this host cannot connect to anybody. */
   readonly net?: NetPort;
+  /** Absent: this host asks no servers of HTTP. */
+  readonly http?: HttpPort;
+  /** Absent: nor of FTP. */
+  readonly ftp?: FtpPort;
   readonly codec: CodecPort;
   /** Where images called `-` come from and go to; absent: that is a file's name. */
   readonly pipes?: PipePort;

@@ -2,6 +2,8 @@
 import type { MaybePromise } from '../../base/async.ts';
 import { unsupported } from '../../base/error.ts';
 import type { BufferPool } from '../../base/inflight.ts';
+import type { FtpPort } from '../../block/ftp.ts';
+import type { HttpAnswer, HttpPort, HttpRequest } from '../../block/http.ts';
 import { DEFAULT_LIMITS, type ResourceLimits } from '../../block/limits.ts';
 import type { NetPort } from '../../block/net.ts';
 import type { ObjectStore } from '../../block/objects.ts';
@@ -14,6 +16,7 @@ import { now, wait, zoneOffset } from '../shared/time.ts';
 import { nodeCrypto } from './crypto.ts';
 import { NodeFiles } from './file.ts';
 import { AlignedBufferPool } from './fileBuffers.ts';
+import type { NodeHttp } from './http.ts';
 import { soon } from './limits.ts';
 import type { WorkerPool } from './pool.ts';
 
@@ -21,6 +24,8 @@ import type { WorkerPool } from './pool.ts';
 export interface NodeServicesOptions {
   readonly files?: Services['files'];
   readonly net?: NetPort;
+  readonly http?: HttpPort;
+  readonly ftp?: FtpPort;
   readonly codec?: CodecPort;
   /** Streams for images called `-`. Default: that is a file's name. */
   readonly pipes?: PipePort;
@@ -100,6 +105,24 @@ function lazySpool(limit: number | undefined): SpoolPort {
 /** Loads what connects at the first call. */
 const lazyNet: NetPort = { connect: async (address) => (await import('./net.ts')).connect(address) };
 
+const lazyFtp: FtpPort = { connect: async (server) => (await import('./ftp.ts')).connect(server) };
+
+/** What asks servers of HTTP, with the connections that it keeps; the module is loaded at the first request. */
+class LazyHttp implements HttpPort {
+  #loaded: NodeHttp | undefined;
+
+  async request(request: HttpRequest): Promise<HttpAnswer> {
+    const module = await import('./http.ts');
+    this.#loaded ??= new module.NodeHttp();
+    return this.#loaded.request(request);
+  }
+
+  /** Hangs up on all servers. */
+  close(): void {
+    this.#loaded?.close();
+  }
+}
+
 /** The crypto port, with long runs of sectors on all threads. */
 function threadedCrypto(workers: Workers): Services['crypto'] {
   return {
@@ -116,9 +139,12 @@ export function nodeServices(options: NodeServicesOptions = {}): Services {
   const workers = new Workers();
   const crypto = options.crypto ?? threadedCrypto(workers);
   const buffers = new AlignedBufferPool();
+  const http = new LazyHttp();
   return {
     files: options.files ?? new NodeFiles(),
     net: options.net ?? lazyNet,
+    http: options.http ?? http,
+    ftp: options.ftp ?? lazyFtp,
     codec: options.codec ?? lazyCodec(workers),
     spool: lazySpool(options.spoolLimit),
     ...(options.pipes ? { pipes: options.pipes } : {}),
@@ -134,6 +160,7 @@ export function nodeServices(options: NodeServicesOptions = {}): Services {
     buffers: options.buffers ?? buffers,
     async close() {
       buffers.clear();
+      http.close();
       await workers.close();
     },
   };
