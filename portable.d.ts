@@ -23,6 +23,12 @@ interface AbortSignal {
   removeEventListener(type: 'abort', listener: () => void): void;
 }
 
+/** https://dom.spec.whatwg.org/#interface-abortcontroller */
+declare class AbortController {
+  readonly signal: AbortSignal;
+  abort(reason?: unknown): void;
+}
+
 /** https://streams.spec.whatwg.org/#rs-class: for the decoder of xz, and streams that callers bring. */
 declare class ReadableStream<T> {
   constructor(

@@ -49,6 +49,7 @@ const PROTOCOLS: readonly ProtocolEntry[] = [
     name: 'nbd',
     prefixes: ['nbd', 'nbd+tcp', 'nbd+unix'],
     load: async () => (await import('./protocols/nbd/driver.ts')).nbdDriver,
+    server: async () => (await import('./protocols/nbd/server/server.ts')).nbdServer,
   },
   { name: 'stdio', prefixes: [], load: async () => (await import('./protocols/stdio/driver.ts')).stdioDriver },
   { name: 'http', prefixes: ['http'], load: async () => (await curl()).httpDriver },
