@@ -167,7 +167,8 @@ const copies = ['convert', 'compare', 'commit', 'rebase', 'dd', 'check'].indexOf
 if ((copies || hasSecrets) && process.versions.v8.startsWith('11.3.')) {
   const v8 = require('node:v8');
   const settings = v8.cachedDataVersionTag();
-  const setBudget = (/** @type {boolean} */ late) => v8.setFlagsFromString(`--interrupt-budget=${late ? 1000000 : 67584}`);
+  const setBudget = (/** @type {boolean} */ late) =>
+    v8.setFlagsFromString(`--interrupt-budget=${late ? 1000000 : 67584}`);
   setBudget(true);
   restoreSettings = () => {
     setBudget(false);

@@ -40,10 +40,7 @@ export function nodeCodecs(pool: WorkerPool = new WorkerPool()): CodecPort {
   };
 }
 
-async function compressBatch(
-  pool: WorkerPool,
-  batch: CompressArgument,
-): Promise<(Uint8Array | undefined)[]> {
+async function compressBatch(pool: WorkerPool, batch: CompressArgument): Promise<(Uint8Array | undefined)[]> {
   const { how, input, unit } = batch;
   const rate = compressRate(how);
   const step = Math.max(1, Math.round((rate * JOB) / unit)) * unit;
@@ -68,7 +65,8 @@ async function compressBatch(
     for (const length of lengths) {
       const place = streams.length * unit;
       if (length < 0) streams.push(undefined);
-      else if (overwrites && fits(length, input.length - place, unit)) streams.push(input.subarray(place, place + length));
+      else if (overwrites && fits(length, input.length - place, unit))
+        streams.push(input.subarray(place, place + length));
       else {
         streams.push(bytes.subarray(at, at + length));
         at += length;
