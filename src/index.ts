@@ -63,9 +63,16 @@ export type { ImageLayer } from './block/node/layer.ts';
 export { ImageNode, type NodeParts, type Reopen } from './block/node/node.ts';
 export type { FilterChild, FilterContext, FilterDriver, FilterRole, FilterStorage } from './block/filter.ts';
 export { DriverRegistry, type FilterEntry, type FormatEntry, type ProtocolEntry } from './block/graph/registry.ts';
-export type { Connection, NetPort, SocketAddress, TlsSettings } from './block/net.ts';
+<<<<<<< HEAD
+export type { Connection, Listener, NetPort, SocketAddress, TlsSettings } from './block/net.ts';
+=======
+export type { FtpPort, FtpServer, FtpSession, FtpTransfer } from './block/ftp.ts';
+export type { HttpAnswer, HttpPort, HttpRequest, Login } from './block/http.ts';
+>>>>>>> main
+export { DEFAULT_LIMITS, type ResourceLimits, UNTRUSTED_LIMITS } from './block/limits.ts';
 export type { Report, ReportLine } from './block/report.ts';
 export type { SecretStore, Services } from './block/services.ts';
+export type { Client, Export, ImageServer, RunningServer, ServerSettings } from './block/serving.ts';
 export type { CodecPort, Compression, Decompression, DecompressPiece } from './codec/codec.ts';
 export type { BlockCipher, CryptoPort, SectorWork } from './crypto/crypto.ts';
 export type { CipherMode, CipherName, CipherSpec, HashName, IvGenName } from './crypto/spec.ts';
@@ -94,6 +101,7 @@ export { type MeasureResult, measure } from './operations/measure.ts';
 export type * from './operations/requests.ts';
 export { type RebaseObserver, type RebaseResult, rebase } from './operations/rebase.ts';
 export { type ResizeResult, resize } from './operations/resize.ts';
+export { type ServedImages, serve } from './operations/serve.ts';
 export { type SnapshotResult, snapshot } from './operations/snapshot.ts';
 export type { ModuleOf, Operations, RequestOf, ResultOf, Verb } from './operations/verbs.ts';
 export type { OptionPair } from './options/keyval.ts';

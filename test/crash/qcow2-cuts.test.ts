@@ -7,7 +7,7 @@ import type { OperationContext } from '../../src/operations/context.ts';
 import { resize } from '../../src/operations/resize.ts';
 import { snapshot } from '../../src/operations/snapshot.ts';
 import { openSource } from '../../src/operations/source.ts';
-import { contentOf, type CrashCase, expectSafe, MISSING_FLAGS, type Watched } from '../support/crashCase.ts';
+import { contentOf, type CrashCase, expectSafe, type Watched } from '../support/crashCase.ts';
 import { pattern } from '../support/qcow2Model.ts';
 
 const FILE = 'a.qcow2';
@@ -125,7 +125,6 @@ describe.each(Object.entries(GEOMETRIES))('%s', (_, options) => {
   it.each(Object.entries(WRITES))('%s over a snapshot', (__, act) =>
     run({
       images: watched(512),
-      harmless: MISSING_FLAGS,
       prepare: (context) => prepared(context, options, 1),
       act: (context, note) => edit(context, (node) => act(node, async () => note(await contentOf(node)))),
     }),
@@ -134,7 +133,6 @@ describe.each(Object.entries(GEOMETRIES))('%s', (_, options) => {
   it.each(['create', 'apply', 'delete'] as const)('snapshot: %s', (action) =>
     run({
       images: watched('whole'),
-      harmless: MISSING_FLAGS,
       prepare: (context) => prepared(context, options, 2),
       act: async (context) => {
         await snapshot(context, {

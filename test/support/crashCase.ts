@@ -74,9 +74,6 @@ async function contentsOf(context: OperationContext, image: Watched): Promise<Co
   }
 }
 
-/** Missing COPIED flags: clusters are copied once more than is needed, and a repair puts them back. */
-export const MISSING_FLAGS: RegExp = /OFLAG_COPIED.*refcount=1$/;
-
 /** Damage that a check finds; leaks and what is harmless are none. */
 async function damageOf(context: OperationContext, image: Watched, harmless?: RegExp): Promise<string[]> {
   const lines: string[] = [];

@@ -39,6 +39,11 @@ export interface ImageParts {
   readonly complain?: (text: string) => void;
 }
 
+/** Places of metadata in the header that another set of metadata has taken; all lie in its first 72 bytes. */
+export type StandInPlaces = Readonly<
+  Partial<Pick<Header, 'l1Offset' | 'reftableOffset' | 'reftableClusters' | 'snapshotsOffset' | 'snapshotCount'>>
+>;
+
 /** One open qcow2 image. */
 export class Qcow2State implements ImageState {
   readonly file: Storage;
@@ -85,6 +90,10 @@ export class Qcow2State implements ImageState {
   discardFreed = true;
   /** Damage was found while the image was open for writing: nothing that is cached may reach the disk any more. */
   abandoned = false;
+  /** Metadata that the header on the disk names instead of that in {@link header}, which is being changed meanwhile. */
+  standIn: StandInPlaces | undefined;
+  /** Where the file would end without what is made to stand in; undefined where there is nothing of that kind. */
+  ownEnd: number | undefined;
   /** Counts changes of guest content, to know when decoded data is stale. */
   generation = 0;
   /** Where lines about damage go; each is a full line of the real tool. */
@@ -166,13 +175,14 @@ export class Qcow2State implements ImageState {
 
   /**
    * Writes a changed header over the old one; it is not yet durable. Where that fails {@link header} stays as it was.
+   * As long as something stands in, the disk goes on naming that.
    * @param change changes a copy.
    */
   async writeHeader(change: (header: Header) => void = () => undefined): Promise<void> {
     await this.#headerTurn.run(async () => {
       const changed = { ...this.header };
       change(changed);
-      const bytes = encodeHeader(changed);
+      const bytes = encodeHeader({ ...changed, ...this.standIn });
       const padded = new Uint8Array(Math.max(bytes.length, this.#storedHeaderLength));
       padded.set(bytes);
       await this.file.write(0, padded);
@@ -198,6 +208,16 @@ export class Qcow2State implements ImageState {
     await this.refcounts.flush();
     await this.file.flush();
     await this.changeHeader(change, written);
+  }
+
+  /** Where the image's own bytes end: places behind are none of its own. */
+  get end(): number {
+    return this.ownEnd ?? this.file.size();
+  }
+
+  /** Something new of the image ends at a byte of the file. */
+  noteEnd(end: number): void {
+    if (this.ownEnd !== undefined) this.ownEnd = Math.max(this.ownEnd, end);
   }
 
   /** The version changed. */

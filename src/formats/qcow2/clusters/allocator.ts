@@ -139,6 +139,7 @@ export class Allocator implements Pending {
     const offset = await this.allocate(Math.max(1, divideUp(table.length, geometry.clusterSize)));
     await mayWrite?.(offset, table.length);
     await file.write(offset, table);
+    this.#image.noteEnd(offset + table.length);
     return offset;
   }
 

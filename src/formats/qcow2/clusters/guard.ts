@@ -101,6 +101,11 @@ export class MetadataGuard {
     this.#snapshots = snapshots;
   }
 
+  /** Forgets where tables are: others are in force. */
+  forget(): void {
+    this.#places = undefined;
+  }
+
   /** There is a new L2 table or refcount block at an offset. */
   noteTable(kind: keyof TablePlaces, offset: number): void {
     this.#places?.[kind].add(offset);

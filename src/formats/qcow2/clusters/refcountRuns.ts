@@ -58,8 +58,13 @@ export class Lowering {
   readonly #image: Qcow2State;
   readonly #freed: { readonly first: number; count: number }[] = [];
 
-  constructor(image: Qcow2State) {
+  readonly #holds: boolean;
+  #hasForgotten = false;
+
+  /** @param holds space is given back only when {@link giveBack} is called. */
+  constructor(image: Qcow2State, holds = false) {
     this.#image = image;
+    this.#holds = holds;
   }
 
   /**
@@ -87,7 +92,7 @@ export class Lowering {
         if (value === 1) this.free(cluster + i);
       }
     });
-    if (this.#freed.length > FREED_RUNS) await this.finish();
+    if (this.#freed.length > FREED_RUNS && !this.#holds) await this.finish();
     if (!sound) throw invalidArgument('Invalid argument');
   }
 
@@ -96,21 +101,38 @@ export class Lowering {
     this.#image.allocator.noteFree(cluster);
     const last = this.#freed.at(-1);
     if (last && last.first + last.count === cluster) last.count++;
+    else if (this.#holds && this.#freed.length > FREED_RUNS) this.#hasForgotten = true;
     else this.#freed.push({ first: cluster, count: 1 });
+  }
+
+  /** More became free than was remembered: {@link giveBack} leaves some of it. */
+  get hasForgotten(): boolean {
+    return this.#hasForgotten;
+  }
+
+  /** @throws BlockError if what nothing refers to any more turns out to hold metadata. */
+  async check(): Promise<void> {
+    const { guard, geometry } = this.#image;
+    for (const { first, count } of this.#freed) {
+      await guard.check(first * geometry.clusterSize, count * geometry.clusterSize, 'new structure');
+    }
   }
 
   /**
    * Writes the refcounts, then gives the space back.
    * @param counted all references were counted: what has none is free.
-   * @throws BlockError if what nothing refers to any more turns out to hold metadata.
+   * @throws BlockError as {@link check}.
    */
   async finish(counted = false): Promise<void> {
+    if (!counted) await this.check();
+    await this.#image.refcounts.flush();
+    await this.giveBack();
+  }
+
+  /** Gives the space back. The refcounts are on the disk. */
+  async giveBack(): Promise<void> {
     const image = this.#image;
     const { clusterSize } = image.geometry;
-    for (const { first, count } of counted ? [] : this.#freed) {
-      await image.guard.check(first * clusterSize, count * clusterSize, 'new structure');
-    }
-    await image.refcounts.flush();
     const freed = this.#freed.splice(0);
     if (!image.discardFreed) return;
     for (const { first, count } of freed) {

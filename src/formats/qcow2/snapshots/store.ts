@@ -1,6 +1,7 @@
 /**
  * Internal snapshots. Every change is one write of the header, which takes effect when everything that it refers to is
- * on the disk and counted: whatever is interrupted leaves leaked clusters, or COPIED flags that are missing, at worst.
+ * on the disk and counted: whatever is interrupted leaves leaked clusters at worst. Where the tables are too large to be
+ * changed at once (`standIn.ts`), COPIED flags may be missing as well.
  */
 import type { MaybePromise } from '../../../base/async.ts';
 import { equalBytes, utf8Bytes } from '../../../base/bytes.ts';
@@ -12,6 +13,7 @@ import { l1EntriesFor } from '../structure/header.ts';
 import type { Qcow2State } from '../state.ts';
 import { MAX_L1_BYTES, MAX_SNAPSHOTS } from '../structure/layout.ts';
 import { Lowering } from '../clusters/refcountRuns.ts';
+import { type GoneSnapshot, removeAtOnce, shareAtOnce } from './atOnce.ts';
 import { encodeSnapshot, type SnapshotEntry, snapshotNameBytes, type SnapshotTable } from './table.ts';
 import { flagActive, lowerTree, raiseTree, unflagTree } from './tree.ts';
 import { SnapshotView } from './view.ts';
@@ -79,20 +81,7 @@ export class Snapshots implements SnapshotStore {
     await flushImage(image);
     const l1 = await image.l1.view();
     const { seconds, nanoseconds } = image.services.now();
-    let l1Offset = 0;
-    try {
-      await unflagTree(image, l1, (index) => image.l1.markDirty(index));
-      l1Offset = await image.allocator.place(copyOf(l1));
-      // The flags go first: with them missing, clusters are copied before they are changed, whatever their refcount.
-      await image.l1.flush();
-      await raiseTree(image, l1);
-    } catch (error) {
-      if (l1Offset !== 0)
-        await image.allocator.giveBack(l1Offset, Math.max(1, divideUp(l1.byteLength, image.geometry.clusterSize)));
-      await undoFlags(image);
-      throw error;
-    }
-    const entry: SnapshotEntry = {
+    const entryAt = (l1Offset: number): SnapshotEntry => ({
       l1Offset,
       l1OffsetBits: BigInt(l1Offset),
       l1Entries: image.l1.entries,
@@ -111,11 +100,42 @@ export class Snapshots implements SnapshotStore {
       unknownExtra: new Uint8Array(0),
       incomplete: false,
       length: 0,
+    });
+    const tableOf = (offset: number): { bytes: Uint8Array; count: number } => {
+      const entries = [...this.#table.entries, entryAt(offset)];
+      return { bytes: this.#encode(entries), count: entries.length };
     };
-    await this.#replaceTable([...this.#table.entries, entry]);
-    image.file.debugEvent?.('flush_asked');
-    await flushImage(image);
-    return this.#infoOf(entry);
+    let made = entryAt(0);
+    const store = async (l1Offset: number): Promise<void> => {
+      made = entryAt(l1Offset);
+      await this.#replaceTable([...this.#table.entries, made]);
+      image.file.debugEvent?.('flush_asked');
+      await flushImage(image);
+    };
+    const atOnce = await shareAtOnce(image, tableOf, async () =>
+      store(await image.allocator.place(copyOf(await image.l1.view()))),
+    );
+    if (!atOnce) await store(await this.#share(l1));
+    return this.#infoOf(made);
+  }
+
+  /** Counts everything twice that the active L1 table leads to, and gives the place of a copy of it, which is on the disk. */
+  async #share(l1: DataView): Promise<number> {
+    const image = this.#image;
+    let l1Offset = 0;
+    try {
+      await unflagTree(image, l1, (index) => image.l1.markDirty(index));
+      l1Offset = await image.allocator.place(copyOf(l1));
+      // The flags go first: with them missing, clusters are copied before they are changed, whatever their refcount.
+      await image.l1.flush();
+      await raiseTree(image, l1);
+    } catch (error) {
+      if (l1Offset !== 0)
+        await image.allocator.giveBack(l1Offset, Math.max(1, divideUp(l1.byteLength, image.geometry.clusterSize)));
+      await undoFlags(image);
+      throw error;
+    }
+    return l1Offset;
   }
 
   /** Guest data in a file of its own cannot be shared. */
@@ -123,11 +143,8 @@ export class Snapshots implements SnapshotStore {
     if (this.#image.geometry.external) throw unsupported('Operation not supported');
   }
 
-  /** Writes another table into new clusters and makes the header name it; the old one is given up. */
-  async #replaceTable(entries: readonly SnapshotEntry[], mayWrite?: PlaceCheck): Promise<void> {
-    const image = this.#image;
-    const { header, geometry } = image;
-    const pieces = entries.map((entry) => encodeSnapshot(entry, header.virtualSize));
+  #encode(entries: readonly SnapshotEntry[]): Uint8Array {
+    const pieces = entries.map((entry) => encodeSnapshot(entry, this.#image.header.virtualSize));
     const size = pieces.reduce((sum, piece) => alignUp(sum, 8) + piece.length, 0);
     const bytes = new Uint8Array(size);
     let at = 0;
@@ -135,6 +152,15 @@ export class Snapshots implements SnapshotStore {
       bytes.set(piece, at);
       at = alignUp(at + piece.length, 8);
     }
+    return bytes;
+  }
+
+  /** Writes another table into new clusters and makes the header name it; the old one is given up. */
+  async #replaceTable(entries: readonly SnapshotEntry[], mayWrite?: PlaceCheck): Promise<void> {
+    const image = this.#image;
+    const { header, geometry } = image;
+    const bytes = this.#encode(entries);
+    const size = bytes.length;
     // What is no longer in the table does not stand in the way of its new place.
     image.guard.setSnapshots({ entries, size: this.#table.size });
     let offset = 0;
@@ -150,6 +176,7 @@ export class Snapshots implements SnapshotStore {
     try {
       await image.switchHeader(
         (changed) => {
+          image.standIn = undefined;
           changed.snapshotsOffset = offset;
           changed.snapshotCount = entries.length;
         },
@@ -254,24 +281,27 @@ export class Snapshots implements SnapshotStore {
     );
     // Whatever refers to the place of the old table refers to nothing from here on.
     await flushImage(image);
-    await withStrerror('Failed to free the cluster and L1 table', () => this.#giveUp(entry));
+    const bytes = new Uint8Array(entry.l1Entries * 8);
+    await withStrerror('Failed to free the cluster and L1 table', () => readTable(image, entry, bytes));
+    const gone = { l1Offset: entry.l1Offset, l1: new DataView(bytes.buffer) };
+    if (!(await removeAtOnce(image, gone))) await this.#giveUp(gone);
+  }
+
+  /** Counts down what only a snapshot that is gone referred to, and flags what is the active image's alone. */
+  async #giveUp({ l1Offset, l1 }: GoneSnapshot): Promise<void> {
+    const image = this.#image;
+    const { clusterSize } = image.geometry;
+    await withStrerror('Failed to free the cluster and L1 table', async () => {
+      const lowering = new Lowering(image);
+      await lowerTree(image, l1, lowering);
+      await lowering.lower(l1Offset / clusterSize, divideUp(l1.byteLength, clusterSize));
+      await lowering.finish();
+    });
     // Not only where a cluster is shared no longer: this is where damage of the active tables shows.
     await withStrerror('Failed to update snapshot status in disk', async () => {
       await flagActive(image);
       await flushImage(image);
     });
-  }
-
-  /** Counts down what only a snapshot that is gone referred to. */
-  async #giveUp(entry: SnapshotEntry): Promise<void> {
-    const image = this.#image;
-    const { clusterSize } = image.geometry;
-    const bytes = new Uint8Array(entry.l1Entries * 8);
-    await readTable(image, entry, bytes);
-    const lowering = new Lowering(image);
-    await lowerTree(image, new DataView(bytes.buffer), lowering);
-    await lowering.lower(entry.l1Offset / clusterSize, divideUp(bytes.length, clusterSize));
-    await lowering.finish();
   }
 
   async view(select: Selection): Promise<ImageDriver> {

@@ -12,8 +12,8 @@ import { Lowering, raiseRun } from '../clusters/refcountRuns.ts';
 /** Called with runs of host clusters, once for every reference. */
 type RunVisitor = (first: number, count: number) => Promise<unknown>;
 
-/** Visits the L2 tables of an L1 table. */
-async function forEachTable(
+/** Visits the L2 tables of an L1 table, with the indices of their entries. */
+export async function forEachTable(
   image: Qcow2State,
   l1: DataView,
   visit: (table: Table, index: number) => Promise<void>,
@@ -21,7 +21,7 @@ async function forEachTable(
   for (let index = 0; index * 8 < l1.byteLength; index++) {
     const offset = entryOffset(l1, index * 8);
     if (offset === 0) continue;
-    if (offset >= image.file.size()) await reachable(image, offset);
+    if (offset >= image.end) await reachable(image, offset);
     const found = l2Table(image, index, offset);
     await visit(isPromise(found) ? await found : found, index);
   }
@@ -48,16 +48,17 @@ async function reachable(image: Qcow2State, offset: number): Promise<void> {
 }
 
 /** The entry at `at` refers to where no cluster can be. */
-function failUnaligned(image: Qcow2State, table: Table, at: number): Promise<never> {
+function failUnaligned(image: Qcow2State, table: Pick<Table, 'offset' | 'view'>, at: number): Promise<never> {
   const place = `(L2 offset: ${hex(table.offset)}, L2 index: ${hex(at / image.geometry.entrySize)})`;
   return image.failDamaged(`Cluster allocation offset ${hex(entryOffset(table.view, at))} unaligned ${place}`);
 }
 
-async function forEachRun(image: Qcow2State, table: Table, visit: RunVisitor): Promise<void> {
+/** Visits what the entries of an L2 table refer to, in their order. */
+export async function forEachRun(image: Qcow2State, table: Table, visit: RunVisitor): Promise<void> {
   const { geometry } = image;
   const { clusterSize, entrySize } = geometry;
   const { view } = table;
-  const limit = image.file.size();
+  const limit = image.end;
   let first = 0;
   let count = 0;
   for (let at = 0; at < view.byteLength; at += entrySize) {
@@ -114,6 +115,17 @@ export function lowerTree(image: Qcow2State, l1: DataView, lowering: Lowering): 
   return forEachReference(image, l1, (first, count) => lowering.lower(first, count));
 }
 
+/** Gives the space back of what an L1 table leads to and nothing refers to any more. */
+export function giveBackTree(image: Qcow2State, l1: DataView): Promise<void> {
+  return forEachReference(image, l1, async (first, count) => {
+    const freed = new Lowering(image, true);
+    for (let cluster = first; cluster < first + count; cluster++) {
+      if ((await image.refcounts.get(cluster)) === 0) freed.free(cluster);
+    }
+    await freed.giveBack();
+  });
+}
+
 /** Flags or unflags entry `at`; true if that changes it. */
 function flag(view: DataView, at: number, copied: boolean): boolean {
   const high = view.getUint32(at);
@@ -123,7 +135,7 @@ function flag(view: DataView, at: number, copied: boolean): boolean {
 }
 
 /** Flags or unflags the L1 entry of a table, which loses its reserved bits; true if that changes it. */
-function flagTable(l1: DataView, index: number, copied: boolean): boolean {
+export function flagTable(l1: DataView, index: number, copied: boolean): boolean {
   const before = l1.getBigUint64(index * 8);
   setEntry(l1, index * 8, entryOffset(l1, index * 8), copied);
   return l1.getBigUint64(index * 8) !== before;
@@ -140,13 +152,18 @@ export async function unflagTree(image: Qcow2State, l1: DataView, mark: (index: 
     if (flagTable(l1, index, false)) mark(index);
     if (seen.has(table.offset)) return;
     seen.add(table.offset);
-    let changed = false;
-    for (let at = 0; at < table.view.byteLength; at += entrySize) {
-      // Compressed clusters never have the flag.
-      if ((table.view.getUint32(at) & COMPRESSED_HIGH) === 0 && flag(table.view, at, false)) changed = true;
-    }
-    if (changed) image.l2.markDirty(table);
+    if (unflagEntries(table.view, entrySize)) image.l2.markDirty(table);
   });
+}
+
+/** Takes the COPIED flags from the entries of an L2 table; true if that changes it. */
+export function unflagEntries(view: DataView, entrySize: number): boolean {
+  let changed = false;
+  for (let at = 0; at < view.byteLength; at += entrySize) {
+    // Compressed clusters never have the flag.
+    if ((view.getUint32(at) & COMPRESSED_HIGH) === 0 && flag(view, at, false)) changed = true;
+  }
+  return changed;
 }
 
 /** Gives the COPIED flags of the active tables to exactly those clusters that have a single reference now. */
@@ -156,12 +173,20 @@ export async function flagActive(image: Qcow2State): Promise<void> {
   await forEachTable(image, l1, async (table, index) => {
     const alone = (await image.refcounts.get(table.offset / clusterSize)) === 1;
     if (flagTable(l1, index, alone)) image.l1.markDirty(index);
-    await flagEntries(image, table, alone);
+    if (await flagEntries(image, table, alone)) image.l2.markDirty(table);
   });
 }
 
-/** @param alone the table has a single reference: what shared tables refer to is shared as well. */
-async function flagEntries(image: Qcow2State, table: Table, alone: boolean): Promise<void> {
+/**
+ * Flags the entries of an L2 table that refer to a cluster alone, and unflags the others.
+ * @param alone the table has a single reference: what shared tables refer to is shared as well.
+ * @returns true if that changes the table.
+ */
+export async function flagEntries(
+  image: Qcow2State,
+  table: Pick<Table, 'offset' | 'view'>,
+  alone: boolean,
+): Promise<boolean> {
   const { geometry, refcounts } = image;
   const { clusterSize, entrySize } = geometry;
   let changed = false;
@@ -173,5 +198,5 @@ async function flagEntries(image: Qcow2State, table: Table, alone: boolean): Pro
     const known = refcounts.get(offset / clusterSize);
     if (flag(table.view, at, (isPromise(known) ? await known : known) === 1)) changed = true;
   }
-  if (changed) image.l2.markDirty(table);
+  return changed;
 }

@@ -32,6 +32,8 @@ export interface ImageState {
   readonly discardFreed: boolean;
   /** Damage was found while the image was open for writing: nothing that is cached may reach the disk any more. */
   readonly abandoned: boolean;
+  /** Something new of the image ends at a byte of the file. */
+  noteEnd(end: number): void;
   /**
    * Makes the header name new structures, durably: they are counted and on the disk before.
    * @param change changes a copy, which counts when it is written.
