@@ -63,12 +63,9 @@ export type { ImageLayer } from './block/node/layer.ts';
 export { ImageNode, type NodeParts, type Reopen } from './block/node/node.ts';
 export type { FilterChild, FilterContext, FilterDriver, FilterRole, FilterStorage } from './block/filter.ts';
 export { DriverRegistry, type FilterEntry, type FormatEntry, type ProtocolEntry } from './block/graph/registry.ts';
-<<<<<<< HEAD
 export type { Connection, Listener, NetPort, SocketAddress, TlsSettings } from './block/net.ts';
-=======
 export type { FtpPort, FtpServer, FtpSession, FtpTransfer } from './block/ftp.ts';
 export type { HttpAnswer, HttpPort, HttpRequest, Login } from './block/http.ts';
->>>>>>> main
 export { DEFAULT_LIMITS, type ResourceLimits, UNTRUSTED_LIMITS } from './block/limits.ts';
 export type { Report, ReportLine } from './block/report.ts';
 export type { SecretStore, Services } from './block/services.ts';
