@@ -95,8 +95,8 @@ function workerThreads(): typeof WorkerThreads {
  * commands, and a thread that starts under other settings than Node's own takes twice as long.
  */
 function areStarting(threads: boolean): void {
-  const told = (globalThis as { [key: symbol]: unknown })[Symbol.for('qimg.startingThreads')];
-  if (typeof told === 'function') told(threads);
+  const script = globalThis as { readonly [key: symbol]: ((threads: boolean) => void) | undefined };
+  script[Symbol.for('qimg.startingThreads')]?.(threads);
 }
 
 /** A lazily started pool of worker threads. */
