@@ -67,11 +67,13 @@ export function machineIo(output: OutputStream, errors: OutputStream): CommandIo
     errors.flush();
   };
   heedProgressSignal();
+  const compatible = (process.env['QIMG_CALLED_AS'] ?? basename(process.argv0)) === 'qemu-img';
   return {
     build: otherRuntime()?.description,
     out,
     err,
-    compatible: (process.env['QIMG_CALLED_AS'] ?? basename(process.argv0)) === 'qemu-img',
+    compatible,
+    isWatched: async () => !compatible && (await import('node:tty')).isatty(2),
     readFile: readWhole,
     drivers: allDrivers,
     async execute({ verb, view, run }) {

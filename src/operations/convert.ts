@@ -6,6 +6,7 @@ import type { BitmapInfo } from '../block/capabilities.ts';
 import { NamedNodes } from '../block/graph/namedNodes.ts';
 import type { ImageNode } from '../block/node/node.ts';
 import type { AnyOptionValues } from '../options/table.ts';
+import type { CacheMode } from '../storage/files.ts';
 import type { OperationContext } from './context.ts';
 import { bitmapsOfTarget, bitmapsToCopy, copyBitmaps } from './copy/bitmaps.ts';
 import { type CopyOutcome, copyInto } from './copy/copy.ts';
@@ -47,6 +48,11 @@ const DEFAULT_SPARSE_SIZE = 4096;
 const REFLINK_MODES: readonly ReflinkMode[] = ['auto', 'always', 'never'];
 /** Piece of a copy inside the kernel. */
 const KERNEL_CHUNK = 16 * MiB;
+
+/** How the target is written: what has to be durable waits for the medium. */
+function targetCacheOf({ targetCache = 'unsafe', durable = false }: ConvertRequest): CacheMode {
+  return durable && targetCache === 'unsafe' ? 'writeback' : targetCache;
+}
 
 /**
  * Copies images. A target that was not there before appears only when it is complete; a failure leaves nothing behind.
@@ -232,7 +238,8 @@ class Conversion {
         ...(backingFormat === undefined ? {} : { backing_fmt: backingFormat }),
       },
       protocolOptions: fresh.options.protocol,
-      cache: this.#request.targetCache ?? 'unsafe',
+      cache: targetCacheOf(this.#request),
+      durable: this.#request.durable ?? false,
       withBacking: backingFile !== undefined,
       prefix: `${filename}: error while converting ${fresh.image.format.name}: `,
       replace: this.#request.atomic ?? false,
@@ -241,12 +248,12 @@ class Conversion {
 
   /** `-n`: opens the target as it is. */
   async #existing(): Promise<Target> {
-    const { target, targetCache, backing, targetIsZero = false } = this.#request;
+    const { target, backing, targetIsZero = false } = this.#request;
     const named = { filename: imageName(target), format: imageFormat(target) ?? PLAIN_FORMAT };
     const node = await openSource(this.#context, imageOptions(target) ? target : named, {
       writable: true,
       noBacking: backing?.filename === undefined,
-      cache: targetCache ?? 'unsafe',
+      cache: targetCacheOf(this.#request),
       discard: 'unmap',
     });
     const finish = async (): Promise<void> => {

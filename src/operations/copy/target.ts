@@ -33,6 +33,8 @@ export interface TargetRequest {
   readonly prefix: string;
   /** An image that is there already is replaced when the new one is complete, instead of being written over. */
   readonly replace?: boolean;
+  /** Names that the image has from the start are durable, too, when it is finished. */
+  readonly durable?: boolean;
 }
 
 /** A new image that is being written. */
@@ -66,7 +68,11 @@ export async function createTarget(context: OperationContext, request: TargetReq
     // Zeroes in a file are no zeroes to whom they are encrypted sectors.
     const { encrypted } = await node.info();
     const zeroed = (place.regular && !encrypted) || (await readsAsNothing(node));
-    return new CreatedTarget(node, zeroed, place, request.filename);
+    const settle = async (): Promise<void> =>
+      place.draft || !request.durable
+        ? undefined
+        : request.image.protocol?.names?.settle?.(context.services, request.filename);
+    return new CreatedTarget(node, zeroed, { ...place, settle }, request.filename);
   } catch (thrown) {
     await giveUp(place);
     throw naming(asBlockError(thrown), at, request.filename);
@@ -115,11 +121,12 @@ class CreatedTarget implements Target {
   }
 
   async finish(): Promise<void> {
-    const { draft, old } = this.#place;
+    const { draft, old, settle } = this.#place;
     try {
       await this.node.flush();
       await this.node.close();
       await draft?.publish();
+      await settle?.();
     } catch (thrown) {
       await this.abandon();
       throw naming(asBlockError(thrown), draft?.at, this.#filename);
@@ -144,6 +151,8 @@ interface Place {
   readonly regular: boolean;
   /** The file that is going to be replaced: nobody else may use it meanwhile. */
   readonly old?: ProtocolStorage;
+  /** Makes durable that there is such a name, where that is wanted and does not come with the draft. */
+  readonly settle?: () => Promise<void>;
 }
 
 async function giveUp({ draft, old }: Place): Promise<void> {
