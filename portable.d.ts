@@ -33,3 +33,25 @@ interface ReadableStreamDefaultReader<T> {
   read(): Promise<{ readonly done: false; readonly value: T } | { readonly done: true; readonly value?: T }>;
   cancel(): Promise<void>;
 }
+
+/** https://dom.spec.whatwg.org/#interface-abortcontroller */
+declare class AbortController {
+  readonly signal: AbortSignal;
+  abort(reason?: unknown): void;
+}
+
+/** https://fetch.spec.whatwg.org/#fetch-method: for files on servers only. */
+declare function fetch(
+  url: string,
+  options: {
+    readonly method: string;
+    readonly headers: Readonly<Record<string, string>>;
+    readonly signal: AbortSignal;
+  },
+): Promise<FetchResponse>;
+
+interface FetchResponse {
+  readonly status: number;
+  readonly headers: { forEach(each: (value: string, name: string) => void): void };
+  readonly body: { getReader(): ReadableStreamDefaultReader<Uint8Array> } | null;
+}

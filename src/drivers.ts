@@ -34,6 +34,7 @@ const FORMATS: readonly FormatEntry[] = [
 ];
 
 const file = () => import('./protocols/file/driver.ts');
+const curl = () => import('./protocols/curl/driver.ts');
 const nothing = () => import('./protocols/null/driver.ts');
 
 const PROTOCOLS: readonly ProtocolEntry[] = [
@@ -47,6 +48,10 @@ const PROTOCOLS: readonly ProtocolEntry[] = [
     prefixes: ['nbd', 'nbd+tcp', 'nbd+unix'],
     load: async () => (await import('./protocols/nbd/driver.ts')).nbdDriver,
   },
+  { name: 'http', prefixes: ['http'], load: async () => (await curl()).httpDriver },
+  { name: 'https', prefixes: ['https'], load: async () => (await curl()).httpsDriver },
+  { name: 'ftp', prefixes: ['ftp'], load: async () => (await curl()).ftpDriver },
+  { name: 'ftps', prefixes: ['ftps'], load: async () => (await curl()).ftpsDriver },
   { name: 'null-aio', prefixes: ['null-aio'], load: async () => (await nothing()).nullAioDriver },
 ];
 

@@ -78,6 +78,8 @@ export interface ProtocolContext {
   readonly given?: OptionTree;
   /** A warning for the user, and what can be done about it. */
   warn?(text: string, hint?: Hint): void;
+  /** A line on a failure that its error says less of; the name of the program stands in front of it. */
+  complain?(text: string): void;
   /** A line for the user that stands by itself, as it is. */
   notice?(text: string): void;
 }

@@ -3,6 +3,9 @@ import type { BufferPool } from '../base/inflight.ts';
 import type { CodecPort } from '../codec/codec.ts';
 import type { CryptoPort } from '../crypto/crypto.ts';
 import type { FilePort } from '../storage/files.ts';
+import type { FtpPort } from './ftp.ts';
+import type { HttpPort } from './http.ts';
+import type { ResourceLimits } from './limits.ts';
 import type { NetPort } from './net.ts';
 import type { ObjectStore } from './objects.ts';
 
@@ -23,11 +26,17 @@ export interface Services {
   readonly files: FilePort;
   /** Absent: this host cannot connect to anybody. */
   readonly net?: NetPort;
+  /** Absent: this host asks no servers of HTTP. */
+  readonly http?: HttpPort;
+  /** Absent: nor of FTP. */
+  readonly ftp?: FtpPort;
   readonly codec: CodecPort;
   readonly crypto: CryptoPort;
   readonly secrets: SecretStore;
   /** What else options name by its id. */
   readonly objects: ObjectStore;
+  /** What an image may cost. */
+  readonly limits: ResourceLimits;
   /** Fills an array with random bytes fit for keys and identifiers. */
   random(into: Uint8Array): void;
   /** Seconds and nanoseconds since 1970, UTC. */

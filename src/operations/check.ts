@@ -57,7 +57,18 @@ export async function check(
     cache,
     forceShare,
   } as const;
-  return withSource(context, request.image, how, (node) => checkNode(node, request, observer));
+  return withSource(context, request.image, how, (node) =>
+    checkNode(node, request, bounded(observer, context.services.limits.reportLines)),
+  );
+}
+
+/** The observer without the lines beyond the first so many; what hostile images would add is only counted. */
+function bounded(observer: CheckObserver, most: number): CheckObserver {
+  let lines = 0;
+  return {
+    line: (line) => (lines++ < most ? observer.line?.(line) : undefined),
+    repaired: (repairs) => observer.repaired?.(repairs),
+  };
 }
 
 /** The observer that is part of a request; advice becomes text. */

@@ -1,11 +1,14 @@
 /** `map`: lists what is allocated where. */
 import { asBlockError } from '../base/error.ts';
-import { throwIfStopped } from '../base/inflight.ts';
+import { Breath } from '../base/inflight.ts';
 import { type BlockStatus, walkChain } from '../block/node/chain.ts';
 import type { OperationContext } from './context.ts';
 import type { MapRequest } from './requests.ts';
 import { wholeNumber } from './shorthand.ts';
 import { openSource } from './source.ts';
+
+/** Runs after which other events have their turn. */
+const RUNS = 4096;
 
 /** A run of guest bytes of one nature. */
 export interface MapExtent {
@@ -62,8 +65,10 @@ export async function* mapExtents(
       yield { start, length: 0, ...NOTHING };
       return;
     }
+    const breath = new Breath(RUNS, context.services, context.signal);
     for await (const status of readable(walkChain(node, start, end))) {
-      throwIfStopped(context.signal);
+      const pause = breath.step();
+      if (pause) await pause;
       yield toExtent(status);
       context.onProgress?.(status.start + status.length - start, end - start);
     }

@@ -24,6 +24,11 @@ export function formatInfoJson(result: InfoResult, chain: boolean): string {
 
 /** @param path of the node below the image, `/file`; empty for the image itself. */
 function describe(info: ImageInfo, path: string, margin: string): string[] {
+  return linesOf(info, path).map((line) => margin + line);
+}
+
+/** In pieces: an image may have more lines than a call takes arguments. */
+function linesOf(info: ImageInfo, path: string): string[] {
   const asFile = path !== '' && info.protocol;
   const size = `${humanSize(info.virtualSize)} (${exactDecimal(info.virtualSize)} bytes)`;
   const lines = asFile
@@ -35,16 +40,19 @@ function describe(info: ImageInfo, path: string, margin: string): string[] {
   if (info.dirty) lines.push('cleanly shut down: no');
   lines.push(...backingLines(info));
   if (info.limits) lines.push('Block limits:', ...describeValues(limitValues(info.limits), INDENT));
-  if (info.snapshots.length > 0) lines.push('Snapshot list:', snapshotTitle, ...info.snapshots.map(snapshotLine));
-  if (info.specific && Object.keys(info.specific.data).length > 0) {
-    lines.push('Format specific information:', ...describeValues(info.specific.data, INDENT));
-  }
-  const own = lines.map((line) => margin + line);
-  for (const child of info.children) {
-    const below = `${path}/${child.name}`;
-    own.push(`${margin}Child node '${below}':`, ...describe(child.info, below, margin + INDENT));
-  }
-  return own;
+  if (info.snapshots.length > 0) lines.push('Snapshot list:', snapshotTitle);
+  const { data = {} } = info.specific ?? {};
+  const specific = Object.keys(data).length > 0 ? ['Format specific information:'] : [];
+  return lines.concat(
+    info.snapshots.map(snapshotLine),
+    specific,
+    describeValues(data, INDENT),
+    ...info.children.map((child) => childLines(child, `${path}/${child.name}`)),
+  );
+}
+
+function childLines({ info }: ImageInfo['children'][number], path: string): string[] {
+  return [`Child node '${path}':`].concat(describe(info, path, INDENT));
 }
 
 function backingLines(info: ImageInfo): string[] {

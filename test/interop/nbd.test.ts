@@ -2,11 +2,12 @@
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { BlockError } from '../../src/base/error.ts';
 import { openImage } from '../../src/node.ts';
+import { authority } from '../support/authority.ts';
+import { examplesOf } from '../support/examples.ts';
 import { lackOf } from '../support/needs.ts';
 import { describeWithOracle, oracleProgram } from '../support/oracle.ts';
 import { must, ours, ourProgram, real, run, words } from '../support/program.ts';
@@ -94,8 +95,7 @@ describeWithOracle('qemu-nbd', () => {
   });
 
   it('is what the examples of docs/addresses.md are about', async () => {
-    const page = readFileSync(join(dirname(fileURLToPath(import.meta.url)), '../../docs/addresses.md'), 'utf8');
-    const lines = [...page.matchAll(/^```sh\n(.*?)^```$/gms)].flatMap(([, code = '']) => code.trim().split('\n'));
+    const lines = examplesOf('NBD');
     expect(lines.length).toBeGreaterThan(5);
     writeFileSync(join(directory, 'example.raw'), source);
     truncateSync(join(directory, 'example.raw'), 16 << 20);
@@ -109,38 +109,12 @@ describeWithOracle('qemu-nbd', () => {
   describe('with TLS', () => {
     const noCerttool = lackOf(['certtool'], 'gnutls-bin');
 
-    function authority(name: string): void {
-      const folder = join(directory, name);
-      mkdirSync(folder);
-      const certtool = (...args: readonly string[]): void => {
-        execFileSync('certtool', args, { cwd: folder, stdio: 'ignore' });
-      };
-      const template = (file: string, ...lines: readonly string[]): string => {
-        writeFileSync(join(folder, file), [...lines, 'expiration_days = 30', ''].join('\n'));
-        return file;
-      };
-      certtool('--generate-privkey', '--ecc', '--outfile', 'ca-key.pem');
-      const ca = template('ca.txt', `cn = "${name}"`, 'ca', 'cert_signing_key');
-      certtool('--generate-self-signed', '--load-privkey', 'ca-key.pem', '--template', ca, '--outfile', 'ca-cert.pem');
-      for (const [side, use] of [
-        ['server', 'tls_www_server'],
-        ['client', 'tls_www_client'],
-      ] as const) {
-        const text = template(`${side}.txt`, 'cn = "localhost"', 'dns_name = "localhost"', use, 'signing_key');
-        certtool('--generate-privkey', '--ecc', '--outfile', `${side}-key.pem`);
-        certtool(
-          ...words('--generate-certificate --load-ca-certificate ca-cert.pem --load-ca-privkey ca-key.pem'),
-          ...words(`--load-privkey ${side}-key.pem --template ${text} --outfile ${side}-cert.pem`),
-        );
-      }
-    }
-
     const info = (object: string, more: string): string =>
       `info --object ${object},id=t,endpoint=client --image-opts driver=nbd,tls-creds=t,${more}`;
 
     it.skipIf(noCerttool !== undefined)(`and certificates${because(noCerttool)}`, async () => {
-      authority('good');
-      authority('other');
+      authority(join(directory, 'good'), 'good');
+      authority(join(directory, 'other'), 'other');
       const server = 'tls-creds-x509,id=s,dir=good,endpoint=server,verify-peer=on';
       await qemuNbd('x.sock', '--object', server, '--tls-creds', 's', '-f', 'raw', 'from.raw');
       await sameOf(info('tls-creds-x509,dir=good', 'path=x.sock,tls-hostname=localhost'));

@@ -1,4 +1,5 @@
 /** Deep checks of images in memory. */
+import { DEFAULT_LIMITS } from '../../src/block/limits.ts';
 import type { CheckFindings } from '../../src/block/capabilities.ts';
 import type { FormatDriver, OpenContext } from '../../src/block/format.ts';
 import { nodeCodecs } from '../../src/host/node/codecs.ts';
@@ -23,7 +24,7 @@ export async function deepCheckOn(driver: FormatDriver, bytes: Uint8Array): Prom
     intent: 'check',
     keyless: true,
     options: {},
-    services: { codec: nodeCodecs(), buffers: fresh },
+    services: { codec: nodeCodecs(), buffers: fresh, limits: DEFAULT_LIMITS },
     openChild: async () => undefined,
     warn: () => undefined,
   } as unknown as OpenContext);

@@ -1,4 +1,5 @@
 /** What the tests of VDI, QED and qcow images share: images over memory, and random changes held against a byte array. */
+import { DEFAULT_LIMITS } from '../../src/block/limits.ts';
 import * as fc from 'fast-check';
 import { BlockError } from '../../src/base/error.ts';
 import type { CheckFindings } from '../../src/block/capabilities.ts';
@@ -15,6 +16,7 @@ import { defaultsOf } from '../../src/options/coerce.ts';
 
 /** Raw deflate, cryptography, one secret and steady "random" bytes. */
 const services: Services = {
+  limits: DEFAULT_LIMITS,
   codec,
   buffers: fresh,
   crypto: nodeCrypto(),

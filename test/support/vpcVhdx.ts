@@ -1,4 +1,5 @@
 /** What the tests of the VHD and VHDX drivers share: images over memory, and memory that can be cut off. */
+import { DEFAULT_LIMITS } from '../../src/block/limits.ts';
 import type { CreateContext, FormatDriver, OpenContext } from '../../src/block/format.ts';
 import { ImageNode } from '../../src/block/node/node.ts';
 import type { Services } from '../../src/block/services.ts';
@@ -21,6 +22,7 @@ const next = numbers(1);
 
 /** Randomness and a clock; nothing else is needed here. */
 const services: Services = {
+  limits: DEFAULT_LIMITS,
   random: (into: Uint8Array) => {
     for (let i = 0; i < into.length; i++) into[i] = Math.floor(next() * 256);
   },

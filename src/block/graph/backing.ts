@@ -13,9 +13,6 @@ import { passThrough } from './passThrough.ts';
 import { treeOfName } from './reference.ts';
 import { notAChild, type Scope, stillBelow } from './scope.ts';
 
-/** Deepest chain of backing images that is opened. */
-const MAX_DEPTH = 200;
-
 /**
  * The image below `image`, as options or the image itself name it; undefined where there is none.
  * @param tree options of the image. @param openNode opens what a tree describes.
@@ -42,8 +39,9 @@ export async function openBacking(
   if (identity !== undefined && scope.above.includes(identity)) {
     throw invalidImage(`Backing file '${parent}' creates an infinite loop.`);
   }
-  if (scope.above.length >= MAX_DEPTH) {
-    throw new BlockError('limit', `The backing chain is deeper than ${MAX_DEPTH} images`);
+  const { chainDepth } = scope.context.services.limits;
+  if (scope.above.length >= chainDepth) {
+    throw new BlockError('limit', `The backing chain is deeper than ${chainDepth} images`);
   }
   const { inherited: _, calledAs: __, ...own } = scope;
   return withPrefix('Could not open backing file: ', async () => {

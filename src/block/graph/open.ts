@@ -251,6 +251,7 @@ async function openDriver(
 ): Promise<ImageDriver> {
   const { values } = coerceTree(driver.openOptions, knownOptions(tree, driver));
   const opened: Storage[] = [];
+  const shared = new SharedChildren(tree);
   try {
     return await driver.open({
       file,
@@ -268,7 +269,9 @@ async function openDriver(
       leaveChild: (role) => roles.add(role),
       openChild: async (role, reference, how = {}) => {
         roles.add(role);
-        const child = await openNamedChild({ role, reference, ...how }, tree, placeName(file), scope);
+        const child = await shared.open({ role, reference, ...how }, (wanted) =>
+          openNamedChild(wanted, tree, placeName(file), scope),
+        );
         if (child) opened.push(child);
         return child;
       },
@@ -295,6 +298,37 @@ function knownOptions(tree: OptionTree, driver: FormatDriver): OptionTree {
 interface ChildRequest extends ChildOptions {
   readonly role: string;
   readonly reference: string | undefined;
+}
+
+/**
+ * Storages that an image names more than once, in the same words and for the same use: they are opened once. Thousands of
+ * opened files whose locks lie on the same bytes take the system very long.
+ */
+class SharedChildren {
+  readonly #tree: OptionTree;
+  readonly #open = new Map<string, Storage>();
+
+  constructor(tree: OptionTree) {
+    this.#tree = tree;
+  }
+
+  async open(
+    wanted: ChildRequest,
+    open: (wanted: ChildRequest) => Promise<Storage | undefined>,
+  ): Promise<Storage | undefined> {
+    const { role, ...words } = wanted;
+    // Options are about one of them.
+    if (words.reference === undefined || childOptions(this.#tree, role) !== undefined) return open(wanted);
+    const key = JSON.stringify(words);
+    const known = this.#open.get(key);
+    if (known) {
+      known.retain();
+      return known;
+    }
+    const child = await open(wanted);
+    if (child) this.#open.set(key, child);
+    return child;
+  }
 }
 
 /** Opens a storage that an image names (a data file, an extent), or that an option of that role names instead. */

@@ -25,6 +25,7 @@ export async function openProtocol(tree: OptionTree, scope: Scope, access: FileA
       discard: scope.discard,
       given: own,
       warn: (text, hint) => scope.context.onWarning?.(text, hint),
+      complain: (text) => scope.context.onComplaint?.(text),
       notice: (text) => scope.context.onNotice?.(text),
     },
     values,

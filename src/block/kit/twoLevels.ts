@@ -1,5 +1,6 @@
 /** Tables of units that are found through a table of their own (L1 and L2 tables). */
 import { andThen, isPromise, type MaybePromise } from '../../base/async.ts';
+import { MAX_DISK } from '../../base/offset.ts';
 import type { Storage } from '../../storage/storage.ts';
 import { PagedTable, type PlaceAt, type TableRun } from './pagedTable.ts';
 import { Place, type Units } from './units.ts';
@@ -30,13 +31,17 @@ export class TwoLevels {
   readonly l2: PagedTable;
   /** Guest bytes that an L2 table stands for. */
   readonly coverage: number;
+  readonly #file: Storage;
   readonly #units: Units;
   readonly #tableAt: PlaceAt;
+  /** The last table that says the same of all its units, and what; kept where nothing changes. */
+  #uniform: { readonly table: number; readonly place: number } | undefined;
 
   constructor({ file, units, l1Offset, l1Entries, l2Entries, tableAt }: LevelParts) {
     this.l1 = new PagedTable({ file, offset: l1Offset, entries: l1Entries, entryBytes: 8, budget: L1_BUDGET });
     this.l2 = new PagedTable({ file, entries: l2Entries, entryBytes: 8, budget: L2_BUDGET });
     this.coverage = l2Entries * units.size;
+    this.#file = file;
     this.#units = units;
     this.#tableAt = tableAt;
   }
@@ -63,7 +68,7 @@ export class TwoLevels {
   }
 
   /**
-   * The run at a guest offset: in one page of an L2 table, or of units that have none.
+   * The run at a guest offset: in one page of an L2 table, of units that have none, or of tables that say nothing else.
    * @param follow sees the place of the L2 table before it is read, and throws if that cannot be.
    */
   run(offset: number, length: number, placeAt: PlaceAt, follow: Follow): MaybePromise<TableRun> {
@@ -78,11 +83,58 @@ export class TwoLevels {
     const table = this.#tableAt(l1, this.l1.position(index));
     if (table !== 0) {
       follow(table, offset);
-      return this.l2.run(this.unitIndex(offset), limit, this.#units.size, placeAt, table);
+      const first = this.unitIndex(offset);
+      if (!this.#file.readOnly || first > 0 || limit < this.l2.entries) {
+        return this.l2.run(first, limit, this.#units.size, placeAt, table);
+      }
+      return andThen(this.#natureOf(table, placeAt), (place) => {
+        if (place === undefined) return this.l2.run(0, limit, this.#units.size, placeAt, table);
+        return this.#sameTables(l1, offset, limit, table, place);
+      });
     }
-    const tables = this.tableIndex(offset + length - 1) - index + 1;
-    const none = this.l1.runIn(l1, index, tables, 0, (page, at) => this.#tableAt(page, at) || Place.unallocated);
-    const end = (index + none.count) * this.l2.entries;
-    return { ...none, count: Math.min(limit, end - this.#units.indexOf(offset)) };
+    return this.#sameTables(l1, offset, limit, 0, Place.unallocated);
+  }
+
+  /** The run of units whose tables are the one at `table` (0: none), which says `place` of all of them. */
+  #sameTables(l1: DataView, offset: number, limit: number, table: number, place: number): TableRun {
+    const first = this.#units.indexOf(offset);
+    const index = this.tableIndex(offset);
+    const tables = Math.ceil((this.unitIndex(offset) + limit) / this.l2.entries);
+    // Whoever follows the first table that the file does not have may follow all of them.
+    const isMissing = this.#isMissing(table);
+    const same = this.l1.runIn(l1, index, tables, 0, (page, at) => {
+      const next = this.#tableAt(page, at);
+      return next === table || (isMissing && this.#isMissing(next)) ? -1 : 0;
+    });
+    const end = (index + same.count) * this.l2.entries;
+    return { ...same, place, count: Math.min(limit, end - first) };
+  }
+
+  /**
+   * What a table says of all its units, where that is the same and no place. In damaged images one table may be named by
+   * all entries, or lie where the file has nothing: neither is worth more than one look.
+   */
+  #natureOf(table: number, placeAt: PlaceAt): MaybePromise<number | undefined> {
+    if (this.#isMissing(table)) return Place.unallocated;
+    if (this.#uniform?.table === table) return this.#uniform.place;
+    return andThen(this.#scan(table, 0, placeAt), (place) => {
+      if (place !== undefined) this.#uniform = { table, place };
+      return place;
+    });
+  }
+
+  #isMissing(table: number): boolean {
+    return table >= this.#file.size() && table < MAX_DISK;
+  }
+
+  /** The place that all units of a table from `index` on have, if it is none. */
+  #scan(table: number, index: number, placeAt: PlaceAt, before?: number): MaybePromise<number | undefined> {
+    return andThen(this.l2.run(index, this.l2.entries - index, 0, placeAt, table), ({ place, count }) => {
+      if (place >= 0 || place <= Place.special || (before !== undefined && place !== before)) return undefined;
+      const next = index + count;
+      if (next >= this.l2.entries) return place;
+      // Where a page ends the next one may go on.
+      return this.l2.position(next) === 0 ? this.#scan(table, next, placeAt, place) : undefined;
+    });
   }
 }

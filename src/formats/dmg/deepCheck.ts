@@ -20,6 +20,8 @@ export interface DmgParts {
   readonly trailer: Trailer;
   /** Guest size in bytes. */
   readonly virtualSize: number;
+  /** Zeroes that are summed up at most. */
+  readonly mostZeroes: number;
   /** Decodes compressed chunks; throws kind `io` if one is damaged. */
   decode(chunks: readonly Chunk[]): Promise<readonly Uint8Array[]>;
 }
@@ -69,7 +71,7 @@ class Walk {
     if (list.unknownType !== undefined) {
       this.#check.damage(`${name} has chunks of the unknown type ${list.unknownType.toString(16)}`);
     }
-    const sum = new DiskSum();
+    const sum = new DiskSum(this.#parts.mostZeroes);
     if (list.unknownType !== undefined) sum.spoil();
     const trial = new TrialDecoder({
       decode: (chunks: readonly Chunk[]) => this.#parts.decode(chunks),

@@ -49,7 +49,7 @@ async function open(context: OpenContext): Promise<ImageDriver> {
     trailer,
     virtualSize: Number(size),
     chunks: list.sorted(Number(size)),
-    codec: context.services.codec,
+    services: context.services,
   });
 }
 

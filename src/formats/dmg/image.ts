@@ -4,6 +4,7 @@ import { MiB } from '../../base/offset.ts';
 import { DecodedUnits } from '../../block/kit/decodedUnits.ts';
 import type { BeyondEnd, Checker, FormatInfo, ImageDriver, Quirks } from '../../block/capabilities.ts';
 import type { Mapping } from '../../block/mapping.ts';
+import type { Services } from '../../block/services.ts';
 import type { CodecPort, DecompressPiece, Decompression } from '../../codec/codec.ts';
 import type { Storage } from '../../storage/storage.ts';
 import { type Chunk, lastBefore } from './chunks.ts';
@@ -21,7 +22,7 @@ export interface ImageParts {
   readonly virtualSize: number;
   /** In the order of the disk. */
   readonly chunks: readonly Chunk[];
-  readonly codec: CodecPort;
+  readonly services: Pick<Services, 'codec' | 'limits'>;
 }
 
 /** An open image as the block layer sees it. Reading changes nothing but a cache: requests may run side by side. */
@@ -35,14 +36,14 @@ export class DmgImage implements ImageDriver {
   readonly #codec: CodecPort;
   readonly #decoded: DecodedUnits<Chunk>;
 
-  constructor({ file, trailer, virtualSize, chunks, codec }: ImageParts) {
+  constructor({ file, trailer, virtualSize, chunks, services }: ImageParts) {
     this.#file = file;
     this.virtualSize = virtualSize;
     this.#chunks = chunks;
-    this.#codec = codec;
+    this.#codec = services.codec;
     const decode = (wanted: readonly Chunk[]): Promise<readonly Uint8Array[]> => this.#decode(wanted);
     this.#decoded = new DecodedUnits(BUDGET, decode);
-    this.checker = deepCheckerOf({ file, trailer, virtualSize, decode });
+    this.checker = deepCheckerOf({ file, trailer, virtualSize, mostZeroes: services.limits.summedZeroes, decode });
   }
 
   map(offset: number, length: number): Mapping {

@@ -4,9 +4,6 @@ import { crc32 } from '../../codec/checksums.ts';
 import { readAt, type Storage } from '../../storage/storage.ts';
 import type { Chunk } from './chunks.ts';
 
-/** Zeroes of a table that are summed up at most: more would take long, and a hostile image can claim any number. */
-const MAX_ZEROES = 4294967296;
-
 /** The sum of a range of the file, going on from `start`. */
 export async function fileSum(file: Storage, offset: number, length: number, start: number): Promise<number> {
   let sum = start;
@@ -22,6 +19,12 @@ export class DiskSum {
   #sum: number | undefined = 0;
   #zeroes = 0;
   #end: number | undefined;
+  readonly #mostZeroes: number;
+
+  /** @param mostZeroes of more the sum cannot be told: it would take long, and a hostile image can claim any number. */
+  constructor(mostZeroes: number) {
+    this.#mostZeroes = mostZeroes;
+  }
 
   /** The sum; undefined if it is not known. */
   get value(): number | undefined {
@@ -46,7 +49,7 @@ export class DiskSum {
   /** Adds that many zeroes. Chunks of the type whose content does not matter add none. */
   addZeroes(length: number): void {
     this.#zeroes += length;
-    if (this.#zeroes > MAX_ZEROES) this.spoil();
+    if (this.#zeroes > this.#mostZeroes) this.spoil();
     const zeroes = new Uint8Array(Math.min(MiB, length));
     for (let at = 0; at < length && this.#sum !== undefined; at += MiB) {
       this.add(zeroes.subarray(0, Math.min(MiB, length - at)));

@@ -134,7 +134,8 @@ export async function open(context: OpenContext<typeof openOptions>): Promise<Im
     // A missing passphrase is told before what is wrong with the header.
     const passphrase = context.keyless ? undefined : await passphraseOf(services, context.options);
     const header = await readLuksHeader(io, headerFile !== undefined);
-    const volume = passphrase && (await openLuks(services.crypto, io, header, passphrase));
+    const volume =
+      passphrase && (await openLuks(services.crypto, io, header, passphrase, services.limits.keyIterations));
     const parts: LuksParts = { file, headerFile, header, volume, services };
     if (sizeOf(parts) < 0) {
       throw new BlockError('io', 'Could not refresh total sector count: Input/output error');

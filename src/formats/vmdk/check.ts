@@ -26,9 +26,11 @@ export async function checkImage(
 }
 
 async function checkExtent(extent: Extent, start: number, report: Report): Promise<void> {
+  // Entries of a damaged directory may all name one table, which is looked at once.
+  const seen = new Set<number>();
   for (let at = 0; at < extent.bytes; ) {
     const sector = (start + at) / SECTOR;
-    const run = await grainsAt(extent, at).catch(() => undefined);
+    const run = await grainsOfTable(extent, at, seen).catch(() => undefined);
     if (!run) return damaged(report, `ERROR: could not get cluster_offset for sector ${sector}`);
     const beyond = run.place === undefined ? run.length : Math.max(0, sizeOf(extent) - run.place);
     if (beyond < run.length) {
@@ -38,6 +40,17 @@ async function checkExtent(extent: Extent, start: number, report: Report): Promi
     }
     at += run.length;
   }
+}
+
+/** The run at `offset`, in one table where there are some; all that a table says that was `seen` before. */
+async function grainsOfTable(extent: Extent, offset: number, seen: Set<number>): ReturnType<typeof grainsAt> {
+  if (!extent.tableOf) return grainsAt(extent, offset);
+  const { table, coverage } = await extent.tableOf(offset);
+  const rest = coverage - (offset % coverage);
+  if (table === 0 || rest < coverage) return grainsAt(extent, offset, table === 0 ? undefined : rest);
+  if (seen.has(table)) return { length: rest };
+  seen.add(table);
+  return grainsAt(extent, offset, rest);
 }
 
 /** Only the start counts, as in the real tool; what is missing behind it reads as zeroes. */
@@ -61,8 +74,12 @@ function damaged(report: Report, text: string): never {
 }
 
 /** A run of grains that lie one behind the other at `place` of the file, or that are not stored. */
-async function grainsAt(extent: Extent, offset: number): Promise<{ readonly length: number; readonly place?: number }> {
-  const mapping = await extent.map(offset, extent.bytes - offset);
+async function grainsAt(
+  extent: Extent,
+  offset: number,
+  most: number = Number.POSITIVE_INFINITY,
+): Promise<{ readonly length: number; readonly place?: number }> {
+  const mapping = await extent.map(offset, Math.min(most, extent.bytes - offset));
   if (mapping.kind === 'data') return { length: mapping.length, place: mapping.offset };
   if (mapping.kind !== 'special') return { length: mapping.length };
   const place = await extent.placeOf?.(offset);

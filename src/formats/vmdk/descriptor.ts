@@ -11,8 +11,6 @@ import { byteText, byteTextBytes, textOf } from '../../base/text.ts';
 export const NO_CID = 0xffffffff;
 /** Most bytes of a descriptor that are looked at. */
 export const MAX_DESCRIPTOR = 1048576;
-/** Most extents of one image. */
-const MAX_EXTENTS = 65536;
 /** Longest parent name in bytes. */
 const MAX_PARENT = 4095;
 /** Longest `createType` in bytes. */
@@ -115,16 +113,17 @@ const LIKE_EXTENT = new RegExp(`^\\s*(?:(?:${ACCESS.join('|')})\\s|\\w+\\s+\\d+\
 
 /**
  * All extents, in the order of the disk.
+ * @param most the image may have no more.
  * @throws BlockError `Invalid extent line: ...`
  */
-export function extentLines(text: DescriptorText): ExtentLine[] {
+export function extentLines(text: DescriptorText, most: number): ExtentLine[] {
   const extents: ExtentLine[] = [];
   for (const line of text.split('\n')) {
     if (!LIKE_EXTENT.test(line)) continue;
     const extent = extentOf(line);
     if (!extent) throw invalidImage(`Invalid extent line: ${nameIn(line.replace(/\r$/, ''))}`);
     if (extent.sectors > 0) extents.push(extent);
-    if (extents.length > MAX_EXTENTS) throw new BlockError('limit', `More than ${MAX_EXTENTS} extents`);
+    if (extents.length > most) throw new BlockError('limit', `More than ${most} extents`);
   }
   return extents;
 }

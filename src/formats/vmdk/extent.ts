@@ -21,6 +21,8 @@ export interface Extent {
   readSpecial?(offset: number, into: Uint8Array): Promise<void>;
   /** Where the compressed grain of a guest byte begins in the file. */
   placeOf?(offset: number): MaybePromise<number>;
+  /** Place of the table for a guest byte, 0 if there is none, and the guest bytes that a table stands for. */
+  tableOf?(offset: number): MaybePromise<{ readonly table: number; readonly coverage: number }>;
   /** Finds or makes room, as {@link Allocation} says; absent: nothing can be written. */
   allocate?(offset: number, length: number): MaybePromise<Allocation>;
   /** Makes whole grains (or the last part of one) read as zeroes. */

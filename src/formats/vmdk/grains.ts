@@ -55,6 +55,10 @@ class Run {
   }
 }
 
+function sameEntry(view: DataView, a: number, b: number, bytes: number): boolean {
+  return view.getInt32(a) === view.getInt32(b) && (bytes === 4 || view.getInt32(a + 4) === view.getInt32(b + 4));
+}
+
 /** The tables of one extent. */
 export class GrainTables {
   readonly layout: TableLayout;
@@ -117,6 +121,12 @@ export class GrainTables {
     });
   }
 
+  /** Place of the table for a guest byte, 0 if there is none, and the guest bytes that a table stands for. */
+  tableOf(offset: number): MaybePromise<{ readonly table: number; readonly coverage: number }> {
+    const { coverage } = this;
+    return andThen(this.tableOffset(Math.floor(offset / coverage)), (table) => ({ table, coverage }));
+  }
+
   /** Entry of the grain with guest offset `offset`. */
   entry(offset: number): MaybePromise<number> {
     return andThen(this.table(Math.floor(offset / this.coverage)), (table) =>
@@ -142,14 +152,42 @@ export class GrainTables {
       const table = this.table(index);
       if (isPromise(table)) {
         return table.then((known) =>
-          this.#scan(known, offset, start + length, run)
-            ? this.#follow(start, length, run)
-            : this.#mapping(run, length),
+          andThen(this.#add(known, index, start, length, run), (goesOn) =>
+            goesOn ? this.#follow(start, length, run) : this.#mapping(run, length),
+          ),
         );
       }
-      if (!this.#scan(table, offset, start + length, run)) break;
+      const goesOn = this.#add(table, index, start, length, run);
+      if (isPromise(goesOn)) {
+        return goesOn.then((more) => (more ? this.#follow(start, length, run) : this.#mapping(run, length)));
+      }
+      if (!goesOn) break;
     }
     return this.#mapping(run, length);
+  }
+
+  /** Adds a table, and what follows of the directory that says the same; false if the run ends before. */
+  #add(table: Table | undefined, index: number, start: number, length: number, run: Run): MaybePromise<boolean> {
+    const before = run.length;
+    if (!this.#scan(table, start + before, start + length, run)) return false;
+    const isSame = run.kind !== 0 || this.layout.compressed;
+    if (!isSame || run.length - before < this.coverage || run.length >= length) return true;
+    return andThen(this.#sameTables(index, Math.ceil((start + length) / this.coverage)), (more) => {
+      run.length = Math.min(length, run.length + more * this.coverage);
+      return true;
+    });
+  }
+
+  /** How many directory entries behind `index`, up to `end`, in the same page of it, name the same table. */
+  #sameTables(index: number, end: number): MaybePromise<number> {
+    const { entryBytes, directoryEntries } = this.layout;
+    return andThen(this.#directory.page(index), ({ view }) => {
+      const first = this.#directory.position(index);
+      const most = Math.min(end, directoryEntries, index + this.#directory.rest(index)) - index;
+      let count = 1;
+      while (count < most && sameEntry(view, first, first + count * entryBytes, entryBytes)) count++;
+      return count - 1;
+    });
   }
 
   /** Adds one table's entries from `offset` to `end`; false if the run ends before. */

@@ -143,7 +143,7 @@ async function openDescriptor(
 ): Promise<VmdkImage> {
   const type = createType(descriptor);
   if (!CREATE_TYPES.includes(type)) throw unsupported(`Unsupported image type '${type}'`);
-  const lines = extentLines(descriptor);
+  const lines = extentLines(descriptor, context.services.limits.extents);
   // An image of size 0 has no line at all; one with lines of other kinds only cannot be used.
   if (lines.length === 0 && /^[ \t]*\w+\s+[+-]?\w+\s+\w+/m.test(descriptor)) {
     throw unsupported('invalid VMDK image descriptor: no extent that can be read');

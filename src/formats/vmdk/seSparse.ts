@@ -136,6 +136,10 @@ export class SeSparseExtent implements Extent {
     return this.tables.map(offset, length);
   }
 
+  tableOf(offset: number): MaybePromise<{ readonly table: number; readonly coverage: number }> {
+    return this.tables.tableOf(offset);
+  }
+
   flush(): void {}
 }
 

@@ -127,6 +127,10 @@ export class SparseExtent implements Extent {
     return this.tables.map(offset, length);
   }
 
+  tableOf(offset: number): MaybePromise<{ readonly table: number; readonly coverage: number }> {
+    return this.tables.tableOf(offset);
+  }
+
   async allocate(offset: number, length: number): Promise<Allocation> {
     const { grainBytes, tables } = this;
     const index = Math.floor(offset / tables.coverage);

@@ -1,10 +1,13 @@
 /**
  * The services of any platform: files in memory, codecs and ciphers in JavaScript and WebAssembly, no threads. They use
- * what every platform has besides the language itself: timers, `TextEncoder`, `TextDecoder`, `crypto` for random bytes, and
- * for `xz` and `zstd` what those libraries load their modules with.
+ * what every platform has besides the language itself: timers, `TextEncoder`, `TextDecoder`, `crypto` for random bytes,
+ * `fetch` for servers of HTTP, and for `xz` and `zstd` what those libraries load their modules with.
  */
 import type { BufferPool } from '../../base/inflight.ts';
 import { MiB } from '../../base/offset.ts';
+import type { FtpPort } from '../../block/ftp.ts';
+import type { HttpPort } from '../../block/http.ts';
+import { DEFAULT_LIMITS, type ResourceLimits } from '../../block/limits.ts';
 import type { NetPort } from '../../block/net.ts';
 import type { ObjectStore } from '../../block/objects.ts';
 import type { SecretStore, Services } from '../../block/services.ts';
@@ -13,6 +16,7 @@ import { MapSecretStore } from '../shared/secrets.ts';
 import { now, wait, zoneOffset } from '../shared/time.ts';
 import { portableCodecs } from './codecs.ts';
 import { portableCrypto } from './crypto.ts';
+import { fetchHttp, hasFetch } from './http.ts';
 
 /** Parts that take the place of the portable ones. */
 export interface PortableServicesOptions {
@@ -20,10 +24,16 @@ export interface PortableServicesOptions {
   readonly files?: Services['files'];
   /** Default: there is nobody to connect to. */
   readonly net?: NetPort;
+  /** Default: the platform's `fetch`, where there is one. */
+  readonly http?: HttpPort;
+  /** Default: there is nobody to ask. */
+  readonly ftp?: FtpPort;
   /** Default: a store without secrets. */
   readonly secrets?: SecretStore;
   /** Default: none. */
   readonly objects?: ObjectStore;
+  /** Those that differ from the usual ones. */
+  readonly limits?: Partial<ResourceLimits>;
 }
 
 class PlainBuffers implements BufferPool {
@@ -47,13 +57,17 @@ class PlainBuffers implements BufferPool {
 export function portableServices(options: PortableServicesOptions = {}): Services {
   const crypto = portableCrypto();
   const buffers = new PlainBuffers();
+  const http = options.http ?? (hasFetch() ? fetchHttp : undefined);
   return {
     files: options.files ?? new MemoryFiles(),
     ...(options.net ? { net: options.net } : {}),
+    ...(http ? { http } : {}),
+    ...(options.ftp ? { ftp: options.ftp } : {}),
     codec: portableCodecs(),
     crypto,
     secrets: options.secrets ?? new MapSecretStore(),
     objects: options.objects ?? new Map(),
+    limits: { ...DEFAULT_LIMITS, ...options.limits },
     random: (into) => crypto.fillRandom(into),
     now,
     zoneOffset,

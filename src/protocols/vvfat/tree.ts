@@ -125,7 +125,7 @@ async function readDirectory(context: TreeContext, node: Node, cluster: number, 
     // The root counts as cluster 0 here, wherever it is.
     setCluster(directory.bytes, ENTRY, node.parent.node.parent ? node.parent.cluster : 0);
   }
-  queue.push(...children.map((child) => ({ ...child, parent: directory })));
+  for (const child of children) queue.push({ ...child, parent: directory });
   return directory.bytes;
 }
 

@@ -1,3 +1,4 @@
+import { DEFAULT_LIMITS } from '../../../src/block/limits.ts';
 import { describe, expect, it } from 'vitest';
 import { BlockError } from '../../../src/base/error.ts';
 import type { GraphContext } from '../../../src/block/graph/context.ts';
@@ -67,7 +68,7 @@ function context(files: Files, closed: string[] = []): GraphContext {
     ],
     [{ name: 'file', prefixes: ['file'], load: async () => memory }],
   );
-  return { drivers, services: {} as Services, gate: () => {} };
+  return { drivers, services: { limits: DEFAULT_LIMITS } as Services, gate: () => {} };
 }
 
 const message = (promise: Promise<unknown>): Promise<string> =>

@@ -31,7 +31,7 @@ export class BitmapBits {
   /** The table as it is on the disk. */
   #stored: readonly number[];
   /** Where each piece is stored; 0 and 1 stand for pieces of zeroes and ones. */
-  #places: number[];
+  #places: readonly number[];
   /** Pieces that were read or changed. */
   readonly #pieces = new Map<number, Uint8Array>();
   readonly #changed = new Set<number>();
@@ -47,9 +47,8 @@ export class BitmapBits {
     this.size = size;
     this.#tableChanged = places === undefined;
     this.#stored = places ?? [];
-    this.#places = places
-      ? [...places]
-      : Array.from({ length: piecesFor(image, granularity, size) }, () => Missing.zeroes);
+    // Bitmaps of one table share it: nothing changes it in place.
+    this.#places = places ?? emptyTable(piecesFor(image, granularity, size));
   }
 
   /** True if the stored table does not say what the bitmap holds now. */
@@ -97,7 +96,7 @@ export class BitmapBits {
   clear(): void {
     this.#pieces.clear();
     this.#changed.clear();
-    this.#places.fill(Missing.zeroes);
+    this.#places = emptyTable(this.#places.length);
     this.#tableChanged = true;
   }
 
@@ -198,6 +197,11 @@ export class BitmapBits {
     };
     return { table, dropped, done };
   }
+}
+
+/** The table of a bitmap without a bit. */
+function emptyTable(pieces: number): number[] {
+  return Array.from({ length: pieces }, () => Missing.zeroes);
 }
 
 /** Pieces that a bitmap has over so many guest bytes; at least one. */

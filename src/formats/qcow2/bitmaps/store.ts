@@ -32,7 +32,7 @@ import {
   parseBitmapDirectory,
 } from './directory.ts';
 import { type BitmapImage, StoredBitmaps, type StoredBitmap } from './stored.ts';
-import { readBits } from './table.ts';
+import { BitmapTables } from './table.ts';
 import { readAt } from '../../../storage/storage.ts';
 
 /** A byte range of the guest. */
@@ -290,13 +290,14 @@ export async function openBitmaps(image: BitmapImage): Promise<Bitmaps | undefin
   const directory = parseBitmapDirectory(bytes, header.bitmaps.count, geometry.clusterSize);
   const list: Bitmap[] = [];
   const names = new Set<string>();
+  const tables = new BitmapTables(image);
   for (const stored of directory) {
     const { name, nameBytes, granularityBits } = stored;
     if (names.has(name)) throw new BlockError('exists', `Bitmap already exists: ${name}`);
     names.add(name);
     const enabled = (stored.flags & BitmapFlag.auto) !== 0;
     if (isInUse(stored)) list.push({ name, nameBytes, granularityBits, enabled, stored });
-    else list.push({ name, nameBytes, granularityBits, enabled, stored, bits: await readBits(image, stored) });
+    else list.push({ name, nameBytes, granularityBits, enabled, stored, bits: await tables.readBits(stored) });
   }
   return new Bitmaps(image, list, directory);
 }

@@ -4,6 +4,7 @@
  */
 import { withStrerror } from '../../../base/error.ts';
 import { divideUp } from '../../../base/offset.ts';
+import type { Services } from '../../../block/services.ts';
 import type { Refcounts } from '../clusters/refcount.ts';
 import { Autoclear } from '../structure/layout.ts';
 import { type Bitmap, claimsToRecord, isInUse, isUnmarked } from './bitmap.ts';
@@ -16,6 +17,7 @@ const FLAGS_AT = 12;
 
 /** What bitmaps work with. */
 export interface BitmapImage extends AllocatingImage {
+  readonly services: Pick<Services, 'limits'>;
   readonly refcounts: Refcounts;
 }
 

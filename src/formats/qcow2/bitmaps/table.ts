@@ -1,30 +1,63 @@
 /** Bitmap tables: where the bits of stored bitmaps are. */
-import { invalidImage } from '../../../base/error.ts';
+import { BlockError, invalidImage } from '../../../base/error.ts';
+import type { Services } from '../../../block/services.ts';
 import { BitmapBits, piecesFor } from './bits.ts';
 import type { BitmapEntry } from './directory.ts';
 import { entryOffset } from '../structure/geometry.ts';
 import type { ImageState } from '../structure/imageState.ts';
 import { readAt } from '../../../storage/storage.ts';
 
+/** An image with such tables. */
+type BitmapTableImage = ImageState & { readonly services: Pick<Services, 'limits'> };
+
 /** Stands for table entries that cannot be. */
 const DAMAGED = -1;
 
-/**
- * The bits of a stored bitmap; they are read when they are needed.
- * @throws BlockError `invalid-image` if its table is damaged.
- */
-export async function readBits(image: ImageState, stored: BitmapEntry): Promise<BitmapBits> {
-  const granularity = 2 ** stored.granularityBits;
-  const size = image.header.virtualSize;
-  const places = await readTable(image, stored);
-  if (places.includes(DAMAGED)) {
-    const what = `Could not read bitmap_table table from image for bitmap '${stored.name}': Invalid argument`;
-    throw invalidImage(what);
+/** The tables of the bitmaps of one image, each read once, however many bitmaps name it. */
+export class BitmapTables {
+  readonly #image: BitmapTableImage;
+  readonly #known = new Map<string, readonly number[]>();
+  #bytes = 0;
+
+  constructor(image: BitmapTableImage) {
+    this.#image = image;
   }
-  if (places.length !== piecesFor(image, granularity, size)) {
-    throw invalidImage(`Could not read bitmap '${stored.name}' from image: Invalid argument`);
+
+  /**
+   * The bits of a stored bitmap; they are read when they are needed.
+   * @throws BlockError `invalid-image` if its table is damaged, `limit` if all tables together are too large to be kept.
+   */
+  async readBits(stored: BitmapEntry): Promise<BitmapBits> {
+    const image = this.#image;
+    const granularity = 2 ** stored.granularityBits;
+    const size = image.header.virtualSize;
+    const places = await this.#placesOf(stored);
+    if (places.length !== piecesFor(image, granularity, size)) {
+      throw invalidImage(`Could not read bitmap '${stored.name}' from image: Invalid argument`);
+    }
+    return new BitmapBits(image, granularity, size, places);
   }
-  return new BitmapBits(image, granularity, size, places);
+
+  async #placesOf(stored: BitmapEntry): Promise<readonly number[]> {
+    const key = `${stored.tableOffset}/${stored.tableEntries}`;
+    const known = this.#known.get(key);
+    if (known) return known;
+    const most = this.#image.services.limits.tableBytes;
+    this.#bytes += stored.tableEntries * 8;
+    if (this.#bytes > most) {
+      throw new BlockError(
+        'limit',
+        `Could not read bitmap '${stored.name}' from image: bitmap tables exceed ${most} bytes`,
+      );
+    }
+    const places = await readTable(this.#image, stored);
+    if (places.includes(DAMAGED)) {
+      const what = `Could not read bitmap_table table from image for bitmap '${stored.name}': Invalid argument`;
+      throw invalidImage(what);
+    }
+    this.#known.set(key, places);
+    return places;
+  }
 }
 
 /**

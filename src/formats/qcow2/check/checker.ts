@@ -11,9 +11,6 @@ import { ReferenceWalk } from './references.ts';
 import { readForCheck, repairSnapshots } from './snapshots.ts';
 import type { SnapshotTable } from '../snapshots/table.ts';
 
-/** Lines of a report; what hostile images would add is only counted. */
-const MAX_LINES = 100000;
-
 /** A result without findings. */
 function emptyResult(image: Qcow2State): CheckFindings {
   return {
@@ -46,13 +43,9 @@ export function checkerOf(image: Qcow2State): Checker {
  */
 export async function checkImage(image: Qcow2State, repair: RepairMode, report: Report): Promise<CheckFindings> {
   const before = image.reportDamage;
-  let lines = 0;
-  const line: Report = (text, how) => {
-    if (lines++ < MAX_LINES) report(text, how);
-  };
-  image.reportDamage = line;
+  image.reportDamage = report;
   try {
-    return await runPasses(image, repair, line);
+    return await runPasses(image, repair, report);
   } finally {
     image.reportDamage = before;
   }

@@ -121,7 +121,7 @@ export async function openEncryption(image: Qcow2State, context: OpenContext<typ
   image.luksHeader = await readLuksHeader(io);
   if (describeOnly) return;
   const passphrase = await secretOf(services, options);
-  setVolume(image, await openLuks(services.crypto, io, image.luksHeader, passphrase));
+  setVolume(image, await openLuks(services.crypto, io, image.luksHeader, passphrase, services.limits.keyIterations));
 }
 
 function setVolume(image: Qcow2State, volume: LuksVolume): void {

@@ -27,6 +27,13 @@ class Run {
     return true;
   }
 
+  /** True if the same entries may follow: nothing is stored and no place is kept, or places do not matter. */
+  get isPlaceless(): boolean {
+    return (
+      this.kind === Kind.zero || this.kind === Kind.compressed || (this.kind === Kind.unallocated && this.host === 0)
+    );
+  }
+
   /** Subclusters that hold nothing can have a place that is kept for them. */
   #hasPlace(kind: number, host: number): boolean {
     if (kind === Kind.unallocated) return host !== 0 || this.host !== 0;
@@ -41,16 +48,23 @@ export function map(image: Qcow2State, offset: number, length: number): MaybePro
 
 function follow(image: Qcow2State, l1: DataView, start: number, length: number, run: Run): MaybePromise<Mapping> {
   const { l2Coverage } = image.geometry;
+  const last = Math.floor((start + length - 1) / l2Coverage);
   while (run.length < length) {
     const offset = start + run.length;
     const index = Math.floor(offset / l2Coverage);
+    const rest = l2Coverage - (offset % l2Coverage);
     const l2Offset = index * 8 < l1.byteLength ? entryOffset(l1, index * 8) : 0;
-    if (l2Offset === 0) {
-      if (!run.add(Kind.unallocated, 0, l2Coverage - (offset % l2Coverage))) break;
+    if (l2Offset === 0 || isBehindEnd(image, l2Offset)) {
+      if (!run.add(Kind.unallocated, 0, rest)) break;
       continue;
     }
     const more = andThen(l2Table(image, index, l2Offset), (table) => {
+      const before = run.length;
       const scanned = scan(image, table, offset, start + length, run);
+      if (scanned === true && run.isPlaceless && run.length - before === l2Coverage) {
+        // One table may be named by all entries: what it says is the same every time.
+        run.length += sameEntries(l1, index, last) * l2Coverage;
+      }
       return typeof scanned === 'boolean' ? scanned : scanned.then(() => false);
     });
     if (typeof more === 'boolean') {
@@ -60,6 +74,20 @@ function follow(image: Qcow2State, l1: DataView, start: number, length: number, 
     return more.then((goOn) => (goOn ? follow(image, l1, start, length, run) : toMapping(image, run, length)));
   }
   return toMapping(image, run, length);
+}
+
+/** True for a table that nothing is stored of, as damaged entries have it: it is not worth its memory. */
+function isBehindEnd(image: Qcow2State, l2Offset: number): boolean {
+  return image.readOnly && l2Offset >= image.file.size() && l2Offset % image.geometry.clusterSize === 0;
+}
+
+/** How many entries behind `index`, up to `last`, name the same table. */
+function sameEntries(l1: DataView, index: number, last: number): number {
+  const [high, low] = [l1.getInt32(index * 8), l1.getInt32(index * 8 + 4)];
+  const end = Math.min(last, l1.byteLength / 8 - 1);
+  let next = index + 1;
+  while (next <= end && l1.getInt32(next * 8 + 4) === low && l1.getInt32(next * 8) === high) next++;
+  return next - index - 1;
 }
 
 /** The L2 table at a place that an L1 entry names. */

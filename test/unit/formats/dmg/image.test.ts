@@ -1,3 +1,4 @@
+import { DEFAULT_LIMITS } from '../../../../src/block/limits.ts';
 import { deflateSync } from 'node:zlib';
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
@@ -13,7 +14,7 @@ import { adcOf, ChunkType, type DmgChunk, dmgImage, zlibChunk } from '../../../f
 import { tolerate } from '../../../support/smallFormats.ts';
 import { readAll } from '../../../support/vpcVhdx.ts';
 
-const services = { codec: nodeCodecs() };
+const services = { codec: nodeCodecs(), limits: DEFAULT_LIMITS };
 /** An xz stream of 1,024 bytes of 0x63, as liblzma makes it. */
 const XZ = '/Td6WFoAAAFpIt42AgAhARYAAAB0L+Wj4AP/AAtdADHv+7/+o7De4HIAAADfgTpWAAEjgAgAAAA4Oz82PjANiwIAAAAAAVla';
 /** bzip2 of 1,024 bytes of 0x62, as the bzip2 program makes it. */

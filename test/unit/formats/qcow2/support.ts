@@ -1,4 +1,5 @@
 /** Opening and creating qcow2 images over any storage, for tests. */
+import { DEFAULT_LIMITS } from '../../../../src/block/limits.ts';
 import { programHint } from '../../../../src/cli/hints.ts';
 import type { OpenContext } from '../../../../src/block/format.ts';
 import type { ImageNode } from '../../../../src/block/node/node.ts';
@@ -53,6 +54,7 @@ const secrets: SecretStore = {
 
 /** Services with a codec and no secrets. */
 export const services: Services = {
+  limits: DEFAULT_LIMITS,
   codec,
   secrets,
   buffers: fresh,

@@ -27,7 +27,7 @@ const text = descriptorText(
 );
 
 function lines(...extents: string[]): ReturnType<typeof extentLines> {
-  return extentLines(extents.join('\n'));
+  return extentLines(extents.join('\n'), 65536);
 }
 
 describe('a descriptor', () => {
@@ -36,7 +36,9 @@ describe('a descriptor', () => {
     expect(parentContentId(text)).toBe(0xfedcba98);
     expect(createType(text)).toBe('twoGbMaxExtentFlat');
     expect(parentName(text)).toBe('böse.vmdk');
-    expect(extentLines(text)).toEqual([{ access: 'RW', sectors: 4096, type: 'FLAT', filename: 'ä b.vmdk', offset: 8 }]);
+    expect(extentLines(text, 65536)).toEqual([
+      { access: 'RW', sectors: 4096, type: 'FLAT', filename: 'ä b.vmdk', offset: 8 },
+    ]);
     expect(text).toContain('ddb.geometry.cylinders = "2"\nddb.geometry.heads = "255"\nddb.geometry.sectors = "63"\n');
   });
 
@@ -157,8 +159,8 @@ it('names are bytes, whatever encoding the descriptor is in', () => {
   const descriptor = descriptorText(bytes);
   expect(createType(descriptor)).toBe('a\udce9');
   expect(parentName(descriptor)).toBe('é');
-  expect(() => extentLines(descriptor)).toThrow('Invalid extent line: RW 8 FLAT "caf\udce9"');
-  expect(extentLines(descriptor.replace('"caf\xe9"\n', '"caf\xe8" 0\n'))).toMatchObject([
+  expect(() => extentLines(descriptor, 65536)).toThrow('Invalid extent line: RW 8 FLAT "caf\udce9"');
+  expect(extentLines(descriptor.replace('"caf\xe9"\n', '"caf\xe8" 0\n'), 65536)).toMatchObject([
     { filename: 'caf\udce9' },
     { filename: 'caf\udce8' },
   ]);

@@ -1,4 +1,5 @@
 /** VMDK images of one or more files in memory, for tests. */
+import { DEFAULT_LIMITS } from '../../../../src/block/limits.ts';
 import { deflateSync, inflateSync } from 'node:zlib';
 import { BlockError } from '../../../../src/base/error.ts';
 import type { ChildOptions, OpenContext } from '../../../../src/block/format.ts';
@@ -40,6 +41,7 @@ const codec: CodecPort = {
 
 let seed = 1;
 const services = {
+  limits: DEFAULT_LIMITS,
   codec,
   buffers: new AlignedBufferPool(262144),
   random: (into: Uint8Array) => {

@@ -1,0 +1,57 @@
+/**
+ * Bounds on what one image may cost, whatever it says of itself. They are part of the services (`Services.limits`): whoever
+ * makes those decides. What the real program bounds itself (the longest backing name, the largest L1 table, ...) is a
+ * constant of its format; these are the bounds that are ours.
+ */
+
+/** How much of everything an image may ask for. `Infinity`: as much as it likes. */
+export interface ResourceLimits {
+  /** Images of one backing chain. */
+  readonly chainDepth: number;
+  /** Files that one image consists of. */
+  readonly extents: number;
+  /** Bytes of tables that are read only because the image has them: those of bitmaps when it is opened. */
+  readonly tableBytes: number;
+  /** Bytes of tables of snapshots that a check looks at. */
+  readonly snapshotTableBytes: number;
+  /** Iterations of key derivation in one opening: a billion takes minutes. */
+  readonly keyIterations: number;
+  /** Zeroes that are hashed to check a sum over a disk. */
+  readonly summedZeroes: number;
+  /** Lines of the report of a check; what would follow is only counted. */
+  readonly reportLines: number;
+  /** Bytes that one operation may get out of compressed data. */
+  readonly decompressedBytes: number;
+  /** Seconds that one operation may take. It then fails with kind `limit`. */
+  readonly seconds: number;
+  /** What the image has that is not known is an error, also where the format says that it may be passed over. */
+  readonly knownFeaturesOnly: boolean;
+}
+
+/** The limits of images that are one's own: nothing that makes sense meets them. */
+export const DEFAULT_LIMITS: ResourceLimits = {
+  chainDepth: 200,
+  extents: 65536,
+  tableBytes: 134217728,
+  snapshotTableBytes: 1073741824,
+  keyIterations: 1e9,
+  summedZeroes: 4294967296,
+  reportLines: 100000,
+  decompressedBytes: Number.POSITIVE_INFINITY,
+  seconds: Number.POSITIVE_INFINITY,
+  knownFeaturesOnly: false,
+};
+
+/** The limits of images that came from somebody else (`--untrusted`). */
+export const UNTRUSTED_LIMITS: ResourceLimits = {
+  chainDepth: 1,
+  extents: 1,
+  tableBytes: 16777216,
+  snapshotTableBytes: 134217728,
+  keyIterations: 2e7,
+  summedZeroes: 268435456,
+  reportLines: 1000,
+  decompressedBytes: 1099511627776,
+  seconds: Number.POSITIVE_INFINITY,
+  knownFeaturesOnly: true,
+};
