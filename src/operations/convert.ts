@@ -6,7 +6,6 @@ import type { BitmapInfo } from '../block/capabilities.ts';
 import { NamedNodes } from '../block/graph/namedNodes.ts';
 import type { ImageNode } from '../block/node/node.ts';
 import type { AnyOptionValues } from '../options/table.ts';
-import type { CacheMode } from '../storage/files.ts';
 import type { OperationContext } from './context.ts';
 import { bitmapsOfTarget, bitmapsToCopy, copyBitmaps } from './copy/bitmaps.ts';
 import { type CopyOutcome, copyInto } from './copy/copy.ts';
@@ -14,7 +13,7 @@ import { depthBelow } from './copy/depth.ts';
 import { snapshotNode } from './copy/snapshot.ts';
 import { Sharing } from './copy/sharing.ts';
 import { CopySource, type SourceOptions } from './copy/source.ts';
-import { createTarget, type Target } from './copy/target.ts';
+import { createTarget, type Target, targetCacheOf } from './copy/target.ts';
 import { coerceNewImage, type NewImage, type NewImageOptions, newImage } from './options.ts';
 import type { ConvertRequest, ImageInput, ReflinkMode } from './requests.ts';
 import {
@@ -48,11 +47,6 @@ const DEFAULT_SPARSE_SIZE = 4096;
 const REFLINK_MODES: readonly ReflinkMode[] = ['auto', 'always', 'never'];
 /** Piece of a copy inside the kernel. */
 const KERNEL_CHUNK = 16 * MiB;
-
-/** How the target is written: what has to be durable waits for the medium. */
-function targetCacheOf({ targetCache = 'unsafe', durable = false }: ConvertRequest): CacheMode {
-  return durable && targetCache === 'unsafe' ? 'writeback' : targetCache;
-}
 
 /**
  * Copies images. A target that was not there before appears only when it is complete; a failure leaves nothing behind.

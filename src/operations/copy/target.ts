@@ -17,6 +17,7 @@ import type { CacheMode, FileDraft, FileStatus } from '../../storage/files.ts';
 import type { OperationContext } from '../context.ts';
 import { writeImage } from '../create.ts';
 import type { NewImage } from '../options.ts';
+import type { ConvertRequest } from '../requests.ts';
 
 /** What to create, and how to open it for writing. */
 export interface TargetRequest {
@@ -35,6 +36,14 @@ export interface TargetRequest {
   readonly replace?: boolean;
   /** Names that the image has from the start are durable, too, when it is finished. */
   readonly durable?: boolean;
+}
+
+/** How the target is written: what has to be durable waits for the medium. */
+export function targetCacheOf({
+  targetCache = 'unsafe',
+  durable = false,
+}: Pick<ConvertRequest, 'durable' | 'targetCache'>): CacheMode {
+  return durable && targetCache === 'unsafe' ? 'writeback' : targetCache;
 }
 
 /** A new image that is being written. */
