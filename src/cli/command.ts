@@ -65,6 +65,8 @@ export class Session {
   readonly #syntax: CommandSyntax;
   #objects: ObjectRegistry | undefined;
   #progress: Progress | undefined;
+  /** `--untrusted` was there. */
+  #untrusted = false;
   /** Exit code of failures from here on. */
   failureCode = 1;
   /** A failure ends the real tool on the spot: it does not close anything, and has nothing to say of that. */
@@ -99,6 +101,7 @@ export class Session {
         this.io.out(commandHelp(this.#syntax));
         throw new EarlyExit(0);
       }
+      if (argument.id === 'untrusted') this.#untrusted = true;
       if (argument.id === 'object') await this.#addObject(argument.value);
       else {
         texts.set(argument.id, argument.value);
@@ -143,6 +146,7 @@ export class Session {
     const view: View = {
       json: how.json === true,
       quiet: how.quiet === true,
+      untrusted: this.#untrusted,
       progress,
       secrets: this.#objects ?? noSecrets,
       objects: this.#objects?.named ?? new Map(),

@@ -10,6 +10,8 @@ import type { Progress } from './progress.ts';
 export interface View {
   readonly json: boolean;
   readonly quiet: boolean;
+  /** Images come from somebody else. */
+  readonly untrusted: boolean;
   readonly progress: Progress;
   readonly secrets: SecretStore;
   readonly objects: ObjectStore;
