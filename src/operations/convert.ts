@@ -1,6 +1,6 @@
 /** `convert`: copies one or more images, one behind the other, into a new or an existing image. */
 import { PLAIN_FORMAT } from '../options/filename.ts';
-import { asBlockError, type BlockError, invalidArgument, unsupported, isFinal, withStrerror } from '../base/error.ts';
+import { asBlockError, type BlockError, invalidArgument, unsupported, isFinal } from '../base/error.ts';
 import { MiB, SECTOR } from '../base/offset.ts';
 import type { BitmapInfo } from '../block/capabilities.ts';
 import { NamedNodes } from '../block/graph/namedNodes.ts';
@@ -13,7 +13,7 @@ import { depthBelow } from './copy/depth.ts';
 import { snapshotNode } from './copy/snapshot.ts';
 import { Sharing } from './copy/sharing.ts';
 import { CopySource, type SourceOptions } from './copy/source.ts';
-import { createTarget, type Target, targetCacheOf } from './copy/target.ts';
+import { createTarget, existingTarget, type Target, targetCacheOf } from './copy/target.ts';
 import { coerceNewImage, type NewImage, type NewImageOptions, newImage } from './options.ts';
 import type { ConvertRequest, ImageInput, ReflinkMode } from './requests.ts';
 import {
@@ -250,16 +250,7 @@ class Conversion {
       cache: targetCacheOf(this.#request),
       discard: 'unmap',
     });
-    const finish = async (): Promise<void> => {
-      try {
-        await withStrerror('Failed to flush target image', async () => node.flush());
-      } catch (error) {
-        await node.close().catch(() => undefined);
-        throw error;
-      }
-      await node.close();
-    };
-    return { node, zeroed: targetIsZero, finish, abandon: () => node.close().catch(() => undefined) };
+    return existingTarget(node, targetIsZero);
   }
 
   async #copy(

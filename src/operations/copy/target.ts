@@ -4,7 +4,7 @@
  * tool does, unless it is to be replaced.
  */
 import { PLAIN_FORMAT } from '../../options/filename.ts';
-import { asBlockError, BlockError, unsupported } from '../../base/error.ts';
+import { asBlockError, BlockError, unsupported, withStrerror } from '../../base/error.ts';
 import type { ImageNode } from '../../block/node/node.ts';
 import { openNamed } from '../../block/graph/names.ts';
 import { openImage } from '../../block/graph/open.ts';
@@ -147,6 +147,20 @@ class CreatedTarget implements Target {
     await this.node.close().catch(() => undefined);
     await giveUp(this.#place);
   }
+}
+
+/** An image that was there before; `zeroed` as in {@link Target}. It stays when something fails. */
+export function existingTarget(node: ImageNode, zeroed: boolean): Target {
+  const finish = async (): Promise<void> => {
+    try {
+      await withStrerror('Failed to flush target image', async () => node.flush());
+    } catch (error) {
+      await node.close().catch(() => undefined);
+      throw error;
+    }
+    await node.close();
+  };
+  return { node, zeroed, finish, abandon: () => node.close().catch(() => undefined) };
 }
 
 /** What cannot be replaced as a whole: devices, and names that can only be opened. */
