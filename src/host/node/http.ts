@@ -249,10 +249,13 @@ async function* pieces(take: (into: Uint8Array, least: number) => Promise<number
   }
 }
 
+function newSocket(onread: OnRead): Socket {
+  return new Socket({ onread } as ConstructorParameters<typeof Socket>[0]);
+}
+
 async function connected(peer: Peer, secure: boolean, verify: boolean, patience: number): Promise<SocketConnection> {
   const { host, port } = peer;
   if (secure) return securely({ host, port }, peer, verify, patience);
-  const newSocket = (onread: OnRead): Socket => new Socket({ onread } as ConstructorParameters<typeof Socket>[0]);
   const connection = new SocketConnection(newSocket, never);
   const { socket } = connection;
   await settled(socket, 'connect', peer, patience, () => socket.connect({ host, port, noDelay: true }));
