@@ -47,6 +47,7 @@ const PROTOCOLS: readonly ProtocolEntry[] = [
     name: 'nbd',
     prefixes: ['nbd', 'nbd+tcp', 'nbd+unix'],
     load: async () => (await import('./protocols/nbd/driver.ts')).nbdDriver,
+    server: async () => (await import('./protocols/nbd/server/server.ts')).nbdServer,
   },
   { name: 'http', prefixes: ['http'], load: async () => (await curl()).httpDriver },
   { name: 'https', prefixes: ['https'], load: async () => (await curl()).httpsDriver },

@@ -122,5 +122,8 @@ export const rebase: NodeOperation<'rebase'> = operation('rebase');
 /** Changes the guest size. */
 export const resize: NodeOperation<'resize'> = operation('resize');
 
+/** Gives images to others. Resolves when clients can come; what comes of it tells when it has ended. */
+export const serve: NodeOperation<'serve'> = operation('serve');
+
 /** Lists, makes, applies or deletes internal snapshots. */
 export const snapshot: NodeOperation<'snapshot'> = operation('snapshot');

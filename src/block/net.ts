@@ -46,12 +46,26 @@ export interface Connection {
   /** From now on the connection fails when nothing moves for so many milliseconds; 0: it never does. */
   patience(milliseconds: number): void;
   /**
-   * Goes on encrypted, as the side that has connected. The old connection is not to be used any more.
+   * Goes on encrypted, as the side that it is: the client of TLS is the one who has connected. The old connection is not to be
+   * used any more.
    * @throws BlockError with the real tool's words for credentials that do not serve, and for whom they do not trust.
    */
   secure(tls: TlsSettings): Promise<Connection>;
   /** Ends the connection; what was written before is sent if that takes no time. A second call does nothing. */
   close(): void;
+}
+
+/** Somebody who listens. */
+export interface Listener {
+  /** Where: with the port that was found, if any would do. */
+  readonly address: SocketAddress;
+  /**
+   * The next connection; undefined when the listener is closed. One call at a time. Those that nobody takes wait, and
+   * beyond a number of them others are turned away.
+   */
+  accept(): Promise<Connection | undefined>;
+  /** Stops listening, and hangs up on those that were not taken. A Unix socket is gone then. A second call does nothing. */
+  close(): Promise<void>;
 }
 
 /** Makes connections. */
@@ -61,6 +75,12 @@ export interface NetPort {
    * @throws BlockError `Failed to connect to 'ADDRESS': Connection refused`, or why the address is none.
    */
   connect(address: SocketAddress): Promise<Connection>;
+  /**
+   * Listens there. A Unix socket is made for its owner only; one that is there already is replaced if nobody listens at it any
+   * more. Absent: this host lets nobody connect.
+   * @throws BlockError `Failed to bind socket to ADDRESS: Address already in use`, or what else is in the way.
+   */
+  listen?(address: SocketAddress): Promise<Listener>;
 }
 
 /** An address as messages have it. */

@@ -24,6 +24,8 @@ export function secondsOf(services: Pick<Services, 'now'>): number {
 /** The ports of a host. */
 export interface Services {
   readonly files: FilePort;
+  /** Where files can be that are gone when the work is done; a name of the protocol of files. Absent: in the working directory. */
+  readonly temporaryFolder?: string;
   /** Absent: this host cannot connect to anybody. */
   readonly net?: NetPort;
   /** Absent: this host asks no servers of HTTP. */

@@ -20,6 +20,8 @@ interface OperandHelp {
 /** Everything about a command line that is data. */
 export interface CommandSyntax {
   readonly name: string;
+  /** The program whose command it is, for the usage. Default: `qemu-img`. */
+  readonly program?: string;
   readonly summary: string;
   /** Usage lines without `qemu-img NAME`. */
   readonly usage: readonly string[];
@@ -48,7 +50,12 @@ function spellings(option: CommandOption): string {
 /** The whole help text of a command, with its final newlines. */
 export function commandHelp(syntax: CommandSyntax): string {
   const [first = '', ...more] = syntax.usage;
-  const lines = ['Usage:', `  qemu-img ${syntax.name} ${first}`, ...more.map((line) => `        ${line}`), ''];
+  const lines = [
+    'Usage:',
+    `  ${syntax.program ?? 'qemu-img'} ${syntax.name} ${first}`,
+    ...more.map((line) => `        ${line}`),
+    '',
+  ];
   lines.push(`${syntax.summary}.`, '', 'Arguments:');
   for (const option of syntax.options) {
     if (option.help === undefined) continue;

@@ -24,8 +24,12 @@ const COMMANDS: Readonly<Record<Verb, () => Promise<{ readonly command: Command 
   measure: () => import('./commands/measure.ts'),
   rebase: () => import('./commands/rebase.ts'),
   resize: () => import('./commands/resize.ts'),
+  serve: () => import('./commands/serve.ts'),
   snapshot: () => import('./commands/snapshot.ts'),
 };
+
+/** Commands that the real program does not have, and that it does not have under that name either. */
+const OWN: readonly string[] = ['serve'] satisfies readonly Verb[];
 
 const OPTIONS: readonly OptionDeclaration[] = [
   { id: 'help', short: 'h', long: 'help' },
@@ -52,10 +56,16 @@ function driverLines(drivers: DriverRegistry): string {
   return [...lines, line].join('\n');
 }
 
+/** A line for each of the commands: of those of the real program, or of the others. */
+async function commandLines(isOwn: boolean): Promise<string> {
+  const loads = Object.entries(COMMANDS).filter(([name]) => OWN.includes(name) === isOwn);
+  const modules = await Promise.all(loads.map(([, load]) => load()));
+  return modules.map(({ command: { syntax } }) => `  ${syntax.name} - ${syntax.summary}\n`).join('');
+}
+
 /** The text of `--help`. */
-async function helpText(drivers: DriverRegistry): Promise<string> {
-  const modules = await Promise.all(Object.values(COMMANDS).map((load) => load()));
-  const commands = modules.map(({ command: { syntax } }) => `  ${syntax.name} - ${syntax.summary}\n`);
+async function helpText(io: CommandIo): Promise<string> {
+  const own = io.compatible === true ? '' : `\nCommands beyond the original program:\n\n${await commandLines(true)}`;
   return `${VERSION_TEXT}QEMU disk image utility.  Usage:
 
   qemu-img [standard options] COMMAND [--help | command options]
@@ -71,23 +81,23 @@ Standard options:
 
 Recognized commands (qemu-img COMMAND --help tells more about each):
 
-${commands.join('')}
+${await commandLines(false)}${own}
 Supported image formats:
 
-${driverLines(drivers)}
+${driverLines(await io.drivers())}
 `;
 }
 
 /** True for the name of a command. */
-function isVerb(name: string): name is Verb {
-  return Object.hasOwn(COMMANDS, name);
+function isVerb(name: string, { compatible }: CommandIo): name is Verb {
+  return Object.hasOwn(COMMANDS, name) && !(compatible === true && OWN.includes(name));
 }
 
 async function standardOptions(reader: ArgumentReader, io: CommandIo): Promise<number | undefined> {
   for (let argument = reader.next(); argument !== undefined; argument = reader.next()) {
     if (argument.kind === 'operand') continue;
     if (argument.id === 'help') {
-      io.out(await helpText(await io.drivers()));
+      io.out(await helpText(io));
       return 0;
     }
     if (argument.id === 'version') {
@@ -116,7 +126,7 @@ export async function main(args: readonly string[], io: CommandIo): Promise<numb
       io.err(`qemu-img: Not enough arguments\n${TRY_HELP}`);
       return 1;
     }
-    if (!isVerb(name)) {
+    if (!isVerb(name, io)) {
       io.err(`qemu-img: Command not found: ${name}\n${TRY_HELP}`);
       return 1;
     }

@@ -11,10 +11,12 @@ const GRACE = 5000;
  * Runs `body` with a context whose signal fires when the program is told to stop. Once `body` has given up, the program
  * ends by that signal, as its caller expects. A second signal ends it at once, and so does time: as a kill, which no image
  * suffers from. Signals that the caller ignores stay ignored.
+ * @param grace milliseconds that cleaning up may take; infinite where it is for `body` to see that there is an end.
  */
 export async function stoppable<T>(
   context: OperationContext,
   body: (context: OperationContext) => Promise<T>,
+  grace: number = GRACE,
 ): Promise<T> {
   const signals = STOPPING.filter((name) => !ignoredSignals().has(name));
   const stop = new AbortController();
@@ -23,8 +25,7 @@ export async function stoppable<T>(
   const listen = (name: NodeJS.Signals): void => {
     received = name;
     for (const signal of signals) process.off(signal, listen);
-    end = setTimeout(() => process.kill(process.pid, name), GRACE);
-    end.unref();
+    if (grace < Number.POSITIVE_INFINITY) end = setTimeout(() => process.kill(process.pid, name), grace).unref();
     stop.abort();
   };
   for (const signal of signals) process.on(signal, listen);

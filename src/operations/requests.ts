@@ -10,7 +10,9 @@
  * a driver or its option table are made by the operation, in the real tool's order and with its messages.
  */
 import type { RepairMode } from '../block/capabilities.ts';
+import type { SocketAddress } from '../block/net.ts';
 import type { ReportLine } from '../block/report.ts';
+import type { Client } from '../block/serving.ts';
 import type { OptionPair } from '../options/keyval.ts';
 import type { OptionTree } from '../options/tree.ts';
 import type { CacheMode } from '../storage/files.ts';
@@ -301,4 +303,47 @@ export interface BenchRequest extends OpenSettings {
   readonly drainOnFlush?: boolean | undefined;
   /** How to send requests. It is checked, and makes no difference. */
   readonly aio?: 'threads' | 'native' | 'io_uring' | undefined;
+}
+
+/** An image that clients can ask for. */
+export interface ExportRequest {
+  readonly image: ImageInput;
+  /** The name by which they do, at most 4,096 bytes. Default: none. */
+  readonly name?: string | undefined;
+  /** For people. */
+  readonly description?: string | undefined;
+}
+
+/** What `serve` is to do: gives images to others, until it is told to end or the last client has gone. */
+export interface ServeRequest extends OpenSettings {
+  /** The only image. Either this or `exports` is there. */
+  readonly image?: ImageInput | undefined;
+  /** Several of them, with different names. */
+  readonly exports?: readonly ExportRequest[] | undefined;
+  /** Clients may write. */
+  readonly writable?: boolean | undefined;
+  /** They may, and the images stay as they are: what was written is gone with the server. */
+  readonly temporary?: boolean | undefined;
+  /** This snapshot of the image, to be read only. */
+  readonly snapshot?: SnapshotSelector | undefined;
+  /** Bitmaps whose dirty blocks clients may ask for: names, which every image has to have, or all that each one has. */
+  readonly bitmaps?: readonly string[] | 'all' | undefined;
+  /** Clients may ask which image of the chain has what. */
+  readonly allocationDepth?: boolean | undefined;
+  /** Whether what clients discard is given back to the file system. Default: `unmap`. */
+  readonly discard?: 'ignore' | 'unmap' | undefined;
+  /** Where to listen. Default: port 10809 of this machine, which only programs on it can reach. Port 0: any that is free. */
+  readonly address?: SocketAddress | undefined;
+  /** Id of the TLS credentials (of a server): everybody has to use TLS then. */
+  readonly tlsCredentials?: string | undefined;
+  /** Clients at a time; others wait. 0: any number. Default: 256. */
+  readonly shared?: number | undefined;
+  /** Go on when the last client has gone. */
+  readonly persistent?: boolean | undefined;
+  /** Seconds that a client has to choose an export. 0: any time. Default: 10. */
+  readonly handshakeLimit?: number | undefined;
+  /** A client has chosen an export. */
+  connected?(client: Client): void;
+  /** It has gone. @param reason why, if not because it wanted to. */
+  disconnected?(client: Client, reason: string | undefined): void;
 }

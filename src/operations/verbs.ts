@@ -36,6 +36,8 @@ export const VERBS = {
   rebase: (): Promise<typeof import('./rebase.ts')> => import('./rebase.ts'),
   /** Changes the guest size. */
   resize: (): Promise<typeof import('./resize.ts')> => import('./resize.ts'),
+  /** Gives images to others. Resolves when clients can come; what comes of it tells when it has ended. */
+  serve: (): Promise<typeof import('./serve.ts')> => import('./serve.ts'),
   /** Lists, makes, applies or deletes internal snapshots. */
   snapshot: (): Promise<typeof import('./snapshot.ts')> => import('./snapshot.ts'),
 };

@@ -3,6 +3,7 @@ import { type BlockError, unsupported } from '../../base/error.ts';
 import type { FormatDriver } from '../format.ts';
 import type { ProtocolDriver } from '../protocol.ts';
 import type { FilterDriver } from '../filter.ts';
+import type { ImageServer } from '../serving.ts';
 
 /** A format before it is loaded. */
 export interface FormatEntry {
@@ -17,6 +18,8 @@ export interface ProtocolEntry {
   readonly name: string;
   readonly prefixes: readonly string[];
   load(): Promise<ProtocolDriver>;
+  /** The other side of it: absent where images can only be opened by it. */
+  readonly server?: () => Promise<ImageServer>;
 }
 
 /** A filter before it is loaded. */
@@ -102,6 +105,13 @@ export class DriverRegistry {
     const entry = this.protocols.find((candidate) => candidate.prefixes.includes(prefix));
     if (!entry) throw this.unknown('protocol', prefix);
     return entry.load();
+  }
+
+  /** The server of the first protocol that has one. */
+  async server(): Promise<ImageServer> {
+    const entry = this.protocols.find(({ server }) => server !== undefined);
+    if (!entry?.server) throw unsupported('No protocol of this build has a server');
+    return entry.server();
   }
 
   /** Name of the format that is surest about the first bytes of an image; undefined if none is. */

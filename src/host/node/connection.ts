@@ -93,7 +93,7 @@ export class SocketConnection implements Connection {
   }
 
   async secure(tls: TlsSettings): Promise<Connection> {
-    if (this.#left.length > 0) throw new BlockError('io', 'The server sent bytes in front of the TLS handshake');
+    if (this.#left.length > 0) throw new BlockError('io', 'The other side sent bytes in front of the TLS handshake');
     this.socket.setTimeout(0);
     return this.#secure(this.socket, tls);
   }

@@ -80,7 +80,10 @@ function lazyCodec(workers: Workers): CodecPort {
 }
 
 /** Loads what connects at the first call. */
-const lazyNet: NetPort = { connect: async (address) => (await import('./net.ts')).connect(address) };
+const lazyNet: NetPort = {
+  connect: async (address) => (await import('./net.ts')).connect(address),
+  listen: async (address) => (await import('./listen.ts')).listen(address),
+};
 
 const lazyFtp: FtpPort = { connect: async (server) => (await import('./ftp.ts')).connect(server) };
 
@@ -119,6 +122,7 @@ export function nodeServices(options: NodeServicesOptions = {}): Services {
   const http = new LazyHttp();
   return {
     files: options.files ?? new NodeFiles(),
+    temporaryFolder: process.env['TMPDIR'] || '/var/tmp',
     net: options.net ?? lazyNet,
     http: options.http ?? http,
     ftp: options.ftp ?? lazyFtp,

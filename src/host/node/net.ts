@@ -60,14 +60,15 @@ const SEND_BUFFER = 7;
 const SENT = 2 * MiB;
 
 /** Makes room for what is sent, as far as the system lets it. */
-function widen(socket: Socket): void {
+export function widen(socket: Socket): void {
   // Node does not tell the number of a socket in another way.
   const { _handle: handle } = socket as { readonly _handle?: { readonly fd?: number } };
   const fd = handle?.fd;
   if (fd !== undefined && fd >= 0) libc()?.socketOption(fd, SEND_BUFFER, SENT);
 }
 
-function pathOf(address: SocketAddress & { readonly type: 'unix' }): string {
+/** The name of a Unix socket, as Node takes it. */
+export function pathOf(address: SocketAddress & { readonly type: 'unix' }): string {
   const { path, abstract } = address;
   if (bytesOf(path).length >= MAX_PATH) {
     throw invalidArgument(`UNIX socket path '${path}' is too long`, {

@@ -67,10 +67,54 @@ export async function loadCredentials(
   };
 }
 
+/** What serving takes of credentials. */
+export type LoadedServerCredentials =
+  | { readonly type: 'tls-creds-anon' }
+  /** Keys by the names of their users. */
+  | { readonly type: 'tls-creds-psk'; readonly keys: ReadonlyMap<string, Buffer> }
+  | {
+      readonly type: 'tls-creds-x509';
+      readonly ca: Buffer;
+      readonly crl?: Buffer;
+      readonly cert: Buffer;
+      readonly key: Buffer;
+      readonly passphrase?: string;
+    };
+
 /**
- * Looks at credentials when they are named, as the real tool does. Those of servers, which nobody here is, are only looked
- * for.
+ * Reads the files of a server.
+ * @throws BlockError if one that has to be there is not, or is not what it should be.
  */
+export async function loadServerCredentials(
+  { type, dir }: TlsCredentials,
+  read: ReadFile,
+  passphrase?: Uint8Array,
+): Promise<LoadedServerCredentials> {
+  if (type === 'tls-creds-anon') return { type };
+  if (dir === undefined) throw invalidArgument("Missing 'dir' property value");
+  if (type === 'tls-creds-psk') return { type, keys: keysOf(await fileOf(read, `${dir}/keys.psk`)) };
+  const crl = await optionalFileOf(read, `${dir}/ca-crl.pem`);
+  return {
+    type,
+    ca: certificates(`${dir}/ca-cert.pem`, await fileOf(read, `${dir}/ca-cert.pem`)),
+    ...(crl ? { crl } : {}),
+    cert: certificates(`${dir}/server-cert.pem`, await fileOf(read, `${dir}/server-cert.pem`)),
+    key: await fileOf(read, `${dir}/server-key.pem`),
+    ...(passphrase ? { passphrase: Buffer.from(passphrase).toString('latin1') } : {}),
+  };
+}
+
+/** All keys of a file that are some. */
+function keysOf(bytes: Buffer): ReadonlyMap<string, Buffer> {
+  const keys = new Map<string, Buffer>();
+  for (const line of bytes.toString('latin1').split('\n')) {
+    const [, name = '', digits = ''] = /^([^:]+):((?:[0-9a-fA-F]{2})+)\s*$/.exec(line) ?? [];
+    if (digits.length >= 2 * MIN_KEY) keys.set(name, Buffer.from(digits, 'hex'));
+  }
+  return keys;
+}
+
+/** Looks at credentials when they are named, as the real tool does. Those of servers are only looked for. */
 export async function checkCredentials(credentials: TlsCredentials, read: ReadFile): Promise<void> {
   const { type, dir, username, endpoint } = credentials;
   if (endpoint !== 'server' || dir === undefined) {

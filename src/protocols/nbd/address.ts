@@ -217,3 +217,25 @@ export function printName(server: ServerOptions, exportName: string | undefined)
   if (server['type'] === 'inet') return `nbd://${server['host'] ?? ''}:${server['port'] ?? ''}${path}`;
   return undefined;
 }
+
+/** The URI of an export of a server, for every client (doc/uri.md of the NBD project). */
+export function uriOf(address: SocketAddress, exportName: string, encrypted: boolean): string {
+  const scheme = encrypted ? 'nbds' : 'nbd';
+  const path = exportName === '' ? '' : escaped(exportName);
+  if (address.type === 'unix') {
+    return `${scheme}+unix:///${path}?socket=${escaped(`${address.abstract ? '@' : ''}${address.path}`)}`;
+  }
+  if (address.type === 'fd') return `${scheme}://fd:${address.number}/${path}`;
+  const host = address.host.includes(':') ? `[${address.host}]` : address.host;
+  return `${scheme}://${host}:${address.port}/${path}`;
+}
+
+/** Text with `%` escapes for all that is not plain. */
+function escaped(text: string): string {
+  return [...bytesOf(text)]
+    .map((byte) => {
+      const letter = String.fromCharCode(byte);
+      return /[\w.~/-]/.test(letter) ? letter : `%${byte.toString(16).toUpperCase().padStart(2, '0')}`;
+    })
+    .join('');
+}

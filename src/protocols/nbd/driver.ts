@@ -11,12 +11,9 @@ import type { OptionTree } from '../../options/tree.ts';
 import type { Preallocation } from '../../storage/storage.ts';
 import { addressOf, parseName, printName, serverOptions, URI_SCHEMES } from './address.ts';
 import { Client } from './client.ts';
-import { Flag } from './numbers.ts';
+import { Context, Flag } from './numbers.ts';
 import { createOptions, type OpenOptions, openOptions } from './options.ts';
 import { NbdExport, NbdStorage } from './storage.ts';
-
-/** The context that holes and zeroes are taken from. */
-const ALLOCATION = 'base:allocation';
 
 /** The TLS settings in options; undefined: not encrypted. */
 async function tlsOf(
@@ -56,7 +53,7 @@ async function open(context: ProtocolContext, options: OpenOptions): Promise<Nbd
   const tls = await tlsOf(context, options, address.type === 'inet' ? address.host : undefined);
   const client = await Client.open(context.services, {
     address,
-    wanted: { name: exportName ?? '', tls, context: bitmap ?? ALLOCATION },
+    wanted: { name: exportName ?? '', tls, context: bitmap ?? Context.allocation },
     openTimeout: Math.max(0, options['open-timeout'] ?? 0),
     reconnectDelay: Math.max(0, options['reconnect-delay'] ?? 0),
   });

@@ -2,11 +2,19 @@
 import { BlockError } from '../../base/error.ts';
 import { bytesOf } from '../../base/text.ts';
 import type { Connection } from '../../block/net.ts';
-import { isRefusal, Option, optionName, optionText, refusalText, Reply, replyText, UNSUPPORTED } from './numbers.ts';
+import {
+  isRefusal,
+  Option,
+  OPTION_MAGIC,
+  optionName,
+  optionText,
+  Refusal,
+  refusalText,
+  Reply,
+  REPLY_MAGIC,
+  replyText,
+} from './numbers.ts';
 import { Incoming, message } from './stream.ts';
-
-const OPTION_MAGIC = 0x49484156454f5054n;
-const REPLY_MAGIC = 0x3e889045565a9n;
 
 /** Most replies to one option: nobody has so many exports. */
 const MAX_REPLIES = 100000;
@@ -58,10 +66,11 @@ export class Options {
     const reply = await this.reply(option);
     if (!isRefusal(reply.type)) return reply;
     const said = await this.#said(reply);
-    if (reply.type === UNSUPPORTED) return undefined;
+    if (reply.type === Refusal.unsupported) return undefined;
     const { message: text, hint } = refusalText(reply.type, option);
     const hints = [hint, said === '' ? undefined : `server reported: ${said}`].filter((line) => line !== undefined);
-    const kind = reply.type === 0x80000006 ? 'not-found' : reply.type === 0x80000002 ? 'permission-denied' : 'io';
+    const kind =
+      reply.type === Refusal.unknown ? 'not-found' : reply.type === Refusal.policy ? 'permission-denied' : 'io';
     throw new BlockError(kind, text, { hint: hints });
   }
 

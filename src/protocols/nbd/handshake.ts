@@ -5,7 +5,7 @@
 import { BlockError, invalidArgument } from '../../base/error.ts';
 import type { Connection, TlsSettings } from '../../block/net.ts';
 import { exportByInfo, exportByName, type KnownExport } from './exports.ts';
-import { Option } from './numbers.ts';
+import { type Form, Handshake, NBD_MAGIC, Option, OPTION_MAGIC } from './numbers.ts';
 import { Options } from './haggling.ts';
 import { Incoming } from './stream.ts';
 
@@ -18,9 +18,6 @@ export interface Wanted {
   /** The context whose block states are asked for. */
   readonly context: string;
 }
-
-/** How requests and replies look. */
-type Form = 'simple' | 'structured' | 'extended';
 
 /** An export that can be used. */
 export interface Export extends KnownExport {
@@ -36,13 +33,7 @@ export interface Session {
   readonly export: Export;
 }
 
-const NBD_MAGIC = 0x4e42444d41474943n;
-const OPTION_MAGIC = 0x49484156454f5054n;
 const OLD_MAGIC = 0x420281861253n;
-
-/** Handshake flags, and the client's. */
-const FIXED_NEWSTYLE = 1;
-const NO_ZEROES = 2;
 
 /**
  * Does the handshake (Handshake).
@@ -55,13 +46,13 @@ export async function shakeHands(connection: Connection, wanted: Wanted): Promis
   const style = (await incoming.view(8, 'server magic')).getBigUint64(0);
   if (style === OLD_MAGIC) return { connection, export: await oldExport(incoming, wanted) };
   if (style !== OPTION_MAGIC) throw badMagic('server', style);
-  const flags = (await incoming.view(2, 'server flags')).getUint16(0) & (FIXED_NEWSTYLE | NO_ZEROES);
+  const flags = (await incoming.view(2, 'server flags')).getUint16(0) & (Handshake.fixedNewstyle | Handshake.noZeroes);
   const own = new Uint8Array(4);
   own[3] = flags;
   // As with options, a failure shows when the answer is read.
   await connection.write([own]).catch(() => undefined);
-  const zeroes = (flags & NO_ZEROES) === 0;
-  if ((flags & FIXED_NEWSTYLE) !== 0) return haggle(connection, wanted, zeroes);
+  const zeroes = (flags & Handshake.noZeroes) === 0;
+  if ((flags & Handshake.fixedNewstyle) !== 0) return haggle(connection, wanted, zeroes);
   if (wanted.tls) throw noTls();
   const known = await exportByName(new Options(connection), wanted.name, zeroes);
   return { connection, export: { ...known, form: 'simple' } };

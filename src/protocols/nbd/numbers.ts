@@ -23,6 +23,31 @@ export const Reply = { ack: 1, server: 2, info: 3, metaContext: 4 } as const;
 /** Information of `NBD_REP_INFO`. */
 export const Info = { export: 0, name: 1, description: 2, blockSize: 3 } as const;
 
+/** Handshake flags, and those that the client answers them with. */
+export const Handshake = { fixedNewstyle: 1, noZeroes: 2 } as const;
+
+/** What a server begins with. */
+export const NBD_MAGIC = 0x4e42444d41474943n;
+/** What options begin with, and newer servers go on with. */
+export const OPTION_MAGIC = 0x49484156454f5054n;
+/** What replies to options begin with. */
+export const REPLY_MAGIC = 0x3e889045565a9n;
+
+/** What requests and replies begin with. */
+export const Magic = {
+  request: 0x25609513,
+  extendedRequest: 0x21e41c71,
+  simpleReply: 0x67446698,
+  structuredReply: 0x668e33ef,
+  extendedReply: 0x6e8a278c,
+} as const;
+
+/** The last chunk of a reply has it. */
+export const CHUNK_DONE = 1;
+
+/** How requests and replies look. */
+export type Form = 'simple' | 'structured' | 'extended';
+
 /** Transmission flags of an export. */
 export const Flag = {
   hasFlags: 0x1,
@@ -31,14 +56,33 @@ export const Flag = {
   fua: 0x8,
   trim: 0x20,
   writeZeroes: 0x40,
+  dontFragment: 0x80,
   multiConn: 0x100,
+  cache: 0x400,
+  fastZero: 0x800,
 } as const;
 
 /** Request types. */
-export const Command = { read: 0, write: 1, disconnect: 2, flush: 3, trim: 4, writeZeroes: 6, blockStatus: 7 } as const;
+export const Command = {
+  read: 0,
+  write: 1,
+  disconnect: 2,
+  flush: 3,
+  trim: 4,
+  cache: 5,
+  writeZeroes: 6,
+  blockStatus: 7,
+} as const;
 
 /** Command flags. */
-export const CommandFlag = { fua: 0x1, noHole: 0x2, payloadLength: 0x20 } as const;
+export const CommandFlag = {
+  fua: 0x1,
+  noHole: 0x2,
+  dontFragment: 0x4,
+  oneExtent: 0x8,
+  fastZero: 0x10,
+  payloadLength: 0x20,
+} as const;
 
 /** Types of the chunks of structured replies. Those of errors have bit 15. */
 export const Chunk = {
@@ -53,6 +97,16 @@ export const Chunk = {
 
 /** Bits of `base:allocation`. */
 export const State = { hole: 0x1, zero: 0x2 } as const;
+
+/** The bit of a dirty bitmap. */
+export const DIRTY = 0x1;
+
+/** Contexts of block states; what stands behind the last is the name of a bitmap. */
+export const Context = {
+  allocation: 'base:allocation',
+  depth: 'qemu:allocation-depth',
+  bitmap: 'qemu:dirty-bitmap:',
+} as const;
 
 /** Largest export name (Conventions). */
 export const MAX_NAME = 4096;
@@ -114,8 +168,17 @@ function unknownRefusal(option: string): string {
   return `Unknown error code when asking for option ${option}`;
 }
 
-/** The reply `NBD_REP_ERR_UNSUP`. */
-export const UNSUPPORTED = 0x80000001;
+/** Replies that are errors. */
+export const Refusal = {
+  unsupported: 0x80000001,
+  policy: 0x80000002,
+  invalid: 0x80000003,
+  tlsRequired: 0x80000005,
+  unknown: 0x80000006,
+  shutdown: 0x80000007,
+  tooBig: 0x80000009,
+  extendedRequired: 0x8000000a,
+} as const;
 
 /** True for replies that are errors. */
 export function isRefusal(reply: number): boolean {

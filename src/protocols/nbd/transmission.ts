@@ -4,23 +4,14 @@ import { asBlockError, BlockError } from '../../base/error.ts';
 import type { Connection } from '../../block/net.ts';
 import { Answer, type BlockStates, invalidReply, type Request, serverError } from './answer.ts';
 import type { Session } from './handshake.ts';
-import { Chunk, Command, CommandFlag, MAX_TRANSFER } from './numbers.ts';
+import { Chunk, CHUNK_DONE, Command, CommandFlag, Magic, MAX_TRANSFER } from './numbers.ts';
 import { message } from './stream.ts';
-
-const REQUEST_MAGIC = 0x25609513;
-const EXTENDED_REQUEST_MAGIC = 0x21e41c71;
-const SIMPLE_MAGIC = 0x67446698;
-const STRUCTURED_MAGIC = 0x668e33ef;
-const EXTENDED_MAGIC = 0x6e8a278c;
 
 /** Bytes of a simple reply, and of the beginning of the others. */
 const SHORT_HEADER = 16;
 /** The rest of the others. */
 const STRUCTURED_REST = 4;
 const EXTENDED_REST = 16;
-
-/** The last chunk of a reply has it. */
-const DONE = 1;
 
 /** Most bytes of an error chunk. */
 const MAX_ERROR = 65536;
@@ -122,10 +113,10 @@ export class Transmission {
 
   #headerOf({ command, flags, offset, length }: Request, number: number): Uint8Array {
     if (this.session.export.form !== 'extended') {
-      return message([4, REQUEST_MAGIC], [2, flags], [2, command], [8, number], [8, offset], [4, length]);
+      return message([4, Magic.request], [2, flags], [2, command], [8, number], [8, offset], [4, length]);
     }
     const all = command === Command.write ? flags | CommandFlag.payloadLength : flags;
-    return message([4, EXTENDED_REQUEST_MAGIC], [2, all], [2, command], [8, number], [8, offset], [8, length]);
+    return message([4, Magic.extendedRequest], [2, all], [2, command], [8, number], [8, offset], [8, length]);
   }
 
   async #receive(): Promise<void> {
@@ -166,9 +157,9 @@ export class Transmission {
     await this.#fill(this.#head.subarray(0, SHORT_HEADER));
     const magic = view.getUint32(0);
     const { form } = this.session.export;
-    const answer = this.#pending.get(view.getUint32(8) === 0 || magic === SIMPLE_MAGIC ? view.getUint32(12) : 0);
-    if (magic === SIMPLE_MAGIC && form !== 'extended') return this.#simple(answer, view.getUint32(4));
-    if (magic !== (form === 'extended' ? EXTENDED_MAGIC : STRUCTURED_MAGIC) || form === 'simple') {
+    const answer = this.#pending.get(view.getUint32(8) === 0 || magic === Magic.simpleReply ? view.getUint32(12) : 0);
+    if (magic === Magic.simpleReply && form !== 'extended') return this.#simple(answer, view.getUint32(4));
+    if (magic !== (form === 'extended' ? Magic.extendedReply : Magic.structuredReply) || form === 'simple') {
       throw invalidReply(`unexpected magic 0x${magic.toString(16)}`);
     }
     const rest = form === 'extended' ? EXTENDED_REST : STRUCTURED_REST;
@@ -177,8 +168,8 @@ export class Transmission {
     if (!answer) throw invalidReply('answer to a request that was not made');
     const [flags, type] = [view.getUint16(4), view.getUint16(6)];
     return this.#judged(answer, async () => {
-      await this.#chunk(answer, type, length, (flags & DONE) !== 0);
-      if ((flags & DONE) !== 0) answer.done();
+      await this.#chunk(answer, type, length, (flags & CHUNK_DONE) !== 0);
+      if ((flags & CHUNK_DONE) !== 0) answer.done();
     });
   }
 
