@@ -26,7 +26,7 @@ interface AbortSignal {
 /** https://dom.spec.whatwg.org/#interface-abortcontroller */
 declare class AbortController {
   readonly signal: AbortSignal;
-  abort(): void;
+  abort(reason?: unknown): void;
 }
 
 /** https://streams.spec.whatwg.org/#rs-class: for the decoder of xz only. */
@@ -38,12 +38,6 @@ declare class ReadableStream<T> {
 interface ReadableStreamDefaultReader<T> {
   read(): Promise<{ readonly done: false; readonly value: T } | { readonly done: true; readonly value?: T }>;
   cancel(): Promise<void>;
-}
-
-/** https://dom.spec.whatwg.org/#interface-abortcontroller */
-declare class AbortController {
-  readonly signal: AbortSignal;
-  abort(reason?: unknown): void;
 }
 
 /** https://fetch.spec.whatwg.org/#fetch-method: for files on servers only. */
