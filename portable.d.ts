@@ -34,6 +34,12 @@ interface ReadableStreamDefaultReader<T> {
   cancel(): Promise<void>;
 }
 
+/** https://dom.spec.whatwg.org/#interface-abortcontroller */
+declare class AbortController {
+  readonly signal: AbortSignal;
+  abort(reason?: unknown): void;
+}
+
 /** https://fetch.spec.whatwg.org/#fetch-method: for files on servers only. */
 declare function fetch(
   url: string,
