@@ -57,3 +57,12 @@ export function identityOf(file: Storage | undefined): string | undefined {
   const storage: ProtocolStorage | undefined = file;
   return storage?.identity;
 }
+
+/**
+ * Reads what has not been read of what has checksums (compressed files) below an image and its backing images.
+ * @throws BlockError if one is wrong, or the file is cut off.
+ */
+export async function verifyBelow(node: ImageNode): Promise<void> {
+  await node.verifyOwn();
+  for (const below of [node.file, node.backing]) if (below instanceof ImageNode) await verifyBelow(below);
+}

@@ -36,6 +36,7 @@ import { noAccess } from './permission.ts';
 import { noticeProbedRaw, probeFormat, startGuard } from './probing.ts';
 import { openProtocol } from './openProtocol.ts';
 import { treeOfName } from './reference.ts';
+import { unpacked } from './unpack.ts';
 import {
   accessOf,
   closeQuietly,
@@ -74,6 +75,10 @@ export interface OpenRequest {
   readonly cache?: CacheMode;
   /** Whether discarded clusters give their space back to the file system. Default `ignore`. */
   readonly discard?: 'ignore' | 'unmap';
+  /** Where the name is that of a compressed file or an archive, what is in it is opened. */
+  readonly unpack?: boolean;
+  /** What its file should have and has not is an error, also where it could be taken for zeroes. */
+  readonly whole?: boolean;
   /** Set where the name is not the user's but an image's own: the gate is asked first. */
   readonly implicit?: { readonly role: string; readonly parent: string; readonly reference: string };
 }
@@ -113,6 +118,8 @@ export async function openRequest(context: GraphContext, request: OpenRequest): 
     discard: request.discard,
     nodes: context.nodes ?? new NamedNodes(),
     above: [],
+    whole: request.whole ?? false,
+    unpack: (request.unpack ?? false) && !(context.packed ?? false),
     ...(request.calledAs === undefined ? {} : { calledAs: request.calledAs }),
   });
 }
@@ -187,7 +194,21 @@ async function openChild(
 }
 
 /** Takes the locks that the layer needs, opens the format, and then what is below it. */
-async function openLayer(tree: OptionTree, file: FileNode, scope: Scope): Promise<ImageNode> {
+async function openLayer(tree: OptionTree, packed: FileNode, scope: Scope): Promise<ImageNode> {
+  const given = driverName(tree);
+  const isPlain = given !== undefined && ((await scope.context.drivers.format(given)).plain ?? false);
+  const unpack = scope.unpack === true && !isPlain;
+  const file = unpack ? await unpacked(packed, tree['file'], scope, reopener(tree, scope, undefined)) : packed;
+  if (file === packed) return openFormat(tree, file, scope);
+  try {
+    return await openFormat(tree, file, scope);
+  } catch (error) {
+    await closeQuietly(file);
+    throw error;
+  }
+}
+
+async function openFormat(tree: OptionTree, file: FileNode, scope: Scope): Promise<ImageNode> {
   const given = driverName(tree);
   const format = given ?? scope.probed ?? (await probeFormat(file, scope));
   const guessedRaw = format === PLAIN_FORMAT && given === undefined && scope.writable;
@@ -208,7 +229,7 @@ async function openLayer(tree: OptionTree, file: FileNode, scope: Scope): Promis
     if (image.virtualSize > MAX_DISK) {
       throw new BlockError('too-large', 'Could not refresh total sector count: File too large');
     }
-    backing = await openBacking(image, tree, file, scope, openNode);
+    backing = await openBacking(image, tree, file, { ...scope, unpack: false }, openNode);
     const { unknown } = coerceTree(driver.openOptions, ownOptions(tree, roles));
     if (unknown !== undefined) {
       throw invalidArgument(`Block format '${format}' does not support the option '${unknown}'`);
@@ -240,7 +261,14 @@ async function openLayer(tree: OptionTree, file: FileNode, scope: Scope): Promis
  * Who reads guest data, and nobody else, is told of data that is not there. While an image grows, room may be recorded
  * before the file reaches that far.
  */
-function tellOfMissing({ context, writable, intent, mapOnly }: Scope): { tellMissing?: (text: string) => void } {
+function tellOfMissing({ context, writable, intent, mapOnly, whole }: Scope): { tellMissing?: (text: string) => void } {
+  if (whole) {
+    return {
+      tellMissing: (text) => {
+        throw new BlockError('io', text, { posix: { code: 'EIO', text } });
+      },
+    };
+  }
   return writable || intent !== 'io' || mapOnly ? {} : { tellMissing: (text) => context.onWarning?.(text) };
 }
 
@@ -341,7 +369,12 @@ async function openNamedChild(
   parent: string,
   scope: Scope,
 ): Promise<Storage | undefined> {
-  const inner: Scope = { ...scope, writable: wanted.writable ?? scope.writable, still: stillBelow(scope) };
+  const inner: Scope = {
+    ...scope,
+    writable: wanted.writable ?? scope.writable,
+    still: stillBelow(scope),
+    unpack: false,
+  };
   const given = childOptions(tree, wanted.role);
   let target = given;
   // Elements of lists complete what the image says, others take its place.
