@@ -33,8 +33,9 @@ export interface Coder {
   /**
    * Codes consecutive units (the last may be short only at the end of the image). An element is undefined where
    * coding does not pay; such units are written as plain data.
+   * @param mayOverwrite what is coded may take the place of the unit in `bytes`; units that are not coded stay.
    */
-  encode(guestOffset: number, bytes: Uint8Array): Promise<(Uint8Array | undefined)[]>;
+  encode(guestOffset: number, bytes: Uint8Array, mayOverwrite?: boolean): Promise<(Uint8Array | undefined)[]>;
   /** Formats whose units all have to come through the compressor, in order, zeroes included (streamOptimized). */
   readonly sequential?: boolean;
 }
@@ -253,6 +254,8 @@ export interface ImageDriver {
   /** Decodes a range that `map` called special. May run beside other calls. */
   readSpecial?(offset: number, into: Uint8Array): MaybePromise<void>;
   info(): MaybePromise<FormatInfo>;
+  /** Reads what has not been read, where that is what checksums are about. @throws BlockError if one is wrong. */
+  verify?(): Promise<void>;
   /** Writes cached metadata in safe order and flushes the storages below. */
   flush(): MaybePromise<void>;
   /** Flushes and releases what the driver itself opened (not the `file` it was given). */

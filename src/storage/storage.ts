@@ -29,6 +29,8 @@ export interface Limits {
   readonly optimalMemoryAlignment?: number;
   /** Most buffers in one request. */
   readonly maxIov?: number;
+  /** Requests take a journey, however short they are: many at a time pay. Shown by nobody. */
+  readonly distant?: boolean;
 }
 
 /** How zeroes are to be written. */
@@ -141,6 +143,8 @@ export interface StorageDriver {
   sharesWith?(source: StorageDriver): boolean;
   truncate?(size: number, preallocation: Preallocation): MaybePromise<void>;
   flush?(): MaybePromise<void>;
+  /** Reads what has not been read, where that is what checksums are about; throws if one is wrong. */
+  verify?(): Promise<void>;
   close(): MaybePromise<void>;
   /** Bytes that the storage takes on its medium, if known. */
   allocatedSize?(): MaybePromise<number | undefined>;
