@@ -215,6 +215,88 @@ describe('clients of libnbd', () => {
   });
 });
 
+describe('TLS', () => {
+  const noCerttool = lackOf(['certtool'], 'gnutls-bin');
+
+  /** Certificates of an authority of their own for a server and a client. */
+  function authority(name: string): void {
+    const folder = join(directory, name);
+    mkdirSync(folder);
+    const certtool = (line: string): void => {
+      execFileSync('certtool', words(line), { cwd: folder, stdio: 'ignore' });
+    };
+    const template = (file: string, ...lines: readonly string[]): void =>
+      writeFileSync(join(folder, file), [...lines, 'expiration_days = 30', ''].join('\n'));
+    certtool('--generate-privkey --ecc --outfile ca-key.pem');
+    template('ca.txt', 'cn = "authority"', 'ca', 'cert_signing_key');
+    certtool('--generate-self-signed --load-privkey ca-key.pem --template ca.txt --outfile ca-cert.pem');
+    for (const side of ['server', 'client']) {
+      template(`${side}.txt`, 'cn = "localhost"', 'dns_name = "localhost"', `tls_www_${side}`, 'signing_key');
+      certtool(`--generate-privkey --ecc --outfile ${side}-key.pem`);
+      certtool(
+        '--generate-certificate --load-ca-certificate ca-cert.pem --load-ca-privkey ca-key.pem ' +
+          `--load-privkey ${side}-key.pem --template ${side}.txt --outfile ${side}-cert.pem`,
+      );
+    }
+  }
+
+  const compare = (object: string, socket: string): string =>
+    `compare --object ${object},id=t,endpoint=client --image-opts driver=raw,file.driver=file,file.filename=from.raw ` +
+    `driver=raw,file.driver=nbd,file.tls-creds=t,file.tls-hostname=localhost,file.path=${socket}`;
+
+  it.skipIf(noCerttool !== undefined)(`lets in whom it trusts${because(noCerttool)}`, async () => {
+    authority('good');
+    authority('other');
+    const server = await start(
+      '-t --object tls-creds-x509,id=s,dir=good,endpoint=server --tls-creds s -k x.sock -f raw from.raw',
+    );
+    expect(server.uri).toBe('nbds+unix:///?socket=x.sock');
+    expect(await ours(compare('tls-creds-x509,dir=good', 'x.sock'), directory)).toContain('identical');
+    for (const line of [
+      compare('tls-creds-x509,dir=other', 'x.sock'),
+      'compare -f raw from.raw nbd+unix:///?socket=x.sock',
+    ]) {
+      expect((await run(ourProgram(), words(line), { cwd: directory })).code).toBe(2);
+    }
+    expect(await ours(compare('tls-creds-x509,dir=good', 'x.sock'), directory)).toContain('identical');
+    await stop(server);
+  });
+
+  const noKeys = onlyNode('TLS with shared keys');
+  it.skipIf(noKeys !== undefined)(`takes shared keys${because(noKeys)}`, async () => {
+    for (const [folder, key] of [
+      ['right', '0123456789abcdef'],
+      ['wrong', 'fedcba9876543210'],
+    ] as const) {
+      mkdirSync(join(directory, folder));
+      writeFileSync(join(directory, folder, 'keys.psk'), `qemu:${key}\n`);
+    }
+    const server = await start(
+      '-t --object tls-creds-psk,id=s,dir=right,endpoint=server --tls-creds s -k p.sock -f raw from.raw',
+    );
+    expect(await ours(compare('tls-creds-psk,dir=right', 'p.sock'), directory)).toContain('identical');
+    expect(
+      (await run(ourProgram(), words(compare('tls-creds-psk,dir=wrong', 'p.sock')), { cwd: directory })).code,
+    ).toBe(2);
+    await stop(server);
+  });
+
+  describeWithOracle('with the real program', () => {
+    it.skipIf(noCerttool !== undefined)(`works alike${because(noCerttool)}`, async () => {
+      for (const [object, socket, folder] of [
+        ['tls-creds-x509', 'r1.sock', 'good'],
+        ...(noKeys === undefined ? [['tls-creds-psk', 'r2.sock', 'right'] as const] : []),
+      ] as const) {
+        const server = await start(
+          `-t --object ${object},id=s,dir=${folder},endpoint=server --tls-creds s -k ${socket} -f raw from.raw`,
+        );
+        expect(await real(compare(`${object},dir=${folder}`, socket), directory)).toContain('identical');
+        await stop(server);
+      }
+    });
+  });
+});
+
 describe('a server', () => {
   it('has a socket for its owner, which is gone with it; a pid file too', async () => {
     const server = await start('-t -k own.sock --pid-file own.pid -f raw from.raw');
