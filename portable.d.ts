@@ -23,12 +23,6 @@ interface AbortSignal {
   removeEventListener(type: 'abort', listener: () => void): void;
 }
 
-/** https://dom.spec.whatwg.org/#interface-abortcontroller */
-declare class AbortController {
-  readonly signal: AbortSignal;
-  abort(): void;
-}
-
 /** https://streams.spec.whatwg.org/#rs-class: for the decoder of xz only. */
 declare class ReadableStream<T> {
   constructor(source: { start(controller: { enqueue(chunk: T): void; close(): void }): void });

@@ -65,8 +65,14 @@ export class Session {
   readonly #syntax: CommandSyntax;
   #objects: ObjectRegistry | undefined;
   #progress: Progress | undefined;
+  /** `--untrusted` was there. */
+  #untrusted = false;
   /** Exit code of failures from here on. */
   failureCode = 1;
+  /** A failure ends the real tool on the spot: it does not close anything, and has nothing to say of that. */
+  endsAbruptly = false;
+  /** Lines that come after all others: images are closed in the end. */
+  #last = '';
 
   constructor(syntax: CommandSyntax, io: CommandIo) {
     this.#syntax = syntax;
@@ -95,6 +101,7 @@ export class Session {
         this.io.out(commandHelp(this.#syntax));
         throw new EarlyExit(0);
       }
+      if (argument.id === 'untrusted') this.#untrusted = true;
       if (argument.id === 'object') await this.#addObject(argument.value);
       else {
         texts.set(argument.id, argument.value);
@@ -139,10 +146,14 @@ export class Session {
     const view: View = {
       json: how.json === true,
       quiet: how.quiet === true,
+      untrusted: this.#untrusted,
       progress,
       secrets: this.#objects ?? noSecrets,
       objects: this.#objects?.named ?? new Map(),
       warn: this.warn,
+      warnLast: (text) => {
+        this.#last += `qemu-img: ${text}\n`;
+      },
     };
     const stop = this.io.onProgressSignal?.(() => progress.request());
     try {
@@ -157,6 +168,7 @@ export class Session {
     try {
       const code = await body();
       this.#progress?.finish();
+      if (this.#last !== '') this.io.err(this.#last);
       return code;
     } catch (thrown) {
       this.#progress?.finish();
@@ -178,7 +190,7 @@ export class Session {
       this.io.err(`${error.message}\n`);
       return 1;
     }
-    this.io.err(errorLines(error));
+    this.io.err(errorLines(error) + (this.endsAbruptly ? '' : this.#last));
     return this.failureCode;
   }
 }

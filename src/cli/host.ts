@@ -15,7 +15,7 @@ async function allDrivers(): Promise<DriverRegistry> {
 /** Commands that do one thing after the other. */
 const SEQUENTIAL: readonly Job['verb'][] = ['create', 'resize', 'snapshot', 'bitmap'];
 
-async function contextFor(view: View, err: (text: string) => void): Promise<OperationContext> {
+async function contextFor(verb: Job['verb'], view: View, err: (text: string) => void): Promise<OperationContext> {
   const [drivers, { nodeServices }, { allowManyRequests }, { permissiveGate }] = await Promise.all([
     allDrivers(),
     import('../host/node/host.ts'),
@@ -23,7 +23,7 @@ async function contextFor(view: View, err: (text: string) => void): Promise<Oper
     import('../block/graph/gate.ts'),
   ]);
   allowManyRequests();
-  return {
+  const context: OperationContext = {
     drivers,
     services: nodeServices({ secrets: view.secrets, objects: view.objects }),
     gate: permissiveGate,
@@ -31,9 +31,11 @@ async function contextFor(view: View, err: (text: string) => void): Promise<Oper
     onProgress: (done, total) => (done === 0 && total > 0 ? undefined : view.progress.update(done, total)),
     watched: () => view.progress.watched,
     onWarning: (text, hint) => view.warn(hint === undefined ? text : `${text}\n${programHint(hint)}`),
-    onComplaint: (text) => err(`qemu-img: ${text}\n`),
+    onComplaint: (text, closing) => (closing === true ? view.warnLast(text) : err(`qemu-img: ${text}\n`)),
     onNotice: (text) => err(`${text}\n`),
   };
+  if (!view.untrusted || verb === 'option-help') return context;
+  return (await import('../operations/untrusted.ts')).untrustedContext(context, verb);
 }
 
 async function readWhole(name: string): Promise<Uint8Array> {
@@ -76,7 +78,7 @@ export function machineIo(output: OutputStream, errors: OutputStream): CommandIo
     drivers: allDrivers,
     async execute({ verb, view, run }) {
       if (SEQUENTIAL.includes(verb)) (await import('../host/node/limits.ts')).waitForFlushes();
-      return run({ context: await contextFor(view, err), view, out, err });
+      return run({ context: await contextFor(verb, view, err), view, out, err });
     },
     onProgressSignal(listener) {
       onProgress = listener;

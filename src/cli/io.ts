@@ -10,11 +10,15 @@ import type { Progress } from './progress.ts';
 export interface View {
   readonly json: boolean;
   readonly quiet: boolean;
+  /** Images come from somebody else. */
+  readonly untrusted: boolean;
   readonly progress: Progress;
   readonly secrets: SecretStore;
   readonly objects: ObjectStore;
   /** Prints `qemu-img: warning: TEXT`. */
   warn(text: string): void;
+  /** Prints `qemu-img: TEXT` when all else was printed. */
+  warnLast(text: string): void;
 }
 
 /** What work is done in: the context of operations, and where the result goes. */

@@ -12,6 +12,7 @@ import type { Storage } from '../../storage/storage.ts';
 import type { ChildOptions, FormatDriver, OpenIntent } from '../format.ts';
 import { openBacking } from './backing.ts';
 import { placeName, setAccess } from './bottom.ts';
+import { refuseUnknown } from './strict.ts';
 import type { GraphContext } from './context.ts';
 import { describeNode } from './describe.ts';
 import type { ImageDriver } from '../capabilities.ts';
@@ -192,6 +193,7 @@ async function openLayer(tree: OptionTree, file: FileNode, scope: Scope): Promis
   const guessedRaw = format === PLAIN_FORMAT && given === undefined && scope.writable;
   const driver = await scope.context.drivers.format(format);
   claimNodeName(tree, scope);
+  if (scope.context.services.limits.strict) await refuseUnknown(format, given !== undefined, file, scope);
   const child = tree['file'];
   const shared = isTree(child) ? { ...scope, forceShare: isShared(child, scope) } : scope;
   const access = driver.plain && scope.inherited ? scope.inherited : accessOf(driver.sharesFile ?? false, shared);
@@ -220,9 +222,10 @@ async function openLayer(tree: OptionTree, file: FileNode, scope: Scope): Promis
       driver: image,
       readOnly: !scope.writable,
       reopen: reopener(tree, scope, format),
+      probed: given === undefined,
       ...tellOfMissing(scope),
       unsafe: scope.cache === 'unsafe',
-      ...(file.debugEvent ? { tellOfClose: (text) => scope.context.onComplaint?.(text) } : {}),
+      ...(file.debugEvent ? { tellOfClose: (text) => scope.context.onComplaint?.(text, true) } : {}),
       file,
       ...(backing ? { backing } : {}),
     });
@@ -265,7 +268,7 @@ async function openDriver(
       ...tellOfMissing(scope),
       warn: (text, hint) => scope.context.onWarning?.(text, hint),
       notice: (text) => scope.context.onNotice?.(text),
-      complain: (text) => scope.context.onComplaint?.(text),
+      complain: (text, closing) => scope.context.onComplaint?.(text, closing),
       leaveChild: (role) => roles.add(role),
       openChild: async (role, reference, how = {}) => {
         roles.add(role);
