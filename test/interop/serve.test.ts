@@ -13,7 +13,8 @@ import {
 } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { lackOf } from '../support/needs.ts';
 import { describeWithOracle, oracleProgram } from '../support/oracle.ts';
@@ -358,6 +359,18 @@ describe('a server', () => {
     listening.close();
     expect(await ours('compare -f raw from.raw nbd+unix:///?socket=handed.sock', directory)).toContain('identical');
     expect([await ended, stderr]).toEqual([0, '']);
+  });
+
+  it('does what docs/serve.md says', async () => {
+    const page = readFileSync(join(dirname(fileURLToPath(import.meta.url)), '../../docs/serve.md'), 'utf8');
+    const [, block = ''] = /^```sh\n(.*?)^```$/ms.exec(page) ?? [];
+    const lines = block.split('\n').map((line) => line.replace(/ *#.*/, ''));
+    expect(lines.length).toBeGreaterThan(3);
+    for (const line of lines.filter((text) => text !== '')) {
+      const [, command = '', rest = ''] = /^qimg (\w+) (.*)$/.exec(line) ?? [];
+      if (command === 'serve') await stop(await start(rest));
+      else await ours(`${command} -q ${rest}`, directory);
+    }
   });
 
   it('is no command of qemu-img', async () => {
