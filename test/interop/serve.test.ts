@@ -90,8 +90,15 @@ describeWithOracle('the real programs', () => {
       oracleProgram('qemu-io'),
       [
         ...words('-f raw'),
-        ...['-c', 'write -P 3 1M 70001', '-c', 'write -f -P 4 3M 31', '-c', 'write -z -u 5M 1M', '-c', 'discard 6M 1M'],
-        ...['-c', 'flush', '-c', 'read -P 3 1M 70001', to.uri],
+        ...[
+          'write -P 3 1M 70001',
+          'write -f -P 4 3M 31',
+          'write -z -u 5M 1M',
+          'discard 6M 1M',
+          'flush',
+          'read -P 3 1M 70001',
+        ].flatMap((text) => ['-c', text]),
+        to.uri,
       ],
       { cwd: directory },
     );
