@@ -23,21 +23,27 @@ interface AbortSignal {
   removeEventListener(type: 'abort', listener: () => void): void;
 }
 
-/** https://streams.spec.whatwg.org/#rs-class: for the decoder of xz only. */
+/** https://dom.spec.whatwg.org/#interface-abortcontroller */
+declare class AbortController {
+  readonly signal: AbortSignal;
+  abort(reason?: unknown): void;
+}
+
+/** https://streams.spec.whatwg.org/#rs-class: for the decoder of xz, and streams that callers bring. */
 declare class ReadableStream<T> {
-  constructor(source: { start(controller: { enqueue(chunk: T): void; close(): void }): void });
+  constructor(
+    source: {
+      start?(controller: { enqueue(chunk: T): void; close(): void }): void;
+      pull?(controller: { enqueue(chunk: T): void; close(): void }): void | Promise<void>;
+    },
+    strategy?: { readonly highWaterMark: number },
+  );
   getReader(): ReadableStreamDefaultReader<T>;
 }
 
 interface ReadableStreamDefaultReader<T> {
   read(): Promise<{ readonly done: false; readonly value: T } | { readonly done: true; readonly value?: T }>;
   cancel(): Promise<void>;
-}
-
-/** https://dom.spec.whatwg.org/#interface-abortcontroller */
-declare class AbortController {
-  readonly signal: AbortSignal;
-  abort(reason?: unknown): void;
 }
 
 /** https://fetch.spec.whatwg.org/#fetch-method: for files on servers only. */

@@ -1,5 +1,7 @@
 /** All drivers, in QEMU's order of probing. The one file that knows them all. */
 import { DriverRegistry, type FilterEntry, type FormatEntry, type ProtocolEntry } from './block/graph/registry.ts';
+import { isTarFile, isZipFile } from './filters/archive/probe.ts';
+import { isBzip2File, isGzipFile, isXzFile, isZstdFile } from './filters/compressed/probe.ts';
 import { probe as probeBochs } from './formats/bochs/probe.ts';
 import { probe as probeCloop } from './formats/cloop/probe.ts';
 import { hasTrailer, probe as probeDmg } from './formats/dmg/probe.ts';
@@ -91,12 +93,16 @@ const PROTOCOLS: readonly ProtocolEntry[] = [
     server: async () => (await import('./protocols/nbd/server/server.ts')).nbdServer,
   },
   { name: 'ssh', prefixes: ['ssh'], load: async () => (await import('./protocols/ssh/driver.ts')).sshDriver },
+  { name: 'stdio', prefixes: [], load: async () => (await import('./protocols/stdio/driver.ts')).stdioDriver },
   { name: 'http', prefixes: ['http'], load: async () => (await curl()).httpDriver },
   { name: 'https', prefixes: ['https'], load: async () => (await curl()).httpsDriver },
   { name: 'ftp', prefixes: ['ftp'], load: async () => (await curl()).ftpDriver },
   { name: 'ftps', prefixes: ['ftps'], load: async () => (await curl()).ftpsDriver },
   { name: 'null-aio', prefixes: ['null-aio'], load: async () => (await nothing()).nullAioDriver },
 ];
+
+const archived = () => import('./filters/archive/driver.ts');
+const compressed = () => import('./filters/compressed/driver.ts');
 
 const FILTERS: readonly FilterEntry[] = [
   { name: 'blkdebug', load: async () => (await import('./filters/blkdebug/driver.ts')).blkdebug },
@@ -112,6 +118,12 @@ const FILTERS: readonly FilterEntry[] = [
   { name: 'quorum', load: async () => (await import('./filters/quorum/driver.ts')).quorum },
   { name: 'snapshot-access', load: async () => (await import('./filters/snapshot-access/driver.ts')).snapshotAccess },
   { name: 'throttle', load: async () => (await import('./filters/throttle/driver.ts')).throttle },
+  { name: 'gzip', contains: isGzipFile, load: async () => (await compressed()).gzip },
+  { name: 'xz', contains: isXzFile, load: async () => (await compressed()).xz },
+  { name: 'zstd', contains: isZstdFile, load: async () => (await compressed()).zstd },
+  { name: 'tar', contains: isTarFile, load: async () => (await archived()).tar },
+  { name: 'zip', contains: isZipFile, load: async () => (await archived()).zip },
+  { name: 'bzip2', contains: isBzip2File, load: async () => (await compressed()).bzip2 },
 ];
 
 /** What the real tool can have and this build has not: what it would take, by the names of drivers. */

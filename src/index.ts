@@ -3,6 +3,7 @@
  * `qimg/node` has the ports already; `qimg/testing` has a disk in memory.
  */
 export type { MaybePromise } from './base/async.ts';
+export type { ByteSink, ByteStream } from './base/byteStream.ts';
 export { BlockError, type ErrorContext, type ErrorDetails, type ErrorKind } from './base/error.ts';
 export { type Advice, type Hint, hintText } from './base/hint.ts';
 export type { BufferPool } from './base/inflight.ts';
@@ -72,8 +73,11 @@ export type { ProgramEnd, ProgramPort, RunningProgram } from './block/programs.t
 export { type FormatInspector, INSPECT_RULES, type Inspection } from './block/inspection.ts';
 export type { Report, ReportLine } from './block/report.ts';
 export type { SecretStore, Services } from './block/services.ts';
+export type { PipePort } from './block/pipes.ts';
+export type { SpoolPort } from './block/spool.ts';
+export type { SpoolStorage } from './storage/forward.ts';
+export type { CodecPort, Compression, Decompression, DecompressPiece, FileCompression } from './codec/codec.ts';
 export type { Client, Export, ImageServer, RunningServer, ServerSettings } from './block/serving.ts';
-export type { CodecPort, Compression, Decompression, DecompressPiece } from './codec/codec.ts';
 export type { BlockCipher, CryptoPort, SectorWork } from './crypto/crypto.ts';
 export type { CipherMode, CipherName, CipherSpec, HashName, IvGenName } from './crypto/spec.ts';
 export { drivers } from './drivers.ts';

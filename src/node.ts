@@ -8,6 +8,7 @@ import type { NamedObject, ObjectStore } from './block/objects.ts';
 import type { SecretStore, Services } from './block/services.ts';
 import { drivers } from './drivers.ts';
 import { type NodeServicesOptions, nodeServices } from './host/node/host.ts';
+import { callersPipes, type InputStream, type OutputStream } from './host/node/pipes.ts';
 import { MapSecretStore } from './host/shared/secrets.ts';
 import { ImageLibrary, type RunSettings } from './operations/library.ts';
 import type { MapExtent } from './operations/map.ts';
@@ -15,7 +16,7 @@ import type { ImageInput, MapRequest, OpenSettings } from './operations/requests
 import type { RequestOf, ResultOf, Verb } from './operations/verbs.ts';
 
 export * from './index.ts';
-export { MapSecretStore, type NodeServicesOptions, nodeServices };
+export { type InputStream, MapSecretStore, type NodeServicesOptions, nodeServices, type OutputStream };
 
 /** How an operation runs under Node. */
 export interface NodeSettings extends RunSettings {
@@ -23,6 +24,10 @@ export interface NodeSettings extends RunSettings {
   readonly secrets?: SecretStore | Readonly<Record<string, string | Uint8Array>>;
   /** TLS credentials and other objects by the id under which options name them. */
   readonly objects?: ObjectStore | Readonly<Record<string, NamedObject>>;
+  /** What an image called `-` is read from: a `ReadableStream`, a `Readable` of Node, or other pieces of bytes in order. */
+  readonly input?: InputStream;
+  /** Where an image called `-` goes: a `WritableStream`, or a `Writable` of Node. */
+  readonly output?: OutputStream;
   /** Ports in place of those of Node. */
   readonly services?: Services;
 }
@@ -55,7 +60,13 @@ function sharedServices(): Services {
 export function nodeLibrary(settings: NodeSettings = {}): ImageLibrary {
   const secrets = secretStore(settings.secrets);
   const objects = objectStore(settings.objects);
-  const own = { ...sharedServices(), ...(secrets ? { secrets } : {}), ...(objects ? { objects } : {}) };
+  const { input, output } = settings;
+  const own = {
+    ...sharedServices(),
+    ...(secrets ? { secrets } : {}),
+    ...(objects ? { objects } : {}),
+    ...(input || output ? { pipes: callersPipes(input, output) } : {}),
+  };
   return new ImageLibrary(drivers, settings.services ?? own, settings);
 }
 

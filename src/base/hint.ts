@@ -27,6 +27,8 @@ export type Advice =
   | { readonly about: 'skip-bitmaps' }
   /** The backing image is changed in another way. */
   | { readonly about: 'rebase' }
+  /** One file of an archive has to be chosen. */
+  | { readonly about: 'member'; readonly driver: string; readonly archive: string; readonly member: string }
   /** What was wrong in the first place; stands above the error. */
   | { readonly about: 'first'; readonly error: { readonly message: string; readonly hints: readonly Hint[] } }
   /** A second thing that went wrong. */
@@ -53,6 +55,8 @@ const LIBRARY: AdviceWords = {
   'remove-bitmap': () => "'bitmap' with the action 'remove' deletes it",
   'skip-bitmaps': () => "'skipBrokenBitmaps' leaves it out, 'bitmap' with the action 'remove' deletes it",
   rebase: () => "'rebase' does that",
+  member: ({ driver, archive, member }) =>
+    `One is chosen by options: { file: { driver: '${driver}', member: '${member}', file: { driver: 'file', filename: '${archive}' } } }`,
   first: ({ error }) => [error.message, ...error.hints.map(hintText)].join('\n'),
   also: ({ message }) => message,
 };

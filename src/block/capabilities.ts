@@ -253,6 +253,8 @@ export interface ImageDriver {
   /** Decodes a range that `map` called special. May run beside other calls. */
   readSpecial?(offset: number, into: Uint8Array): MaybePromise<void>;
   info(): MaybePromise<FormatInfo>;
+  /** Reads what has not been read, where that is what checksums are about. @throws BlockError if one is wrong. */
+  verify?(): Promise<void>;
   /** Writes cached metadata in safe order and flushes the storages below. */
   flush(): MaybePromise<void>;
   /** Flushes and releases what the driver itself opened (not the `file` it was given). */

@@ -1,5 +1,6 @@
 /** Filters: drivers that stand between an image and what is below it. */
 import type { OptionTree } from '../options/tree.ts';
+import type { SpoolStorage } from '../storage/forward.ts';
 import type { Storage, StorageDriver } from '../storage/storage.ts';
 import type { Compressor, Quirks } from './capabilities.ts';
 import type { ImageNode } from './node/node.ts';
@@ -23,6 +24,10 @@ export interface FilterContext {
   readonly services: Services;
   /** The node of that name, if one is open. */
   readonly findNode: (name: string) => Storage | ImageNode | undefined;
+  /** Makes a spool, and tells the user that one is needed; absent where there is no place for any. */
+  readonly spool: { spool?(): Promise<SpoolStorage> };
+  /** What is in the image may be found out by its beginning, as where no format is given. */
+  readonly probe: (head: Uint8Array, name: string) => string | undefined;
   /** Reads a file that an option names. @throws BlockError with its name. */
   readFile(name: string): Promise<Uint8Array>;
 }

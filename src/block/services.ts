@@ -8,7 +8,9 @@ import type { HttpPort } from './http.ts';
 import type { ResourceLimits } from './limits.ts';
 import type { NetPort } from './net.ts';
 import type { ObjectStore } from './objects.ts';
+import type { PipePort } from './pipes.ts';
 import type { ProgramPort } from './programs.ts';
+import type { SpoolPort } from './spool.ts';
 
 /** Passphrases and keys by id (`--object secret,id=...`). */
 export interface SecretStore {
@@ -36,6 +38,10 @@ export interface Services {
   /** Absent: nor of FTP. */
   readonly ftp?: FtpPort;
   readonly codec: CodecPort;
+  /** Where images called `-` come from and go to; absent: that is a file's name. */
+  readonly pipes?: PipePort;
+  /** Absent: there is no place for what does not fit into memory. */
+  readonly spool?: SpoolPort;
   readonly crypto: CryptoPort;
   readonly secrets: SecretStore;
   /** What else options name by its id. */

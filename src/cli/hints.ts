@@ -19,6 +19,8 @@ const PROGRAM: AdviceWords = {
   'remove-bitmap': () => 'Try block-dirty-bitmap-remove to delete this bitmap from disk',
   'skip-bitmaps': () => "Try --skip-broken-bitmaps, or use 'qemu-img bitmap --remove' to delete it",
   rebase: () => "You can use 'qemu-img rebase' instead.",
+  member: ({ driver, archive, member }) =>
+    `Choose one: --image-opts 'file.driver=${driver},file.member=${member},file.file.filename=${archive}' (-f raw takes the file as it is)`,
   first: ({ error }) => [`qemu-img: ${error.message}`, ...error.hints.map(programHint)].join('\n'),
   also: ({ message }) => `qemu-img: ${message}`,
 };

@@ -15,18 +15,23 @@ async function allDrivers(): Promise<DriverRegistry> {
 /** Commands that do one thing after the other. */
 const SEQUENTIAL: readonly Job['verb'][] = ['create', 'resize', 'snapshot', 'bitmap'];
 
+/** The program was called by the name of the real one. */
+const isCompatible = (): boolean => (process.env['QIMG_CALLED_AS'] ?? basename(process.argv0)) === 'qemu-img';
+
 async function contextFor(verb: Job['verb'], view: View, err: (text: string) => void): Promise<OperationContext> {
-  const [drivers, { nodeServices }, { allowManyRequests }, { permissiveGate }] = await Promise.all([
+  const [drivers, { nodeServices }, { allowManyRequests }, { permissiveGate }, pipes] = await Promise.all([
     allDrivers(),
     import('../host/node/host.ts'),
     import('../host/node/limits.ts'),
     import('../block/graph/gate.ts'),
+    isCompatible() ? {} : import('../host/node/pipes.ts').then(({ standardPipes }) => ({ pipes: standardPipes })),
   ]);
   allowManyRequests();
   const context: OperationContext = {
     drivers,
-    services: nodeServices({ secrets: view.secrets, objects: view.objects }),
+    services: nodeServices({ secrets: view.secrets, objects: view.objects, ...pipes }),
     gate: permissiveGate,
+    packed: isCompatible(),
     // The line begins with 0 when the command says so.
     onProgress: (done, total) => (done === 0 && total > 0 ? undefined : view.progress.update(done, total)),
     watched: () => view.progress.watched,
@@ -73,7 +78,7 @@ export function machineIo(output: OutputStream, errors: OutputStream): CommandIo
     build: otherRuntime()?.description,
     out,
     err,
-    compatible: (process.env['QIMG_CALLED_AS'] ?? basename(process.argv0)) === 'qemu-img',
+    compatible: isCompatible(),
     readFile: readWhole,
     drivers: allDrivers,
     async execute({ verb, view, run }) {

@@ -3,6 +3,7 @@
  * Types only, so that a format can name a codec without loading it.
  */
 import type { MaybePromise } from '../base/async.ts';
+import type { ByteStream } from '../base/byteStream.ts';
 
 /**
  * How to compress.
@@ -24,6 +25,12 @@ export interface Decompression {
   /** Deflate only: window of the decoder, 8 to 15 (default 15, which reads every stream). */
   readonly windowBits?: number;
 }
+
+/**
+ * Compressions of whole files, which may have any length: `gzip` is RFC 1952, with several members; `xz`, `zstd` and `bzip2` may
+ * have several streams or frames; `deflate-raw` is one stream.
+ */
+export type FileCompression = 'gzip' | 'xz' | 'zstd' | 'bzip2' | 'deflate-raw';
 
 /** One stream of a batch: decoded from `input` into `output`. */
 export interface DecompressPiece {
@@ -64,4 +71,11 @@ export interface CodecPort {
    * `limit` bytes. The results may be views into one common array.
    */
   compressBatch(how: Compression, input: Uint8Array, unit: number, limit: number): Promise<(Uint8Array | undefined)[]>;
+
+  /**
+   * Decodes a file that is read in order, in memory that does not depend on its length; absent where a host cannot. All checksums that it has are checked.
+   * What is damaged, cut off, or followed by something else throws kind `io`; nobody takes more of `input` than it needs but for
+   * reading ahead. Closing the result closes `input`.
+   */
+  expand?(method: FileCompression, input: ByteStream): Promise<ByteStream>;
 }

@@ -56,6 +56,26 @@ export function zstdFrame(bytes: Uint8Array, at = 0): ZstdFrame {
   return { length: end - at, contentSize: header.contentSize, maxContent: blocks.maxContent, skippable: false };
 }
 
+/**
+ * The header at the start of `bytes`, 18 of them where there are so many: of a frame, or of one to be passed over, of so many
+ * bytes. Undefined if it is neither.
+ */
+export function frameHead(
+  bytes: Uint8Array,
+):
+  | { readonly length: number; readonly checksum: boolean; readonly contentSize: number | undefined }
+  | { readonly skip: number }
+  | undefined {
+  if (!isZstdFrame(bytes)) return undefined;
+  if (little(bytes, 0, 4) !== FRAME_MAGIC) return bytes.length < 8 ? undefined : { skip: 8 + little(bytes, 4, 4) };
+  try {
+    const { end, checksum, contentSize } = frameHeader(bytes, 0);
+    return { length: end, checksum, contentSize };
+  } catch {
+    return undefined;
+  }
+}
+
 /** Frame_Header of RFC 8878, section 3.1.1.1. */
 function frameHeader(
   bytes: Uint8Array,

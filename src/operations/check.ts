@@ -1,4 +1,5 @@
 /** `check`: looks for structural damage and repairs it. */
+import { verifyBelow } from '../block/graph/bottom.ts';
 import { asBlockError, BlockError, unsupported } from '../base/error.ts';
 import { hintText } from '../base/hint.ts';
 import type { CheckFindings, RepairMode } from '../block/capabilities.ts';
@@ -57,9 +58,11 @@ export async function check(
     cache,
     forceShare,
   } as const;
-  return withSource(context, request.image, how, (node) =>
-    checkNode(node, request, bounded(observer, context.services.limits.reportLines)),
-  );
+  return withSource(context, request.image, how, async (node) => {
+    const result = await checkNode(node, request, bounded(observer, context.services.limits.reportLines));
+    await verifyBelow(node);
+    return result;
+  });
 }
 
 /** The observer without the lines beyond the first so many; what hostile images would add is only counted. */

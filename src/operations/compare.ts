@@ -1,4 +1,5 @@
 /** `compare`: whether two images have the same guest content. */
+import { verifyBelow } from '../block/graph/bottom.ts';
 import { andThen, isPromise, type MaybePromise } from '../base/async.ts';
 import { asBlockError, BlockError, isFinal } from '../base/error.ts';
 import { throwIfStopped } from '../base/inflight.ts';
@@ -56,10 +57,12 @@ export async function compare(
   const how = { cache, forceShare };
   const both = { ...context, nodes: new NamedNodes() };
   return withSource(both, request.first, how, (first) =>
-    withSource(both, request.second, how, (second) => {
+    withSource(both, request.second, how, async (second) => {
       const sides = [new Side(first, request.first, strict), new Side(second, request.second, strict)] as const;
       const steps = new CompareSteps(context, [first, second]);
-      return new Comparison(context, sides, strict, steps).run(observer);
+      const result = await new Comparison(context, sides, strict, steps).run(observer);
+      if (result.kind === 'identical') for (const node of [first, second]) await verifyBelow(node);
+      return result;
     }),
   );
 }

@@ -1,32 +1,35 @@
 /** `convert`: copies one or more images, one behind the other, into a new or an existing image. */
+import { verifyBelow } from '../block/graph/bottom.ts';
 import { PLAIN_FORMAT } from '../options/filename.ts';
 import { asBlockError, type BlockError, invalidArgument, unsupported, isFinal, withStrerror } from '../base/error.ts';
+import type { ByteStream } from '../base/byteStream.ts';
 import { MiB, SECTOR } from '../base/offset.ts';
 import type { BitmapInfo } from '../block/capabilities.ts';
 import { NamedNodes } from '../block/graph/namedNodes.ts';
 import type { ImageNode } from '../block/node/node.ts';
-import type { AnyOptionValues } from '../options/table.ts';
 import type { OperationContext } from './context.ts';
 import { bitmapsOfTarget, bitmapsToCopy, copyBitmaps } from './copy/bitmaps.ts';
 import { type CopyOutcome, copyInto } from './copy/copy.ts';
+import { pipedSource } from './copy/pipedSource.ts';
+import { copyStream } from './copy/streamCopy.ts';
 import { depthBelow } from './copy/depth.ts';
 import { snapshotNode } from './copy/snapshot.ts';
 import { Sharing } from './copy/sharing.ts';
 import { CopySource, type SourceOptions } from './copy/source.ts';
-import { createTarget, type Target } from './copy/target.ts';
-import { coerceNewImage, type NewImage, type NewImageOptions, newImage } from './options.ts';
-import type { ConvertRequest, ImageInput, ReflinkMode } from './requests.ts';
 import {
-  CACHE_MODES,
-  imageInput,
-  imageFormat,
-  imageName,
-  imageOptions,
-  oneOf,
-  optionPairs,
-  wholeNumber,
-} from './shorthand.ts';
-import { openSource } from './source.ts';
+  checkBacking,
+  checkNewTarget,
+  compressedAndEncrypted,
+  isPreallocated,
+  type NewTarget,
+  noCompression,
+  refuseInPipe,
+} from './copy/newTarget.ts';
+import { sendImage } from './copy/sinkTarget.ts';
+import { createTarget, readsAsNothing, type Target } from './copy/target.ts';
+import type { ConvertRequest, ImageInput, ReflinkMode } from './requests.ts';
+import { CACHE_MODES, imageInput, imageFormat, imageName, imageOptions, oneOf, wholeNumber } from './shorthand.ts';
+import { isPiped, openSource } from './source.ts';
 
 /** Result of {@link convert}. */
 export interface ConvertResult {
@@ -66,9 +69,12 @@ export async function convert(
   if (imageOptions(request.target) && !request.noCreate) {
     throw invalidArgument('A target that is described by options has to be there');
   }
+  const piped = await pipedSource(context, request, sources);
   const opened: ImageNode[] = [];
-  const shared = { ...context, nodes: new NamedNodes() };
+  const shared = { ...(piped?.context ?? context), nodes: new NamedNodes() };
   try {
+    const done = piped?.isRaw ? await new Conversion(shared, request, observer, []).grow(piped.stream) : undefined;
+    if (done) return done;
     for (const source of sources) {
       opened.push(
         await openSource(shared, source, {
@@ -82,6 +88,7 @@ export async function convert(
     return await new Conversion(shared, request, observer, opened).run();
   } finally {
     for (const node of opened) await node.close().catch(() => undefined);
+    await piped?.stream.close();
   }
 }
 
@@ -114,14 +121,6 @@ function isList(source: ConvertRequest['source']): source is readonly ImageInput
   return Array.isArray(source);
 }
 
-/** Options of the new target, checked. */
-interface NewTarget {
-  readonly image: NewImage;
-  readonly options: NewImageOptions;
-  readonly backingFile?: string;
-  readonly backingFormat?: string;
-}
-
 /** One run of `convert`, with the sources open. */
 class Conversion {
   readonly #context: OperationContext;
@@ -144,15 +143,18 @@ class Conversion {
   async run(): Promise<ConvertResult> {
     const sources = await this.#sources();
     const size = new CopySource(sources).size;
-    if (this.#request.noCreate) this.#checkBacking(this.#request.backing?.filename);
-    const fresh = this.#request.noCreate ? undefined : await this.#checkNew();
+    const { length } = this.#opened;
+    if (this.#request.noCreate) checkBacking(this.#request.backing?.filename, length);
+    const fresh = this.#request.noCreate ? undefined : await checkNewTarget(this.#context, this.#request, length);
     const [first] = this.#opened;
+    if (fresh && isPiped(this.#context, this.#request.target)) return this.#send(sources, fresh, size);
     const bitmaps = this.#request.bitmaps && first ? await bitmapsToCopy(first, this.#bitmapChoice()) : undefined;
     const target = fresh ? await this.#create(fresh, size) : await this.#existing();
     let outcome: CopyOutcome;
     try {
       outcome = await this.#copy(sources, target, fresh, bitmaps);
       if (bitmaps && first) await copyBitmaps(first, target.node, bitmaps, this.#bitmapChoice());
+      for (const source of this.#opened) await verifyBelow(source);
     } catch (thrown) {
       const error = await withFlushFailure(asBlockError(thrown), target.node);
       await target.abandon();
@@ -174,13 +176,6 @@ class Conversion {
     return [await snapshotNode(first, snapshot), ...others];
   }
 
-  #checkBacking(backingFile: string | undefined): void {
-    if (backingFile === undefined || this.#opened.length === 1) return;
-    throw invalidArgument(
-      'Having a backing file for the target makes no sense when concatenating multiple input images',
-    );
-  }
-
   #bitmapChoice(): { skipBroken: boolean; warn(text: string): void } {
     return {
       skipBroken: this.#request.skipBrokenBitmaps ?? false,
@@ -188,35 +183,43 @@ class Conversion {
     };
   }
 
-  /** The checks of a new target that need no file, in the real tool's order. */
-  async #checkNew(): Promise<NewTarget> {
-    const { target, compress, backing = {} } = this.#request;
-    const image = await newImage(this.#context, imageFormat(target) ?? PLAIN_FORMAT, imageName(target));
-    const options = coerceNewImage(image, optionPairs(this.#request.options));
-    const { name, createOptions, driver } = image.format;
-    if (backing.filename !== undefined && !('backing_file' in createOptions)) {
-      throw invalidArgument(`Backing file not supported for file format '${name}'`);
+  /** Copies a raw disk that comes in, and whose length is not known; undefined, with nothing read, if the target cannot grow. */
+  async grow(stream: ByteStream): Promise<ConvertResult | undefined> {
+    const fresh = await checkNewTarget(this.#context, this.#request, 1);
+    const { compress, sparseSize = DEFAULT_SPARSE_SIZE, target: named } = this.#request;
+    if (isPiped(this.#context, named) || fresh.backingFile !== undefined) return undefined;
+    if (isPreallocated(fresh.options.format)) return undefined;
+    const target = await this.#create(fresh, 0);
+    const { node, zeroed } = target;
+    if (!node.resizable) {
+      await target.abandon();
+      return undefined;
     }
-    if (backing.format !== undefined && !('backing_fmt' in createOptions)) {
-      throw invalidArgument(`Backing file format not supported for file format '${name}'`);
+    try {
+      const compressor = compress ? node.compressor : undefined;
+      if (compress && !compressor) throw this.#cannotCompress(node);
+      const size = await copyStream(this.#context, stream, node, { sparseSize, zeroed, compressor });
+      await target.finish();
+      return { size, badSectors: 0 };
+    } catch (error) {
+      await target.abandon();
+      throw error;
     }
-    const backingFile = backing.filename ?? text(options.format['backing_file']);
-    const backingFormat = backing.format ?? text(options.format['backing_fmt']);
-    this.#checkBacking(backingFile);
-    if (backingFile !== undefined && backingFormat === undefined && 'backing_fmt' in createOptions) {
-      throw invalidArgument('Use of backing file requires explicit backing format');
-    }
-    if (compress && !driver?.compresses) throw noCompression();
-    if (compress && isEncrypted(options.format)) throw compressedAndEncrypted();
-    if (compress && isPreallocated(options.format)) {
-      throw invalidArgument('Compression and preallocation not supported at the same time');
-    }
-    return {
-      image,
-      options,
-      ...(backingFile === undefined ? {} : { backingFile }),
-      ...(backingFormat === undefined ? {} : { backingFormat }),
-    };
+  }
+
+  /** Has the image go out through a pipe. */
+  async #send(sources: readonly ImageNode[], fresh: NewTarget, size: number): Promise<ConvertResult> {
+    const request = { image: fresh.image, options: { ...fresh.options.format, size } };
+    refuseInPipe(this.#request, fresh);
+    const { compress, salvage, rateLimit } = this.#request;
+    const plain = !compress && !salvage && !isPreallocated(request.options);
+    let badSectors = 0;
+    await sendImage(this.#context, sources, { ...request, rateLimit }, plain, async (node) => {
+      const zeroed = await readsAsNothing(node);
+      const target = { node, zeroed, finish: nothing, abandon: nothing };
+      ({ badSectors } = await this.#copy(sources, target, fresh, undefined));
+    });
+    return { size, badSectors };
   }
 
   #create(fresh: NewTarget, size: number): Promise<Target> {
@@ -377,24 +380,5 @@ async function withFlushFailure(error: BlockError, target: ImageNode): Promise<B
   }
 }
 
-function noCompression(): BlockError {
-  return unsupported('Compression not supported for this file format');
-}
-
-function compressedAndEncrypted(): BlockError {
-  return unsupported('Compression and encryption not supported at the same time');
-}
-
-/** True if the options of a new image ask for encryption, whatever is wrong with them. */
-function isEncrypted(options: AnyOptionValues): boolean {
-  return options['encryption'] === true || options['encrypt.format'] !== undefined;
-}
-
-function text(value: AnyOptionValues[string]): string | undefined {
-  return typeof value === 'string' ? value : undefined;
-}
-
-function isPreallocated(options: AnyOptionValues): boolean {
-  const mode = options['preallocation'];
-  return mode !== undefined && mode !== 'off';
-}
+/** Ends what somebody else ends. */
+async function nothing(): Promise<void> {}

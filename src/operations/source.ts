@@ -1,6 +1,8 @@
 /** Opening the image that a request names. */
 import type { ImageNode } from '../block/node/node.ts';
 import { type OpenRequest, openImage } from '../block/graph/open.ts';
+import { PIPE_NAME, PIPE_PROTOCOL, PLAIN_FORMAT } from '../options/filename.ts';
+import type { OptionTree } from '../options/tree.ts';
 import type { OperationContext } from './context.ts';
 import type { ImageInput } from './requests.ts';
 import { CACHE_MODES, imageFormat, imageName, imageOptions, oneOf } from './shorthand.ts';
@@ -11,6 +13,17 @@ type OpenHow = Omit<OpenRequest, 'filename' | 'tree' | 'format' | 'cache' | 'for
   readonly forceShare?: boolean | undefined;
 };
 
+/** True if the image comes in, or goes out, through a pipe. */
+export function isPiped(context: OperationContext, image: ImageInput): boolean {
+  return context.services.pipes !== undefined && imageName(image) === PIPE_NAME && imageOptions(image) === undefined;
+}
+
+/** What comes in; as it is, if it is said to be a raw disk. */
+function pipeTree(format: string | undefined): OptionTree {
+  const file = { driver: PIPE_PROTOCOL, expand: format !== PLAIN_FORMAT };
+  return format === undefined ? { file } : { driver: format, file };
+}
+
 /**
  * Opens `image`; the caller closes it.
  * @param how what for, and with which cache mode and locks.
@@ -19,12 +32,14 @@ type OpenHow = Omit<OpenRequest, 'filename' | 'tree' | 'format' | 'cache' | 'for
 export async function openSource(context: OperationContext, image: ImageInput, how: OpenHow = {}): Promise<ImageNode> {
   const { cache, forceShare = false, ...rest } = how;
   oneOf('cache mode', cache, CACHE_MODES);
-  const tree = imageOptions(image);
   const format = imageFormat(image);
+  const tree = isPiped(context, image) ? pipeTree(format) : imageOptions(image);
   return openImage(context, {
     ...rest,
     filename: imageName(image),
     forceShare,
+    unpack: true,
+    whole: isPiped(context, image),
     ...(cache === undefined ? {} : { cache }),
     ...(tree === undefined ? {} : { tree }),
     ...(format === undefined ? {} : { format }),

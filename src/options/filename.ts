@@ -7,6 +7,12 @@ export const PLAIN_FORMAT = 'raw';
 /** Protocol of names without a prefix. */
 export const PLAIN_PROTOCOL = 'file';
 
+/** Protocol of what comes in through a pipe. */
+export const PIPE_PROTOCOL = 'stdio';
+
+/** What images are called that come in and go out through pipes. */
+export const PIPE_NAME = '-';
+
 /**
  * The protocol in front of a name, without its colon: the text before the first `:` if no `/` comes earlier.
  * `./x:y` and `/x:y` have none, `:x` has an empty one.

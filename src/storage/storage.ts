@@ -141,6 +141,8 @@ export interface StorageDriver {
   sharesWith?(source: StorageDriver): boolean;
   truncate?(size: number, preallocation: Preallocation): MaybePromise<void>;
   flush?(): MaybePromise<void>;
+  /** Reads what has not been read, where that is what checksums are about; throws if one is wrong. */
+  verify?(): Promise<void>;
   close(): MaybePromise<void>;
   /** Bytes that the storage takes on its medium, if known. */
   allocatedSize?(): MaybePromise<number | undefined>;

@@ -5,6 +5,9 @@ import { ImageNode } from '../node/node.ts';
 import type { ProtocolStorage } from '../protocol.ts';
 import { soleAccess } from './permission.ts';
 
+/** A storage that can be the `file` of an image. */
+export type FileNode = ProtocolStorage | ImageNode;
+
 /**
  * Keeps everybody else away from the file of an open image from here on.
  * @throws BlockError `locked` if another program has it open.
@@ -56,4 +59,13 @@ export function identityOf(file: Storage | undefined): string | undefined {
   if (file instanceof ImageNode) return identityOf(file.file);
   const storage: ProtocolStorage | undefined = file;
   return storage?.identity;
+}
+
+/**
+ * Reads what has not been read of what has checksums (compressed files) below an image and its backing images.
+ * @throws BlockError if one is wrong, or the file is cut off.
+ */
+export async function verifyBelow(node: ImageNode): Promise<void> {
+  await node.verifyOwn();
+  for (const below of [node.file, node.backing]) if (below instanceof ImageNode) await verifyBelow(below);
 }

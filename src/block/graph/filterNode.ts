@@ -81,6 +81,7 @@ function filterImage(
       ? (offset, length) => ownStatus(storage, offset, length)
       : (offset, length) => statusBelow(opened, storage, below, offset, length),
     through: storage,
+    verify: async () => opened.verify?.(),
     info: () => ({}),
     quirks: filter.quirks ?? {},
   };

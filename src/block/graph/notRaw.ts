@@ -3,7 +3,8 @@
  * Taken for disks, as the real tool takes them, they are converted into nonsense without a word; so a warning names them.
  * A disk may begin with any bytes: everything here is told by more than the two or three bytes that it begins with.
  */
-import { bigEndian, littleEndian } from '../../base/bytes.ts';
+import { bigEndian } from '../../base/bytes.ts';
+import { isBzip2File, isGzipFile, isXzFile, isZstdFile } from '../../codec/fileMagic.ts';
 
 /** Bytes at an offset. */
 type Magic = readonly [offset: number, bytes: readonly number[]];
@@ -26,35 +27,10 @@ function byteAt(head: Uint8Array, offset: number): number {
   return head[offset] ?? -1;
 }
 
-/** RFC 1952: reserved flags are 0, `XFL` is 0, 2 or 4, and the operating system is a known one. */
-function isGzip(head: Uint8Array): boolean {
-  const [flags, extra, system] = [byteAt(head, 3), byteAt(head, 8), byteAt(head, 9)];
-  return flags >= 0 && flags < 0x20 && [0, 2, 4].includes(extra) && ((system >= 0 && system <= 13) || system === 255);
-}
-
-/** RFC 8878: the reserved bit of the frame header descriptor is 0. */
-function isZstd(head: Uint8Array): boolean {
-  return byteAt(head, 4) >= 0 && (byteAt(head, 4) & 0x08) === 0;
-}
-
-/** RFC 8878, 3.1.2: a frame to be passed over (as `pzstd` writes them), and a real one behind it. */
-function isSkippedZstd(head: Uint8Array): boolean {
-  if (head.length < 8) return false;
-  const next = 8 + littleEndian(head).u32(4);
-  return head.length > next + 4 && littleEndian(head).u32(next) === 0xfd2fb528 && isZstd(head.subarray(next));
-}
-
 /** "LZ4 Frame Format Description" 1.6: version 1, reserved bits 0, blocks of 64 KiB to 4 MiB. */
 function isLz4(head: Uint8Array): boolean {
   const [flags, block] = [byteAt(head, 4), byteAt(head, 5)];
   return (flags & 0xc2) === 0x40 && block >= 0x40 && (block & 0x8f) === 0;
-}
-
-/** A block or the end of the stream follows: the digits of pi, or of its square root. */
-function isBzip2(head: Uint8Array): boolean {
-  const level = byteAt(head, 3);
-  const next = [...head.subarray(4, 10)].map((byte) => byte.toString(16).padStart(2, '0')).join('');
-  return level >= 0x31 && level <= 0x39 && (next === '314159265359' || next === '177245385090');
 }
 
 /** APPNOTE.TXT 4.3.7: the version needed is one of those that exist, flags have no bit that is not in use. */
@@ -92,11 +68,10 @@ function textOf(head: Uint8Array): string {
 const KINDS: readonly Kind[] = [
   { name: 'an OVA package (a tar archive with disk images in it)', magic: magic('', 0), fits: isOva },
   { name: 'a tar archive', magic: magic('', 0), fits: isTar },
-  { name: 'compressed with gzip', magic: [0, [0x1f, 0x8b, 8]], fits: isGzip },
-  { name: 'compressed with xz', magic: [0, [0xfd, 0x37, 0x7a, 0x58, 0x5a, 0, 0]] },
-  { name: 'compressed with zstd', magic: [0, [0x28, 0xb5, 0x2f, 0xfd]], fits: isZstd },
-  { name: 'compressed with zstd', magic: [1, [0x2a, 0x4d, 0x18]], fits: isSkippedZstd },
-  { name: 'compressed with bzip2', magic: magic('BZh'), fits: isBzip2 },
+  { name: 'compressed with gzip', magic: magic(''), fits: isGzipFile },
+  { name: 'compressed with xz', magic: magic(''), fits: isXzFile },
+  { name: 'compressed with zstd', magic: magic(''), fits: isZstdFile },
+  { name: 'compressed with bzip2', magic: magic(''), fits: isBzip2File },
   { name: 'compressed with lz4', magic: [0, [0x04, 0x22, 0x4d, 0x18]], fits: isLz4 },
   { name: 'compressed with lzip', magic: [0, [0x4c, 0x5a, 0x49, 0x50, 1]] },
   { name: 'compressed with lzop', magic: [0, [0x89, 0x4c, 0x5a, 0x4f, 0, 0x0d, 0x0a, 0x1a, 0x0a]] },
@@ -136,6 +111,16 @@ const KINDS: readonly Kind[] = [
     fits: (head) => /^(<\?xml[^>]*>\s*(<!--[^]*?-->\s*)*)?<(\w+:)?envelope[\s>]/.test(textOf(head)),
   },
 ];
+
+/** A tar archive, also an OVA package. */
+export function isTarFile(head: Uint8Array): boolean {
+  return isTar(head);
+}
+
+/** APPNOTE.TXT. */
+export function isZipFile(head: Uint8Array): boolean {
+  return kindOfFile(head) === 'a zip archive';
+}
 
 /**
  * What a file is that nothing recognised as a disk image; undefined if it may well be a raw disk.

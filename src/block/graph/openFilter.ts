@@ -4,7 +4,7 @@ import { flatten, isList, isTree } from '../../options/dotted.ts';
 import { PLAIN_PROTOCOL } from '../../options/filename.ts';
 import type { OptionTree } from '../../options/tree.ts';
 import { readAt } from '../../storage/storage.ts';
-import type { FilterChild, FilterDriver, FilterRole } from '../filter.ts';
+import type { FilterChild, FilterContext, FilterDriver, FilterRole } from '../filter.ts';
 import { ImageNode, type Reopen } from '../node/node.ts';
 import { setAccess } from './bottom.ts';
 import { describeFilter } from './describe.ts';
@@ -58,6 +58,8 @@ export async function openFilter(
         services,
         findNode: (wanted) => scope.nodes?.get(wanted)?.node,
         readFile: (file) => contentOf(file, scope),
+        spool: spoolFor(below.name, scope),
+        probe: (head, filename) => drivers.probe(head, filename),
       },
       {
         name: nameOf(filter, withReferences(tree, scope.nodes), options, children),
@@ -73,6 +75,19 @@ export async function openFilter(
     for (const { node } of children.toReversed()) await closeQuietly(node);
     throw error;
   }
+}
+
+/** Spools of the host, and a line for the user when one is made. */
+function spoolFor(name: string, { context }: Scope): FilterContext['spool'] {
+  const { spool } = context.services;
+  if (!spool) return {};
+  return {
+    spool: async () => {
+      const made = await spool.create();
+      context.onWarning?.(`'${name}' is read out of order: its content is kept in a temporary file`);
+      return made;
+    },
+  };
 }
 
 /** The roles of a filter, each with what the tree says of it. */

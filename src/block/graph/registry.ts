@@ -30,6 +30,8 @@ export interface ProtocolEntry {
 /** A filter before it is loaded. */
 export interface FilterEntry {
   readonly name: string;
+  /** The file has an image in it (it is compressed, it is an archive), and the filter reads that. */
+  readonly contains?: (head: Uint8Array) => boolean;
   load(): Promise<FilterDriver>;
 }
 
@@ -61,9 +63,16 @@ export class DriverRegistry {
     return this.isFormat(name) || this.isProtocol(name) || this.isFilter(name);
   }
 
-  /** The names of all drivers, sorted. */
-  names(): readonly string[] {
-    return [...this.formats, ...this.protocols, ...this.filters].map(({ name }) => name).sort();
+  /** Name of the filter that reads what is in a file with that beginning; undefined if it is no container. */
+  container(head: Uint8Array): string | undefined {
+    return this.filters.find((entry) => entry.contains?.(head))?.name;
+  }
+
+  /** The names of all drivers, sorted. @param own those of containers and pipes, too, which the real tool has not. */
+  names(own = true): readonly string[] {
+    const filters = this.filters.filter(({ contains }) => own || contains === undefined);
+    const protocols = this.protocols.filter(({ prefixes }) => own || prefixes.length > 0);
+    return [...this.formats, ...protocols, ...filters].map(({ name }) => name).sort();
   }
 
   isFormat(name: string): boolean {

@@ -33,6 +33,10 @@ export interface Scope {
   readonly above: readonly string[];
   /** The format that was found when the image was opened for the first time: it is not looked for again. */
   readonly probed?: string | undefined;
+  /** As in `OpenRequest`. */
+  readonly whole?: boolean;
+  /** What is in a compressed file or an archive is opened, and not the file as it is. Of the opened image only. */
+  readonly unpack?: boolean;
   /** Access that the layer above asks for, when this node is its `file`. */
   readonly inherited?: FileAccess;
 }

@@ -37,6 +37,11 @@ export class ImageLayer {
     return this.image.writing?.writeZeroes !== undefined;
   }
 
+  /** Reads what has not been read, where that is what checksums of the node's own are about. @throws BlockError if one is wrong. */
+  async verifyOwn(): Promise<void> {
+    await this.image.verify?.();
+  }
+
   /** The guest-visible size can be changed, though perhaps not to every size. */
   get resizable(): boolean {
     return this.image.writing?.resize !== undefined;

@@ -1,6 +1,9 @@
 /** `qemu-img convert`. */
 import { BlockError } from '../../base/error.ts';
-import type { ImageInput, ReflinkMode } from '../../operations/requests.ts';
+import type { OperationContext } from '../../operations/context.ts';
+import type { ConvertRequest, ImageInput, ReflinkMode } from '../../operations/requests.ts';
+import { imageName } from '../../operations/shorthand.ts';
+import { PIPE_NAME } from '../../options/filename.ts';
 import { asksForHelp, parseImageOptions, parseOptionList } from '../../options/keyval.ts';
 import { type Command, defineCommand, type Executor, type Given, type Session } from '../command.ts';
 import { type CommandSyntax, HELP_OPTION, OBJECT_OPTION } from '../help.ts';
@@ -188,13 +191,23 @@ function convertTarget(session: Session, given: Given, filename: string): ImageI
   return { options: parseImageOptions(filename, session.warn), name: filename };
 }
 
+/** What shells make of SIGPIPE. */
+const BROKEN_PIPE = 141;
+
+function isPipeTarget(request: ConvertRequest, { services }: OperationContext): boolean {
+  return services.pipes !== undefined && imageName(request.target) === PIPE_NAME;
+}
+
 /** Copies images; prints nothing. */
 const execute: Executor<'convert'> = async ({ convert }, request, { context, view, err }) => {
   const observer = view.quiet ? {} : { unreadable: (text: string) => view.warn(text) };
   try {
     await stoppable(context, (inner) => convert(inner, request, observer));
   } catch (thrown) {
-    if (!(thrown instanceof BlockError) || !hasAdvice(thrown, 'zero-target')) throw thrown;
+    if (!(thrown instanceof BlockError)) throw thrown;
+    // Whoever reads has enough; others end by a signal then, and say nothing.
+    if (isPipeTarget(request, context) && thrown.code === 'EPIPE') return BROKEN_PIPE;
+    if (!hasAdvice(thrown, 'zero-target')) throw thrown;
     // Said, but not counted as a failure by the real tool.
     err(`qemu-img: ${programHint({ about: 'zero-target' })}\n`);
   }
@@ -222,7 +235,8 @@ export const command: Command = defineCommand(syntax, async (session, args) => {
   if (targetName === undefined) throw mistake('Must specify image file name');
   const sourceCache = cacheValue(given.text('source-cache'), 'source cache');
   const quiet = given.has('quiet');
-  session.progress(given.has('progress') && !quiet).start();
+  const isOut = targetName === PIPE_NAME && !session.io.compatible;
+  session.progress(given.has('progress') && !quiet && !isOut).start();
   const request = {
     source: operands.slice(0, -1).map((name) => imageSource(session, given, name, 'source-format')),
     target: convertTarget(session, given, targetName),

@@ -29,14 +29,16 @@ function decompressRate({ method }: Decompression): number {
  */
 export function nodeCodecs(pool: WorkerPool = new WorkerPool()): CodecPort {
   heedLimits();
-  return {
+  const codec: CodecPort = {
     decompress(how, input, into): MaybePromise<number> {
       const decoder = coders.decoder(how);
       return isPromise(decoder) ? decoder.then((decode) => decode(input, into)) : decoder(input, into);
     },
     decompressBatch: (how, pieces) => decompressBatch(pool, how, pieces),
     compressBatch: (how, input, unit, limit) => compressBatch(pool, how, input, unit, limit),
+    expand: async (method, input) => (await import('./expand.ts')).expand(codec, method, input),
   };
+  return codec;
 }
 
 async function compressBatch(

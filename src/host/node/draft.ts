@@ -39,6 +39,8 @@ const OWNED = /^\.qimg-([0-9a-f]{32}-\d+-)(\d+)-[0-9a-f]{16}\.part$/;
 interface DraftSettings {
   /** The file takes the place of a regular one (which a link may lead to), with its mode and its owner. */
   readonly replace: boolean;
+  /** Nobody else may look into it. */
+  readonly secret?: boolean;
   readonly libc: Libc | undefined;
 }
 
@@ -70,7 +72,7 @@ class Draft implements FileDraft {
     this.#settings = settings;
     const old = settings.replace ? statSync(hostName(path)) : undefined;
     // Until it has the other's owner nobody else may look into it.
-    const mode = old ? 0o600 : MODE;
+    const mode = old || settings.secret ? 0o600 : MODE;
     this.#fd = openUnnamed(path, mode, settings);
     this.at = this.#fd === undefined ? ownedName(path, settings) : `/proc/self/fd/${this.#fd}`;
     const flags = constants.O_RDWR | constants.O_CREAT | constants.O_EXCL;

@@ -180,6 +180,13 @@ export function nativeLibrary(name: string | null): NativeLibrary | undefined {
   return load().native?.load(name);
 }
 
+/** Where the bytes of an array with a buffer of its own lie in memory, for structures with pointers. */
+export function addressOf(bytes: Uint8Array): bigint {
+  const { native } = load();
+  if (!native) throw new Error('there is no native module');
+  return BigInt(native.address(bytes));
+}
+
 /**
  * Ends the process without exit handlers: Node's frees all memory piece by piece, koffi's waits until what was written to
  * standard output is on the disk. Only returns where the C library was not loaded, or somebody measures the program.

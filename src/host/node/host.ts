@@ -1,5 +1,6 @@
 /** The services of Node. What takes time to load is loaded when it is first used. */
 import type { MaybePromise } from '../../base/async.ts';
+import { unsupported } from '../../base/error.ts';
 import type { BufferPool } from '../../base/inflight.ts';
 import type { FtpPort } from '../../block/ftp.ts';
 import type { HttpAnswer, HttpPort, HttpRequest } from '../../block/http.ts';
@@ -8,6 +9,8 @@ import type { NetPort } from '../../block/net.ts';
 import type { ObjectStore } from '../../block/objects.ts';
 import type { ProgramPort } from '../../block/programs.ts';
 import type { SecretStore, Services } from '../../block/services.ts';
+import type { PipePort } from '../../block/pipes.ts';
+import type { SpoolPort } from '../../block/spool.ts';
 import type { CodecPort } from '../../codec/codec.ts';
 import { MapSecretStore } from '../shared/secrets.ts';
 import { now, wait, zoneOffset } from '../shared/time.ts';
@@ -26,6 +29,10 @@ export interface NodeServicesOptions {
   readonly http?: HttpPort;
   readonly ftp?: FtpPort;
   readonly codec?: CodecPort;
+  /** Streams for images called `-`. Default: that is a file's name. */
+  readonly pipes?: PipePort;
+  /** Bytes that spool files may hold at a time. Default: 64 GiB. They are in `TMPDIR`, or `/var/tmp`. */
+  readonly spoolLimit?: number;
   readonly crypto?: Services['crypto'];
   /** Default: a store without secrets. */
   readonly secrets?: SecretStore;
@@ -78,6 +85,22 @@ function lazyCodec(workers: Workers): CodecPort {
     },
     decompressBatch: async (how, pieces) => (await codec()).decompressBatch(how, pieces),
     compressBatch: async (how, input, unit, limit) => (await codec()).compressBatch(how, input, unit, limit),
+    async expand(method, input) {
+      const port = await codec();
+      if (!port.expand) throw unsupported('Compressed files cannot be read here');
+      return port.expand(method, input);
+    },
+  };
+}
+
+/** Makes spools in the directory for temporary files, once one is needed. */
+function lazySpool(limit: number | undefined): SpoolPort {
+  let loading: Promise<SpoolPort> | undefined;
+  return {
+    async create() {
+      loading ??= import('./spool.ts').then((module) => module.nodeSpools(limit));
+      return (await loading).create();
+    },
   };
 }
 
@@ -135,6 +158,8 @@ export function nodeServices(options: NodeServicesOptions = {}): Services {
     http: options.http ?? http,
     ftp: options.ftp ?? lazyFtp,
     codec: options.codec ?? lazyCodec(workers),
+    spool: lazySpool(options.spoolLimit),
+    ...(options.pipes ? { pipes: options.pipes } : {}),
     crypto,
     secrets: options.secrets ?? new MapSecretStore(),
     objects: options.objects ?? new Map(),

@@ -34,7 +34,7 @@ async function compressBatch(
 /** Codecs of any platform. */
 export function portableCodecs(): CodecPort {
   const coders = loadCoders();
-  return {
+  const codec: CodecPort = {
     decompress(how, input, into) {
       const decoder = coders.decoder(how);
       return isPromise(decoder) ? decoder.then((decode) => decode(input, into)) : decoder(input, into);
@@ -46,5 +46,12 @@ export function portableCodecs(): CodecPort {
       return lengths;
     },
     compressBatch: (how, input, unit, limit) => compressBatch(coders, how, input, unit, limit),
+    async expand(method, input) {
+      if (method === 'bzip2') return (await import('../shared/expand.ts')).expandBzip2(codec, input);
+      if (method === 'xz') return (await import('../shared/expand.ts')).expandXz(input);
+      if (method === 'zstd') return (await import('../shared/expandZstd.ts')).expandZstd(codec, input);
+      return (await import('./inflate.ts')).expandDeflate(method, input);
+    },
   };
+  return codec;
 }

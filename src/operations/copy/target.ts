@@ -216,7 +216,7 @@ function isSingleFile({ image, options }: TargetRequest): boolean {
 }
 
 /** True if nothing is stored for any guest byte of the layer. */
-async function readsAsNothing(node: ImageNode): Promise<boolean> {
+export async function readsAsNothing(node: ImageNode): Promise<boolean> {
   for (let at = 0; at < node.size(); ) {
     const mapping = await node.map(at, node.size() - at);
     if (mapping.kind !== 'unallocated') return false;

@@ -16,6 +16,8 @@ async function over(options: OptionTree, file = ''): Promise<CheckedStorage> {
     readOnly: false,
     services: {} as Services,
     findNode: () => undefined,
+    spool: {},
+    probe: () => undefined,
     readFile: async () => new TextEncoder().encode(file),
   });
   return new CheckedStorage(driver, { name: 'a', readOnly: false });

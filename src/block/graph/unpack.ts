@@ -1,0 +1,50 @@
+/** Containers: compressed files and archives, which are opened as what is in them. */
+import { BlockError } from '../../base/error.ts';
+import type { OptionTree } from '../../options/tree.ts';
+import type { Storage } from '../../storage/storage.ts';
+import type { ImageNode, Reopen } from '../node/node.ts';
+import type { ProtocolStorage } from '../protocol.ts';
+import { kindOfFile } from './notRaw.ts';
+import { openFilter } from './openFilter.ts';
+import { PROBE_SIZE } from './registry.ts';
+import { closeQuietly, type Scope } from './scope.ts';
+
+/** Containers in each other: a compressed archive, and one level for whoever compresses twice. */
+const DEPTH = 3;
+
+/**
+ * What is in a file, as long as that is a container; the file itself if it is none. Whatever is made is closed by closing the
+ * result; the file is the caller's until then.
+ */
+export async function unpacked(
+  packed: ProtocolStorage | ImageNode,
+  described: OptionTree[string] | undefined,
+  scope: Scope,
+  reopen: Reopen,
+): Promise<ProtocolStorage | ImageNode> {
+  let file = packed;
+  let tree = described ?? null;
+  for (let depth = 0; depth < DEPTH; depth++) {
+    const head = await headOf(file);
+    const name = scope.context.drivers.container(head);
+    if (name === undefined) break;
+    if (scope.writable) {
+      throw new BlockError('read-only', `'${file.name}' is ${kindOfFile(head) ?? 'a container'}: it can only be read`);
+    }
+    const below = file;
+    tree = { driver: name, file: tree };
+    try {
+      file = await openFilter(name, tree, scope, { openChild: async () => below, reopen });
+    } catch (error) {
+      if (below !== packed) await closeQuietly(below);
+      throw error;
+    }
+  }
+  return file;
+}
+
+async function headOf(file: Storage): Promise<Uint8Array> {
+  const head = new Uint8Array(Math.min(PROBE_SIZE, file.size()));
+  await file.read(0, head);
+  return head;
+}
