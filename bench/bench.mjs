@@ -21,6 +21,7 @@ import { report } from './report.mjs';
 import { coding } from './rows/coding.mjs';
 import { copy, otherFormats, reflinks, shapes } from './rows/copy.mjs';
 import { metadata, scattered } from './rows/metadata.mjs';
+import { served } from './rows/served.mjs';
 import { start } from './rows/start.mjs';
 import { runRow } from './run.mjs';
 import { simulated } from './rows/simulated.mjs';
@@ -114,6 +115,7 @@ const groups = /** @type {const} */ ({
   shapes,
   formats: otherFormats,
   scattered,
+  served,
   growth: growths,
   simulated,
 });
