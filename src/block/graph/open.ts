@@ -9,9 +9,10 @@ import { isTree, normalize } from '../../options/dotted.ts';
 import type { OptionTree } from '../../options/tree.ts';
 import type { CacheMode } from '../../storage/files.ts';
 import type { Storage } from '../../storage/storage.ts';
-import type { ChildOptions, FormatDriver, OpenIntent } from '../format.ts';
+import type { FormatDriver, OpenIntent } from '../format.ts';
 import { openBacking } from './backing.ts';
 import { placeName, setAccess } from './bottom.ts';
+import { type ChildRequest, SharedChildren } from './sharedChildren.ts';
 import { refuseUnknown } from './strict.ts';
 import type { GraphContext } from './context.ts';
 import { describeNode } from './describe.ts';
@@ -323,43 +324,6 @@ function knownOptions(tree: OptionTree, driver: FormatDriver): OptionTree {
   return Object.fromEntries(
     Object.entries(ownOptions(tree, ['file', 'backing'])).filter(([name]) => heads.has(firstPart(name))),
   );
-}
-
-/** A storage besides the file that a driver asks for. */
-interface ChildRequest extends ChildOptions {
-  readonly role: string;
-  readonly reference: string | undefined;
-}
-
-/**
- * Storages that an image names more than once, in the same words and for the same use: they are opened once. Thousands of
- * opened files whose locks lie on the same bytes take the system very long.
- */
-class SharedChildren {
-  readonly #tree: OptionTree;
-  readonly #open = new Map<string, Storage>();
-
-  constructor(tree: OptionTree) {
-    this.#tree = tree;
-  }
-
-  async open(
-    wanted: ChildRequest,
-    open: (wanted: ChildRequest) => Promise<Storage | undefined>,
-  ): Promise<Storage | undefined> {
-    const { role, ...words } = wanted;
-    // Options are about one of them.
-    if (words.reference === undefined || childOptions(this.#tree, role) !== undefined) return open(wanted);
-    const key = JSON.stringify(words);
-    const known = this.#open.get(key);
-    if (known) {
-      known.retain();
-      return known;
-    }
-    const child = await open(wanted);
-    if (child) this.#open.set(key, child);
-    return child;
-  }
 }
 
 /** Opens a storage that an image names (a data file, an extent), or that an option of that role names instead. */
