@@ -11,26 +11,16 @@ import type { CacheMode } from '../../storage/files.ts';
 import type { Storage } from '../../storage/storage.ts';
 import type { FormatDriver, OpenIntent } from '../format.ts';
 import { openBacking } from './backing.ts';
-import { placeName, setAccess } from './bottom.ts';
-import { type ChildRequest, SharedChildren } from './sharedChildren.ts';
+import { type FileNode, setAccess } from './bottom.ts';
+import { NamedChildren } from './children.ts';
 import { refuseUnknown } from './strict.ts';
 import type { GraphContext } from './context.ts';
 import { describeNode } from './describe.ts';
 import type { ImageDriver } from '../capabilities.ts';
 import type { FilterRole } from '../filter.ts';
-import type { ProtocolStorage } from '../protocol.ts';
 import { NamedNodes, named, referredTo, refuseBoth, withReferences } from './namedNodes.ts';
-import { placed } from './names.ts';
 import { ImageNode, type Reopen } from '../node/node.ts';
-import {
-  childOptions,
-  claimNodeName,
-  coerceTree,
-  isShared,
-  ownOptions,
-  withCommonOptions,
-  withGiven,
-} from './openOptions.ts';
+import { claimNodeName, coerceTree, driverName, isShared, ownOptions, withCommonOptions } from './openOptions.ts';
 import { openFilter } from './openFilter.ts';
 import { passThrough } from './passThrough.ts';
 import { noAccess } from './permission.ts';
@@ -38,16 +28,7 @@ import { noticeProbedRaw, probeFormat, startGuard } from './probing.ts';
 import { openProtocol } from './openProtocol.ts';
 import { treeOfName } from './reference.ts';
 import { unpacked } from './unpack.ts';
-import {
-  accessOf,
-  closeQuietly,
-  NO_DRIVER,
-  noChild,
-  notAChild,
-  type Scope,
-  stillBelow,
-  type StillImages,
-} from './scope.ts';
+import { accessOf, closeQuietly, NO_DRIVER, noChild, notAChild, type Scope, type StillImages } from './scope.ts';
 
 /** What to open, and what for. */
 export interface OpenRequest {
@@ -83,9 +64,6 @@ export interface OpenRequest {
   /** Set where the name is not the user's but an image's own: the gate is asked first. */
   readonly implicit?: { readonly role: string; readonly parent: string; readonly reference: string };
 }
-
-/** A storage that can be the `file` of an image. */
-type FileNode = ProtocolStorage | ImageNode;
 
 /**
  * Opens an image and, unless told otherwise, its backing chain.
@@ -123,11 +101,6 @@ export async function openRequest(context: GraphContext, request: OpenRequest): 
     unpack: (request.unpack ?? false) && !(context.packed ?? false),
     ...(request.calledAs === undefined ? {} : { calledAs: request.calledAs }),
   });
-}
-
-function driverName(tree: OptionTree): string | undefined {
-  const name = tree['driver'];
-  return typeof name === 'string' ? name : undefined;
 }
 
 async function openNode(tree: OptionTree, above: Scope): Promise<ImageNode> {
@@ -283,7 +256,7 @@ async function openDriver(
 ): Promise<ImageDriver> {
   const { values } = coerceTree(driver.openOptions, knownOptions(tree, driver));
   const opened: Storage[] = [];
-  const shared = new SharedChildren(tree);
+  const children = new NamedChildren(tree, file, scope, openFileChild);
   try {
     return await driver.open({
       file,
@@ -301,9 +274,7 @@ async function openDriver(
       leaveChild: (role) => roles.add(role),
       openChild: async (role, reference, how = {}) => {
         roles.add(role);
-        const child = await shared.open({ role, reference, ...how }, (wanted) =>
-          openNamedChild(wanted, tree, placeName(file), scope),
-        );
+        const child = await children.open({ role, reference, ...how });
         if (child) opened.push(child);
         return child;
       },
@@ -324,43 +295,4 @@ function knownOptions(tree: OptionTree, driver: FormatDriver): OptionTree {
   return Object.fromEntries(
     Object.entries(ownOptions(tree, ['file', 'backing'])).filter(([name]) => heads.has(firstPart(name))),
   );
-}
-
-/** Opens a storage that an image names (a data file, an extent), or that an option of that role names instead. */
-async function openNamedChild(
-  wanted: ChildRequest,
-  tree: OptionTree,
-  parent: string,
-  scope: Scope,
-): Promise<Storage | undefined> {
-  const inner: Scope = {
-    ...scope,
-    writable: wanted.writable ?? scope.writable,
-    still: stillBelow(scope),
-    unpack: false,
-  };
-  const given = childOptions(tree, wanted.role);
-  let target = given;
-  // Elements of lists complete what the image says, others take its place.
-  if (target === undefined || wanted.role.includes('.')) {
-    if (wanted.reference === undefined) {
-      if (wanted.optional) return undefined;
-      throw invalidArgument(noChild(wanted.role));
-    }
-    // Names inside images are plain file names: never `json:`, never a protocol.
-    const filename = wanted.asGiven ? wanted.reference : await placed(scope.context, parent, wanted.reference);
-    const { drivers } = scope.context;
-    const driver = isTree(given) ? driverName(given) : undefined;
-    const plain = withGiven(filename, given, driver !== undefined && drivers.isFormat(driver));
-    await scope.context.gate({ role: wanted.role, parent, reference: wanted.reference, target: plain });
-    target = plain;
-  }
-  const child = await openFileChild(target, inner);
-  try {
-    await setAccess(child, accessOf(false, inner, wanted.dataOnly));
-    return child;
-  } catch (error) {
-    await closeQuietly(child);
-    throw error;
-  }
 }
