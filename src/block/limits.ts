@@ -22,6 +22,8 @@ export interface ResourceLimits {
   readonly reportLines: number;
   /** Bytes that one operation may get out of compressed data. */
   readonly decompressedBytes: number;
+  /** Bytes that temporary files hold at a time (`Services.spool`). */
+  readonly spoolBytes: number;
   /** Seconds that one operation may take. It then fails with kind `limit`. */
   readonly seconds: number;
   /** What the image has that is not known is an error, also where the format says that it may be passed over. */
@@ -38,6 +40,7 @@ export const DEFAULT_LIMITS: ResourceLimits = {
   summedZeroes: 4294967296,
   reportLines: 100000,
   decompressedBytes: Number.POSITIVE_INFINITY,
+  spoolBytes: 68719476736,
   seconds: Number.POSITIVE_INFINITY,
   knownFeaturesOnly: false,
 };
@@ -52,6 +55,7 @@ export const UNTRUSTED_LIMITS: ResourceLimits = {
   summedZeroes: 268435456,
   reportLines: 1000,
   decompressedBytes: 1099511627776,
+  spoolBytes: 17179869184,
   seconds: Number.POSITIVE_INFINITY,
   knownFeaturesOnly: true,
 };
