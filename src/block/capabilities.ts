@@ -213,6 +213,8 @@ export interface Quirks {
   readonly noBitmaps?: string;
   /** It does not know the clusters of the format: it cannot rebase, and copies without regard to them. */
   readonly unknownClusters?: boolean | undefined;
+  /** Images name no backing image, but options can. */
+  readonly backedByOptions?: boolean;
   /** It reads and writes whole sectors only, whatever is possible: `info` shows limits like that. */
   readonly inSectors?: boolean;
   /** It cannot open an image for writing that is open for reading: nothing is committed into such. */
@@ -227,6 +229,8 @@ export interface FilterPart {
   readonly opaque: boolean;
   /** There is one node below, and never more: snapshots are those of that one. */
   readonly single: boolean;
+  /** As `FilterDriver.placeless`. */
+  readonly placeless: boolean;
   /** All that is below it, in the order of opening; closed together with the node. */
   readonly children: readonly { readonly role: string; readonly node: Storage }[];
 }

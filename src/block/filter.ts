@@ -68,6 +68,8 @@ export interface FilterDriver {
    * `status` says is without a place. Absent: mapping looks through the filter, at places and holes of what is below.
    */
   readonly opaque?: boolean;
+  /** It stands in front of several copies: relative names inside an image in it count from nowhere. */
+  readonly placeless?: boolean;
   /** Options that say how it is used and do not show in its name. */
   readonly weak?: RegExp;
   /** Its name is that of what is below. */

@@ -53,8 +53,11 @@ export interface OpenContext<O extends OptionTable = OptionTable> {
   readonly warn: (text: string, hint?: Hint) => void;
   /** A warning for the user about data that the file does not have; absent where nobody reads guest data. */
   readonly tellMissing?: (text: string) => void;
-  /** An error line for the user besides the error that is going to be thrown, without `qemu-img: ` in front. */
-  readonly complain?: (text: string) => void;
+  /**
+   * An error line for the user besides the error that is going to be thrown, without `qemu-img: ` in front; `closing` if it is
+   * about closing the image.
+   */
+  readonly complain?: (text: string, closing?: boolean) => void;
   /** A line for the user that stands by itself, as it is. */
   readonly notice?: (text: string) => void;
 }

@@ -1,4 +1,5 @@
 /** What a protocol implements: where bytes come from. */
+import type { BlockError } from '../base/error.ts';
 import type { FormatInfo, Quirks } from './capabilities.ts';
 import type { Hint } from '../base/hint.ts';
 import type { MaybePromise } from '../base/async.ts';
@@ -16,8 +17,12 @@ export interface ProtocolStorage extends Storage {
   readonly identity?: string;
   /** Name of the protocol for `info`, for instance `host_device`; absent: `file`. */
   readonly protocol?: string;
-  /** Its size cannot be changed: what to say to somebody who wants another one. */
-  readonly fixed?: string;
+  /** Its size cannot be changed: the error for somebody who wants another one. */
+  readonly fixed?: () => BlockError;
+  /** It can only be read, whoever asks: what to say to somebody who has it open, and wants to write after all. */
+  readonly frozen?: string | undefined;
+  /** Relative names inside an image in it count from nowhere: what messages call its nodes. */
+  readonly placeless?: string;
   /** What `info` shows besides what every storage has. */
   readonly described?: FormatInfo;
   readonly quirks?: Quirks;
@@ -51,6 +56,8 @@ export interface ProtocolDriver<O extends OptionTable = OptionTable, C extends O
   readonly createOptions?: C;
   /** Options for a name with one of the prefixes (or without any, for `file`). */
   parseFilename(name: string): OptionTree;
+  /** Options that a name says, and that cannot stand beside one. */
+  readonly named?: RegExp;
   /**
    * The whole name of what an image at `base`, a name of this protocol, calls `name`, which is relative; undefined if that
    * means nothing. Absent: as with directories, `name` takes the place of what stands behind the last `/`.
@@ -68,6 +75,8 @@ export interface ProtocolDriver<O extends OptionTable = OptionTable, C extends O
 export interface ProtocolContext {
   readonly services: Services;
   readonly writable: boolean;
+  /** Nobody writes, but it is an error if nobody could. */
+  readonly insists?: boolean;
   /** Undefined: take no locks. */
   readonly access: FileAccess | undefined;
   readonly cache: CacheMode | undefined;

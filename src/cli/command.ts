@@ -68,6 +68,10 @@ export class Session {
   #progress: Progress | undefined;
   /** Exit code of failures from here on. */
   failureCode = 1;
+  /** A failure ends the real tool on the spot: it does not close anything, and has nothing to say of that. */
+  endsAbruptly = false;
+  /** Lines that come after all others: images are closed in the end. */
+  #last = '';
 
   constructor(syntax: CommandSyntax, io: CommandIo) {
     this.#syntax = syntax;
@@ -145,6 +149,9 @@ export class Session {
       secrets: this.#objects ?? noSecrets,
       objects: this.#objects?.named ?? new Map(),
       warn: this.warn,
+      warnLast: (text) => {
+        this.#last += `qemu-img: ${text}\n`;
+      },
     };
     const stop = this.io.onProgressSignal?.(() => progress.request());
     try {
@@ -159,6 +166,7 @@ export class Session {
     try {
       const code = await body();
       this.#progress?.finish();
+      if (this.#last !== '') this.io.err(this.#last);
       return code;
     } catch (thrown) {
       this.#progress?.finish();
@@ -180,7 +188,7 @@ export class Session {
       this.io.err(`${error.message}\n`);
       return 1;
     }
-    this.io.err(errorLines(error));
+    this.io.err(errorLines(error) + (this.endsAbruptly ? '' : this.#last));
     return this.failureCode;
   }
 }

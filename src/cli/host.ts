@@ -42,7 +42,7 @@ async function contextFor(view: View, err: (text: string) => void): Promise<Oper
     onProgress: (done, total) => (done === 0 && total > 0 ? undefined : view.progress.update(done, total)),
     watched: () => view.progress.watched,
     onWarning: (text, hint) => view.warn(hint === undefined ? text : `${text}\n${programHint(hint)}`),
-    onComplaint: (text) => err(`qemu-img: ${text}\n`),
+    onComplaint: (text, closing) => (closing === true ? view.warnLast(text) : err(`qemu-img: ${text}\n`)),
     onNotice: (text) => err(`${text}\n`),
   };
 }

@@ -17,6 +17,8 @@ export interface View {
   readonly objects: ObjectStore;
   /** Prints `qemu-img: warning: TEXT`. */
   warn(text: string): void;
+  /** Prints `qemu-img: TEXT` when all else was printed. */
+  warnLast(text: string): void;
 }
 
 /** What work is done in: the context of operations, and where the result goes. */

@@ -2,6 +2,7 @@
 import { isPromise } from '../base/async.ts';
 import { asBlockError, type BlockError, invalidArgument } from '../base/error.ts';
 import { Breath, InFlight, SpareBuffers } from '../base/inflight.ts';
+import { identityOf } from '../block/graph/bottom.ts';
 import type { ImageNode } from '../block/node/node.ts';
 import { secondsOf } from '../block/services.ts';
 import type { OperationContext } from './context.ts';
@@ -47,7 +48,7 @@ export async function bench(
   const { forceShare, cache = 'writeback', image } = request;
   const plan = planOf(request);
   return withSource(context, image, { writable: plan.write, forceShare, cache }, async (node) => {
-    checkAio(request);
+    checkAio(request, node);
     observer.onStart?.(plan);
     const start = secondsOf(context.services);
     await new Run(context, request, plan, node).run();
@@ -71,9 +72,16 @@ function planOf(request: BenchRequest): BenchPlan {
   };
 }
 
-/** Requests are sent the same way whatever is asked for, but scripts learn what would not work. */
-function checkAio({ aio, cache = 'writeback', image }: BenchRequest): void {
-  if (aio !== 'native' || cache === 'none' || cache === 'off' || cache === 'directsync') return;
+/** Requests are sent the same way whatever is asked for, but scripts learn what would not work: with files, that is. */
+function checkAio({ aio, cache = 'writeback', image }: BenchRequest, node: ImageNode): void {
+  if (
+    aio !== 'native' ||
+    identityOf(node) === undefined ||
+    cache === 'none' ||
+    cache === 'off' ||
+    cache === 'directsync'
+  )
+    return;
   throw invalidArgument(
     `Could not open '${imageName(image)}': aio=native was specified, but it requires cache.direct=on, which was not ` +
       'specified.',

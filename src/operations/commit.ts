@@ -3,7 +3,7 @@ import { asBlockError, BlockError, invalidArgument, unsupported } from '../base/
 import { KiB } from '../base/offset.ts';
 import { isZero } from '../base/zero.ts';
 import type { ImageNode } from '../block/node/node.ts';
-import { identityOf, placeName } from '../block/graph/bottom.ts';
+import { frozenBelow, identityOf, placeName } from '../block/graph/bottom.ts';
 import { isNameOf, nameFrom } from '../block/graph/names.ts';
 import { protocolPrefix } from '../options/filename.ts';
 import type { OperationContext } from './context.ts';
@@ -100,6 +100,8 @@ async function openForWriting({ base, overlay, depth }: Place, resize: boolean):
   const reopen = reopenerOf(base, depth);
   // What is below the base is opened anew with it.
   for (let node = base.backing, below = depth + 1; node; node = node.backing, below++) reopenerOf(node, below);
+  const frozen = frozenBelow(base);
+  if (frozen !== undefined) throw new BlockError('permission-denied', frozen);
   overlay.replaceBacking(undefined);
   await base.close();
   const writable = await reopen({ writable: true, resize });
@@ -126,6 +128,7 @@ async function copyDown(
     const { clusterSize = PLAIN_UNIT } = await base.info();
     const source = (): CommitSource => new CommitSource(top, base, depth, Math.max(SMALLEST_UNIT, clusterSize));
     const { total } = await copyInto(context, source(), base, {
+      reads: [top],
       counted: source,
       zeroedFrom: blank ? 0 : Number.POSITIVE_INFINITY,
       sparseSize: 0,

@@ -5,7 +5,7 @@ import { asBlockError, BlockError, isFinal } from '../base/error.ts';
 import { throwIfStopped } from '../base/inflight.ts';
 import { alignDown, SECTOR } from '../base/offset.ts';
 import { firstDifference, isZero } from '../base/zero.ts';
-import { identityOf } from '../block/graph/bottom.ts';
+import { identityOf, quickTransfer } from '../block/graph/bottom.ts';
 import { NamedNodes } from '../block/graph/namedNodes.ts';
 import { ImageNode } from '../block/node/node.ts';
 import type { BufferPool } from '../base/inflight.ts';
@@ -70,12 +70,15 @@ export async function compare(
 /** One of the two images. */
 class Side {
   readonly source: CopySource;
+  /** Longest read that pays, in bytes. */
+  readonly quick: number;
   readonly #name: string;
   readonly #size: number;
 
   /** @param strict runs matter, so they have to be those of the real tool. */
   constructor(node: ImageNode, image: ImageInput, strict: boolean) {
     this.source = new CopySource([node], { asShown: strict });
+    this.quick = quickTransfer(node);
     this.#name = imageName(image);
     this.#size = node.size();
   }
@@ -142,6 +145,8 @@ class Comparison {
   readonly #sides: readonly [Side, Side];
   readonly #strict: boolean;
   readonly #buffers: BufferPool;
+  /** Bytes that are looked at at once. */
+  readonly #longest: number;
   readonly #total: number;
   readonly #steps: CompareSteps;
   /** Areas that are being read, in order. */
@@ -153,6 +158,7 @@ class Comparison {
     this.#sides = sides;
     this.#strict = strict;
     this.#buffers = context.services.buffers;
+    this.#longest = Math.min(this.#buffers.size, ...sides.map(({ quick }) => quick));
     this.#total = Math.max(sides[0].source.size, sides[1].source.size);
   }
 
@@ -232,14 +238,21 @@ class Comparison {
     return andThen(pairAt(this.#sides, offset, length), (runs) => this.#compareRuns(offset, runs));
   }
 
-  #compareRuns(offset: number, { one, other, length: shared }: PairRun<SourceRun>): Look {
+  #compareRuns(offset: number, { one: given, other: otherGiven, length: shared }: PairRun<SourceRun>): Look {
     const [first, second] = this.#sides;
-    const [traits, otherTraits] = [first.traits(one, offset), second.traits(other, offset)];
+    const [traits, otherTraits] = [first.traits(given, offset), second.traits(otherGiven, offset)];
     if (this.#strict && traits !== otherTraits && traits !== undefined && otherTraits !== undefined) {
       return { length: shared, finding: Promise.resolve({ what: 'status', offset }) };
     }
-    if ((one.kind === 'zero' && other.kind === 'zero') || isSamePlace(one, other)) return { length: shared };
-    const length = Math.min(shared, this.#buffers.size);
+    if (given.kind === 'zero' && otherGiven.kind === 'zero') return { length: shared };
+    const [one, other] = [readable(given), readable(otherGiven)];
+    if (isSamePlace(one, other)) return { length: shared };
+    const length = Math.min(shared, this.#longest);
+    // What is nowhere counts as zeroes, whatever reading it gives, and is not looked at on both sides.
+    const [absent, otherAbsent] = [isAbsent(one), isAbsent(other)];
+    if (absent && otherAbsent) return { length: shared };
+    if (absent && other.kind === 'data') return { length, finding: this.#findData(second, other, offset, length) };
+    if (otherAbsent && one.kind === 'data') return { length, finding: this.#findData(first, one, offset, length) };
     if (other.kind === 'zero') return { length, finding: this.#findData(first, one, offset, length) };
     if (one.kind === 'zero') return { length, finding: this.#findData(second, other, offset, length) };
     return { length, finding: this.#findDifference(one, other, offset, length) };
@@ -249,7 +262,7 @@ class Comparison {
   #single(side: Side, offset: number, length: number): MaybePromise<Look> {
     const look = (run: SourceRun): Look => {
       if (run.kind === 'zero') return { length: run.length };
-      const part = Math.min(run.length, this.#buffers.size);
+      const part = Math.min(run.length, this.#longest);
       return { length: part, finding: this.#findData(side, run, offset, part) };
     };
     const run = side.at(offset, length);
@@ -282,6 +295,19 @@ class Comparison {
       return at < 0 ? undefined : { what: 'content', offset: offset + alignDown(at, SECTOR) };
     });
   }
+}
+
+/** True for a run that no image of the chain has, but that is not said to be zero: some NBD servers have such. */
+function isAbsent({ kind, status }: SourceRun): boolean {
+  return kind === 'data' && status?.present === false;
+}
+
+/** What takes space is read, even where it is said to be zero: some NBD contexts say that of all sorts of things. */
+function readable(run: SourceRun): SourceRun {
+  const { storage, offset, data } = run.status ?? {};
+  return run.kind === 'zero' && data === true && storage && offset !== undefined
+    ? { ...run, kind: 'data', storage, offset }
+    : run;
 }
 
 /** True if both runs start at the same byte of the same file: what they have in common is equal, unread. */

@@ -297,6 +297,7 @@ class Conversion {
       ...(this.#request.salvage ? { onBadStatus: () => undefined } : {}),
     };
     return copyInto(this.#context, source, node, {
+      reads: sources,
       counted: () => new CopySource(sources, walk),
       zeroedFrom: target.zeroed ? (backing?.size() ?? 0) : Number.POSITIVE_INFINITY,
       ...(backing ? { belowEnd: backing.size(), recordFound: true } : {}),

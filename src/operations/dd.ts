@@ -81,6 +81,7 @@ async function copyBlocks(
   try {
     const compressor = target.node.compressor?.sequential ? target.node.compressor : undefined;
     await copyInto(context, new WindowSource(node, start, length), target.node, {
+      reads: [node],
       zeroedFrom: target.zeroed ? 0 : Number.POSITIVE_INFINITY,
       sparseSize: 0,
       ...(compressor ? { compressor } : {}),
@@ -111,7 +112,7 @@ async function refuseOwnInput(
 function inOwnWords(thrown: unknown): unknown {
   if (!(thrown instanceof BlockError) || isFinal(thrown)) return thrown;
   const { access } = thrown.context;
-  if (access === 'read') return thrown.reworded(`error while reading from input image file: ${thrown.strerror}`);
+  if (access === 'read') return thrown.reworded(`error while reading from input image file: ${thrown.strerror}`, []);
   if (access === 'write') return thrown.reworded(`error while writing to output image file: ${thrown.strerror}`);
   return thrown;
 }

@@ -1,14 +1,14 @@
 /** `info`: describes an image and, on request, the images below it. */
-import { invalidImage } from '../base/error.ts';
+import { invalidArgument, invalidImage } from '../base/error.ts';
 import { throwIfStopped } from '../base/inflight.ts';
 import { alignUp, SECTOR } from '../base/offset.ts';
 import type { FormatInfo, SnapshotInfo } from '../block/capabilities.ts';
 import type { ProtocolStorage } from '../block/protocol.ts';
 import { ImageNode } from '../block/node/node.ts';
-import { identityOf, placeName } from '../block/graph/bottom.ts';
+import { identityOf, placeless, placeName } from '../block/graph/bottom.ts';
 import { nameFrom } from '../block/graph/names.ts';
 import { openImage } from '../block/graph/open.ts';
-import { PLAIN_PROTOCOL } from '../options/filename.ts';
+import { isRelative, PLAIN_PROTOCOL } from '../options/filename.ts';
 import type { CacheMode } from '../storage/files.ts';
 import type { Limits, Storage } from '../storage/storage.ts';
 import type { OperationContext } from './context.ts';
@@ -91,7 +91,12 @@ export async function info(context: OperationContext, request: InfoRequest): Pro
 
 /** The backing image to look at after `image`. */
 function below(image: ImageInfo): { source: ImageInput; parent: ImageInfo } | undefined {
-  if (image.fullBackingFile === undefined) return undefined;
+  if (image.backingFile === undefined || image.backingFile === '') return undefined;
+  if (image.fullBackingFile === undefined) {
+    throw invalidArgument(
+      `Could not determine absolute backing filename, but backing filename '${image.backingFile}' present`,
+    );
+  }
   return { source: { filename: image.fullBackingFile, format: image.backingFormat }, parent: image };
 }
 
@@ -124,7 +129,7 @@ async function describeImage(
       throw invalidImage(`Backing file '${filename}' creates an infinite loop.`);
     }
     seen.add(identity);
-    const probed = format === undefined && imageOptions(source) === undefined;
+    const probed = node.probed && format === undefined && imageOptions(source) === undefined;
     return await describe(how, node, probed);
   } finally {
     await node.close();
@@ -140,7 +145,11 @@ async function describe(how: Collection, node: ImageNode, probed: boolean): Prom
   const looksDown = node.transparent && !node.filter?.opaque;
   const inherited = looksDown ? children.find((child) => child.name === role)?.info : undefined;
   const { backingReference: backing } = node;
-  const full = backing && (await nameFrom(how.context, node.file ? placeName(node.file) : node.name, backing.file));
+  const nowhere = backing && isRelative(backing.file) && placeless(node.file) !== undefined;
+  const full =
+    backing && !nowhere
+      ? await nameFrom(how.context, node.file ? placeName(node.file) : node.name, backing.file)
+      : undefined;
   return dropUndefined({
     filename: node.name,
     format: node.format,
@@ -220,7 +229,7 @@ function limitsOf(storage: Storage, probed: boolean): Limits {
   if (!storage.plain) return limits;
   // What is below a raw layer says in which steps it discards, but neither how much, nor how it zeroes.
   const { writeZeroesAlignment: _, maxWriteZeroes: __, maxDiscard: ___, ...kept } = limits;
-  return { ...kept, requestAlignment: probed ? 512 : (under?.requestAlignment ?? limits.requestAlignment) };
+  return { ...kept, requestAlignment: probed ? SECTOR : storage.file ? 1 : limits.requestAlignment };
 }
 
 type Defined<T> = { [K in keyof T]: Exclude<T[K], undefined> };

@@ -104,5 +104,10 @@ export function flatten(tree: OptionTree): [string, OptionNode][] {
 
 /** Nested trees and dotted names in one form: `{ "file.locking": "off", file: {...} }` becomes one `file`. */
 export function normalize(tree: OptionTree): OptionTree {
-  return unflatten(flatten(tree));
+  const entries = Object.entries(tree);
+  const dotted = entries.filter(([name, value]) => name.includes('.') && !isTree(value));
+  if (dotted.length === 0) return unflatten(flatten(tree));
+  // What is said twice counts as it stands in the group, as in the real tool.
+  const others = entries.filter((entry) => !dotted.includes(entry));
+  return unflatten([...flatten(Object.fromEntries(dotted)), ...flatten(Object.fromEntries(others))]);
 }

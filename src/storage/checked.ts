@@ -62,7 +62,7 @@ export class CheckedStorage implements Storage {
     this.#checkRange('read', offset, into.length);
     if (offset + into.length > this.size()) throw this.#outOfRange('read', offset, into.length);
     if (into.length === 0) return;
-    return this.#split(into.length, (at, length) =>
+    return this.#split(into.length, this.limits.maxTransfer, (at, length) =>
       this.driver.read(offset + at, length === into.length ? into : into.subarray(at, at + length)),
     );
   }
@@ -79,7 +79,7 @@ export class CheckedStorage implements Storage {
     const driver = this.driver;
     if (this.readOnly || !driver.write) throw this.#refused('write');
     if (from.length === 0) return;
-    return this.#split(from.length, (at, length) =>
+    return this.#split(from.length, this.limits.maxTransfer, (at, length) =>
       driver.write?.(offset + at, length === from.length ? from : from.subarray(at, at + length)),
     );
   }
@@ -89,8 +89,12 @@ export class CheckedStorage implements Storage {
     if (this.readOnly || !this.driver.write) throw this.#refused('write zeroes');
     if (length === 0) return;
     if (!this.driver.writeZeroes) return this.#zeroesAsData(offset, length);
+    return this.#split(length, this.limits.maxWriteZeroes, (at, part) => this.#zero(offset + at, part, flags));
+  }
+
+  #zero(offset: number, length: number, flags: ZeroFlags): MaybePromise<void> {
     try {
-      const done = this.driver.writeZeroes(offset, length, flags);
+      const done = this.driver.writeZeroes?.(offset, length, flags);
       if (!isPromise(done)) return;
       return done.catch((error: unknown) => this.#zeroFallback(error, offset, length));
     } catch (error) {
@@ -114,7 +118,8 @@ export class CheckedStorage implements Storage {
     this.#checkRange('discard', offset, length);
     if (this.readOnly) throw this.#refused('discard');
     const end = Math.min(offset + length, this.size());
-    if (end > offset) return this.driver.discard?.(offset, end - offset);
+    if (end <= offset) return;
+    return this.#split(end - offset, this.limits.maxDiscard, (at, part) => this.driver.discard?.(offset + at, part));
   }
 
   status(offset: number, length: number): MaybePromise<Extent> {
@@ -164,9 +169,12 @@ export class CheckedStorage implements Storage {
   }
 
   /** Runs `move` over pieces of at most the largest transfer. */
-  #split(length: number, move: (at: number, length: number) => MaybePromise<void>): MaybePromise<void> {
-    const limit = this.driver.limits.maxTransfer ?? 0;
-    if (limit === 0 || length <= limit) return move(0, length);
+  #split(
+    length: number,
+    limit: number | undefined,
+    move: (at: number, length: number) => MaybePromise<void>,
+  ): MaybePromise<void> {
+    if (limit === undefined || limit === 0 || length <= limit) return move(0, length);
     const from = (start: number): MaybePromise<void> => {
       for (let at = start; at < length; at += limit) {
         const step = move(at, Math.min(limit, length - at));

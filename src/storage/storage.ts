@@ -13,6 +13,8 @@ export interface Limits {
   readonly maxTransfer?: number;
   /** Best transfer size. */
   readonly optimalTransfer?: number;
+  /** Longest transfer that pays where several are under way: the bytes of all of them stay in the processor's cache. */
+  readonly quickTransfer?: number;
   /** Zeroing works best in multiples of this. */
   readonly writeZeroesAlignment?: number;
   /** Largest zeroing request. */

@@ -33,7 +33,7 @@ describeWithOracle('what is in other files', () => {
       for (let at = 0; at < SIZE; at += 2 * MiB)
         program.copy(content, at, (at * 3) % (program.length - MiB), ((at * 3) % (program.length - MiB)) + MiB);
       into('disk.raw', content);
-      for (const format of [...new Set([...FORMATS.slice(1), 'vdi'])])
+      for (const format of new Set([...FORMATS.slice(1), 'vdi']))
         await real(`convert -O ${format} disk.raw disk.${format}`, cwd);
       await real('convert -O vmdk -o subformat=streamOptimized disk.raw stream.vmdk', cwd);
     });

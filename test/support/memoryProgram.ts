@@ -30,7 +30,7 @@ export async function runProgram(line: string, registry: DriverRegistry, files: 
           services: { ...memoryServices(files), secrets: view.secrets },
           gate: permissiveGate,
           onWarning: (text) => view.warn(text),
-          onComplaint: (text) => err(`qemu-img: ${text}\n`),
+          onComplaint: (text, closing) => (closing === true ? view.warnLast(text) : err(`qemu-img: ${text}\n`)),
           onNotice: (text) => err(`${text}\n`),
         },
         view,

@@ -50,6 +50,9 @@ export class Peer {
   /** Milliseconds of patience that the client had last. */
   patience = 0;
   form: 'simple' | 'structured' | 'extended' = 'simple';
+  /** Bytes that were sent, and after how many the connection ends. */
+  sent: number = 0;
+  cut: number = Number.POSITIVE_INFINITY;
 
   /** What the client sees. */
   readonly connection: Connection = {
@@ -98,8 +101,11 @@ export class Peer {
 
   send(...parts: readonly Part[]): void {
     if (this.#ended) return;
-    this.#toClient.push(packed(...parts));
+    const bytes = packed(...parts);
+    this.#toClient.push(bytes.subarray(0, this.cut - this.sent));
+    this.sent += bytes.length;
     this.#wakeClient?.();
+    if (this.sent >= this.cut) this.end();
   }
 
   /** Ends the connection: what was sent still arrives. */
@@ -131,6 +137,8 @@ export interface Script {
   /** Transmission flags. */
   readonly flags?: number;
   readonly form?: Peer['form'];
+  /** Bytes that are sent before the connection ends. */
+  readonly cut?: number;
   readonly blockSizes?: readonly [minimum: number, preferred: number, maximum: number];
   /** The whole server, in the place of all that follows. */
   readonly all?: (peer: Peer) => void;
@@ -157,6 +165,7 @@ export class NbdServer implements NetPort {
 
   async connect(): Promise<Connection> {
     const peer = new Peer();
+    peer.cut = this.#script.cut ?? peer.cut;
     this.peers.push(peer);
     void this.#serve(peer);
     return peer.connection;

@@ -1,5 +1,6 @@
 /** The real qemu-img that tests compare with, where there is one. */
 import { execFileSync } from 'node:child_process';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe } from 'vitest';
 import { because } from './skip.ts';
@@ -38,6 +39,17 @@ export function oracleProgram(name: 'qemu-img' | 'qemu-io' | 'qemu-nbd'): string
   const oracle = findOracle();
   if (!oracle) throw new Error('there is no oracle');
   return join(oracle.bin, name);
+}
+
+/**
+ * Path of the real qemu-storage-daemon, which comes with qemu-nbd, and where that is run by a script is run by the same.
+ * @param directory where such a script can be written.
+ */
+export function oracleStorageDaemon(directory: string): string {
+  const script = readFileSync(oracleProgram('qemu-nbd'), 'utf8').replaceAll('qemu-nbd', 'qemu-storage-daemon');
+  const path = join(directory, 'qemu-storage-daemon');
+  writeFileSync(path, script, { mode: 0o755 });
+  return path;
 }
 
 /** A `describe` whose tests run where there is a real qemu-img of the expected release line, and are skipped elsewhere. */

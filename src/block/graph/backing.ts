@@ -1,12 +1,12 @@
 /** Opens the backing image of an image. */
-import { BlockError, invalidArgument, invalidImage, withPrefix } from '../../base/error.ts';
-import { isTree, normalize } from '../../options/dotted.ts';
-import { PLAIN_PROTOCOL } from '../../options/filename.ts';
+import { BlockError, invalidArgument, invalidImage, unsupported, withPrefix } from '../../base/error.ts';
+import { flatten, isTree, normalize } from '../../options/dotted.ts';
+import { isRelative, PLAIN_PROTOCOL } from '../../options/filename.ts';
 import type { OptionTree } from '../../options/tree.ts';
 import type { Storage } from '../../storage/storage.ts';
 import type { BackingReference, ImageDriver } from '../capabilities.ts';
 import { ImageNode } from '../node/node.ts';
-import { identityOf, placeName } from './bottom.ts';
+import { identityOf, placeless, placeName } from './bottom.ts';
 import { placed } from './names.ts';
 import { referredTo, refuseBoth } from './namedNodes.ts';
 import { passThrough } from './passThrough.ts';
@@ -27,6 +27,8 @@ export async function openBacking(
   const given = tree['backing'];
   if (scope.noBacking || given === null || given === '' || (!image.backing?.reference && given === undefined))
     return undefined;
+  if (!image.backing && image.quirks?.backedByOptions !== true)
+    throw unsupported("Driver doesn't support backing files");
   refuseBoth(tree, 'backing');
   if (typeof given === 'string' && given === tree['node-name']) {
     throw invalidArgument(`Making '${given}' a backing child of '${given}' would create a cycle`);
@@ -43,6 +45,10 @@ export async function openBacking(
   if (scope.above.length >= chainDepth) {
     throw new BlockError('limit', `The backing chain is deeper than ${chainDepth} images`);
   }
+  const nowhere = isNamed(given) ? undefined : placeless(file);
+  if (nowhere !== undefined && isRelative(image.backing?.reference?.file ?? '/')) {
+    throw invalidArgument(`Cannot generate a base directory for ${nowhere} nodes`);
+  }
   const { inherited: _, calledAs: __, ...own } = scope;
   return withPrefix('Could not open backing file: ', async () => {
     const target = await backingTree(image.backing?.reference, given, parent, scope);
@@ -50,11 +56,32 @@ export async function openBacking(
       ...own,
       above: [...scope.above, identity ?? ''],
       writable: false,
+      insists: false,
       resize: false,
       still: stillBelow(scope),
       probed: undefined,
     });
   });
+}
+
+/** Where options ask for a protocol without a format, the name is all its own. */
+async function bareTree(
+  { context: { drivers } }: Scope,
+  name: string,
+  given: OptionTree | undefined,
+): Promise<OptionTree | undefined> {
+  const driver = given?.['driver'];
+  if (!given || typeof driver !== 'string' || !drivers.isProtocol(driver)) return undefined;
+  const protocol = await drivers.protocol(driver);
+  const [said] = flatten(given).find(([key]) => protocol.named?.test(key)) ?? [];
+  if (said !== undefined) throw invalidArgument(`Option '${said}' cannot be used with a file name`);
+  return protocol.parseFilename(name);
+}
+
+/** True for options that say which file it is, whatever an image says. */
+function isNamed(given: OptionTree | undefined): boolean {
+  const file = given?.['file'];
+  return given?.['filename'] !== undefined || (isTree(file) ? file['filename'] !== undefined : file !== undefined);
 }
 
 /** The option tree of a backing image: what the user gave, completed by what the image says. */
@@ -65,15 +92,13 @@ async function backingTree(
   scope: Scope,
 ): Promise<OptionTree> {
   const file = given?.['file'];
-  const names =
-    given?.['filename'] !== undefined || (isTree(file) ? file['filename'] !== undefined : file !== undefined);
-  if (given && (names || (file !== undefined && !reference))) return given;
+  if (given && (isNamed(given) || (file !== undefined && !reference))) return given;
   if (!reference) return given ?? {};
   // What only describes the file is taken for more about the one that the image names.
   if (file !== undefined) throw invalidArgument("Can't specify 'file' and 'filename' options at the same time");
   const format = given?.['driver'] === undefined ? reference.format : undefined;
   const name = await placed(scope.context, parent, reference.file);
-  const named = await treeOfName(scope.context.drivers, name, format);
+  const named = (await bareTree(scope, name, given)) ?? (await treeOfName(scope.context.drivers, name, format));
   const target = normalize({ ...named, ...given });
   await scope.context.gate({ role: 'backing', parent, reference: reference.file, target });
   return target;

@@ -27,8 +27,28 @@ export async function setAccess(file: Storage | undefined, access: FileAccess): 
 
 /** The name from whose place names count that a node says: that of what a filter stands in front of. */
 export function placeName(file: Storage): string {
-  const only = file instanceof ImageNode && file.filter?.single ? file.file : undefined;
+  const only = file instanceof ImageNode && file.filter?.placeless !== true ? file.file : undefined;
   return only ? placeName(only) : file.name;
+}
+
+/** What messages call nodes such as `file`, if they have no place that relative names inside an image could count from. */
+export function placeless(file: Storage | undefined): string | undefined {
+  if (file instanceof ImageNode) return file.filter?.placeless === true ? file.format : placeless(file.file);
+  const storage: ProtocolStorage | undefined = file;
+  return storage?.placeless;
+}
+
+/** Why a node that is open for reading cannot be opened for writing, if its protocol knows. */
+export function frozenBelow(file: Storage | undefined): string | undefined {
+  if (file instanceof ImageNode) return frozenBelow(file.file);
+  const storage: ProtocolStorage | undefined = file;
+  return storage?.frozen;
+}
+
+/** `Limits.quickTransfer` of a node and all that it stands on, in bytes; infinite if none has any. */
+export function quickTransfer(node: Storage | undefined): number {
+  const own = node?.limits.quickTransfer ?? Number.POSITIVE_INFINITY;
+  return node instanceof ImageNode ? Math.min(own, quickTransfer(node.file), quickTransfer(node.backing)) : own;
 }
 
 /** What makes two openings of one file equal; undefined if that cannot be known. Image nodes count as their file. */

@@ -16,8 +16,11 @@ export interface GraphContext {
   readonly packed?: boolean;
   /** Receives warnings for the user, without `warning: ` in front, and what can be done about it. */
   onWarning?(text: string, hint?: Hint): void;
-  /** Receives what goes wrong besides the error that is going to be thrown, or without being one. */
-  onComplaint?(text: string): void;
+  /**
+   * Receives what goes wrong besides the error that is going to be thrown, or without being one.
+   * @param closing it went wrong when an image was closed, after everything else.
+   */
+  onComplaint?(text: string, closing?: boolean): void;
   /** Receives text that is shown to the user as it is, several lines without the final newline. */
   onNotice?(text: string): void;
 }

@@ -21,7 +21,7 @@ export async function filterNode(
     readonly grows: boolean;
     readonly unsafe: boolean;
     readonly reopen: Reopen;
-    complain(text: string): void;
+    readonly tellOfClose: (text: string) => void;
   },
 ): Promise<ImageNode> {
   const { below, children, readOnly } = context;
@@ -40,7 +40,7 @@ export async function filterNode(
     driver: filterImage(filter, storage, opened, below, unsafe),
     compresses: filter.compresses ?? false,
     unsafe,
-    ...(opened.debugEvent ? { tellOfClose: (text) => how.complain(text) } : {}),
+    ...(opened.debugEvent ? { tellOfClose: how.tellOfClose } : {}),
     readOnly,
     grows,
     reopen,
@@ -48,6 +48,7 @@ export async function filterNode(
     filter: {
       role: roleOf(context),
       opaque: filter.opaque ?? false,
+      placeless: filter.placeless ?? false,
       single: filter.roles.length === 1 && !filter.roles[0].many,
       children,
     },

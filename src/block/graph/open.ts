@@ -241,9 +241,10 @@ async function openFormat(tree: OptionTree, file: FileNode, scope: Scope): Promi
       driver: image,
       readOnly: !scope.writable,
       reopen: reopener(tree, scope, format),
+      probed: given === undefined,
       ...tellOfMissing(scope),
       unsafe: scope.cache === 'unsafe',
-      ...(file.debugEvent ? { tellOfClose: (text) => scope.context.onComplaint?.(text) } : {}),
+      ...(file.debugEvent ? { tellOfClose: (text) => scope.context.onComplaint?.(text, true) } : {}),
       file,
       ...(backing ? { backing } : {}),
     });
@@ -293,7 +294,7 @@ async function openDriver(
       ...tellOfMissing(scope),
       warn: (text, hint) => scope.context.onWarning?.(text, hint),
       notice: (text) => scope.context.onNotice?.(text),
-      complain: (text) => scope.context.onComplaint?.(text),
+      complain: (text, closing) => scope.context.onComplaint?.(text, closing),
       leaveChild: (role) => roles.add(role),
       openChild: async (role, reference, how = {}) => {
         roles.add(role);

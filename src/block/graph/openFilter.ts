@@ -68,7 +68,7 @@ export async function openFilter(
         grows: scope.inherited !== undefined,
         unsafe: scope.cache === 'unsafe',
         reopen: how.reopen,
-        complain: (text) => scope.context.onComplaint?.(text),
+        tellOfClose: (text) => scope.context.onComplaint?.(text, true),
       },
     );
     await setAccess(node, scope.inherited ?? accessOf(true, scope));

@@ -99,7 +99,7 @@ export function withCommonOptions(tree: OptionTree, scope: Scope): Scope {
   const direct = flag('cache.direct', cache['direct']);
   const noFlush = flag('cache.no-flush', cache['no-flush']);
   const forceShare = isShared(tree, scope);
-  flag('auto-read-only', tree['auto-read-only']);
+  const auto = flag('auto-read-only', tree['auto-read-only']);
   if (flag('read-only', tree['read-only']) && scope.writable) {
     throw new BlockError('read-only', 'Block node is read-only');
   }
@@ -112,6 +112,7 @@ export function withCommonOptions(tree: OptionTree, scope: Scope): Scope {
   checkDetectZeroes(tree['detect-zeroes'], discard === 'unmap');
   return {
     ...scope,
+    insists: !auto && (readOnly === undefined ? scope.insists === true : opensToWrite),
     forceShare,
     cache: direct ? 'none' : noFlush ? 'unsafe' : scope.cache,
     discard,

@@ -20,6 +20,7 @@ export async function openProtocol(tree: OptionTree, scope: Scope, access: FileA
     {
       services,
       writable: scope.writable,
+      insists: scope.insists ?? false,
       access,
       cache: scope.cache,
       discard: scope.discard,

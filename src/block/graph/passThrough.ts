@@ -1,5 +1,4 @@
 /** A protocol opened where an image is expected (`driver=file` at the top): its bytes are the guest's. */
-import { unsupported } from '../../base/error.ts';
 import { alignUp, SECTOR } from '../../base/offset.ts';
 import type { ImageDriver, Writing } from '../capabilities.ts';
 import type { Preallocation } from '../../storage/storage.ts';
@@ -44,7 +43,7 @@ export function plainDriver(
 }
 
 async function resize(storage: ProtocolStorage, size: number, preallocation: Preallocation): Promise<void> {
-  if (storage.fixed !== undefined && size !== alignUp(storage.size(), SECTOR)) throw unsupported(storage.fixed);
+  if (storage.fixed && size !== alignUp(storage.size(), SECTOR)) throw storage.fixed();
   await storage.truncate(size, preallocation);
 }
 

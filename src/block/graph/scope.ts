@@ -14,6 +14,8 @@ export type StillImages = 'image' | 'chain' | undefined;
 export interface Scope {
   readonly context: GraphContext;
   readonly writable: boolean;
+  /** Options say that the node is opened for writing (`read-only=off`), though nobody is going to write. */
+  readonly insists?: boolean;
   readonly intent: OpenIntent;
   readonly keyless: boolean;
   readonly mapOnly: boolean;

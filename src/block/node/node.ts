@@ -49,6 +49,8 @@ export interface NodeParts {
   /** Opens the image and what is below it once more, as it was described then; see {@link ImageNode.reopen}. */
   readonly reopen?: Reopen;
   readonly tellMissing?: OpenContext['tellMissing'] | undefined;
+  /** Nobody said what format it is: it was looked for. */
+  readonly probed?: boolean;
   /** Nothing is made durable. */
   readonly unsafe?: boolean;
   /** Where somebody looks at requests: what fails when the node is closed is told, and is no failure of closing. */
@@ -67,10 +69,7 @@ export class ImageNode extends ImageLayer implements Storage {
   readonly format: string;
   readonly readOnly: boolean;
   readonly file: Storage | undefined;
-  /**
-   * Opens the same image for another purpose. The locks of this node stand against that, so close it first. Absent
-   * for nodes that were not made by opening an image.
-   */
+  /** Opens the same image for another purpose; this node's locks stand against that. Absent where none was opened. */
   readonly reopen: Reopen | undefined;
   /** The guest's bytes are bytes of the file as they are, from some offset on. */
   readonly plain: boolean;
@@ -82,6 +81,8 @@ export class ImageNode extends ImageLayer implements Storage {
   readonly filter: FilterPart | undefined;
   readonly #grows: boolean;
   readonly #unsafe: boolean;
+  /** Nobody said what format it is. */
+  readonly probed: boolean;
   readonly #tellOfClose: NodeParts['tellOfClose'];
   #backing: ImageNode | undefined;
   readonly #reader: ImageReader;
@@ -105,6 +106,7 @@ export class ImageNode extends ImageLayer implements Storage {
     this.#grows = parts.grows ?? false;
     this.#unsafe = parts.unsafe ?? false;
     this.#tellOfClose = parts.tellOfClose;
+    this.probed = parts.probed ?? false;
     const { name, format, driver, tellMissing } = parts;
     const below = (): ImageNode | undefined => this.backing;
     this.#reader = new ImageReader({ name, format, driver, tellMissing, below, admitBelow: () => this.admitBacking() });

@@ -128,5 +128,6 @@ export const command: Command = defineCommand(syntax, async (session, args) => {
     aio,
     forceShare: given.has('force-share'),
   };
+  session.endsAbruptly = true;
   return session.execute('bench', request, execute, { quiet: given.has('quiet') });
 });

@@ -107,9 +107,11 @@ export const blkdebug: FilterDriver = {
       return { options: config === '' ? {} : { config }, children: { image: file.join(':') } };
     },
     print: (options, { image = '' }) => {
-      const { config = '', ...others } = options;
+      const { config, ...others } = options;
       const plain = Object.keys(others).length === 0;
-      return plain && typeof config === 'string' ? `blkdebug:${config}:${image}` : undefined;
+      // Null is as good as nothing.
+      const rules = config ?? '';
+      return plain && typeof rules === 'string' ? `blkdebug:${rules}:${image}` : undefined;
     },
   },
   open,

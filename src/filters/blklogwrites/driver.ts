@@ -62,9 +62,8 @@ async function open({ below, children, options }: FilterContext): Promise<Passin
   }
   const storage = children.find(({ role }) => role === 'log')?.node ?? below;
   const sector = given ?? SECTOR;
-  const log = append
-    ? await WriteLog.resumed(storage, interval, isSectorSize)
-    : new WriteLog(storage, sector, interval);
+  const resumed = append ? await WriteLog.resumed(storage, interval, isSectorSize) : undefined;
+  const log = resumed ?? new WriteLog(storage, sector, interval);
   if (!isSectorSize(log.sector)) throw invalidArgument(`Invalid log sector size ${log.sector}`);
   if (interval < 1) throw invalidArgument(`Invalid log superblock update interval ${interval}`);
   return new LoggedStorage(below, log);
@@ -78,5 +77,6 @@ function isSectorSize(size: number): boolean {
 export const blklogwrites: FilterDriver = {
   name: 'blklogwrites',
   roles: [{ role: 'file' }, { role: 'log' }],
+  weak: /^log-super-update-interval$/,
   open,
 };

@@ -33,9 +33,15 @@ export class WriteLog {
 
   /**
    * A log that goes on behind its last entry.
-   * @throws BlockError if the storage holds no log.
+   * @returns undefined if the storage is empty: nothing was logged yet.
+   * @throws BlockError if it holds something else than a log.
    */
-  static async resumed(storage: Storage, interval: number, fits: (sector: number) => boolean): Promise<WriteLog> {
+  static async resumed(
+    storage: Storage,
+    interval: number,
+    fits: (sector: number) => boolean,
+  ): Promise<WriteLog | undefined> {
+    if (storage.size() === 0) return undefined;
     const head = viewOf(await readAt(storage, 0, HEAD));
     if (head.getBigUint64(0, true) !== MAGIC) throw invalidArgument('Invalid log superblock magic');
     const version = head.getBigUint64(8, true);

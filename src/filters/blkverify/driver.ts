@@ -22,6 +22,7 @@ export const blkverify: FilterDriver = {
     print: (options, { raw = '', test = '' }) =>
       Object.keys(options).length === 0 ? `blkverify:${raw}:${test}` : undefined,
   },
+  placeless: true,
   open: async ({ below, children, options }: FilterContext) => {
     const [unknown] = Object.keys(options);
     if (unknown !== undefined) {

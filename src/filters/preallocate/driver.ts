@@ -20,7 +20,7 @@ const openOptions = {
 class RoomyStorage extends PassingStorage {
   readonly #align: number;
   readonly #room: number;
-  /** End of what was written; the file below may reach further. */
+  /** The size; the file below may reach further, or not so far where nothing was written yet. */
   #end: number;
 
   constructor(below: Storage, align: number, room: number) {
@@ -34,33 +34,45 @@ class RoomyStorage extends PassingStorage {
     return this.#end;
   }
 
+  override read(offset: number, into: Uint8Array): MaybePromise<void> {
+    return this.below.readPadded(offset, into);
+  }
+
   override async write(offset: number, from: Uint8Array): Promise<void> {
+    await this.#reach(offset + from.length);
     await super.write(offset, from);
     this.#end = Math.max(this.#end, offset + from.length);
   }
 
   override async writeZeroes(offset: number, length: number, flags: ZeroFlags): Promise<void> {
+    await this.#reach(offset + length);
     await super.writeZeroes(offset, length, flags);
     this.#end = Math.max(this.#end, offset + length);
   }
 
-  /** The layer above asks for every growth before it writes there. */
+  /** The layer above asks for every growth before it writes there: room is taken for what is written, and not for a size. */
   override async truncate(size: number, preallocation: Preallocation): Promise<void> {
     if (preallocation !== 'off' || size < this.#end) await super.truncate(size, preallocation);
-    else if (size > this.below.size()) await this.#reach(size);
     this.#end = size;
   }
 
   override status(offset: number, length: number): MaybePromise<Extent> {
-    return super.status(offset, Math.min(length, this.#end - offset));
+    const limit = Math.min(length, this.#end - offset);
+    return offset < this.below.size() ? super.status(offset, limit) : { length: limit, kind: 'hole' };
+  }
+
+  override async flush(): Promise<void> {
+    if (this.below.size() < this.#end) await this.below.truncate(this.#end);
+    await super.flush();
   }
 
   override async close(): Promise<void> {
-    if (this.below.size() > this.#end) await this.below.truncate(this.#end);
+    if (this.below.size() !== this.#end) await this.below.truncate(this.#end);
   }
 
   /** Takes room up to `end` and beyond; just as much as is needed where there is not enough for more. */
   async #reach(end: number): Promise<void> {
+    if (end <= this.below.size()) return;
     try {
       await this.below.truncate(alignUp(end + this.#room, this.#align), 'falloc');
     } catch {

@@ -48,6 +48,7 @@ export const quorum: FilterDriver = {
   name: 'quorum',
   roles: [{ role: 'children', many: true, image: true }],
   opaque: true,
+  placeless: true,
   check,
   open,
 };

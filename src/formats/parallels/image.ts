@@ -11,6 +11,7 @@ export class ParallelsImage implements ImageDriver, Writing {
   readonly #state: ParallelsState;
   readonly checker: Checker;
   readonly quirks: Quirks = {
+    backedByOptions: true,
     ignoresBitmaps: true,
     unknownClusters: true,
     inSectors: true,

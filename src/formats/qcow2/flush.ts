@@ -42,7 +42,7 @@ async function closeTold(image: Qcow2State): Promise<void> {
       await step();
     } catch (thrown) {
       isWhole = false;
-      image.complain(`${what}: ${asBlockError(thrown).strerror}`);
+      image.complain(`${what}: ${asBlockError(thrown).strerror}`, true);
     }
   };
   await attempt('Failed to flush the L2 table cache', () => image.l1.flush());
@@ -60,7 +60,7 @@ async function saveBitmaps(image: Qcow2State): Promise<void> {
     } catch (thrown) {
       // As in the real tool, this does not make what was done a failure; a line says that they are lost.
       const { cause } = asBlockError(thrown);
-      image.complain(asBlockError(cause).message);
+      image.complain(asBlockError(cause).message, true);
       if (image.abandoned) return;
     }
     await flushImage(image);

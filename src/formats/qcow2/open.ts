@@ -43,7 +43,7 @@ export async function openQcow2(context: OpenContext<typeof openOptions>): Promi
     behaviour,
     warn: (text) => context.warn(text),
     notice: (text) => context.notice?.(text),
-    complain: (text) => context.complain?.(text),
+    complain: (text, closing) => context.complain?.(text, closing),
   });
   image.bitmapsForgotten = hadBitmaps && !header.bitmaps;
   image.lazyRefcounts =

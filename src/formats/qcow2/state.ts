@@ -36,7 +36,7 @@ export interface ImageParts {
   readonly behaviour?: Behaviour;
   readonly warn: (text: string) => void;
   readonly notice?: (text: string) => void;
-  readonly complain?: (text: string) => void;
+  readonly complain?: (text: string, closing?: boolean) => void;
 }
 
 /** Places of metadata in the header that another set of metadata has taken; all lie in its first 72 bytes. */
@@ -65,7 +65,7 @@ export class Qcow2State implements ImageState {
   readonly services: Services;
   readonly warn: (text: string) => void;
   /** Shows an error that does not end what is being done. */
-  readonly complain: (text: string) => void;
+  readonly complain: (text: string, closing?: boolean) => void;
   /** Set when the image is encrypted and a key was given. */
   cipher: ImageCipher | undefined;
   /** The LUKS header inside the image. */
@@ -115,7 +115,7 @@ export class Qcow2State implements ImageState {
     this.intent = parts.intent;
     this.services = parts.services;
     this.warn = parts.warn;
-    this.complain = (text) => (parts.complain ?? parts.warn)(text);
+    this.complain = (text, closing) => (parts.complain ? parts.complain(text, closing) : parts.warn(text));
     this.reportDamage = (line) => (parts.notice ?? parts.warn)(line);
     this.#storedHeaderLength = parts.storedHeaderLength;
     this.geometry = geometryOf(parts.header);

@@ -1,6 +1,6 @@
 /** New QED images. */
 import { utf8Bytes } from '../../base/bytes.ts';
-import { invalidArgument, unsupported, withStrerror } from '../../base/error.ts';
+import { invalidArgument, withStrerror } from '../../base/error.ts';
 import { alignUp, SECTOR } from '../../base/offset.ts';
 import type { CreateContext } from '../../block/format.ts';
 import type { ProtocolStorage } from '../../block/protocol.ts';
@@ -63,7 +63,7 @@ export async function create(context: CreateContext, options: CreateOptions): Pr
   };
   const file: ProtocolStorage = context.file;
   // The real tool empties it first.
-  if (file.fixed !== undefined && file.size() > 0) throw unsupported(file.fixed);
+  if (file.fixed && file.size() > 0) throw file.fixed();
   // The L1 table is all zero: a hole will do.
   await withStrerror('Could not create image', async () => {
     await file.writeZeroes(0, clusterSize * (1 + tableClusters));

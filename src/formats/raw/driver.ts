@@ -88,7 +88,7 @@ class RawImage implements ImageDriver, Writing {
     const end = this.#offset + size;
     // Of an image inside a device, only what the format needs has to fit; here the device is the image.
     const { fixed } = this.#file as Partial<ProtocolStorage>;
-    if (fixed !== undefined && end !== alignUp(this.#file.size(), 512)) throw unsupported(fixed);
+    if (fixed !== undefined && end !== alignUp(this.#file.size(), 512)) throw fixed();
     await this.#file.truncate(end, preallocation);
   }
 

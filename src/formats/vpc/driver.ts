@@ -1,6 +1,7 @@
 /** The VHD driver (`vpc`): registration, options, and opening. */
 import { BlockError, invalidArgument, invalidImage, posixError, unsupported } from '../../base/error.ts';
 import { isPowerOfTwo, SECTOR } from '../../base/offset.ts';
+import type { ProtocolStorage } from '../../block/protocol.ts';
 import type { ImageDriver } from '../../block/capabilities.ts';
 import type { FormatDriver, OpenContext } from '../../block/format.ts';
 import type { OptionTable, OptionValues } from '../../options/table.ts';
@@ -71,7 +72,9 @@ async function findFooter({ file, filename, intent, warn }: OpenContext): Promis
   const last = await readAt(file, footerPlace(file), FOOTER_SIZE);
   const footer = intactFooter(last);
   if (copy) {
-    if (!footer && copy.type !== DiskType.fixed && intent !== 'check') {
+    // A device, or an export, ends where it ends.
+    const { fixed }: ProtocolStorage = file;
+    if (!footer && !fixed && copy.type !== DiskType.fixed && intent !== 'check') {
       warn(`'${filename}' has no intact footer at its end; the copy at its start is used`);
     }
     return { bytes: first, dynamic: true, footer: copy };

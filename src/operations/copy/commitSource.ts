@@ -98,7 +98,8 @@ export class CommitSource implements RunSource {
     if (status.zero && !status.data) return { start, length, kind: 'zero', storage: node, offset: start };
     // The base is not asked: it changes while it is written.
     for (let index = 0; index < depth; index++) layers[index]?.admitBacking();
-    const { special, storage, offset } = status;
+    const { special, storage, offset, through } = status;
+    if (through) return { start, length, kind: 'data', storage: through, offset: start };
     if (special || !storage || offset === undefined)
       return { start, length, kind: 'data', storage: node, offset: start };
     return { start, length, kind: 'data', storage, offset };

@@ -2,6 +2,7 @@
 import type { BlockError } from '../../base/error.ts';
 import { KiB } from '../../base/offset.ts';
 import type { Coder } from '../../block/capabilities.ts';
+import { quickTransfer } from '../../block/graph/bottom.ts';
 import type { ImageNode } from '../../block/node/node.ts';
 import type { OperationContext } from '../context.ts';
 import { Pace } from './pace.ts';
@@ -33,6 +34,8 @@ export interface CopyOptions {
   readonly sharing?: Sharing;
   /** Bytes per second. */
   readonly rateLimit?: number;
+  /** What the source reads from. */
+  readonly reads?: readonly ImageNode[];
   /** Most pieces in flight. */
   readonly parallel?: number;
   /** Pieces are stored when they are read, in whatever order that is. */
@@ -81,7 +84,8 @@ export async function copyInto(
   const { buffers } = context.services;
   const { compressor, sharing } = options;
   const search = options.sparseSize > 0 ? zeroSearch(options.sparseSize) : undefined;
-  const chunk = options.kernelChunk ?? chunkFor(buffers, compressor?.unit ?? 1, search?.step);
+  const quick = Math.min(...[...(options.reads ?? []), target].map(quickTransfer));
+  const chunk = options.kernelChunk ?? chunkFor(buffers, compressor?.unit ?? 1, { least: search?.step, most: quick });
   const storeOptions: StoreOptions = {
     zeroedFrom: options.zeroedFrom,
     buffers,

@@ -149,13 +149,16 @@ class Pipeline {
   #read(piece: Piece & { kind: 'data' }, bytes: Uint8Array): MaybePromise<void> {
     const report = this.#options.onBadSector?.bind(this.#options);
     if (report) return salvageSegments(piece.segments, bytes, piece.offset, report);
+    let place = piece.length;
+    const note = (at: number): void => void (place = Math.min(place, at));
     const locate = async (error: unknown): Promise<never> => {
       const [first, next] = await firstUnreadable(piece.segments, bytes, piece.offset);
       const hint = next && ({ about: 'also', message: failed('read', next.error, next.offset).message } as const);
-      throw failed('read', first?.error ?? error, first?.offset ?? piece.offset, hint);
+      // What can be read the second time failed where the first time was.
+      throw failed('read', first?.error ?? error, first?.offset ?? piece.offset + place, hint);
     };
     try {
-      const done = readSegments(piece.segments, bytes);
+      const done = readSegments(piece.segments, bytes, note);
       return isPromise(done) ? done.catch(locate) : done;
     } catch (error) {
       return locate(error);
@@ -206,9 +209,13 @@ class Pipeline {
 /**
  * Piece length for a copy.
  * @param unit pieces have to consist of whole units.
- * @param least shortest useful length (the area that is searched for zeroes).
+ * @param bounds shortest useful length (the area that is searched for zeroes), and longest one that pays.
  */
-export function chunkFor(buffers: BufferPool, unit: number, least = 1): number {
-  const size = Math.max(buffers.size, least, unit);
+export function chunkFor(
+  buffers: BufferPool,
+  unit: number,
+  { least = 1, most = Number.POSITIVE_INFINITY }: { readonly least?: number | undefined; readonly most?: number } = {},
+): number {
+  const size = Math.max(Math.min(buffers.size, most), least, unit);
   return alignDown(size, unit);
 }

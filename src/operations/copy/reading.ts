@@ -29,12 +29,23 @@ export function failed(access: 'read' | 'write', thrown: unknown, offset: number
 /**
  * Reads consecutive segments into `into`, those that are stored plainly at the same time; what has to be decoded has all
  * cores for itself already. Stays synchronous while nothing has to wait. No read is under way any more when it fails.
+ * @param onFailure is told where a segment that cannot be read begins.
  */
-export function readSegments(segments: readonly Segment[], into: Uint8Array): MaybePromise<void> {
-  return readFrom(segments, into, 0, 0);
+export function readSegments(
+  segments: readonly Segment[],
+  into: Uint8Array,
+  onFailure?: (at: number) => void,
+): MaybePromise<void> {
+  return readFrom(segments, into, 0, 0, onFailure);
 }
 
-function readFrom(segments: readonly Segment[], into: Uint8Array, first: number, start: number): MaybePromise<void> {
+function readFrom(
+  segments: readonly Segment[],
+  into: Uint8Array,
+  first: number,
+  start: number,
+  onFailure?: (at: number) => void,
+): MaybePromise<void> {
   const waiting: Promise<void>[] = [];
   let at = start;
   let index = first;
@@ -42,20 +53,25 @@ function readFrom(segments: readonly Segment[], into: Uint8Array, first: number,
     for (; index < segments.length; index++) {
       const segment = segments[index] as Segment;
       if (segment.coded && waiting.length > 0) break;
+      const place = at;
       const done = readSegment(segment, into.subarray(at, at + segment.length));
       at += segment.length;
-      if (isPromise(done)) waiting.push(done);
+      if (isPromise(done)) {
+        if (onFailure) done.catch(() => onFailure(place));
+        waiting.push(done);
+      }
       if (segment.coded && waiting.length > 0) {
         index++;
         break;
       }
     }
   } catch (error) {
+    onFailure?.(at);
     waiting.push(Promise.reject(error));
   }
   if (waiting.length === 0) return;
   const read = allOf(waiting);
-  return index < segments.length ? read.then(() => readFrom(segments, into, index, at)) : read;
+  return index < segments.length ? read.then(() => readFrom(segments, into, index, at, onFailure)) : read;
 }
 
 function readSegment(segment: Segment, into: Uint8Array): MaybePromise<void> {
@@ -74,8 +90,8 @@ interface Unreadable {
 function* partsOf(segments: readonly Segment[]): Generator<Segment & { readonly at: number }> {
   let at = 0;
   for (const segment of segments) {
-    const { storage, offset: start = 0, length } = segment;
-    const unit = storage instanceof ImageNode ? (storage.allocationUnit ?? length) : length;
+    const { storage, offset: start = 0, length, coded } = segment;
+    const unit = coded === true && storage instanceof ImageNode ? (storage.allocationUnit ?? length) : length;
     for (let done = 0; done < length; ) {
       const part = Math.min(length - done, unit - (unit < length ? (start + done) % unit : 0));
       yield { ...segment, length: part, offset: start + done, at };

@@ -47,7 +47,7 @@ export async function copyStream(
   const { buffers } = context.services;
   const { compressor, sparseSize, zeroed } = options;
   const search = sparseSize > 0 ? zeroSearch(sparseSize) : undefined;
-  const chunk = chunkFor(buffers, compressor?.unit ?? 1, search?.step);
+  const chunk = chunkFor(buffers, compressor?.unit ?? 1, { least: search?.step });
   const storeOptions = { zeroedFrom: zeroed ? 0 : Number.POSITIVE_INFINITY, buffers, ...(search ? { search } : {}) };
   const store = compressor
     ? new CompressedStore(target, compressor, storeOptions)

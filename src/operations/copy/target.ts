@@ -243,6 +243,6 @@ function namingContext(context: OperationContext, at: string, filename: string):
     ...context,
     onWarning: (text, hint) => context.onWarning?.(text.replaceAll(at, filename), hint),
     onNotice: (text) => context.onNotice?.(text.replaceAll(at, filename)),
-    onComplaint: (text) => context.onComplaint?.(text.replaceAll(at, filename)),
+    onComplaint: (text, closing) => context.onComplaint?.(text.replaceAll(at, filename), closing),
   };
 }

@@ -16,7 +16,7 @@ export class FileStorage extends CheckedStorage implements ProtocolStorage {
   readonly identity: string;
   /** Driver that the real tool would name: `host_device` for devices, whatever name opened them. */
   readonly protocol: string;
-  readonly fixed?: string;
+  readonly fixed?: () => BlockError;
   /** What is known of a device is what is known of a file. */
   readonly described: FormatInfo = { dirty: false, specific: { type: 'file', data: {} } };
   readonly #handle: FileHandle;
@@ -26,7 +26,7 @@ export class FileStorage extends CheckedStorage implements ProtocolStorage {
     super(handle, { name, readOnly: !settings.writable });
     this.identity = handle.identity;
     this.protocol = isDevice(handle.kind) ? 'host_device' : 'file';
-    if (isDevice(handle.kind)) this.fixed = 'Cannot resize device files';
+    if (isDevice(handle.kind)) this.fixed = () => unsupported('Cannot resize device files');
     this.#handle = handle;
     this.#locking = settings.locking;
   }

@@ -192,7 +192,8 @@ function typedAddress(
     case 'unix':
       return { type, path, ...(abstract === true ? { abstract } : {}) };
     case 'fd':
-      if (!/^\d{1,9}$/.test(str)) throw invalidArgument(`File descriptor '${str}' is not a socket`);
+      if (!/^-?\d{1,9}$/.test(str)) throw invalidArgument(`Unable to parse FD number ${str}`);
+      if (str.startsWith('-')) throw invalidArgument(`File descriptor '${str}' is not a socket`);
       return { type, number: Number(str) };
     case 'vsock':
       throw invalidArgument(`Failed to connect to '${cid}:${port}': sockets of virtual machines cannot be used here`);

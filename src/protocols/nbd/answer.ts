@@ -38,6 +38,9 @@ export function serverError(number: number): BlockError {
 /** Error chunks of which kind are for which commands does not matter: nothing is read into them. */
 const STATUS_CHUNKS: readonly number[] = [Chunk.blockStatus, Chunk.blockStatusExtended];
 
+/** Most chunks of one answer: nobody cuts 32 MiB so small, but somebody might send them for ever. */
+const MAX_CHUNKS = 65536;
+
 /** A request under way, and the parts of the answer that have come. */
 export class Answer {
   readonly request: Request;
@@ -48,6 +51,7 @@ export class Answer {
   #reached = 0;
   /** What has come besides, out of order. */
   readonly #apart: { readonly start: number; readonly end: number }[] = [];
+  #chunks = 0;
   readonly #settle: (error?: BlockError) => void;
 
   /** @param settle is called once. */
@@ -71,6 +75,7 @@ export class Answer {
   /** Throws unless a chunk of that type can be part of the answer. */
   admit(type: number): void {
     const { command } = this.request;
+    if (++this.#chunks > MAX_CHUNKS) throw invalidReply('answer without an end');
     const reads = type === Chunk.data || type === Chunk.hole;
     const tells = STATUS_CHUNKS.includes(type);
     if ((reads && command !== Command.read) || (tells && command !== Command.blockStatus)) {

@@ -58,13 +58,14 @@ async function open(context: ProtocolContext, options: OpenOptions): Promise<Nbd
     reconnectDelay: Math.max(0, options['reconnect-delay'] ?? 0),
   });
   try {
-    check(client, context.writable, bitmap !== undefined);
+    check(client, context.writable || context.insists === true, bitmap !== undefined);
   } catch (error) {
     client.close();
     throw error;
   }
   const driver = new NbdStorage(client, context);
-  return new NbdExport(driver, { name: nameOf(server, given, exportName), readOnly: !context.writable });
+  const frozen = (client.export.flags & Flag.readOnly) !== 0;
+  return new NbdExport(driver, { name: nameOf(server, given, exportName), readOnly: !context.writable }, frozen);
 }
 
 /** Whether the export is what it was asked for. */
@@ -84,6 +85,8 @@ async function create(
   name: string,
   options: OptionValues<typeof createOptions>,
 ): Promise<void> {
+  const preallocation = preallocationOf(options.preallocation);
+  if (preallocation !== 'off') throw unsupported(`Unsupported preallocation mode '${preallocation}'`);
   const storage = await withPrefix(
     "Protocol driver 'nbd' does not support creating new images, so an existing image must be selected as the target; " +
       'however, opening the given target as an existing image failed: ',
@@ -93,8 +96,6 @@ async function create(
     },
   );
   try {
-    const preallocation = preallocationOf(options.preallocation);
-    if (preallocation !== 'off') throw unsupported(`Unsupported preallocation mode '${preallocation}'`);
     await storage.truncate(alignUp(options.size ?? 0, SECTOR));
     const head = Math.min(SECTOR, storage.size());
     if (head > 0) await storage.writeZeroes(0, head, { unmap: true });
@@ -123,6 +124,7 @@ export const nbdDriver: ProtocolDriver = {
   openOptions,
   createOptions,
   parseFilename: parseName,
+  named: /^(path|host|port|export|server\..*)$/,
   open,
   create,
 } satisfies ProtocolDriver<typeof openOptions, typeof createOptions>;

@@ -1,6 +1,6 @@
 /** An export as a storage: requests in whole blocks, holes from block states, changes that are made safe. */
 import { type MaybePromise, RangeLock } from '../../base/async.ts';
-import { unsupported } from '../../base/error.ts';
+import { type BlockError, invalidArgument, unsupported } from '../../base/error.ts';
 import { alignDown, alignUp, SECTOR } from '../../base/offset.ts';
 import { systemError } from '../../base/posix.ts';
 import { rounded } from '../../block/node/rounding.ts';
@@ -73,6 +73,14 @@ export class NbdStorage implements StorageDriver {
   }
 
   async write(offset: number, from: Uint8Array): Promise<void> {
+    const { length } = from;
+    // What is wrong with it the server says best.
+    if (
+      offset + length > alignUp(this.size(), SECTOR) &&
+      (offset + length) % this.#unit === 0 &&
+      offset % this.#unit === 0
+    )
+      await this.#write(offset, from);
     const data = this.#inside(offset, from);
     const start = alignDown(offset, this.#unit);
     const end = alignUp(offset + data.length, this.#unit);
@@ -177,9 +185,10 @@ export class NbdStorage implements StorageDriver {
     for (; known.index < lengths.length; known.index++) {
       const end = known.at + (lengths[known.index] ?? 0);
       if (offset < end) {
-        // Where a server tells of less than a sector, all of that counts as data: bits of bytes would take for ever.
+        // Where a server tells of less than a sector, all of that counts as data: bits of bytes would take for ever. In the
+        // last sector a file may end.
         const sector = Math.min(alignUp(offset + 1, SECTOR) - offset, length);
-        if (end - offset < sector) return { length: sector, kind: 'data' };
+        if (end - offset < sector && alignUp(offset + 1, SECTOR) < this.size()) return { length: sector, kind: 'data' };
         return extentOf(bits[known.index] ?? 0, Math.min(length, end - offset));
       }
       known.at = end;
@@ -193,7 +202,7 @@ export class NbdStorage implements StorageDriver {
   }
 
   truncate(size: number, preallocation: Preallocation): void {
-    if (size > this.size()) throw unsupported('Cannot grow NBD nodes');
+    if (size > this.size()) throw invalidArgument('Cannot grow NBD nodes');
     if (preallocation !== 'off') throw unsupported(`Unsupported preallocation mode '${preallocation}'`);
   }
 
@@ -216,9 +225,17 @@ function extentOf(bits: number, length: number): Extent {
 /** What is behind the end of an export, up to the end of its last sector, is zeroes that are nowhere. */
 export class NbdExport extends CheckedStorage implements ProtocolStorage {
   readonly protocol: string = 'nbd';
-  readonly fixed: string = 'Cannot resize NBD nodes';
+  readonly fixed = (): BlockError => invalidArgument('Cannot resize NBD nodes');
+  readonly frozen: string | undefined;
+  readonly placeless: string = 'NBD';
   /** The real tool gets to know nothing about clusters from servers. */
   readonly quirks: Quirks = { unknownClusters: true };
+
+  /** @param frozen the server gives the export for reading only. */
+  constructor(driver: NbdStorage, options: ConstructorParameters<typeof CheckedStorage>[1], frozen: boolean) {
+    super(driver, options);
+    this.frozen = frozen ? "Can't reopen read-only NBD mount as read/write" : undefined;
+  }
 
   override status(offset: number, length: number): MaybePromise<Extent> {
     if (offset >= this.size()) return { length: Math.max(1, length), kind: 'hole', absent: true };

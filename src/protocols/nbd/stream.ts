@@ -1,14 +1,19 @@
 /** Numbers and texts from a connection, and to it. */
 import { asBlockError, BlockError } from '../../base/error.ts';
+import { MiB } from '../../base/offset.ts';
 import { textOf } from '../../base/text.ts';
 import type { Connection } from '../../block/net.ts';
 
 /** Longest text that is taken from a server: what it calls an export, or has to say about an error. */
 const MAX_TEXT = 65536;
 
+/** Most bytes of a handshake: room for the names of all exports that anybody has. */
+const MAX_TALK = 64 * MiB;
+
 /** Reads from a connection; what is cut short is an error that says what it was. */
 export class Incoming {
   readonly #connection: Connection;
+  #taken = 0;
 
   constructor(connection: Connection) {
     this.#connection = connection;
@@ -16,6 +21,8 @@ export class Incoming {
 
   /** So many bytes. @param what for messages, for instance `option reply`. */
   async bytes(length: number, what: string): Promise<Uint8Array> {
+    this.#taken += length;
+    if (this.#taken > MAX_TALK) throw new BlockError('io', `Failed to read ${what}: the server talks too much`);
     const into = new Uint8Array(length);
     if (length === 0) return into;
     let count: number;

@@ -127,6 +127,22 @@ describe('preallocate', () => {
   });
 });
 
+describe('preallocate for a size', () => {
+  it('takes no room, and what was not written reads as zeroes', async () => {
+    const { open, files } = await place();
+    const node = await open({ driver: 'preallocate', 'prealloc-size': 8 * UNIT, file: file('a') });
+    const before = node.size();
+    await node.truncate(before + 4 * UNIT);
+    const into = new Uint8Array(UNIT).fill(9);
+    await node.read(before + UNIT, into);
+    expect(into).toEqual(new Uint8Array(UNIT));
+    expect(await node.status(before + UNIT, UNIT)).toMatchObject({ kind: 'hole', length: UNIT });
+    expect(files.bytes('a').length).toBe(before);
+    await node.close();
+    expect(files.bytes('a').length).toBe(before + 4 * UNIT);
+  });
+});
+
 describe('blklogwrites', () => {
   it('has every write in the log, in the format of dm-log-writes', async () => {
     const { open, files } = await place();

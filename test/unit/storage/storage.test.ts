@@ -74,6 +74,21 @@ describe('checked storage', () => {
     expect([bytes[99], bytes[100], bytes[249]]).toEqual([0, 1, 2]);
   });
 
+  it('splits zeroes and discards to what the driver takes', async () => {
+    const seen: string[] = [];
+    const driver: StorageDriver = {
+      ...reading(),
+      limits: { requestAlignment: 1, maxWriteZeroes: 100, maxDiscard: 200 },
+      write: () => {},
+      writeZeroes: (offset, length) => void seen.push(`zero ${offset} ${length}`),
+      discard: (offset, length) => void seen.push(`discard ${offset} ${length}`),
+    };
+    const storage = new CheckedStorage(driver, { name: 'some', readOnly: false });
+    await storage.writeZeroes(10, 210);
+    await storage.discard(0, 1000);
+    expect(seen).toEqual(['zero 10 100', 'zero 110 100', 'zero 210 10', 'discard 0 200', 'discard 200 50']);
+  });
+
   it('refuses ranges outside, writing, and use after closing', async () => {
     const storage = new CheckedStorage(reading(), { name: 'x', readOnly: true });
     for (const [offset, length] of [

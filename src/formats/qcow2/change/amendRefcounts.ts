@@ -22,7 +22,7 @@ const MAX_BEYOND = 1048576;
  * @throws BlockError if a refcount does not fit.
  */
 export async function changeRefcountWidth(image: Qcow2State, order: number, told: Told): Promise<void> {
-  await flushImage(image);
+  await withStrerror('Failed to flush the refblock cache', () => flushImage(image));
   const { clusterSize } = image.geometry;
   const { reftableOffset, reftableClusters } = image.header;
   const entries = (reftableClusters * clusterSize) / 8;

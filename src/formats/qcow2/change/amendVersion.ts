@@ -45,6 +45,10 @@ export async function downgrade(image: Qcow2State, told: Told): Promise<void> {
   await dropBitmaps(image);
   await withStrerror(expanding, () => expandZeroes(image, snapshots, told));
   await flushImage(image);
+  await withStrerror('Failed to update the image header', () => recordVersion2(image));
+}
+
+async function recordVersion2(image: Qcow2State): Promise<void> {
   await image.setIncompatible(Incompatible.dirty, false);
   await image.changeHeader(
     (old) => {

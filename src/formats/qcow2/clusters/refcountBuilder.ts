@@ -2,7 +2,7 @@
  * A whole new refcount structure beside the old one: blocks and table in free clusters, made known by one write of the
  * header. Used to change the width of the entries, and to rebuild what is damaged.
  */
-import { BlockError } from '../../../base/error.ts';
+import { BlockError, withStrerror } from '../../../base/error.ts';
 import { divideUp } from '../../../base/offset.ts';
 import { setEntry } from '../structure/geometry.ts';
 import type { Qcow2State } from '../state.ts';
@@ -118,11 +118,12 @@ export async function writeStructure(
       const count = counts.get(cluster);
       if (count !== 0) setRefcount(block, bits, cluster - first, count);
     }
-    await image.file.write(place * clusterSize, new Uint8Array(block.buffer));
+    const bytes = new Uint8Array(block.buffer);
+    await withStrerror('Failed to write refblock', () => image.file.write(place * clusterSize, bytes));
     setEntry(new DataView(table.buffer), index * 8, place * clusterSize, false);
     written(index);
   }
-  await image.file.write(tableCluster * clusterSize, table);
+  await withStrerror('Failed to write the new reftable', () => image.file.write(tableCluster * clusterSize, table));
   // Not by `switchHeader`: the counts of the old structure are of no use any more, and may be what is damaged.
   await image.file.flush();
   await image.changeHeader(

@@ -251,6 +251,7 @@ describe('sizes of blocks', () => {
     expect(storage.limits).toEqual({
       requestAlignment: 1,
       minMemoryAlignment: 512,
+      quickTransfer: 1048576,
       maxTransfer: 33554432,
       optimalMemoryAlignment: 4096,
       maxIov: 1024,
