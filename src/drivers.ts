@@ -4,7 +4,7 @@ import { isTarFile, isZipFile } from './filters/archive/probe.ts';
 import { isBzip2File, isGzipFile, isXzFile, isZstdFile } from './filters/compressed/probe.ts';
 import { probe as probeBochs } from './formats/bochs/probe.ts';
 import { probe as probeCloop } from './formats/cloop/probe.ts';
-import { probe as probeDmg } from './formats/dmg/probe.ts';
+import { hasTrailer, probe as probeDmg } from './formats/dmg/probe.ts';
 import { probe as probeLuks } from './formats/luks/probe.ts';
 import { probe as probeParallels } from './formats/parallels/probe.ts';
 import { probe as probeQcow } from './formats/qcow/probe.ts';
@@ -13,25 +13,66 @@ import { probe as probeQed } from './formats/qed/probe.ts';
 import { probe as probeVdi } from './formats/vdi/probe.ts';
 import { probe as probeVhdx } from './formats/vhdx/probe.ts';
 import { probe as probeVmdk } from './formats/vmdk/probe.ts';
-import { probe as probeVpc } from './formats/vpc/probe.ts';
+import { hasFooterCookie, probe as probeVpc } from './formats/vpc/probe.ts';
 
 const FORMATS: readonly FormatEntry[] = [
   { name: 'bochs', probe: probeBochs, load: async () => (await import('./formats/bochs/driver.ts')).bochs },
   { name: 'cloop', probe: probeCloop, load: async () => (await import('./formats/cloop/driver.ts')).cloop },
-  { name: 'dmg', probe: probeDmg, load: async () => (await import('./formats/dmg/driver.ts')).dmg },
-  { name: 'luks', probe: probeLuks, load: async () => (await import('./formats/luks/driver.ts')).luks },
+  { name: 'dmg', probe: probeDmg, isTail: hasTrailer, load: async () => (await import('./formats/dmg/driver.ts')).dmg },
+  {
+    name: 'luks',
+    probe: probeLuks,
+    load: async () => (await import('./formats/luks/driver.ts')).luks,
+    inspector: async () => (await import('./formats/luks/inspector.ts')).inspect,
+  },
   {
     name: 'parallels',
     probe: probeParallels,
     load: async () => (await import('./formats/parallels/driver.ts')).parallels,
   },
-  { name: 'qcow', probe: probeQcow, load: async () => (await import('./formats/qcow/driver.ts')).qcow },
-  { name: 'qcow2', probe: probeQcow2, load: async () => (await import('./formats/qcow2/driver.ts')).qcow2 },
-  { name: 'qed', probe: probeQed, load: async () => (await import('./formats/qed/driver.ts')).qed },
-  { name: 'vdi', probe: probeVdi, load: async () => (await import('./formats/vdi/driver.ts')).vdi },
-  { name: 'vhdx', probe: probeVhdx, load: async () => (await import('./formats/vhdx/driver.ts')).vhdx },
-  { name: 'vmdk', probe: probeVmdk, load: async () => (await import('./formats/vmdk/driver.ts')).vmdk },
-  { name: 'vpc', probe: probeVpc, load: async () => (await import('./formats/vpc/driver.ts')).vpc },
+  {
+    name: 'qcow',
+    probe: probeQcow,
+    load: async () => (await import('./formats/qcow/driver.ts')).qcow,
+    inspector: async () => (await import('./formats/qcow/inspector.ts')).inspect,
+  },
+  {
+    name: 'qcow2',
+    probe: probeQcow2,
+    load: async () => (await import('./formats/qcow2/driver.ts')).qcow2,
+    inspector: async () => (await import('./formats/qcow2/inspector.ts')).inspect,
+  },
+  {
+    name: 'qed',
+    probe: probeQed,
+    load: async () => (await import('./formats/qed/driver.ts')).qed,
+    inspector: async () => (await import('./formats/qed/inspector.ts')).inspect,
+  },
+  {
+    name: 'vdi',
+    probe: probeVdi,
+    load: async () => (await import('./formats/vdi/driver.ts')).vdi,
+    inspector: async () => (await import('./formats/vdi/inspector.ts')).inspect,
+  },
+  {
+    name: 'vhdx',
+    probe: probeVhdx,
+    load: async () => (await import('./formats/vhdx/driver.ts')).vhdx,
+    inspector: async () => (await import('./formats/vhdx/inspector.ts')).inspect,
+  },
+  {
+    name: 'vmdk',
+    probe: probeVmdk,
+    load: async () => (await import('./formats/vmdk/driver.ts')).vmdk,
+    inspector: async () => (await import('./formats/vmdk/inspector.ts')).inspect,
+  },
+  {
+    name: 'vpc',
+    probe: probeVpc,
+    isTail: hasFooterCookie,
+    load: async () => (await import('./formats/vpc/driver.ts')).vpc,
+    inspector: async () => (await import('./formats/vpc/inspector.ts')).inspect,
+  },
   { name: 'raw', load: async () => (await import('./formats/raw/driver.ts')).raw },
 ];
 
@@ -52,6 +93,7 @@ const PROTOCOLS: readonly ProtocolEntry[] = [
     server: async () => (await import('./protocols/nbd/server/server.ts')).nbdServer,
   },
   { name: 'stdio', prefixes: [], load: async () => (await import('./protocols/stdio/driver.ts')).stdioDriver },
+  { name: 'ssh', prefixes: ['ssh'], load: async () => (await import('./protocols/ssh/driver.ts')).sshDriver },
   { name: 'http', prefixes: ['http'], load: async () => (await curl()).httpDriver },
   { name: 'https', prefixes: ['https'], load: async () => (await curl()).httpsDriver },
   { name: 'ftp', prefixes: ['ftp'], load: async () => (await curl()).ftpDriver },

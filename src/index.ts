@@ -11,6 +11,7 @@ export { humanSize, type ParsedNumber, parseSize } from './base/size.ts';
 export { bytesOf as bytesOfName, textOf as nameOfBytes } from './base/text.ts';
 export { type BlockStatus, blockStatus, type ChainCursor, walkChain } from './block/node/chain.ts';
 export type { GraphContext } from './block/graph/context.ts';
+export { Deadline } from './block/graph/deadline.ts';
 export { type NamedNode, NamedNodes } from './block/graph/namedNodes.ts';
 export type {
   Amender,
@@ -64,10 +65,12 @@ export type { ImageLayer } from './block/node/layer.ts';
 export { ImageNode, type NodeParts, type Reopen } from './block/node/node.ts';
 export type { FilterChild, FilterContext, FilterDriver, FilterRole, FilterStorage } from './block/filter.ts';
 export { DriverRegistry, type FilterEntry, type FormatEntry, type ProtocolEntry } from './block/graph/registry.ts';
-export type { Connection, Listener, NetPort, SocketAddress, TlsSettings } from './block/net.ts';
+export type { ByteStreams, Connection, Listener, NetPort, SocketAddress, TlsSettings } from './block/net.ts';
 export type { FtpPort, FtpServer, FtpSession, FtpTransfer } from './block/ftp.ts';
 export type { HttpAnswer, HttpPort, HttpRequest, Login } from './block/http.ts';
 export { DEFAULT_LIMITS, type ResourceLimits, UNTRUSTED_LIMITS } from './block/limits.ts';
+export type { ProgramEnd, ProgramPort, RunningProgram } from './block/programs.ts';
+export { type FormatInspector, INSPECT_RULES, type Inspection } from './block/inspection.ts';
 export type { Report, ReportLine } from './block/report.ts';
 export type { SecretStore, Services } from './block/services.ts';
 export type { PipePort } from './block/pipes.ts';
@@ -96,6 +99,13 @@ export {
 } from './operations/create.ts';
 export { type DdResult, dd } from './operations/dd.ts';
 export { type ImageInfo, type InfoResult, info, type SnapshotEntry } from './operations/info.ts';
+export {
+  type InspectCheck,
+  type InspectName,
+  type InspectResult,
+  type InspectRule,
+  inspect,
+} from './operations/inspect.ts';
 export { ImageLibrary, type ImplicitOpen, type LibraryMethods, type RunSettings } from './operations/library.ts';
 export { type MapExtent, type MapResult, map, mapExtents } from './operations/map.ts';
 export { type MeasureResult, measure } from './operations/measure.ts';

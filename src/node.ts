@@ -121,6 +121,9 @@ export const dd: NodeOperation<'dd'> = operation('dd');
 /** Describes an image. */
 export const info: NodeOperation<'info'> = operation('info');
 
+/** Whether an image of somebody else can be used without danger. */
+export const inspect: NodeOperation<'inspect'> = operation('inspect');
+
 /** Lists what is allocated where. */
 export const map: NodeOperation<'map'> = operation('map');
 

@@ -24,10 +24,13 @@ export interface ResourceLimits {
   readonly decompressedBytes: number;
   /** Bytes that temporary files hold at a time (`Services.spool`). */
   readonly spoolBytes: number;
-  /** Seconds that one operation may take. It then fails with kind `limit`. */
+  /** Seconds that may be spent on looking at an image (check, info, map, measure, lists of snapshots). */
   readonly seconds: number;
-  /** What the image has that is not known is an error, also where the format says that it may be passed over. */
-  readonly knownFeaturesOnly: boolean;
+  /**
+   * What an image has that is not known is an error, also where its format says that it may be passed over; and nothing is
+   * written to an image whose format was found out by looking at it.
+   */
+  readonly strict: boolean;
 }
 
 /** The limits of images that are one's own: nothing that makes sense meets them. */
@@ -42,7 +45,7 @@ export const DEFAULT_LIMITS: ResourceLimits = {
   decompressedBytes: Number.POSITIVE_INFINITY,
   spoolBytes: 68719476736,
   seconds: Number.POSITIVE_INFINITY,
-  knownFeaturesOnly: false,
+  strict: false,
 };
 
 /** The limits of images that came from somebody else (`--untrusted`). */
@@ -56,6 +59,6 @@ export const UNTRUSTED_LIMITS: ResourceLimits = {
   reportLines: 1000,
   decompressedBytes: 1099511627776,
   spoolBytes: 17179869184,
-  seconds: Number.POSITIVE_INFINITY,
-  knownFeaturesOnly: true,
+  seconds: 10,
+  strict: true,
 };

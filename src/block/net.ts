@@ -35,7 +35,7 @@ export interface TlsSettings {
  * Bytes in both directions. Once something has failed (kind `io`: reset, too long silent), everything fails with the same
  * error.
  */
-export interface Connection {
+export interface ByteStreams {
   /** Fills `into` and gives its length, less only at the end of what the other side sends. One call at a time. */
   read(into: Uint8Array): MaybePromise<number>;
   /**
@@ -43,16 +43,20 @@ export interface Connection {
    * without waiting.
    */
   write(pieces: readonly Uint8Array[]): Promise<void>;
-  /** From now on the connection fails when nothing moves for so many milliseconds; 0: it never does. */
+  /** From now on everything fails when nothing moves for so many milliseconds; 0: it never does. */
   patience(milliseconds: number): void;
+  /** Ends the connection; what was written before is sent if that takes no time. A second call does nothing. */
+  close(): void;
+}
+
+/** A connection with somebody. */
+export interface Connection extends ByteStreams {
   /**
    * Goes on encrypted, as the side that it is: the client of TLS is the one who has connected. The old connection is not to be
    * used any more.
    * @throws BlockError with the real tool's words for credentials that do not serve, and for whom they do not trust.
    */
   secure(tls: TlsSettings): Promise<Connection>;
-  /** Ends the connection; what was written before is sent if that takes no time. A second call does nothing. */
-  close(): void;
 }
 
 /** Somebody who listens. */

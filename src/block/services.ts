@@ -10,6 +10,7 @@ import type { NetPort } from './net.ts';
 import type { ObjectStore } from './objects.ts';
 import type { PipePort } from './pipes.ts';
 import type { SpoolPort } from './spool.ts';
+import type { ProgramPort } from './programs.ts';
 
 /** Passphrases and keys by id (`--object secret,id=...`). */
 export interface SecretStore {
@@ -30,6 +31,8 @@ export interface Services {
   readonly temporaryFolder?: string;
   /** Absent: this host cannot connect to anybody. */
   readonly net?: NetPort;
+  /** Absent: this host cannot start programs. */
+  readonly programs?: ProgramPort;
   /** Absent: this host asks no servers of HTTP. */
   readonly http?: HttpPort;
   /** Absent: nor of FTP. */

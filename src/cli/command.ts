@@ -66,6 +66,8 @@ export class Session {
   readonly #syntax: CommandSyntax;
   #objects: ObjectRegistry | undefined;
   #progress: Progress | undefined;
+  /** `--untrusted` was there. */
+  #untrusted = false;
   /** Exit code of failures from here on. */
   failureCode = 1;
   /** A failure ends the real tool on the spot: it does not close anything, and has nothing to say of that. */
@@ -100,6 +102,7 @@ export class Session {
         this.io.out(commandHelp(this.#syntax));
         throw new EarlyExit(0);
       }
+      if (argument.id === 'untrusted') this.#untrusted = true;
       if (argument.id === 'object') await this.#addObject(argument.value);
       else {
         texts.set(argument.id, argument.value);
@@ -145,6 +148,7 @@ export class Session {
       json: how.json === true,
       quiet: how.quiet === true,
       spoolLimit: how.spoolLimit,
+      untrusted: this.#untrusted,
       progress,
       secrets: this.#objects ?? noSecrets,
       objects: this.#objects?.named ?? new Map(),

@@ -24,7 +24,7 @@ function limitsOf({ spoolLimit }: View): Pick<NodeServicesOptions, 'limits'> {
   return spoolLimit === undefined ? {} : { limits: { spoolBytes: spoolLimit } };
 }
 
-async function contextFor(view: View, err: (text: string) => void): Promise<OperationContext> {
+async function contextFor(verb: Job['verb'], view: View, err: (text: string) => void): Promise<OperationContext> {
   const [drivers, { nodeServices }, { allowManyRequests }, { permissiveGate }, pipes] = await Promise.all([
     allDrivers(),
     import('../host/node/host.ts'),
@@ -33,7 +33,7 @@ async function contextFor(view: View, err: (text: string) => void): Promise<Oper
     isCompatible() ? {} : import('../host/node/pipes.ts').then(({ standardPipes }) => ({ pipes: standardPipes })),
   ]);
   allowManyRequests();
-  return {
+  const context: OperationContext = {
     drivers,
     services: nodeServices({ secrets: view.secrets, objects: view.objects, ...pipes, ...limitsOf(view) }),
     gate: permissiveGate,
@@ -45,6 +45,8 @@ async function contextFor(view: View, err: (text: string) => void): Promise<Oper
     onComplaint: (text, closing) => (closing === true ? view.warnLast(text) : err(`qemu-img: ${text}\n`)),
     onNotice: (text) => err(`${text}\n`),
   };
+  if (!view.untrusted || verb === 'option-help') return context;
+  return (await import('../operations/untrusted.ts')).untrustedContext(context, verb);
 }
 
 async function readWhole(name: string): Promise<Uint8Array> {
@@ -87,7 +89,7 @@ export function machineIo(output: OutputStream, errors: OutputStream): CommandIo
     drivers: allDrivers,
     async execute({ verb, view, run }) {
       if (SEQUENTIAL.includes(verb)) (await import('../host/node/limits.ts')).waitForFlushes();
-      return run({ context: await contextFor(view, err), view, out, err });
+      return run({ context: await contextFor(verb, view, err), view, out, err });
     },
     onProgressSignal(listener) {
       onProgress = listener;

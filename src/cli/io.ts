@@ -12,6 +12,8 @@ export interface View {
   readonly quiet: boolean;
   /** Bytes that temporary files may hold, if that is said. */
   readonly spoolLimit?: number | undefined;
+  /** Images come from somebody else. */
+  readonly untrusted: boolean;
   readonly progress: Progress;
   readonly secrets: SecretStore;
   readonly objects: ObjectStore;

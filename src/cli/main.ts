@@ -20,6 +20,7 @@ const COMMANDS: Readonly<Record<Verb, () => Promise<{ readonly command: Command 
   create: () => import('./commands/create.ts'),
   dd: () => import('./commands/dd.ts'),
   info: () => import('./commands/info.ts'),
+  inspect: () => import('./commands/inspect.ts'),
   map: () => import('./commands/map.ts'),
   measure: () => import('./commands/measure.ts'),
   rebase: () => import('./commands/rebase.ts'),
@@ -29,7 +30,7 @@ const COMMANDS: Readonly<Record<Verb, () => Promise<{ readonly command: Command 
 };
 
 /** Commands that the real program does not have, and that it does not have under that name either. */
-const OWN: readonly string[] = ['serve'] satisfies readonly Verb[];
+const OWN: readonly string[] = ['inspect', 'serve'] satisfies readonly Verb[];
 
 const OPTIONS: readonly OptionDeclaration[] = [
   { id: 'help', short: 'h', long: 'help' },

@@ -40,6 +40,14 @@ export const FORCE_SHARE: CommandOption = {
   help: ['open even if another process has the image open for writing'],
 };
 
+/** `--untrusted`. */
+export const UNTRUSTED: CommandOption = {
+  id: 'untrusted',
+  long: 'untrusted',
+  exact: true,
+  own: 'no file that an image names is opened, unknown features are refused, and its cost is limited (see inspect)',
+};
+
 /** `-q`. */
 export const QUIET: CommandOption = { id: 'quiet', short: 'q', long: 'quiet', help: ['print errors only'] };
 

@@ -6,6 +6,7 @@ import { throwIfStopped } from '../base/inflight.ts';
 import { closedGate, type Gate, permissiveGate, sameDirectoryGate } from '../block/graph/gate.ts';
 import type { ImageNode } from '../block/node/node.ts';
 import type { DriverRegistry } from '../block/graph/registry.ts';
+import type { ResourceLimits } from '../block/limits.ts';
 import type { Services } from '../block/services.ts';
 import { isTree } from '../options/dotted.ts';
 import type { OptionTree } from '../options/tree.ts';
@@ -13,6 +14,7 @@ import type { OperationContext } from './context.ts';
 import type { MapExtent } from './map.ts';
 import type { ImageInput, MapRequest, OpenSettings } from './requests.ts';
 import { imageFormat, imageName, imageOptions, isImage } from './shorthand.ts';
+import { limitedContext, untrustedContext } from './untrusted.ts';
 import { checkRequest, type Operations, operate, type RequestOf, type ResultOf, type Verb, VERBS } from './verbs.ts';
 
 /**
@@ -32,6 +34,13 @@ export interface RunSettings {
   readonly implicitOpen?: ImplicitOpen;
   /** The same as a function in `implicitOpen`. */
   readonly gate?: Gate;
+  /**
+   * Images come from somebody else: nothing that they name is opened whatever `implicitOpen` says, unknown features are
+   * refused, formats are not guessed for writing, and `UNTRUSTED_LIMITS` count.
+   */
+  readonly untrusted?: boolean;
+  /** Limits that differ from those of the services, or of `untrusted`. */
+  readonly limits?: Partial<ResourceLimits>;
 }
 
 /** The operations under the names of their verbs, but for `create`, which does not say what. */
@@ -46,6 +55,7 @@ export interface ImageLibrary extends LibraryMethods {}
 /** Operations on images, on given drivers and ports. Nothing prints and nothing ends the program. */
 export class ImageLibrary {
   readonly #context: OperationContext;
+  readonly #settings: RunSettings;
 
   static {
     for (const verb of Object.keys(VERBS) as Verb[]) {
@@ -63,6 +73,7 @@ export class ImageLibrary {
   /** @param settings the gate is closed unless `implicitOpen` or `gate` opens it. */
   constructor(drivers: DriverRegistry, services: Services, settings: RunSettings = {}) {
     const { signal } = settings;
+    this.#settings = settings;
     this.#context = {
       drivers,
       services,
@@ -75,20 +86,28 @@ export class ImageLibrary {
 
   /** What the methods run in; for the functions of the package that take a context. */
   get context(): OperationContext {
-    return this.#context;
+    return this.#contextOf('convert');
   }
 
   /** Does what one of the methods does, by its verb. */
   async run<V extends Verb>(verb: V, request: RequestOf<V>): Promise<ResultOf<V>> {
     // All requests have some of these fields, or none.
-    return this.#within(verb, request as Subject, () => operate(verb, this.#context, request));
+    return this.#within(verb, request as Subject, () => operate(verb, this.#contextOf(verb), request));
+  }
+
+  /** What one operation works in: its limits begin to count with it. */
+  #contextOf(verb: Verb): OperationContext {
+    const { untrusted, limits } = this.#settings;
+    if (untrusted) return untrustedContext(this.#context, verb, limits);
+    if (limits === undefined) return this.#context;
+    return limitedContext(this.#context, verb, { ...this.#context.services.limits, ...limits });
   }
 
   /** Opens an image to read (and with `writable` to write) its guest bytes. Close it. */
   async openImage(image: ImageInput, how: OpenSettings & { readonly writable?: boolean } = {}): Promise<ImageNode> {
     return this.#within('open', { image }, async () => {
       const { openSource } = await import('./source.ts');
-      return openSource(this.#context, image, how);
+      return openSource(this.#contextOf('convert'), image, how);
     });
   }
 
@@ -97,7 +116,7 @@ export class ImageLibrary {
     try {
       const { mapExtents } = await VERBS.map();
       checkRequest('map', request);
-      yield* mapExtents(this.#context, request);
+      yield* mapExtents(this.#contextOf('map'), request);
     } catch (thrown) {
       throw asBlockError(thrown).within(contextOf('map', request));
     }

@@ -69,6 +69,7 @@ export async function* mapExtents(
     for await (const status of readable(walkChain(node, start, end))) {
       const pause = breath.step();
       if (pause) await pause;
+      context.deadline?.check();
       yield toExtent(status);
       context.onProgress?.(status.start + status.length - start, end - start);
     }

@@ -280,6 +280,14 @@ export interface AmendRequest {
   readonly cache?: CacheMode | undefined;
 }
 
+/** What `inspect` is to do: looks at an image that nobody vouches for. */
+export interface InspectRequest {
+  /** A name; the format is that which the image should have. */
+  readonly image: string | NamedImage;
+  /** Read even while another program writes to the image. */
+  readonly forceShare?: boolean | undefined;
+}
+
 /** What `bench` is to do: times a run of requests. */
 export interface BenchRequest extends OpenSettings {
   readonly image: ImageInput;

@@ -28,6 +28,8 @@ export const VERBS = {
   dd: (): Promise<typeof import('./dd.ts')> => import('./dd.ts'),
   /** Describes an image. */
   info: (): Promise<typeof import('./info.ts')> => import('./info.ts'),
+  /** Whether an image of somebody else can be used without danger. */
+  inspect: (): Promise<typeof import('./inspect.ts')> => import('./inspect.ts'),
   /** Lists what is allocated where. */
   map: (): Promise<typeof import('./map.ts')> => import('./map.ts'),
   /** How large a new image will be. */

@@ -1,5 +1,6 @@
 /** What opening and creating images needs; the base of every operation's context. */
 import type { Hint } from '../../base/hint.ts';
+import type { Deadline } from './deadline.ts';
 import type { Gate } from './gate.ts';
 import type { NamedNodes } from './namedNodes.ts';
 import type { DriverRegistry } from './registry.ts';
@@ -14,6 +15,8 @@ export interface GraphContext {
   readonly nodes?: NamedNodes;
   /** Compressed files and archives are what they are, as the real tool has it, and not what is in them. */
   readonly packed?: boolean;
+  /** When what is read has to be read. Absent: whenever. */
+  readonly deadline?: Deadline;
   /** Receives warnings for the user, without `warning: ` in front, and what can be done about it. */
   onWarning?(text: string, hint?: Hint): void;
   /**

@@ -20,8 +20,15 @@ export async function protocolOfName(context: GraphContext, filename: string): P
 }
 
 /** What a protocol gets to create something, or to open what it has created. */
-export function creating({ services }: GraphContext, access?: FileAccess): ProtocolContext {
-  return { services, writable: true, access, cache: undefined, discard: 'unmap' };
+export function creating(context: GraphContext, access?: FileAccess): ProtocolContext {
+  return {
+    services: context.services,
+    writable: true,
+    access,
+    cache: undefined,
+    discard: 'unmap',
+    warn: (text, hint) => context.onWarning?.(text, hint),
+  };
 }
 
 /** Opens what has a name for writing, without a format. */

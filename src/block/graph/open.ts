@@ -12,6 +12,7 @@ import type { Storage } from '../../storage/storage.ts';
 import type { ChildOptions, FormatDriver, OpenIntent } from '../format.ts';
 import { openBacking } from './backing.ts';
 import { placeName, setAccess } from './bottom.ts';
+import { refuseUnknown } from './strict.ts';
 import type { GraphContext } from './context.ts';
 import { describeNode } from './describe.ts';
 import type { ImageDriver } from '../capabilities.ts';
@@ -213,6 +214,7 @@ async function openFormat(tree: OptionTree, file: FileNode, scope: Scope): Promi
   const guessedRaw = format === PLAIN_FORMAT && given === undefined && scope.writable;
   const driver = await scope.context.drivers.format(format);
   claimNodeName(tree, scope);
+  if (scope.context.services.limits.strict) await refuseUnknown(format, given !== undefined, file, scope);
   const child = tree['file'];
   const shared = isTree(child) ? { ...scope, forceShare: isShared(child, scope) } : scope;
   const access = driver.plain && scope.inherited ? scope.inherited : accessOf(driver.sharesFile ?? false, shared);

@@ -31,7 +31,10 @@ export async function openProtocol(tree: OptionTree, scope: Scope, access: FileA
     },
     values,
   );
-  if (unknown === undefined) return storage;
+  if (unknown === undefined) {
+    scope.context.deadline?.watch(storage);
+    return storage;
+  }
   await closeQuietly(storage);
   throw invalidArgument(`Block protocol '${protocol.name}' doesn't support the option '${unknown}'`);
 }

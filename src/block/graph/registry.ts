@@ -3,6 +3,7 @@ import { type BlockError, unsupported } from '../../base/error.ts';
 import type { FormatDriver } from '../format.ts';
 import type { ProtocolDriver } from '../protocol.ts';
 import type { FilterDriver } from '../filter.ts';
+import type { FormatInspector } from '../inspection.ts';
 import type { ImageServer } from '../serving.ts';
 
 /** A format before it is loaded. */
@@ -10,7 +11,11 @@ export interface FormatEntry {
   readonly name: string;
   /** As in {@link FormatDriver.probe}, but cheap to load. */
   readonly probe?: (head: Uint8Array, filename: string) => number;
+  /** True for the last 512 bytes of an image whose format shows there. */
+  readonly isTail?: (tail: Uint8Array) => boolean;
   load(): Promise<FormatDriver>;
+  /** What the format knows about images that nobody vouches for. Absent: what opening and checking them tells is all. */
+  inspector?(): Promise<FormatInspector>;
 }
 
 /** A protocol before it is loaded. */
@@ -100,6 +105,11 @@ export class DriverRegistry {
     const entry = this.formats.find((candidate) => candidate.name === name);
     if (!entry) throw this.unknown('driver', name);
     return entry.load();
+  }
+
+  /** What the format of that name knows about images of others. */
+  async inspector(name: string): Promise<FormatInspector | undefined> {
+    return this.formats.find((candidate) => candidate.name === name)?.inspector?.();
   }
 
   /** The protocol of that name. */

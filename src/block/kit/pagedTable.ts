@@ -20,6 +20,8 @@ export interface TableParts {
   readonly entryBytes: 4 | 8;
   /** Bytes of pages to keep. */
   readonly budget: number;
+  /** Nobody looks at a page after waiting for something: where nothing changes, its memory is used again. */
+  readonly reuses?: boolean;
 }
 
 /** Reads the entry at a byte of a page: the place of a unit, or something below 0, as in {@link Run.place}. */
@@ -43,7 +45,7 @@ export class PagedTable {
   readonly #offset: number;
 
   constructor(parts: TableParts) {
-    const { file, offset, entries, entryBytes, budget } = parts;
+    const { file, offset, entries, entryBytes, budget, reuses = false } = parts;
     const bytes = entries * entryBytes;
     this.entries = entries;
     this.entryBytes = entryBytes;
@@ -51,7 +53,12 @@ export class PagedTable {
     this.#offset = offset ?? 0;
     const storage = offset === undefined ? file : windowOf(file, offset, bytes);
     this.pageSize = Math.min(PAGE, offset === undefined ? bytes : alignUp(Math.max(1, bytes), SECTOR));
-    this.pages = new MetadataCache({ storage, tableSize: this.pageSize, budget });
+    this.pages = new MetadataCache({
+      storage,
+      tableSize: this.pageSize,
+      budget,
+      readOnly: reuses && file.readOnly,
+    });
   }
 
   /** How many entries the file really has: those behind its end are zero. */

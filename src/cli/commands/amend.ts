@@ -4,7 +4,15 @@ import { type Command, defineCommand, type Executor, UsageError } from '../comma
 import { type CommandSyntax, HELP_OPTION, OBJECT_OPTION } from '../help.ts';
 import { showOptions } from '../optionHelp.ts';
 import { cacheValue, imageSource, mistake, OptionLists } from '../values.ts';
-import { cacheOption, FILE_OPERAND, formatOption, imageOptsOption, PROGRESS, QUIET } from '../sharedOptions.ts';
+import {
+  cacheOption,
+  FILE_OPERAND,
+  formatOption,
+  imageOptsOption,
+  PROGRESS,
+  QUIET,
+  UNTRUSTED,
+} from '../sharedOptions.ts';
 
 const syntax: CommandSyntax = {
   name: 'amend',
@@ -25,6 +33,7 @@ const syntax: CommandSyntax = {
     { id: 'force', long: 'force', help: ['allow changes that may lose data, such as erasing the last key'] },
     PROGRESS,
     QUIET,
+    UNTRUSTED,
     OBJECT_OPTION,
   ],
   operands: [FILE_OPERAND],

@@ -7,7 +7,15 @@ import { formatBench, formatBenchPlan } from '../../report/bench.ts';
 import type { CacheMode } from '../../storage/files.ts';
 import { type Command, defineCommand, type Executor } from '../command.ts';
 import { type CommandSyntax, HELP_OPTION, OBJECT_OPTION } from '../help.ts';
-import { cacheOption, FILE_OPERAND, FORCE_SHARE, formatOption, imageOptsOption, QUIET } from '../sharedOptions.ts';
+import {
+  cacheOption,
+  FILE_OPERAND,
+  FORCE_SHARE,
+  formatOption,
+  imageOptsOption,
+  QUIET,
+  UNTRUSTED,
+} from '../sharedOptions.ts';
 import { stoppable } from '../stoppable.ts';
 import { cacheValue, countValue, imageSource, INT32_MAX, mistake, oneFile, sizeValue } from '../values.ts';
 
@@ -67,6 +75,7 @@ const syntax: CommandSyntax = {
     { id: 'native', short: 'n', long: 'native', help: ['the same as -i native'] },
     FORCE_SHARE,
     QUIET,
+    UNTRUSTED,
     OBJECT_OPTION,
   ],
   operands: [FILE_OPERAND],

@@ -3,7 +3,7 @@ import type { BitmapAction } from '../../operations/requests.ts';
 import { type Command, defineCommand, type Executor, type Given } from '../command.ts';
 import { type CommandSyntax, HELP_OPTION, OBJECT_OPTION } from '../help.ts';
 import { imageSource, mistake, sizeValue } from '../values.ts';
-import { FILE_OPERAND, formatOption, imageOptsOption } from '../sharedOptions.ts';
+import { FILE_OPERAND, formatOption, imageOptsOption, UNTRUSTED } from '../sharedOptions.ts';
 
 const syntax: CommandSyntax = {
   name: 'bitmap',
@@ -46,6 +46,7 @@ const syntax: CommandSyntax = {
       argument: 'SRC_FMT',
       help: ['format of SRC_FILE (default: found by looking at it)'],
     },
+    UNTRUSTED,
     OBJECT_OPTION,
   ],
   operands: [FILE_OPERAND, { name: 'BITMAP', help: ['name of the bitmap'] }],

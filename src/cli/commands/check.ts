@@ -13,6 +13,7 @@ import {
   imageOptsOption,
   OUTPUT,
   QUIET,
+  UNTRUSTED,
 } from '../sharedOptions.ts';
 
 const syntax: CommandSyntax = {
@@ -43,6 +44,7 @@ const syntax: CommandSyntax = {
     FORCE_SHARE,
     OUTPUT,
     QUIET,
+    UNTRUSTED,
     OBJECT_OPTION,
   ],
   operands: [FILE_OPERAND],

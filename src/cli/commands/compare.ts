@@ -6,7 +6,7 @@ import { type Command, defineCommand, type Executor, UsageError } from '../comma
 import { errorLines } from '../hints.ts';
 import { type CommandSyntax, HELP_OPTION, OBJECT_OPTION } from '../help.ts';
 import { cacheValue, imageSource } from '../values.ts';
-import { cacheOption, FORCE_SHARE, imageOptsOption, PROGRESS, QUIET } from '../sharedOptions.ts';
+import { cacheOption, FORCE_SHARE, imageOptsOption, PROGRESS, QUIET, UNTRUSTED } from '../sharedOptions.ts';
 
 const syntax: CommandSyntax = {
   name: 'compare',
@@ -34,6 +34,7 @@ const syntax: CommandSyntax = {
     FORCE_SHARE,
     PROGRESS,
     QUIET,
+    UNTRUSTED,
     OBJECT_OPTION,
   ],
   operands: [{ name: 'FILE1, FILE2', help: ['the images: file names, or with --image-opts descriptions'] }],

@@ -9,7 +9,7 @@ import { type Command, defineCommand, type Executor, type Given, type Session } 
 import { type CommandSyntax, HELP_OPTION, OBJECT_OPTION } from '../help.ts';
 import { hasAdvice, programHint } from '../hints.ts';
 import { showOptions } from '../optionHelp.ts';
-import { FORCE_SHARE, imageOptsOption, PROGRESS, QUIET, RATE_LIMIT } from '../sharedOptions.ts';
+import { FORCE_SHARE, imageOptsOption, PROGRESS, QUIET, RATE_LIMIT, UNTRUSTED } from '../sharedOptions.ts';
 import { stoppable } from '../stoppable.ts';
 import { cacheValue, countValue, imageSource, mistake, OptionLists, sizeValue, snapshotValue } from '../values.ts';
 
@@ -141,6 +141,7 @@ const syntax: CommandSyntax = {
     },
     PROGRESS,
     QUIET,
+    UNTRUSTED,
     OBJECT_OPTION,
   ],
   operands: [

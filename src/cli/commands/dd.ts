@@ -4,7 +4,7 @@ import { type Command, defineCommand, type Executor } from '../command.ts';
 import { type CommandSyntax, HELP_OPTION, OBJECT_OPTION } from '../help.ts';
 import { stoppable } from '../stoppable.ts';
 import { imageSource, INT32_MAX, mistake, sizeValue } from '../values.ts';
-import { FORCE_SHARE, formatOption, imageOptsOption } from '../sharedOptions.ts';
+import { FORCE_SHARE, formatOption, imageOptsOption, UNTRUSTED } from '../sharedOptions.ts';
 
 const syntax: CommandSyntax = {
   name: 'dd',
@@ -25,6 +25,7 @@ const syntax: CommandSyntax = {
       help: ['format of OUTPUT (default: raw)'],
     },
     FORCE_SHARE,
+    UNTRUSTED,
     OBJECT_OPTION,
   ],
   operands: [

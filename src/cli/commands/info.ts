@@ -3,7 +3,15 @@ import { formatInfo, formatInfoJson } from '../../report/info.ts';
 import { type Command, defineCommand, type Executor } from '../command.ts';
 import { type CommandSyntax, HELP_OPTION, OBJECT_OPTION } from '../help.ts';
 import { cacheValue, imageSource, oneFile, outputValue } from '../values.ts';
-import { cacheOption, FILE_OPERAND, FORCE_SHARE, formatOption, imageOptsOption, OUTPUT } from '../sharedOptions.ts';
+import {
+  cacheOption,
+  FILE_OPERAND,
+  FORCE_SHARE,
+  formatOption,
+  imageOptsOption,
+  OUTPUT,
+  UNTRUSTED,
+} from '../sharedOptions.ts';
 
 const syntax: CommandSyntax = {
   name: 'info',
@@ -18,6 +26,7 @@ const syntax: CommandSyntax = {
     FORCE_SHARE,
     { id: 'limits', long: 'limits', help: ['add the limits of requests (they may depend on the cache mode)'] },
     OUTPUT,
+    UNTRUSTED,
     OBJECT_OPTION,
   ],
   operands: [FILE_OPERAND],

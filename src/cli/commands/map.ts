@@ -3,7 +3,7 @@ import { formatMap, formatMapJson, mapOpening } from '../../report/map.ts';
 import { type Command, defineCommand, type Executor } from '../command.ts';
 import { type CommandSyntax, HELP_OPTION, OBJECT_OPTION } from '../help.ts';
 import { imageSource, oneFile, outputValue, sizeValue } from '../values.ts';
-import { FILE_OPERAND, FORCE_SHARE, formatOption, imageOptsOption, OUTPUT } from '../sharedOptions.ts';
+import { FILE_OPERAND, FORCE_SHARE, formatOption, imageOptsOption, OUTPUT, UNTRUSTED } from '../sharedOptions.ts';
 
 const syntax: CommandSyntax = {
   name: 'map',
@@ -33,6 +33,7 @@ const syntax: CommandSyntax = {
     },
     FORCE_SHARE,
     OUTPUT,
+    UNTRUSTED,
     OBJECT_OPTION,
   ],
   operands: [FILE_OPERAND],

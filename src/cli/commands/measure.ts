@@ -4,7 +4,7 @@ import { formatMeasure, formatMeasureJson } from '../../report/measure.ts';
 import { type Command, defineCommand, type Executor, type Given } from '../command.ts';
 import { type CommandSyntax, HELP_OPTION, OBJECT_OPTION } from '../help.ts';
 import { imageSource, mistake, OptionLists, outputValue, guestSizeValue, snapshotValue } from '../values.ts';
-import { FORCE_SHARE, formatOption, imageOptsOption, OUTPUT } from '../sharedOptions.ts';
+import { FORCE_SHARE, formatOption, imageOptsOption, OUTPUT, UNTRUSTED } from '../sharedOptions.ts';
 
 const syntax: CommandSyntax = {
   name: 'measure',
@@ -34,6 +34,7 @@ const syntax: CommandSyntax = {
     FORCE_SHARE,
     OUTPUT,
     OBJECT_OPTION,
+    UNTRUSTED,
     {
       id: 'size',
       short: 's',

@@ -7,7 +7,7 @@ import { type Command, defineCommand, type Executor, UsageError } from '../comma
 import { type CommandSyntax, HELP_OPTION, OBJECT_OPTION } from '../help.ts';
 import { hasAdvice, programHint } from '../hints.ts';
 import { imageSource, mistake } from '../values.ts';
-import { FILE_OPERAND, formatOption, imageOptsOption, QUIET } from '../sharedOptions.ts';
+import { FILE_OPERAND, formatOption, imageOptsOption, QUIET, UNTRUSTED } from '../sharedOptions.ts';
 
 const syntax: CommandSyntax = {
   name: 'resize',
@@ -28,6 +28,7 @@ const syntax: CommandSyntax = {
     },
     { id: 'shrink', long: 'shrink', help: ['allow a smaller size, which cuts data off'] },
     QUIET,
+    UNTRUSTED,
     OBJECT_OPTION,
   ],
   operands: [

@@ -4,7 +4,7 @@ import { formatSnapshots } from '../../report/snapshot.ts';
 import { type Command, defineCommand, type Executor, UsageError } from '../command.ts';
 import { type CommandSyntax, HELP_OPTION, OBJECT_OPTION } from '../help.ts';
 import { imageSource, oneFile } from '../values.ts';
-import { FILE_OPERAND, FORCE_SHARE, formatOption, imageOptsOption, QUIET } from '../sharedOptions.ts';
+import { FILE_OPERAND, FORCE_SHARE, formatOption, imageOptsOption, QUIET, UNTRUSTED } from '../sharedOptions.ts';
 
 const syntax: CommandSyntax = {
   name: 'snapshot',
@@ -26,6 +26,7 @@ const syntax: CommandSyntax = {
     },
     FORCE_SHARE,
     QUIET,
+    UNTRUSTED,
     OBJECT_OPTION,
   ],
   operands: [FILE_OPERAND],

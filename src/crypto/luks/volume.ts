@@ -87,6 +87,12 @@ function requireHashes(port: CryptoPort, { spec, hash }: LuksParameters): void {
   }
 }
 
+/** PBKDF2 iterations that a passphrase may take which fits no slot. */
+export function unlockingCost({ slots, masterKeyIterations }: LuksHeader): number {
+  const active = slots.filter((slot) => slot.active);
+  return active.reduce((sum, slot) => sum + slot.iterations + masterKeyIterations, 0);
+}
+
 /**
  * Unlocks a volume. Tries the active slots in turn.
  * @param mostIterations refuse a volume whose header asks for more PBKDF2 iterations than this.
@@ -100,7 +106,7 @@ export async function openLuks(
   mostIterations: number = Number.POSITIVE_INFINITY,
 ): Promise<LuksVolume> {
   const active = header.slots.filter((slot) => slot.active);
-  const cost = active.reduce((sum, slot) => sum + slot.iterations + header.masterKeyIterations, 0);
+  const cost = unlockingCost(header);
   if (cost > mostIterations) {
     throw new BlockError('limit', `Unlocking needs ${cost} PBKDF iterations, the limit is ${mostIterations}`);
   }

@@ -48,7 +48,14 @@ export class ParallelsState {
     this.wrongDataOffset = header.wrongDataOffset;
     this.#headerBytes = headerBytes;
     this.units = new Units(file, header.cluster);
-    this.bat = new PagedTable({ file, offset: HEADER_SIZE, entries: header.entries, entryBytes: 4, budget: BUDGET });
+    this.bat = new PagedTable({
+      file,
+      offset: HEADER_SIZE,
+      entries: header.entries,
+      entryBytes: 4,
+      budget: BUDGET,
+      reuses: true,
+    });
   }
 
   /** Bytes of the file in whole sectors, as the real tool counts them. */

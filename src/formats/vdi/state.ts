@@ -33,6 +33,7 @@ export class VdiState {
       entries: header.blocks,
       entryBytes: 4,
       budget: BUDGET,
+      reuses: true,
     });
   }
 

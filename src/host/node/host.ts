@@ -7,6 +7,7 @@ import type { HttpAnswer, HttpPort, HttpRequest } from '../../block/http.ts';
 import { DEFAULT_LIMITS, type ResourceLimits } from '../../block/limits.ts';
 import type { NetPort } from '../../block/net.ts';
 import type { ObjectStore } from '../../block/objects.ts';
+import type { ProgramPort } from '../../block/programs.ts';
 import type { SecretStore, Services } from '../../block/services.ts';
 import type { PipePort } from '../../block/pipes.ts';
 import type { SpoolPort } from '../../block/spool.ts';
@@ -24,6 +25,7 @@ import type { WorkerPool } from './pool.ts';
 export interface NodeServicesOptions {
   readonly files?: Services['files'];
   readonly net?: NetPort;
+  readonly programs?: ProgramPort;
   readonly http?: HttpPort;
   readonly ftp?: FtpPort;
   readonly codec?: CodecPort;
@@ -106,6 +108,11 @@ const lazyNet: NetPort = {
   listen: async (address) => (await import('./listen.ts')).listen(address),
 };
 
+/** Loads what starts programs at the first call. */
+const lazyPrograms: ProgramPort = {
+  start: async (name, args) => (await import('./programs.ts')).startProgram(name, args),
+};
+
 const lazyFtp: FtpPort = { connect: async (server) => (await import('./ftp.ts')).connect(server) };
 
 /** What asks servers of HTTP, with the connections that it keeps; the module is loaded at the first request. */
@@ -145,6 +152,7 @@ export function nodeServices(options: NodeServicesOptions = {}): Services {
     files: options.files ?? new NodeFiles(),
     temporaryFolder: process.env['TMPDIR'] || '/var/tmp',
     net: options.net ?? lazyNet,
+    programs: options.programs ?? lazyPrograms,
     http: options.http ?? http,
     ftp: options.ftp ?? lazyFtp,
     codec: options.codec ?? lazyCodec(workers),

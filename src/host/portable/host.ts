@@ -10,6 +10,7 @@ import type { HttpPort } from '../../block/http.ts';
 import { DEFAULT_LIMITS, type ResourceLimits } from '../../block/limits.ts';
 import type { NetPort } from '../../block/net.ts';
 import type { ObjectStore } from '../../block/objects.ts';
+import type { ProgramPort } from '../../block/programs.ts';
 import type { SecretStore, Services } from '../../block/services.ts';
 import { MemoryFiles } from '../../storage/memoryFiles.ts';
 import { MapSecretStore } from '../shared/secrets.ts';
@@ -24,6 +25,8 @@ export interface PortableServicesOptions {
   readonly files?: Services['files'];
   /** Default: there is nobody to connect to. */
   readonly net?: NetPort;
+  /** Default: there are none. */
+  readonly programs?: ProgramPort;
   /** Default: the platform's `fetch`, where there is one. */
   readonly http?: HttpPort;
   /** Default: there is nobody to ask. */
@@ -61,6 +64,7 @@ export function portableServices(options: PortableServicesOptions = {}): Service
   return {
     files: options.files ?? new MemoryFiles(),
     ...(options.net ? { net: options.net } : {}),
+    ...(options.programs ? { programs: options.programs } : {}),
     ...(http ? { http } : {}),
     ...(options.ftp ? { ftp: options.ftp } : {}),
     codec: portableCodecs(),

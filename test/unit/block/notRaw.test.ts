@@ -1,3 +1,4 @@
+import { DEFAULT_LIMITS } from '../../../src/block/limits.ts';
 import { gzipSync } from 'node:zlib';
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
@@ -144,7 +145,12 @@ async function warnings(name: string, content: Uint8Array, how: Partial<Paramete
       },
     ],
   );
-  const context = { drivers, services: {}, gate: () => {}, onWarning: (line: string) => found.push(line) };
+  const context = {
+    drivers,
+    services: { limits: DEFAULT_LIMITS },
+    gate: () => {},
+    onWarning: (line: string) => found.push(line),
+  };
   const node = await openImage(context as unknown as GraphContext, { filename: name, ...how });
   await node.close();
   return found;

@@ -36,6 +36,7 @@ const GOOD: readonly (readonly [name: string, run: () => Promise<unknown>])[] = 
   ['info', () => qimg.info({ image: at('top'), backingChain: true, limits: true }, follow)],
   ['check', () => qimg.check({ image: at('top') }, follow)],
   ['check', () => qimg.check({ image: { filename: at('raw'), format: 'raw' } })],
+  ['inspect', () => qimg.inspect({ image: at('top') }, follow)],
   ['map', () => qimg.map({ image: at('top') }, follow)],
   ['mapExtents', () => all(qimg.mapExtents({ image: at('top') }, follow))],
   ['measure', () => qimg.measure({ image: at('top'), format: 'qcow2' }, follow)],
