@@ -104,6 +104,39 @@ function keepInMemory(/** @type {Files} */ files, /** @type {Simulated['what']} 
 }
 
 /**
+ * A server whose answers take their time, as many at a time as there are connections.
+ * @returns {NonNullable<import('../src/testing.ts').Services['http']>}
+ */
+function serverOf(/** @type {Servers} */ connections) {
+  return {
+    async request({ headers }) {
+      await connections.serve();
+      const [, first = 0, asked = 0] = /^bytes=(\d+)-(\d+)$/.exec(headers['range'] ?? '') ?? [];
+      const last = Math.min(Number(asked), SIZE - 1);
+      let left = last - Number(first) + 1;
+      const read = async (/** @type {Uint8Array} */ into) => {
+        const count = Math.min(into.length, left);
+        into.fill(0x55, 0, count);
+        left -= count;
+        return count;
+      };
+      async function* body() {
+        const bytes = new Uint8Array(left);
+        await read(bytes);
+        yield bytes;
+      }
+      return {
+        status: 206,
+        headers: { 'content-range': `bytes ${first}-${last}/${SIZE}` },
+        body: body(),
+        read,
+        end: () => undefined,
+      };
+    },
+  };
+}
+
+/**
  * A codec whose results nobody looks at: each cluster takes its time on one of the cores, and half of its space.
  * @returns {Codec}
  */
@@ -145,9 +178,14 @@ export async function simulate({ name, what, servers, latency, goal }, group) {
   keepInMemory(files, what, busy);
   const codes = what === 'compress' || what === 'decompress';
   // The clock of services for tests stands still.
-  const services = { ...memoryServices(files), now, ...(codes ? { codec: codecOf(busy) } : {}) };
+  const services = {
+    ...memoryServices(files),
+    now,
+    ...(codes ? { codec: codecOf(busy) } : {}),
+    ...(what === 'http' ? { http: serverOf(busy) } : {}),
+  };
   const library = new ImageLibrary(drivers, services);
-  const raw = { filename: SOURCE, format: 'raw' };
+  const raw = { filename: what === 'http' ? `http://server/${SOURCE}` : SOURCE, format: 'raw' };
   const target = { filename: 'target.qcow2', format: 'qcow2' };
   if (what === 'decompress') {
     const made = new ImageLibrary(drivers, { ...services, codec: codecOf(new Servers(1, 0)) });

@@ -20,10 +20,10 @@ port.on('message', ({ id, name, argument }) => {
   const rate = JSON.parse(process.env.QIMG_BENCH_RATES ?? '{}')[argument.how.method];
   const size = rate?.size ?? 0.4;
   if (name === 'compress') {
-    const { input, unit } = argument;
+    const { input, unit, mayOverwrite } = argument;
     sleep(input.length * (rate?.compress ?? 0));
     const lengths = Array.from({ length: Math.ceil(input.length / unit) }, () => Math.floor(unit * size));
-    const bytes = new Uint8Array(lengths.reduce((sum, length) => sum + length, 0));
+    const bytes = new Uint8Array(mayOverwrite ? 0 : lengths.reduce((sum, length) => sum + length, 0));
     port.postMessage({ id, result: { bytes, lengths } }, [bytes.buffer]);
     return;
   }

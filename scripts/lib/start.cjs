@@ -167,11 +167,15 @@ const copies = ['convert', 'compare', 'commit', 'rebase', 'dd', 'check'].indexOf
 if ((copies || hasSecrets) && process.versions.v8.startsWith('11.3.')) {
   const v8 = require('node:v8');
   const settings = v8.cachedDataVersionTag();
-  v8.setFlagsFromString('--interrupt-budget=1000000');
+  const setBudget = (/** @type {boolean} */ late) =>
+    v8.setFlagsFromString(`--interrupt-budget=${late ? 1000000 : 67584}`);
+  setBudget(true);
   restoreSettings = () => {
-    v8.setFlagsFromString('--interrupt-budget=67584');
+    setBudget(false);
     return v8.cachedDataVersionTag() === settings;
   };
+  // For src/host/node/pool.ts: a thread that starts under other settings compiles all of Node's own modules.
+  /** @type {any} */ (globalThis)[Symbol.for('qimg.startingThreads')] = (/** @type {boolean} */ are) => setBudget(!are);
 }
 
 /** Numbers of modules, in the order in which they ran. @type {number[]} */

@@ -33,8 +33,9 @@ export interface Coder {
   /**
    * Codes consecutive units (the last may be short only at the end of the image). An element is undefined where
    * coding does not pay; such units are written as plain data.
+   * @param mayOverwrite what is coded may take the place of the unit in `bytes`; units that are not coded stay.
    */
-  encode(guestOffset: number, bytes: Uint8Array): Promise<(Uint8Array | undefined)[]>;
+  encode(guestOffset: number, bytes: Uint8Array, mayOverwrite?: boolean): Promise<(Uint8Array | undefined)[]>;
   /** Formats whose units all have to come through the compressor, in order, zeroes included (streamOptimized). */
   readonly sequential?: boolean;
 }

@@ -31,6 +31,11 @@ export interface HttpAnswer {
    * @throws BlockError as {@link HttpPort.request} does, when the connection ends early.
    */
   readonly body: AsyncIterable<Uint8Array>;
+  /**
+   * The same bytes, into memory of the caller: fills `into` and gives its length, less only at the end. Absent where they come
+   * in memory of their own. Whoever calls it does not read {@link body}, and the other way round.
+   */
+  readonly read?: (into: Uint8Array) => Promise<number>;
   /** Gives the answer up. After the end of the body it does nothing. */
   end(): void;
 }

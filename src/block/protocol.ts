@@ -39,6 +39,8 @@ export interface ProtocolNames {
    */
   status(services: Services, name: string): Promise<FileStatus | undefined>;
   remove(services: Services, name: string): Promise<void>;
+  /** Makes durable that there is an object of that name. Absent: it is, as soon as the object is there. */
+  settle?(services: Services, name: string): Promise<void>;
   /**
    * A new empty object that is to become `name`; it is opened by a name of the same protocol.
    * @param replace an object of kind `file` has the name already.

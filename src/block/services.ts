@@ -9,8 +9,8 @@ import type { ResourceLimits } from './limits.ts';
 import type { NetPort } from './net.ts';
 import type { ObjectStore } from './objects.ts';
 import type { PipePort } from './pipes.ts';
-import type { SpoolPort } from './spool.ts';
 import type { ProgramPort } from './programs.ts';
+import type { SpoolPort } from './spool.ts';
 
 /** Passphrases and keys by id (`--object secret,id=...`). */
 export interface SecretStore {

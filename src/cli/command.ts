@@ -162,6 +162,7 @@ export class Session {
       return await this.io.execute({ verb, request, view, run });
     } finally {
       stop?.();
+      this.#objects?.wipe();
     }
   }
 

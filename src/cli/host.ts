@@ -80,11 +80,13 @@ export function machineIo(output: OutputStream, errors: OutputStream): CommandIo
     errors.flush();
   };
   heedProgressSignal();
+  const compatible = isCompatible();
   return {
     build: otherRuntime()?.description,
     out,
     err,
-    compatible: isCompatible(),
+    compatible,
+    isWatched: async () => !compatible && (await import('node:tty')).isatty(2),
     readFile: readWhole,
     drivers: allDrivers,
     async execute({ verb, view, run }) {

@@ -59,6 +59,8 @@ export interface CommandIo {
   execute(job: Job): Promise<number>;
   /** The program was called by the name of the real one: what that does not do by default has to be asked for. */
   readonly compatible?: boolean;
+  /** True if a person sees the messages, who called the program by its own name: what only they care for may be said. */
+  isWatched?(): Promise<boolean>;
   /** Calls `listener` whenever the user asks for progress by a signal; the result stops that. */
   onProgressSignal?(listener: () => void): () => void;
 }

@@ -85,15 +85,15 @@ export class ObjectRegistry implements SecretStore {
     if (this.#objects.has(id)) {
       throw invalidArgument(`attempt to add duplicate property '${id}' to object (type 'container')`);
     }
-    this.#objects.set(id, await this.#complete(type, values));
+    this.#objects.set(id, await this.#complete(id, type, values));
     return undefined;
   }
 
   /** What an object does when it comes to life. Secrets give their bytes. */
-  async #complete(type: string, values: Values): Promise<Uint8Array | NamedObject> {
+  async #complete(id: string, type: string, values: Values): Promise<Uint8Array | NamedObject> {
     switch (type) {
       case 'secret':
-        return loadSecret(values, this.#io, { get: (id) => this.#bytes(id) });
+        return this.#secret(id, values);
       case 'secret_keyring': {
         const serial = Number(values['serial']).toString(16).padStart(8, '0');
         throw unsupported(`Unable to read serial key ${serial}: Required key not available`);
@@ -115,6 +115,19 @@ export class ObjectRegistry implements SecretStore {
       default:
         return OTHER;
     }
+  }
+
+  async #secret(id: string, values: Values): Promise<Uint8Array> {
+    const isPlain = values['data'] !== undefined && values['keyid'] === undefined;
+    if (isPlain && (await this.#io.isWatched?.())) {
+      this.#io.err(`qimg: warning: secret '${id}': everybody on this machine can read command lines; use file=NAME\n`);
+    }
+    return loadSecret(values, this.#io, { get: (other) => this.#bytes(other) });
+  }
+
+  /** Overwrites the bytes of all secrets: nobody needs them any more. */
+  wipe(): void {
+    for (const object of this.#objects.values()) if (object instanceof Uint8Array) object.fill(0);
   }
 
   async #connectFailure(path: string): Promise<string> {

@@ -69,8 +69,15 @@ export interface CodecPort {
    * Compresses each `unit` bytes of `input` (the last unit may be shorter) to a stream of its own, on all cores when
    * that pays; several batches may be in flight. An entry is undefined where the stream would not be shorter than
    * `limit` bytes. The results may be views into one common array.
+   * @param mayOverwrite the streams may take the places of what they code, instead of new memory; units without one stay.
    */
-  compressBatch(how: Compression, input: Uint8Array, unit: number, limit: number): Promise<(Uint8Array | undefined)[]>;
+  compressBatch(
+    how: Compression,
+    input: Uint8Array,
+    unit: number,
+    limit: number,
+    mayOverwrite?: boolean,
+  ): Promise<(Uint8Array | undefined)[]>;
 
   /**
    * Decodes a file that is read in order, in memory that does not depend on its length; absent where a host cannot. All checksums that it has are checked.

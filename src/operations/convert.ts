@@ -1,7 +1,7 @@
 /** `convert`: copies one or more images, one behind the other, into a new or an existing image. */
 import { verifyBelow } from '../block/graph/bottom.ts';
 import { PLAIN_FORMAT } from '../options/filename.ts';
-import { asBlockError, type BlockError, invalidArgument, unsupported, isFinal, withStrerror } from '../base/error.ts';
+import { asBlockError, type BlockError, invalidArgument, unsupported, isFinal } from '../base/error.ts';
 import type { ByteStream } from '../base/byteStream.ts';
 import { MiB, SECTOR } from '../base/offset.ts';
 import type { BitmapInfo } from '../block/capabilities.ts';
@@ -26,7 +26,7 @@ import {
   refuseInPipe,
 } from './copy/newTarget.ts';
 import { sendImage } from './copy/sinkTarget.ts';
-import { createTarget, readsAsNothing, type Target } from './copy/target.ts';
+import { createTarget, existingTarget, readsAsNothing, type Target, targetCacheOf } from './copy/target.ts';
 import type { ConvertRequest, ImageInput, ReflinkMode } from './requests.ts';
 import { CACHE_MODES, imageInput, imageFormat, imageName, imageOptions, oneOf, wholeNumber } from './shorthand.ts';
 import { isPiped, openSource } from './source.ts';
@@ -235,7 +235,8 @@ class Conversion {
         ...(backingFormat === undefined ? {} : { backing_fmt: backingFormat }),
       },
       protocolOptions: fresh.options.protocol,
-      cache: this.#request.targetCache ?? 'unsafe',
+      cache: targetCacheOf(this.#request),
+      durable: this.#request.durable ?? false,
       withBacking: backingFile !== undefined,
       prefix: `${filename}: error while converting ${fresh.image.format.name}: `,
       replace: this.#request.atomic ?? false,
@@ -244,24 +245,15 @@ class Conversion {
 
   /** `-n`: opens the target as it is. */
   async #existing(): Promise<Target> {
-    const { target, targetCache, backing, targetIsZero = false } = this.#request;
+    const { target, backing, targetIsZero = false } = this.#request;
     const named = { filename: imageName(target), format: imageFormat(target) ?? PLAIN_FORMAT };
     const node = await openSource(this.#context, imageOptions(target) ? target : named, {
       writable: true,
       noBacking: backing?.filename === undefined,
-      cache: targetCache ?? 'unsafe',
+      cache: targetCacheOf(this.#request),
       discard: 'unmap',
     });
-    const finish = async (): Promise<void> => {
-      try {
-        await withStrerror('Failed to flush target image', async () => node.flush());
-      } catch (error) {
-        await node.close().catch(() => undefined);
-        throw error;
-      }
-      await node.close();
-    };
-    return { node, zeroed: targetIsZero, finish, abandon: () => node.close().catch(() => undefined) };
+    return existingTarget(node, targetIsZero);
   }
 
   async #copy(

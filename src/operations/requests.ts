@@ -157,6 +157,11 @@ export interface ConvertRequest {
   readonly noCreate?: boolean | undefined;
   /** Replace an existing target when the new image is complete, instead of writing over it; it keeps mode and owner. */
   readonly atomic?: boolean | undefined;
+  /**
+   * The target is on the medium when the call returns: its data before its name, and the name. Without it that is so
+   * where `targetCache` is not `unsafe`, which is the default; only a new name of several files is not then.
+   */
+  readonly durable?: boolean | undefined;
   /** With `noCreate`: the target reads as zeroes already. */
   readonly targetIsZero?: boolean | undefined;
   /** Zeroes in a row that are left out, a multiple of 512; 0 writes them. Default: 4096. */

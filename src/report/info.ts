@@ -65,7 +65,7 @@ function backingLines(info: ImageInfo): string[] {
 }
 
 /** Names and order of the limits as the real tool shows them. */
-const LIMIT_NAMES: readonly (readonly [name: string, key: keyof Limits])[] = [
+const LIMIT_NAMES: readonly (readonly [name: string, key: Exclude<keyof Limits, 'distant'>])[] = [
   ['write-zeroes-alignment', 'writeZeroesAlignment'],
   ['request-alignment', 'requestAlignment'],
   ['opt-transfer', 'optimalTransfer'],

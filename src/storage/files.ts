@@ -89,6 +89,8 @@ export interface FilePort {
   remove(name: string): Promise<void>;
   /** Renames over an existing file, and makes the new name durable. */
   rename(from: string, to: string): Promise<void>;
+  /** Makes the names of the directory of `name` durable. Absent: they are. */
+  settle?(name: string): Promise<void>;
   /**
    * A new empty file that is to become `name`; if the process is killed meanwhile, nothing of it stays. Absent where that
    * is more than a host can promise.

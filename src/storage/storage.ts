@@ -29,6 +29,8 @@ export interface Limits {
   readonly optimalMemoryAlignment?: number;
   /** Most buffers in one request. */
   readonly maxIov?: number;
+  /** Requests take a journey, however short they are: many at a time pay. Shown by nobody. */
+  readonly distant?: boolean;
 }
 
 /** How zeroes are to be written. */

@@ -73,7 +73,7 @@ async function edit(
 
 describe.each(FORMATS)('%s of %i bytes with %j', (format, size, options) => {
   it.each(Object.entries(CHANGES))('%s', async (_, change) => {
-    const states = await expectSafe({
+    await expectSafe({
       images: [{ filename: 'a.img', format, unit: 512 }],
       harmless: HARMLESS,
       recovered: format === 'vhdx',
@@ -84,7 +84,6 @@ describe.each(FORMATS)('%s of %i bytes with %j', (format, size, options) => {
       },
       act: (context) => edit(context, format, change),
     });
-    if (process.env['QIMG_CRASH_COUNT']) process.stdout.write(`${states} states\n`);
   });
 });
 

@@ -125,12 +125,16 @@ class Disk {
   }
 }
 
-/** How much is enumerated. */
+/** How much is enumerated, and how much is drawn. */
 export interface CrashDepth {
   /** Up to so many changes since a flush, all subsets of them are tried. */
   readonly subsets: number;
   /** Writes of up to so many sectors are torn at every sector; longer ones at the first, the middle and the last. */
   readonly sectors: number;
+  /** So many states are drawn at every flush besides: any subset of the changes, with any subset of the sectors of each. */
+  readonly samples: number;
+  /** What they are drawn by. */
+  readonly seed: number;
 }
 
 /** A state after a power cut. */
@@ -149,6 +153,7 @@ export function* crashes(
   const seen = new Set<string>();
   const durable = start.copy();
   let pending: ContentChange[] = [];
+  const draw = drawing(depth.seed);
   const build = (some: readonly ContentChange[], label: string): Crashed | undefined => {
     const disk = durable.copy();
     disk.apply(some);
@@ -163,7 +168,11 @@ export function* crashes(
       pending.push(change);
       continue;
     }
-    for (const [some, label] of selections(pending, depth)) {
+    const chosen =
+      pending.length === 0
+        ? selections(pending, depth)
+        : both(selections(pending, depth), samples(pending, depth, draw));
+    for (const [some, label] of chosen) {
       const crashed = build(some, `before change ${index} of ${changes.length}: ${label}`);
       if (crashed) yield crashed;
     }
@@ -211,6 +220,52 @@ function* selections(
   }
 }
 
+function* both<T>(first: Iterable<T>, second: Iterable<T>): Generator<T, void, undefined> {
+  yield* first;
+  yield* second;
+}
+
+/** Numbers below a limit, the same ones for the same seed (xorshift, G. Marsaglia). */
+function drawing(seed: number): (limit: number) => number {
+  let state = seed % 4294967296 || 1;
+  return (limit) => {
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    return (state >>> 0) % limit;
+  };
+}
+
+/** States that are drawn: each change is there, not there, or there in part; sizes come in their order. */
+function* samples(
+  pending: readonly ContentChange[],
+  { samples: count, seed }: CrashDepth,
+  draw: (limit: number) => number,
+): Generator<[ContentChange[], string], void, undefined> {
+  for (let sample = 0; sample < count; sample++) {
+    const fates = pending.map(() => draw(4));
+    const last = fates.findLastIndex((fate) => fate > 0);
+    const some = pending.flatMap((change, index): ContentChange[] => {
+      if (change.kind === 'size' && index < last) return [change];
+      if (fates[index] === 0) return [];
+      return change.kind === 'write' && fates[index] === 1 ? sectorsOf(change).filter(() => draw(2) === 0) : [change];
+    });
+    yield [some, `seed ${seed}, sample ${sample}: ${fates.join('')} of ${pending.length}`];
+  }
+}
+
+/** The parts of a write that lie in different sectors of the disk. */
+function sectorsOf(change: Extract<Change, { readonly kind: 'write' }>): ContentChange[] {
+  const { offset, bytes } = change;
+  const parts: ContentChange[] = [];
+  for (let at = 0; at < bytes.length; ) {
+    const end = Math.min(bytes.length, at + SECTOR - ((offset + at) % SECTOR));
+    parts.push({ ...change, offset: offset + at, bytes: bytes.subarray(at, end) });
+    at = end;
+  }
+  return parts;
+}
+
 /** Beginnings and ends of a write, cut between sectors of the disk. */
 function* tornParts(
   change: Extract<Change, { readonly kind: 'write' }>,
@@ -227,10 +282,11 @@ function* tornParts(
   }
 }
 
-/** Depth of the tests: `QIMG_CRASH_DEPTH=1` (or more) goes further. */
+/** Depth of the tests: `QIMG_CRASH_DEPTH=1` (or more) goes further, and draws by `QIMG_CRASH_SEED`. */
 export function crashDepth(): CrashDepth {
   const more = Number(process.env['QIMG_CRASH_DEPTH'] ?? 0);
-  return { subsets: 5 + more * 3, sectors: 8 + more * 56 };
+  const seed = Number(process.env['QIMG_CRASH_SEED'] ?? 20_261_130);
+  return { subsets: 5 + more * 3, sectors: 8 + more * 56, samples: more === 0 ? 3 : more * 100, seed };
 }
 
 export type { Disk };

@@ -1,4 +1,5 @@
 /** What has to hold for images after a power cut. */
+import { appendFileSync } from 'node:fs';
 import { expect } from 'vitest';
 import { equalBytes } from '../../src/base/bytes.ts';
 import { BlockError } from '../../src/base/error.ts';
@@ -140,6 +141,9 @@ export async function expectSafe(item: CrashCase): Promise<number> {
       throw error;
     }
   }
+  // What the long form adds up.
+  const log = process.env['QIMG_CRASH_LOG'];
+  if (log !== undefined) appendFileSync(log, `${states}\n`);
   return states;
 }
 

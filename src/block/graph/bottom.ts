@@ -5,6 +5,9 @@ import { ImageNode } from '../node/node.ts';
 import type { ProtocolStorage } from '../protocol.ts';
 import { soleAccess } from './permission.ts';
 
+/** A storage that can be the `file` of an image. */
+export type FileNode = ProtocolStorage | ImageNode;
+
 /**
  * Keeps everybody else away from the file of an open image from here on.
  * @throws BlockError `locked` if another program has it open.

@@ -13,10 +13,10 @@ export interface GraphContext {
   readonly gate: Gate;
   /** Names of nodes that are taken, where several images are open at the same time. Absent: each has names of its own. */
   readonly nodes?: NamedNodes;
-  /** Compressed files and archives are what they are, as the real tool has it, and not what is in them. */
-  readonly packed?: boolean;
   /** When what is read has to be read. Absent: whenever. */
   readonly deadline?: Deadline;
+  /** Compressed files and archives are what they are, as the real tool has it, and not what is in them. */
+  readonly packed?: boolean;
   /** Receives warnings for the user, without `warning: ` in front, and what can be done about it. */
   onWarning?(text: string, hint?: Hint): void;
   /**

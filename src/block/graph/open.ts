@@ -9,27 +9,18 @@ import { isTree, normalize } from '../../options/dotted.ts';
 import type { OptionTree } from '../../options/tree.ts';
 import type { CacheMode } from '../../storage/files.ts';
 import type { Storage } from '../../storage/storage.ts';
-import type { ChildOptions, FormatDriver, OpenIntent } from '../format.ts';
+import type { FormatDriver, OpenIntent } from '../format.ts';
 import { openBacking } from './backing.ts';
-import { placeName, setAccess } from './bottom.ts';
+import { type FileNode, setAccess } from './bottom.ts';
+import { NamedChildren } from './children.ts';
 import { refuseUnknown } from './strict.ts';
 import type { GraphContext } from './context.ts';
 import { describeNode } from './describe.ts';
 import type { ImageDriver } from '../capabilities.ts';
 import type { FilterRole } from '../filter.ts';
-import type { ProtocolStorage } from '../protocol.ts';
 import { NamedNodes, named, referredTo, refuseBoth, withReferences } from './namedNodes.ts';
-import { placed } from './names.ts';
 import { ImageNode, type Reopen } from '../node/node.ts';
-import {
-  childOptions,
-  claimNodeName,
-  coerceTree,
-  isShared,
-  ownOptions,
-  withCommonOptions,
-  withGiven,
-} from './openOptions.ts';
+import { claimNodeName, coerceTree, driverName, isShared, ownOptions, withCommonOptions } from './openOptions.ts';
 import { openFilter } from './openFilter.ts';
 import { passThrough } from './passThrough.ts';
 import { noAccess } from './permission.ts';
@@ -37,16 +28,7 @@ import { noticeProbedRaw, probeFormat, startGuard } from './probing.ts';
 import { openProtocol } from './openProtocol.ts';
 import { treeOfName } from './reference.ts';
 import { unpacked } from './unpack.ts';
-import {
-  accessOf,
-  closeQuietly,
-  NO_DRIVER,
-  noChild,
-  notAChild,
-  type Scope,
-  stillBelow,
-  type StillImages,
-} from './scope.ts';
+import { accessOf, closeQuietly, NO_DRIVER, noChild, notAChild, type Scope, type StillImages } from './scope.ts';
 
 /** What to open, and what for. */
 export interface OpenRequest {
@@ -82,9 +64,6 @@ export interface OpenRequest {
   /** Set where the name is not the user's but an image's own: the gate is asked first. */
   readonly implicit?: { readonly role: string; readonly parent: string; readonly reference: string };
 }
-
-/** A storage that can be the `file` of an image. */
-type FileNode = ProtocolStorage | ImageNode;
 
 /**
  * Opens an image and, unless told otherwise, its backing chain.
@@ -122,11 +101,6 @@ export async function openRequest(context: GraphContext, request: OpenRequest): 
     unpack: (request.unpack ?? false) && !(context.packed ?? false),
     ...(request.calledAs === undefined ? {} : { calledAs: request.calledAs }),
   });
-}
-
-function driverName(tree: OptionTree): string | undefined {
-  const name = tree['driver'];
-  return typeof name === 'string' ? name : undefined;
 }
 
 async function openNode(tree: OptionTree, above: Scope): Promise<ImageNode> {
@@ -280,7 +254,7 @@ async function openDriver(
 ): Promise<ImageDriver> {
   const { values } = coerceTree(driver.openOptions, knownOptions(tree, driver));
   const opened: Storage[] = [];
-  const shared = new SharedChildren(tree);
+  const children = new NamedChildren(tree, file, scope, openFileChild);
   try {
     return await driver.open({
       file,
@@ -298,9 +272,7 @@ async function openDriver(
       leaveChild: (role) => roles.add(role),
       openChild: async (role, reference, how = {}) => {
         roles.add(role);
-        const child = await shared.open({ role, reference, ...how }, (wanted) =>
-          openNamedChild(wanted, tree, placeName(file), scope),
-        );
+        const child = await children.open({ role, reference, ...how });
         if (child) opened.push(child);
         return child;
       },
@@ -321,80 +293,4 @@ function knownOptions(tree: OptionTree, driver: FormatDriver): OptionTree {
   return Object.fromEntries(
     Object.entries(ownOptions(tree, ['file', 'backing'])).filter(([name]) => heads.has(firstPart(name))),
   );
-}
-
-/** A storage besides the file that a driver asks for. */
-interface ChildRequest extends ChildOptions {
-  readonly role: string;
-  readonly reference: string | undefined;
-}
-
-/**
- * Storages that an image names more than once, in the same words and for the same use: they are opened once. Thousands of
- * opened files whose locks lie on the same bytes take the system very long.
- */
-class SharedChildren {
-  readonly #tree: OptionTree;
-  readonly #open = new Map<string, Storage>();
-
-  constructor(tree: OptionTree) {
-    this.#tree = tree;
-  }
-
-  async open(
-    wanted: ChildRequest,
-    open: (wanted: ChildRequest) => Promise<Storage | undefined>,
-  ): Promise<Storage | undefined> {
-    const { role, ...words } = wanted;
-    // Options are about one of them.
-    if (words.reference === undefined || childOptions(this.#tree, role) !== undefined) return open(wanted);
-    const key = JSON.stringify(words);
-    const known = this.#open.get(key);
-    if (known) {
-      known.retain();
-      return known;
-    }
-    const child = await open(wanted);
-    if (child) this.#open.set(key, child);
-    return child;
-  }
-}
-
-/** Opens a storage that an image names (a data file, an extent), or that an option of that role names instead. */
-async function openNamedChild(
-  wanted: ChildRequest,
-  tree: OptionTree,
-  parent: string,
-  scope: Scope,
-): Promise<Storage | undefined> {
-  const inner: Scope = {
-    ...scope,
-    writable: wanted.writable ?? scope.writable,
-    still: stillBelow(scope),
-    unpack: false,
-  };
-  const given = childOptions(tree, wanted.role);
-  let target = given;
-  // Elements of lists complete what the image says, others take its place.
-  if (target === undefined || wanted.role.includes('.')) {
-    if (wanted.reference === undefined) {
-      if (wanted.optional) return undefined;
-      throw invalidArgument(noChild(wanted.role));
-    }
-    // Names inside images are plain file names: never `json:`, never a protocol.
-    const filename = wanted.asGiven ? wanted.reference : await placed(scope.context, parent, wanted.reference);
-    const { drivers } = scope.context;
-    const driver = isTree(given) ? driverName(given) : undefined;
-    const plain = withGiven(filename, given, driver !== undefined && drivers.isFormat(driver));
-    await scope.context.gate({ role: wanted.role, parent, reference: wanted.reference, target: plain });
-    target = plain;
-  }
-  const child = await openFileChild(target, inner);
-  try {
-    await setAccess(child, accessOf(false, inner, wanted.dataOnly));
-    return child;
-  } catch (error) {
-    await closeQuietly(child);
-    throw error;
-  }
 }

@@ -41,6 +41,12 @@ export function ownOptions(tree: OptionTree, roles: Iterable<string>): OptionTre
   return own;
 }
 
+/** The driver that a tree names. */
+export function driverName(tree: OptionTree): string | undefined {
+  const name = tree['driver'];
+  return typeof name === 'string' ? name : undefined;
+}
+
 /** What a tree says of a child, whose role may be an element of a list (`extents.0`). */
 export function childOptions(tree: OptionTree, role: string): OptionTree[string] | undefined {
   if (tree[role] !== undefined) return tree[role];

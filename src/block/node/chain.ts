@@ -147,7 +147,7 @@ function describe(
     // What a filter puts together of several nodes has no other place than the filter.
     const ends = storage instanceof ImageNode && storage.filter?.opaque === true && !node.transparent;
     if (ends) return { ...status, storage, offset };
-    if (storage instanceof ImageNode && !storage.backing) {
+    if (storage instanceof ImageNode && (node.transparent || !storage.backing)) {
       const inner = describeInner(storage, status, offset, length);
       // Only what has no tables of its own is looked through for the place.
       if (node.transparent) return inner;
@@ -177,8 +177,11 @@ function describeInner(
 ): MaybePromise<BlockStatus> {
   if (offset >= inner.size()) return { ...status, ...NOTHING };
   return andThen(inner.map(offset, length), (mapping) => {
-    if (mapping.kind === 'unallocated')
-      return { ...status, ...NOTHING, length: mapping.length, ...placeOf(mapping, 0) };
+    if (mapping.kind === 'unallocated') {
+      // What a backing image has there is read through the image, which the real tool does not look into for this.
+      const zero = inner.backing === undefined;
+      return { ...status, ...NOTHING, zero, length: mapping.length, ...placeOf(mapping, 0) };
+    }
     return describe(status.node, status.depth, mapping, 0, mapping.length);
   });
 }

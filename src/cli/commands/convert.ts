@@ -107,6 +107,12 @@ const syntax: CommandSyntax = {
       own: 'a TGT_FILE that is there keeps its content until the new image is complete and takes its place',
     },
     {
+      id: 'durable',
+      long: 'durable',
+      exact: true,
+      own: 'the target is on the medium when the command ends: data first, then the name',
+    },
+    {
       id: 'reflink',
       long: 'reflink',
       exact: true,
@@ -254,6 +260,7 @@ export const command: Command = defineCommand(syntax, async (session, args) => {
     compress: given.has('compress'),
     noCreate: given.has('no-create'),
     atomic: given.has('atomic'),
+    durable: given.has('durable'),
     targetIsZero: given.has('target-is-zero'),
     sparseSize: given.values['sparse-size'],
     bitmaps: given.has('bitmaps'),

@@ -45,7 +45,7 @@ class ThrottledStorage extends PassingStorage implements FilterStorage {
     if (!coder || !(image instanceof ImageNode)) return undefined;
     return {
       ...coder,
-      encode: (offset, bytes) => coder.encode(offset, bytes),
+      encode: (offset, bytes, mayOverwrite) => coder.encode(offset, bytes, mayOverwrite),
       store: (offset, coded) => this.#writing(coder.unit, () => image.storeCompressed(offset, coded)),
     };
   }

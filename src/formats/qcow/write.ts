@@ -41,9 +41,10 @@ export function compressorOf(image: QcowState): Compressor {
   const { clusterSize } = image;
   return {
     unit: clusterSize,
-    encode(_guestOffset, bytes) {
+    encode(_guestOffset, bytes, mayOverwrite) {
       const how = { method: 'deflate-raw', windowBits: 12, memLevel: 9 } as const;
-      return image.services.codec.compressBatch(how, wholeUnits(bytes, clusterSize), clusterSize, clusterSize);
+      const whole = wholeUnits(bytes, clusterSize);
+      return image.services.codec.compressBatch(how, whole, clusterSize, clusterSize, mayOverwrite);
     },
     store: (guestOffset, coded) => store(image, guestOffset, coded),
   };

@@ -242,7 +242,7 @@ export class VmdkImage implements ImageDriver, Writing {
     return {
       unit,
       sequential: true,
-      encode: (_, bytes) => first.encode(bytes),
+      encode: (_, bytes, mayOverwrite) => first.encode(bytes, mayOverwrite),
       store: async (offset, coded) => {
         await this.#beginWriting();
         const { extent, start } = this.#at(offset);

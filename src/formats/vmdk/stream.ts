@@ -61,13 +61,14 @@ export class StreamExtent implements Extent {
   }
 
   /** Codes consecutive grains; the last may be short. Streams that are longer than the grain are kept. */
-  async encode(bytes: Uint8Array): Promise<(Uint8Array | undefined)[]> {
+  async encode(bytes: Uint8Array, mayOverwrite?: boolean): Promise<(Uint8Array | undefined)[]> {
     const { codec } = this.#tools.services;
     return codec.compressBatch(
       { method: 'zlib' },
       wholeUnits(bytes, this.grainBytes),
       this.grainBytes,
       2 * this.grainBytes,
+      mayOverwrite,
     );
   }
 

@@ -12,9 +12,12 @@ export interface CompressArgument {
   /** Bytes per unit; the last one may be shorter. */
   readonly unit: number;
   readonly limit: number;
+  /** Streams that are no longer than what they code take its place. */
+  readonly mayOverwrite: boolean;
 }
-/** The streams one after the other. */
+/** The streams that are not in the places of what they code. */
 export interface CompressResult {
+  /** One after the other. */
   readonly bytes: Uint8Array<ArrayBuffer>;
   /** Length of each stream, -1 for a unit that does not get shorter than the limit. */
   readonly lengths: readonly number[];
@@ -48,18 +51,26 @@ export const coders: Coders = new Coders({
   needWebAssembly,
 });
 
+/** True if a stream can take the place of the unit that it codes. @param left bytes of the input from the unit on. */
+export function fits(length: number, left: number, unit: number): boolean {
+  return length <= Math.min(left, unit);
+}
+
 /** {@link CompressTask} */
 export const compressTask: CompressTask = {
-  async run({ how, input, unit, limit }) {
+  async run({ how, input, unit, limit, mayOverwrite }) {
     const encode = await coders.encoder(how);
-    // All that can come out, plus the byte that tells the encoder it was too much.
-    let bytes = new Uint8Array(Math.min(input.length, 65536) + 1024);
+    let bytes = new Uint8Array(mayOverwrite ? 0 : Math.min(input.length, 65536) + 1024);
     const lengths: number[] = [];
     let used = 0;
     for (let at = 0; at < input.length; at += unit) {
       const stream = encode(input.subarray(at, at + unit), limit);
       lengths.push(stream?.length ?? -1);
       if (!stream) continue;
+      if (mayOverwrite && fits(stream.length, input.length - at, unit)) {
+        input.set(stream, at);
+        continue;
+      }
       if (used + stream.length > bytes.length) {
         const larger = new Uint8Array(Math.max(bytes.length * 2, used + stream.length));
         larger.set(bytes.subarray(0, used));

@@ -2,8 +2,8 @@
 import type { MaybePromise } from '../../base/async.ts';
 import { isPromise } from '../../base/async.ts';
 import type { CodecPort, Compression, Decompression, DecompressPiece } from '../../codec/codec.ts';
-import type { CompressResult, DecompressArgument } from './codecTasks.ts';
-import { coders } from './codecTasks.ts';
+import type { CompressArgument, CompressResult, DecompressArgument } from './codecTasks.ts';
+import { coders, fits } from './codecTasks.ts';
 import { heedLimits } from './limits.ts';
 import { forOtherThread, isShared, WorkerPool } from './pool.ts';
 
@@ -35,39 +35,44 @@ export function nodeCodecs(pool: WorkerPool = new WorkerPool()): CodecPort {
       return isPromise(decoder) ? decoder.then((decode) => decode(input, into)) : decoder(input, into);
     },
     decompressBatch: (how, pieces) => decompressBatch(pool, how, pieces),
-    compressBatch: (how, input, unit, limit) => compressBatch(pool, how, input, unit, limit),
+    compressBatch: (how, input, unit, limit, mayOverwrite = false) =>
+      compressBatch(pool, { how, input, unit, limit, mayOverwrite }),
     expand: async (method, input) => (await import('./expand.ts')).expand(codec, method, input),
   };
   return codec;
 }
 
-async function compressBatch(
-  pool: WorkerPool,
-  how: Compression,
-  input: Uint8Array,
-  unit: number,
-  limit: number,
-): Promise<(Uint8Array | undefined)[]> {
+async function compressBatch(pool: WorkerPool, batch: CompressArgument): Promise<(Uint8Array | undefined)[]> {
+  const { how, input, unit } = batch;
   const rate = compressRate(how);
   const step = Math.max(1, Math.round((rate * JOB) / unit)) * unit;
   const jobs: Promise<CompressResult>[] = [];
   for (let at = 0; at < input.length; at += step) {
     const part = input.subarray(at, at + step);
+    // What a worker would overwrite is perhaps a copy.
+    const argument = { ...batch, input: part, mayOverwrite: batch.mayOverwrite && isShared(part) };
     jobs.push(
       pool.run({
         name: 'compress',
-        argument: { how, input: part, unit, limit },
+        argument,
         cost: part.length / rate,
-        forWorker: (transfer) => ({ how, input: forOtherThread(part, transfer), unit, limit }),
+        forWorker: (transfer) => ({ ...argument, input: forOtherThread(part, transfer) }),
       }),
     );
   }
   const streams: (Uint8Array | undefined)[] = [];
+  const overwrites = batch.mayOverwrite && isShared(input);
   for (const { bytes, lengths } of await allDone(jobs)) {
     let at = 0;
     for (const length of lengths) {
-      streams.push(length < 0 ? undefined : bytes.subarray(at, at + length));
-      if (length > 0) at += length;
+      const place = streams.length * unit;
+      if (length < 0) streams.push(undefined);
+      else if (overwrites && fits(length, input.length - place, unit))
+        streams.push(input.subarray(place, place + length));
+      else {
+        streams.push(bytes.subarray(at, at + length));
+        at += length;
+      }
     }
   }
   return streams;

@@ -148,6 +148,7 @@ export function darwinLibc<L extends Calls>(native: NativeModule, plain: L, arch
     fallocate: async (fd, mode, offset, length) => fallocate(fd, mode, offset, length),
     fallocateSync: fallocate,
     copyFileRange: async () => UNSUPPORTED,
+    writeBack: async () => UNSUPPORTED,
     lock(fd, command, lock) {
       const own = flockForDarwin(lock);
       const result = fcntl(fd, LOCK_COMMANDS.get(command) ?? command, own);

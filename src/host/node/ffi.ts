@@ -15,6 +15,7 @@ import { otherRuntime } from './runtime.ts';
 const AT_FDCWD = -100;
 const AT_SYMLINK_FOLLOW = 0x400;
 const RWF_NOWAIT = 8;
+const SYNC_FILE_RANGE_WRITE = 2;
 const SOL_SOCKET = 1;
 /** `RLIM_INFINITY` */
 const NO_LIMIT = 2n ** 64n - 1n;
@@ -90,6 +91,7 @@ function bind(native: NativeModule): Libc {
   const fcntl = library.func('int fcntl(int fd, int command, void *lock)');
   const fallocate = 'int fallocate(int fd, int mode, int64 offset, int64 length)';
   const copy = 'int64 copy_file_range(int from, void *fromOffset, int to, void *toOffset, uint64 length, uint flags)';
+  const syncRange = 'int sync_file_range(int fd, int64 offset, int64 length, uint flags)';
   const preadv2 = 'int64 preadv2(int fd, const void *vector, int count, int64 offset, int flags)';
   const ioctl = 'int ioctl(int fd, ulong request, void *argument)';
   return {
@@ -101,6 +103,7 @@ function bind(native: NativeModule): Libc {
       const target = new BigInt64Array([BigInt(toOffset)]);
       return later(get(copy), from, start, to, target, length, 0);
     },
+    writeBack: (fd, offset, length) => later(get(syncRange), fd, wide(offset), wide(length), SYNC_FILE_RANGE_WRITE),
     lock: (fd, command, lock) => result(fcntl(fd, command, lock)),
     ioctl: (fd, request, argument) => result(get(ioctl)(fd, request, argument)),
     ioctlAsync: (fd, request, argument) => later(get(ioctl), fd, request, argument),

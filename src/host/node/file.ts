@@ -146,6 +146,10 @@ export class NodeFiles implements FilePort {
     attempt(() => unlinkSync(hostName(name)), `Could not remove '${name}'`, { filename: name, access: 'remove' });
   }
 
+  async settle(name: string): Promise<void> {
+    syncFolder(name);
+  }
+
   async rename(from: string, to: string): Promise<void> {
     const context = { filename: to, access: 'rename' };
     const move = (): void => {

@@ -82,7 +82,7 @@ function lazyCodec(workers: Workers): CodecPort {
       return codec().then((port) => port.decompress(how, input, into));
     },
     decompressBatch: async (how, pieces) => (await codec()).decompressBatch(how, pieces),
-    compressBatch: async (how, input, unit, limit) => (await codec()).compressBatch(how, input, unit, limit),
+    compressBatch: async (...batch) => (await codec()).compressBatch(...batch),
     async expand(method, input) {
       const port = await codec();
       if (!port.expand) throw unsupported('Compressed files cannot be read here');

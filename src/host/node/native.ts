@@ -40,6 +40,8 @@ export interface Libc {
   fallocateSync(fd: number, mode: number, offset: number, length: number): number;
   /** copy_file_range(2) with explicit offsets. */
   copyFileRange(from: number, fromOffset: number, to: number, toOffset: number, length: number): Promise<number>;
+  /** sync_file_range(2): starts writing a range to the medium (length 0: to the end), and waits for nothing. */
+  writeBack(fd: number, offset: number, length: number): Promise<number>;
   /** fcntl(2) with a `struct flock`; `lock` is changed by the `GETLK` commands. */
   lock(fd: number, command: number, lock: Uint8Array): number;
   /** ioctl(2) with a pointer. */

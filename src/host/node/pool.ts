@@ -90,6 +90,15 @@ function workerThreads(): typeof WorkerThreads {
   return createRequire(import.meta.url)('node:worker_threads') as typeof WorkerThreads;
 }
 
+/**
+ * Tells the start script (scripts/lib/start.cjs), if it was there, whether threads are starting: it sets V8 up for short
+ * commands, and a thread that starts under other settings than Node's own takes twice as long.
+ */
+function areStarting(threads: boolean): void {
+  const script = globalThis as { readonly [key: symbol]: ((threads: boolean) => void) | undefined };
+  script[Symbol.for('qimg.startingThreads')]?.(threads);
+}
+
 /** A lazily started pool of worker threads. */
 export class WorkerPool {
   readonly #queue: Job[] = [];
@@ -177,6 +186,7 @@ export class WorkerPool {
     let worker: Worker;
     try {
       const threads = workerThreads();
+      areStarting(true);
       worker = new threads.Worker(path, {
         env: threads.SHARE_ENV,
         execArgv: [],
@@ -198,6 +208,7 @@ export class WorkerPool {
   #receive(thread: Thread, message: FromWorker): void {
     if ('ready' in message) {
       thread.ready = true;
+      if (this.#threads.every(({ ready }) => ready)) areStarting(false);
     } else {
       const job = thread.jobs.get(message.id);
       thread.jobs.delete(message.id);

@@ -16,6 +16,8 @@ import { hasCode, ReadOnlyFile } from './fileHandle.ts';
 
 /** Bytes in one write of preallocation `full`. */
 const FILL_CHUNK = MiB;
+/** Bytes after which a file that is going to be durable is written to the medium, beside what comes next. */
+const EARLY = 8 * MiB;
 /** Bytes that a file gets at once when it stops being empty. */
 const FIRST_BLOCK = 4096;
 
@@ -27,11 +29,16 @@ export class WritableFile extends ReadOnlyFile {
   /** Copies that are under way; what they do not reach is no part of the file. */
   readonly #copying = new Set<{ readonly end: number }>();
   readonly #mode = new WriteMode();
+  /** Bytes that were written since the medium was told last. */
+  #unwritten = 0;
+  /** Writing to the medium that was started and does not end with the call. */
+  #early: Promise<void> | undefined;
   /** The first error of `flush`: the kernel reports lost writes only once, but the data is gone for good. */
   #lost: Error | undefined;
 
   write(offset: number, from: Uint8Array): MaybePromise<void> {
     this.#begin(offset + from.length);
+    this.#startEarly(from.length);
     const quick = this.kind === 'file' && !this.opened.synchronous && this.#mode.atOnce(from.length);
     if (quick) return this.#writeAll(offset, from);
     return mayUseThreads() ? this.#writeLater(offset, from) : soon(() => this.#writeAll(offset, from));
@@ -101,6 +108,26 @@ export class WritableFile extends ReadOnlyFile {
   #begin(end: number): void {
     this.#changed = true;
     this.#asked = Math.max(this.#asked, end);
+  }
+
+  /** Starts writing to the medium early, so that the flush that is going to come has less to wait for. */
+  #startEarly(length: number): void {
+    const { libc, fd, unsafe, synchronous, direct } = this.opened;
+    if (unsafe || synchronous || direct || this.kind !== 'file' || !libc) return;
+    this.#unwritten += length;
+    if (this.#unwritten < EARLY || this.#early || !mayUseThreads()) return;
+    this.#unwritten = 0;
+    const done = (): void => {
+      this.#early = undefined;
+    };
+    // A hint: what cannot be written is told by the flush.
+    this.#early = libc.writeBack(fd, 0, 0).then(done, done);
+  }
+
+  override close(): MaybePromise<void> {
+    const close = (): MaybePromise<void> => super.close();
+    // The number of the descriptor is not to become that of another file under the call.
+    return this.#early ? this.#early.then(close) : close();
   }
 
   #grown(end: number): void {

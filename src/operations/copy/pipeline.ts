@@ -62,6 +62,11 @@ class Turn {
   }
 }
 
+/** True for pieces that are read from where every request takes its time. */
+function isDistant(piece: Piece): boolean {
+  return piece.kind === 'data' && piece.segments.some(({ storage }) => storage?.limits.distant === true);
+}
+
 class Pipeline {
   readonly #store: PieceStore;
   readonly #options: PipelineOptions;
@@ -95,6 +100,7 @@ class Pipeline {
         if (isPromise(entry)) await entry;
         const piece = await this.#nextNeeded(planner);
         if (!piece || flight.failed) break;
+        if (isDistant(piece)) this.#moved.widen();
         if (!this.#isCoded(piece)) {
           const room = this.#moved.acquire();
           if (isPromise(room)) await room;

@@ -251,7 +251,9 @@ export class CompressedStore implements PieceStore {
     end: number,
   ): Promise<{ start: number; coded: Uint8Array | undefined }[]> {
     const { unit } = this.#compressor;
-    const coded = await this.#compressor.encode(offset + start, bytes.subarray(start, Math.min(end, bytes.length)));
+    const units = bytes.subarray(start, Math.min(end, bytes.length));
+    // Nobody reads what was coded any more, and new memory costs more than coding does at times.
+    const coded = await this.#compressor.encode(offset + start, units, true);
     return coded.map((one, index) => ({ start: start + index * unit, coded: one }));
   }
 

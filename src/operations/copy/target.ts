@@ -4,7 +4,7 @@
  * tool does, unless it is to be replaced.
  */
 import { PLAIN_FORMAT } from '../../options/filename.ts';
-import { asBlockError, BlockError, unsupported } from '../../base/error.ts';
+import { asBlockError, BlockError, unsupported, withStrerror } from '../../base/error.ts';
 import type { ImageNode } from '../../block/node/node.ts';
 import { openNamed } from '../../block/graph/names.ts';
 import { openImage } from '../../block/graph/open.ts';
@@ -17,6 +17,7 @@ import type { CacheMode, FileDraft, FileStatus } from '../../storage/files.ts';
 import type { OperationContext } from '../context.ts';
 import { writeImage } from '../create.ts';
 import type { NewImage } from '../options.ts';
+import type { ConvertRequest } from '../requests.ts';
 
 /** What to create, and how to open it for writing. */
 export interface TargetRequest {
@@ -33,6 +34,16 @@ export interface TargetRequest {
   readonly prefix: string;
   /** An image that is there already is replaced when the new one is complete, instead of being written over. */
   readonly replace?: boolean;
+  /** Names that the image has from the start are durable, too, when it is finished. */
+  readonly durable?: boolean;
+}
+
+/** How the target is written: what has to be durable waits for the medium. */
+export function targetCacheOf({
+  targetCache = 'unsafe',
+  durable = false,
+}: Pick<ConvertRequest, 'durable' | 'targetCache'>): CacheMode {
+  return durable && targetCache === 'unsafe' ? 'writeback' : targetCache;
 }
 
 /** A new image that is being written. */
@@ -66,7 +77,11 @@ export async function createTarget(context: OperationContext, request: TargetReq
     // Zeroes in a file are no zeroes to whom they are encrypted sectors.
     const { encrypted } = await node.info();
     const zeroed = (place.regular && !encrypted) || (await readsAsNothing(node));
-    return new CreatedTarget(node, zeroed, place, request.filename);
+    const settle = async (): Promise<void> =>
+      place.draft || !request.durable
+        ? undefined
+        : request.image.protocol?.names?.settle?.(context.services, request.filename);
+    return new CreatedTarget(node, zeroed, { ...place, settle }, request.filename);
   } catch (thrown) {
     await giveUp(place);
     throw naming(asBlockError(thrown), at, request.filename);
@@ -115,11 +130,12 @@ class CreatedTarget implements Target {
   }
 
   async finish(): Promise<void> {
-    const { draft, old } = this.#place;
+    const { draft, old, settle } = this.#place;
     try {
       await this.node.flush();
       await this.node.close();
       await draft?.publish();
+      await settle?.();
     } catch (thrown) {
       await this.abandon();
       throw naming(asBlockError(thrown), draft?.at, this.#filename);
@@ -133,6 +149,20 @@ class CreatedTarget implements Target {
   }
 }
 
+/** An image that was there before; `zeroed` as in {@link Target}. It stays when something fails. */
+export function existingTarget(node: ImageNode, zeroed: boolean): Target {
+  const finish = async (): Promise<void> => {
+    try {
+      await withStrerror('Failed to flush target image', async () => node.flush());
+    } catch (error) {
+      await node.close().catch(() => undefined);
+      throw error;
+    }
+    await node.close();
+  };
+  return { node, zeroed, finish, abandon: () => node.close().catch(() => undefined) };
+}
+
 /** What cannot be replaced as a whole: devices, and names that can only be opened. */
 const NOT_REGULAR = 'it is not a regular file';
 
@@ -144,6 +174,8 @@ interface Place {
   readonly regular: boolean;
   /** The file that is going to be replaced: nobody else may use it meanwhile. */
   readonly old?: ProtocolStorage;
+  /** Makes durable that there is such a name, where that is wanted and does not come with the draft. */
+  readonly settle?: () => Promise<void>;
 }
 
 async function giveUp({ draft, old }: Place): Promise<void> {

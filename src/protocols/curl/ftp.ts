@@ -42,7 +42,7 @@ interface Current {
 
 /** A file. */
 export class FtpFile implements Remote {
-  readonly head: Uint8Array = new Uint8Array();
+  readonly head: undefined;
   readonly size: number;
   readonly #services: Services;
   readonly #port: FtpPort;

@@ -4,7 +4,7 @@ import { KiB } from '../../base/offset.ts';
 import { bytesOf } from '../../base/text.ts';
 import type { HttpAnswer, HttpPort, Login } from '../../block/http.ts';
 import type { Services } from '../../block/services.ts';
-import { hasEnded, Passing, persist, type Remote } from './remote.ts';
+import { type Head, hasEnded, Passing, persist, type Remote } from './remote.ts';
 import { type Address, originOf, printUrl, redirected } from './url.ts';
 
 /** In every browser and worker, and in Node, Deno and Bun. */
@@ -24,11 +24,14 @@ export interface HttpSettings {
 /** As in the real tool's libcurl. */
 const MAX_REDIRECTS = 30;
 
-/** Bytes that are asked for when a file is opened: most headers are in them, and much of the metadata of small images. */
-const HEAD = 64 * KiB;
+/** Bytes that are asked for when a file is opened: headers, and most tables of images that were made in one go. */
+const HEAD = 512 * KiB;
 
 /** An answer to a request for a range has to have so many bytes of it, else it counts as one that has ended early. */
 const LEAST = 64 * KiB;
+
+/** What of an answer is taken at a time: if it ends early, what was taken before is not asked for again. */
+const PART = 512 * KiB;
 
 const NO_RANGES = "Server does not support 'range' (byte ranges).";
 const NO_SIZE = "Server didn't report file size.";
@@ -50,14 +53,18 @@ interface ContentRange {
 
 /** A file. */
 export class HttpFile implements Remote {
-  readonly head: Uint8Array;
+  readonly head: Head | undefined;
   readonly #link: Link;
   readonly #version: Version;
+  /** What the head comes with. */
+  readonly #answer: HttpAnswer | undefined;
 
-  private constructor(link: Link, version: Version, head: Uint8Array) {
+  /** @param answer has so many of the first bytes. */
+  private constructor(link: Link, version: Version, answer?: HttpAnswer, length = 0) {
     this.#link = link;
     this.#version = version;
-    this.head = head;
+    this.#answer = answer;
+    this.head = answer && headOf(answer, length);
   }
 
   get size(): number {
@@ -74,9 +81,8 @@ export class HttpFile implements Remote {
       try {
         return await HttpFile.#of(link, answer);
       } catch (error) {
-        throw hasEnded(error) ? new Passing(error) : error;
-      } finally {
         answer.end();
+        throw hasEnded(error) ? new Passing(error) : error;
       }
     });
   }
@@ -86,22 +92,23 @@ export class HttpFile implements Remote {
     const { status, headers } = answer;
     const { first, total } = contentRange(headers['content-range']);
     const version = { etag: headers['etag'], modified: headers['last-modified'] };
-    const none = new Uint8Array();
-    if (status === 416 && total === 0) return new HttpFile(link, { ...version, size: 0 }, none);
-    if (status === 200) {
-      const size = lengthOf(headers);
-      const hasRanges = /\bbytes\b/i.test(headers['accept-ranges'] ?? '');
-      if (size === 0) return new HttpFile(link, { ...version, size }, none);
-      if (!hasRanges) throw withoutRanges();
-      if (size === undefined) throw new BlockError('io', NO_SIZE);
-      // All of a short file is as good as what was asked for.
-      if (size > HEAD) throw withoutRanges();
-      return new HttpFile(link, { ...version, size }, await prefix(answer, size));
+    if (status === 206) {
+      const size = total ?? (await sizeByHead(link));
+      if (first === 0) return new HttpFile(link, { ...version, size }, answer, Math.min(HEAD, size));
+      answer.end();
+      return new HttpFile(link, { ...version, size });
     }
-    if (status !== 206) throw refused(status);
-    const size = total ?? (await sizeByHead(link));
-    const head = first === 0 ? await prefix(answer, Math.min(HEAD, size)) : none;
-    return new HttpFile(link, { ...version, size }, head);
+    const size = status === 416 ? total : lengthOf(headers);
+    if ((status === 200 || status === 416) && size === 0) {
+      answer.end();
+      return new HttpFile(link, { ...version, size });
+    }
+    if (status !== 200) throw refused(status);
+    if (!/\bbytes\b/i.test(headers['accept-ranges'] ?? '')) throw withoutRanges();
+    if (size === undefined) throw new BlockError('io', NO_SIZE);
+    // All of a short file is as good as what was asked for.
+    if (size > HEAD) throw withoutRanges();
+    return new HttpFile(link, { ...version, size }, answer, size);
   }
 
   async read(offset: number, into: Uint8Array): Promise<void> {
@@ -120,13 +127,11 @@ export class HttpFile implements Remote {
     let missing = into.length;
     try {
       this.#check(answer, offset, into.length);
-      for await (const chunk of answer.body) {
-        const bytes = chunk.length > missing ? chunk.subarray(0, missing) : chunk;
-        into.set(bytes, into.length - missing);
-        missing -= bytes.length;
-        taken(bytes.length);
-        if (missing === 0) return;
+      for await (const count of filling(answer, into)) {
+        missing -= count;
+        taken(count);
       }
+      if (missing === 0) return;
     } catch (error) {
       throw hasEnded(error) ? new Passing(endedEarly(missing)) : error;
     } finally {
@@ -159,6 +164,7 @@ export class HttpFile implements Remote {
 
   close(): void {
     // Connections belong to the host, which keeps them for others.
+    this.#answer?.end();
   }
 }
 
@@ -194,18 +200,61 @@ function contentRange(text: string | undefined): ContentRange {
   return { first: numberOf(first), last: numberOf(last), total: numberOf(total) };
 }
 
-/** The first bytes of an answer, up to `length` of them. */
-async function prefix(answer: HttpAnswer, length: number): Promise<Uint8Array> {
-  const bytes = new Uint8Array(length);
+/** Fills `into` with the bytes of an answer as they come, and says how many have come each time. */
+async function* filling(answer: HttpAnswer, into: Uint8Array): AsyncGenerator<number> {
   let filled = 0;
-  if (length === 0) return bytes;
-  for await (const chunk of answer.body) {
-    const part = chunk.subarray(0, length - filled);
-    bytes.set(part, filled);
-    filled += part.length;
-    if (filled === length) break;
+  if (answer.read) {
+    for (let count = -1; count !== 0 && filled < into.length; filled += count) {
+      count = await answer.read(into.subarray(filled, filled + PART));
+      yield count;
+    }
+    return;
   }
-  return bytes.subarray(0, filled);
+  for await (const chunk of answer.body) {
+    const bytes = chunk.subarray(0, into.length - filled);
+    into.set(bytes, filled);
+    filled += bytes.length;
+    yield bytes.length;
+    if (filled === into.length) return;
+  }
+}
+
+/** The first bytes of an answer, up to `length` of them, as they come. */
+function headOf(answer: HttpAnswer, length: number): Head {
+  const bytes = new Uint8Array(length);
+  const waiting: { readonly count: number; readonly resolve: () => void; readonly reject: (error: unknown) => void }[] =
+    [];
+  let filled = 0;
+  let failure: unknown;
+  const tell = (): void => {
+    for (const { count, resolve, reject } of waiting.splice(0)) {
+      if (count <= filled) resolve();
+      else if (failure !== undefined) reject(failure);
+      else waiting.push({ count, resolve, reject });
+    }
+  };
+  const fill = async (): Promise<void> => {
+    try {
+      for await (const count of filling(answer, bytes)) {
+        filled += count;
+        tell();
+      }
+      failure = endedEarly(length - filled);
+    } catch (error) {
+      failure = error;
+    }
+    answer.end();
+    tell();
+  };
+  fill().catch(() => undefined);
+  return {
+    bytes,
+    arrived: (count) =>
+      new Promise((resolve, reject) => {
+        waiting.push({ count, resolve, reject });
+        tell();
+      }),
+  };
 }
 
 /** The size of a file whose server gives ranges, but does not say of how much. */

@@ -35,11 +35,40 @@ export class ReadAhead {
   constructor(remote: Remote, fixed: number | undefined) {
     this.#remote = remote;
     this.#fixed = fixed;
-    const { head, size } = remote;
-    for (let at = 0; at < head.length; at += BLOCK) {
-      const block = head.subarray(at, at + BLOCK);
-      if (block.length === BLOCK || at + block.length === size) this.#blocks.set(at / BLOCK, block);
+    const length = remote.head?.bytes.length ?? 0;
+    for (let at = 0; at < length; at += BLOCK) {
+      const end = Math.min(at + BLOCK, length);
+      if (end === at + BLOCK || end === remote.size) this.#keep(at / BLOCK, this.#ofHead(at, end));
     }
+  }
+
+  /** A block of the head; if that does not come, it is asked for as others are. */
+  async #ofHead(start: number, end: number): Promise<Uint8Array> {
+    const bytes = new Uint8Array(end - start);
+    try {
+      await this.#remote.head?.arrived(end);
+      bytes.set(this.#remote.head?.bytes.subarray(start, end) ?? []);
+    } catch {
+      await this.#remote.read(start, bytes);
+    }
+    return bytes;
+  }
+
+  /** Has a block that is on its way until it is there, or fails. */
+  #keep(index: number, coming: Promise<Uint8Array>): void {
+    const block = coming.then(
+      (bytes) => {
+        if (this.#blocks.get(index) === block) this.#blocks.set(index, bytes);
+        return bytes;
+      },
+      (error: unknown) => {
+        if (this.#blocks.get(index) === block) this.#blocks.delete(index);
+        throw error;
+      },
+    );
+    // Nobody may ever wait for it.
+    block.catch(() => undefined);
+    this.#blocks.set(index, block);
   }
 
   /** Fills `into`, at once if everything is there. */
@@ -103,21 +132,11 @@ export class ReadAhead {
     const whole = this.#remote.read(start, bytes);
     for (let index = first; index < last; index++) {
       const at = index * BLOCK - start;
-      const block = whole.then(
-        () => {
-          // A part of its own: it may be kept longer than the others.
-          const own = last - first === 1 ? bytes : bytes.slice(at, at + BLOCK);
-          if (this.#blocks.get(index) === block) this.#blocks.set(index, own);
-          return own;
-        },
-        (error: unknown) => {
-          if (this.#blocks.get(index) === block) this.#blocks.delete(index);
-          throw error;
-        },
+      // A part of its own: it may be kept longer than the others.
+      this.#keep(
+        index,
+        whole.then(() => (last - first === 1 ? bytes : bytes.slice(at, at + BLOCK))),
       );
-      // Nobody may ever wait for it.
-      block.catch(() => undefined);
-      this.#blocks.set(index, block);
     }
     return last * BLOCK;
   }

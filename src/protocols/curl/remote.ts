@@ -2,12 +2,19 @@
 import { BlockError } from '../../base/error.ts';
 import { secondsOf, type Services } from '../../block/services.ts';
 
+/** The first bytes of a file, which come while others are at work already. */
+export interface Head {
+  readonly bytes: Uint8Array;
+  /** Resolves when so many of them are there; rejects when they will not be. */
+  arrived(count: number): Promise<void>;
+}
+
 /** A file on a server. */
 export interface Remote {
   /** Bytes when it was opened. */
   readonly size: number;
-  /** What the first request has brought besides, from the first byte on. */
-  readonly head: Uint8Array;
+  /** What the first request brings besides, from the first byte on; undefined: nothing. */
+  readonly head: Head | undefined;
   /**
    * Fills `into`. Several calls may be under way.
    * @throws BlockError with what curl would say.

@@ -16,6 +16,7 @@ export class CurlStorage implements StorageDriver {
     minMemoryAlignment: 512,
     optimalMemoryAlignment: 4096,
     maxIov: 1024,
+    distant: true,
   };
   readonly #remote: Remote;
   readonly #blocks: ReadAhead;

@@ -9,6 +9,7 @@ export function fileNames(pathOf: (name: string) => string): ProtocolNames {
   return {
     status: ({ files }, name) => statusOf(files, pathOf(name)),
     remove: ({ files }, name) => files.remove(pathOf(name)),
+    settle: async ({ files }, name) => files.settle?.(pathOf(name)),
     draft: (services, name, replace) => draftOf(services, pathOf(name), replace),
   };
 }

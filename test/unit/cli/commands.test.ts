@@ -92,6 +92,7 @@ describe('requests', () => {
       sparseSize: 4096,
       noCreate: false,
       atomic: false,
+      durable: false,
       targetIsZero: false,
       compress: true,
       bitmaps: false,
@@ -208,9 +209,15 @@ describe('outcomes', () => {
   });
 
   test('secrets reach the work', async () => {
-    const { view } = await ask('info --object secret,id=s,data=letmein x');
-    expect(new TextDecoder().decode(await view.secrets.get('s'))).toBe('letmein');
-    expect(() => view.secrets.get('t')).toThrow("No secret with id 't'");
+    const io = new MemoryIo();
+    let secret = '';
+    io.execute = async ({ view }) => {
+      secret = new TextDecoder().decode(await view.secrets.get('s'));
+      expect(() => view.secrets.get('t')).toThrow("No secret with id 't'");
+      return 0;
+    };
+    expect(await main('info --object secret,id=s,data=letmein x'.split(' '), io)).toBe(0);
+    expect(secret).toBe('letmein');
   });
 
   test('warnings are named as such', async () => {

@@ -26,6 +26,28 @@ test('secrets come from data, files and base64', async () => {
   expect(await secretOf('{"qom-type":"secret","id":"s","data":"x"}')).toBe('x');
 });
 
+test('a secret in plain sight is told of where somebody sees it', async () => {
+  const io = new MemoryIo();
+  io.files.set('plain', new TextEncoder().encode('from a file'));
+  const watched = new ObjectRegistry(Object.assign(io, { isWatched: async () => true }));
+  await watched.add('secret,id=a,file=plain');
+  expect(io.stderr).toBe('');
+  await watched.add('secret,id=b,data=letmein');
+  expect(io.stderr).toMatch(/^qimg: warning: secret 'b': .*file=NAME\n$/);
+  expect(io.stderr).not.toContain('letmein');
+  const unwatched = new MemoryIo();
+  await new ObjectRegistry(unwatched).add('secret,id=b,data=letmein');
+  expect(unwatched.stderr).toBe('');
+});
+
+test('bytes of secrets are overwritten when they are done with', async () => {
+  const registry = new ObjectRegistry(new MemoryIo());
+  await registry.add('secret,id=s,data=letmein');
+  const bytes = registry.get('s');
+  registry.wipe();
+  expect(bytes.every((byte) => byte === 0)).toBe(true);
+});
+
 test('a passphrase has to be text', async () => {
   await expect(secretOf('secret,id=s,data=a\udce9')).rejects.toThrow('Data from secret s is not valid UTF-8');
   await expect(secretOf('secret,id=s,data=YQBi,format=base64')).rejects.toThrow(

@@ -138,7 +138,7 @@ it('is a protocol for every command of the program', async () => {
     expect({ line, code, stderr }).toEqual({ line, code: 0, stderr: '' });
     return stdout;
   };
-  expect(await run('--help')).toMatch(/\n  (.* )?toy\s/);
+  expect(await run('--help')).toMatch(/\n {2}(?:.* )?toy\s/);
   expect(await run('create -f qcow2 -o help toy:x@y')).toMatch(/size=<size>/);
   await run('create -q -f raw toy:base@top 1M');
   await run('create -q -f qcow2 -b base -F raw toy:over@top');

@@ -19,13 +19,13 @@ export function compressorOf(image: Qcow2State): Compressor {
   const { clusterSize } = image.geometry;
   return {
     unit: clusterSize,
-    encode(_guestOffset: number, bytes: Uint8Array): Promise<(Uint8Array | undefined)[]> {
+    encode(_guestOffset, bytes, mayOverwrite) {
       let whole = bytes;
       if (bytes.length % clusterSize !== 0) {
         whole = new Uint8Array(alignUp(bytes.length, clusterSize));
         whole.set(bytes);
       }
-      return image.services.codec.compressBatch(compressionOf(image), whole, clusterSize, clusterSize);
+      return image.services.codec.compressBatch(compressionOf(image), whole, clusterSize, clusterSize, mayOverwrite);
     },
     store: (guestOffset, coded) => store(image, guestOffset, coded),
   };

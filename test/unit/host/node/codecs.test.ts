@@ -80,6 +80,25 @@ describe('nodeCodecs', () => {
     expect(pieces[1]?.output.subarray(0, 1000)).toEqual(text.subarray(0, 1000));
   });
 
+  it.each([
+    ['takes the places of units that may be overwritten, and of no others', true],
+    ['leaves the input as it is otherwise', false],
+  ])('%s', async (_what, mayOverwrite) => {
+    const unit = 4096;
+    const content = Buffer.concat([text.subarray(0, unit), noise.subarray(0, unit), text.subarray(0, unit)]);
+    const input = new Uint8Array(new SharedArrayBuffer(content.length));
+    input.set(content);
+    // A stream of noise is longer than the noise.
+    const streams = await codecs.compressBatch({ method: 'zlib' }, input, unit, 2 * unit, mayOverwrite);
+    const places = streams.map((stream) => (stream?.buffer === input.buffer ? stream.byteOffset : undefined));
+    expect(places).toEqual(mayOverwrite ? [0, undefined, 2 * unit] : [undefined, undefined, undefined]);
+    expect(Buffer.from(input.slice(unit, 2 * unit)).equals(noise.subarray(0, unit))).toBe(true);
+    expect(Buffer.from(input).equals(content)).toBe(!mayOverwrite);
+    const pieces = streams.map((stream) => ({ input: stream as Uint8Array, output: new Uint8Array(unit) }));
+    expect(await codecs.decompressBatch({ method: 'zlib' }, pieces)).toEqual([unit, unit, unit]);
+    expect(Buffer.concat(pieces.map(({ output }) => output)).equals(content)).toBe(true);
+  });
+
   it('decodes the methods that have no compressor', async () => {
     const into = new Uint8Array(24);
     const bzip2 = Buffer.from('QlpoOTFBWSZTWW9PEPMAAAXRAAAQQAACRKAAMMACqDRxDa2HDxdyRThQkG9PEPM=', 'base64');

@@ -30,6 +30,7 @@ function fake(arch: string, result = 0, errno = 0) {
     fallocate: unused,
     fallocateSync: unused,
     copyFileRange: unused,
+    writeBack: unused,
     lock: unused,
     readCached: unused,
     ioctl: unused,

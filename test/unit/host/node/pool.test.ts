@@ -33,7 +33,7 @@ const input = Uint8Array.from({ length: 8192 }, (_, i) => (i * i) >> 9);
 
 /** A small job; `seen` is told when it goes to a worker. */
 function job(seen: () => void = () => {}): JobRequest<'compress'> {
-  const argument = { how: { method: 'deflate-raw' }, input, unit: 4096, limit: 4096 } as const;
+  const argument = { how: { method: 'deflate-raw' }, input, unit: 4096, limit: 4096, mayOverwrite: false } as const;
   return {
     name: 'compress',
     argument,
