@@ -116,7 +116,11 @@ export async function runRow(row, { group, programs, place, runs, seconds }) {
   const lane = (command, of) => ({ figures: { wall: [], cpu: [] }, command, ...(of ? { of } : {}) });
   const real = /** @type {Program} */ (programs.find(({ side }) => side === 'real')).path;
   const sides = programs.map(
-    (program) => /** @type {const} */ ([program.side, lane([program.path, ...row.argv], program)]),
+    (program) =>
+      /** @type {const} */ ([
+        program.side,
+        lane(program.side === 'real' && row.other ? row.other : [program.path, ...row.argv], program),
+      ]),
   );
   const empty = programs.flatMap(({ side, empty: command }) =>
     command && row.goal?.of === 'empty' ? [/** @type {const} */ ([side, lane(command)])] : [],

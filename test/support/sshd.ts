@@ -8,7 +8,7 @@ import { type AddressInfo, createServer, type Server } from 'node:net';
 import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import { lackOf } from './needs.ts';
-import { systemPath } from './program.ts';
+import { systemPath } from './otherPrograms.ts';
 import type { Lack } from './skip.ts';
 
 /** What is missing for these tests. */
