@@ -307,7 +307,12 @@ describe.skipIf(noSshd !== undefined)(`servers that${because(noSshd)}`, () => {
     await server.kill();
     await interrupted(line, () => parts(folder).some((blocks) => blocks > 0), stop);
     expect(readdirSync(folder)).toEqual([]);
-    // Nor is any ssh left behind, once it has noticed.
-    while (server.connections > 0) await new Promise((resolve) => setTimeout(resolve, 20));
+    // Nor is any ssh left behind, once it has noticed; nor by a command that did not wait for its end.
+    const nobody = async (): Promise<void> => {
+      while (server.connections > 0) await new Promise((resolve) => setTimeout(resolve, 20));
+    };
+    await nobody();
+    await ours(`info ${at('some.raw')}`, server.environment());
+    await nobody();
   });
 });
