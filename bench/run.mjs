@@ -51,6 +51,7 @@ function verify(/** @type {Row} */ row, /** @type {string} */ real, /** @type {s
 
 /** What is measured of a program. */
 function commandOf(/** @type {Row} */ row, /** @type {Program} */ program, /** @type {string} */ cwd) {
+  if (program.side === 'real' && row.other) return row.other;
   if (!row.served) return [program.path, ...row.argv];
   return row.argv.map((word) => (word === 'URI' ? uriIn(cwd) : word));
 }
