@@ -348,7 +348,8 @@ describe('a server', () => {
     await ours('check -q mine.qcow2', directory);
   });
 
-  it.skipIf(onlyNode('sockets that are handed over') !== undefined)('serves at a socket that it is given', async () => {
+  const noHanding = onlyNode('sockets that are handed over');
+  it.skipIf(noHanding !== undefined)(`serves at a socket that it is given${because(noHanding)}`, async () => {
     const listening = createServer().listen(join(directory, 'given.sock'));
     await new Promise((resolve) => listening.once('listening', resolve));
     const { fd } = (Reflect.get(listening, '_handle') ?? {}) as { fd?: number };
