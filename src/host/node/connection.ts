@@ -12,8 +12,6 @@ const SPARE = 16384;
 /** Somebody who waits for bytes. */
 interface Reader {
   readonly into: Uint8Array;
-  /** So many bytes are enough. */
-  readonly least: number;
   filled: number;
   resolve(count: number): void;
   reject(error: BlockError): void;
@@ -53,21 +51,15 @@ export class SocketConnection implements Connection {
     });
   }
 
-  /** Nothing more will come. */
-  get ended(): boolean {
-    return this.#ended;
-  }
-
-  /** @param least so many bytes are enough, if no more have come. */
-  read(into: Uint8Array, least: number = into.length): MaybePromise<number> {
+  read(into: Uint8Array): MaybePromise<number> {
     if (this.#reader) throw new BlockError('internal', 'two reads at the same time');
     const kept = Math.min(this.#left.length, into.length);
     into.set(this.#left.subarray(0, kept));
     this.#left = this.#left.subarray(kept);
-    if (kept >= least || (this.#ended && !this.#failure)) return kept;
+    if (kept === into.length || (this.#ended && !this.#failure)) return kept;
     if (this.#failure) throw this.#failure;
     const waiting = new Promise<number>((resolve, reject) => {
-      this.#reader = { into, least, filled: kept, resolve, reject };
+      this.#reader = { into, filled: kept, resolve, reject };
     });
     this.socket.resume();
     return waiting;
@@ -136,7 +128,7 @@ export class SocketConnection implements Connection {
   /** Tells whoever waits when there is all that he waits for. */
   #check(): void {
     const reader = this.#reader;
-    if (!reader || reader.filled < reader.least) return;
+    if (!reader || reader.filled < reader.into.length) return;
     this.#reader = undefined;
     reader.resolve(reader.filled);
   }

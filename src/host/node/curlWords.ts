@@ -27,11 +27,42 @@ export function connectionLost(error: Error | undefined): BlockError {
   return failure(code === 'EPIPE' ? code : 'ECONNRESET', 'Recv failure: Connection reset by peer', error);
 }
 
+const NO_HTTP = 'Received HTTP/0.9 when not allowed';
+
+/** What curl says of an answer that Node's parser of HTTP does not take, by the names that it has for what is wrong. */
+const UNREADABLE: Readonly<Record<string, string>> = {
+  HPE_INVALID_CONTENT_LENGTH: 'Invalid Content-Length: value',
+  HPE_UNEXPECTED_CONTENT_LENGTH: 'Invalid Content-Length: value',
+  HPE_INVALID_HEADER_TOKEN: 'Header without colon',
+  HPE_INVALID_CHUNK_SIZE: 'Malformed encoding found in chunked-encoding',
+};
+
+/** What is wrong with an answer whose head has come. */
+export function brokenAnswer(error: NodeJS.ErrnoException | undefined): BlockError {
+  if (error instanceof BlockError) return error;
+  const { code = '' } = error ?? {};
+  const text = Object.hasOwn(UNREADABLE, code) ? UNREADABLE[code] : undefined;
+  return text === undefined ? connectionLost(error) : failure('EIO', text, error);
+}
+
+/** How much of a head has come. */
+interface Arrived {
+  /** Bytes. */
+  readonly received: number;
+  /** Bytes that there may be. */
+  readonly most: number;
+}
+
 /**
  * What kept a request from being answered.
  * @param since when it began, in milliseconds of `Date.now`.
  */
-export function unanswered(error: NodeJS.ErrnoException, peer: Peer, since: number): BlockError {
+export function unanswered(
+  error: NodeJS.ErrnoException,
+  peer: Peer,
+  since: number,
+  { received, most }: Arrived = { received: 0, most: 0 },
+): BlockError {
   const { code = '', syscall } = error;
   if (error instanceof BlockError) return error;
   if (syscall === 'getaddrinfo') {
@@ -46,15 +77,13 @@ export function unanswered(error: NodeJS.ErrnoException, peer: Peer, since: numb
   if (untrusted) return untrusted;
   switch (code) {
     case 'HPE_HEADER_OVERFLOW':
-      return failure('EIO', 'Too large response headers', error);
-    case 'HPE_INVALID_CONTENT_LENGTH':
-    case 'HPE_UNEXPECTED_CONTENT_LENGTH':
-      return failure('EIO', 'Invalid Content-Length: value', error);
+      return failure('EIO', `Too large response headers: ${received} > ${most}`, error);
     case 'EPIPE':
     case 'ECONNRESET':
+      if (received > 0 && syscall === undefined) return failure('EIO', NO_HTTP, error);
       return failure(code, syscall === undefined ? 'Empty reply from server' : connectionLost(error).message, error);
     default:
-      if (code.startsWith('HPE_')) return failure('EIO', 'Received HTTP/0.9 when not allowed', error);
+      if (code.startsWith('HPE_')) return failure('EIO', UNREADABLE[code] ?? NO_HTTP, error);
       if (/^ERR_(?:SSL|TLS)|^EPROTO$/.test(code)) {
         const { reason } = error as { readonly reason?: string };
         return failure('EIO', `TLS handshake failed: ${reason ?? error.message}`, error);

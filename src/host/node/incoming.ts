@@ -14,7 +14,15 @@ export interface EndWords {
   broken(error: Error | undefined): BlockError;
 }
 
-/** The pieces of a stream. */
+/** Somebody who waits. */
+interface Reader {
+  /** Takes what it can of a piece that has just come, and gives back the rest. */
+  take(bytes: Uint8Array): Uint8Array;
+  /** There is all that was waited for, or there will be none. */
+  done(): void;
+}
+
+/** The pieces of a stream. One call at a time. */
 export class Incoming {
   readonly #stream: Readable;
   readonly #patience: number;
@@ -23,7 +31,8 @@ export class Incoming {
   #size = 0;
   #ended = false;
   #failure: BlockError | undefined;
-  #wake: (() => void) | undefined;
+  #reader: Reader | undefined;
+  #timer: NodeJS.Timeout | undefined;
   /** Bytes that have come. */
   received = 0;
 
@@ -35,56 +44,111 @@ export class Incoming {
     stream.on('data', (bytes: Uint8Array) => this.#arrive(bytes));
     stream.on('end', () => {
       this.#ended = true;
-      this.#wake?.();
+      this.#reader?.done();
     });
-    stream.on('error', (error: Error) => this.#fail(words.broken(error)));
-    stream.on('close', () => this.#fail(words.broken(undefined)));
+    stream.on('error', (error: Error) => this.fail(words.broken(error)));
+    stream.on('close', () => this.fail(words.broken(undefined)));
   }
 
   #arrive(bytes: Uint8Array): void {
     this.received += bytes.length;
+    this.#timer?.refresh();
+    const rest = this.#reader ? this.#reader.take(bytes) : bytes;
+    if (rest.length > 0) this.#wait(rest);
+  }
+
+  #wait(bytes: Uint8Array): void {
     this.#waiting.push(bytes);
     this.#size += bytes.length;
     if (this.#size > MOST_WAITING) this.#stream.pause();
-    this.#wake?.();
   }
 
-  #fail(error: BlockError): void {
+  /** Nothing more will come, unless all has come. */
+  fail(error: BlockError): void {
     if (!this.#ended) this.#failure ??= error;
-    this.#wake?.();
+    this.#reader?.done();
+  }
+
+  /** What has come first of what waits. */
+  #shift(): Uint8Array | undefined {
+    const bytes = this.#waiting.shift();
+    this.#size -= bytes?.length ?? 0;
+    if (this.#waiting.length === 0 && this.#stream.isPaused()) this.#stream.resume();
+    return bytes;
   }
 
   /**
-   * The next piece; undefined at the end. One call at a time.
+   * The next piece; undefined at the end.
    * @throws BlockError when there will be none.
    */
   async next(): Promise<Uint8Array | undefined> {
-    for (;;) {
-      const bytes = this.#waiting.shift();
-      if (bytes) {
-        this.#size -= bytes.length;
-        if (this.#waiting.length === 0 && this.#stream.isPaused()) this.#stream.resume();
-        return bytes;
-      }
-      if (this.#ended) return undefined;
-      if (this.#failure) throw this.#failure;
-      await this.#wait();
-    }
+    const there = this.#shift();
+    if (there) return there;
+    let next: Uint8Array | undefined;
+    await this.#until(
+      () => next !== undefined,
+      (bytes) => {
+        next = bytes;
+        return bytes.subarray(bytes.length);
+      },
+    );
+    return next;
   }
 
-  #wait(): Promise<void> {
-    return new Promise((resolve) => {
-      let timer: NodeJS.Timeout | undefined;
-      this.#wake = () => {
-        clearTimeout(timer);
-        this.#wake = undefined;
+  /**
+   * Fills `into` and gives its length; less only at the end. Each byte is copied once.
+   * @throws BlockError when there will be none.
+   */
+  async fill(into: Uint8Array): Promise<number> {
+    let filled = 0;
+    const take = (bytes: Uint8Array): Uint8Array => {
+      const fitting = bytes.length <= into.length - filled ? bytes : bytes.subarray(0, into.length - filled);
+      into.set(fitting, filled);
+      filled += fitting.length;
+      return bytes.subarray(fitting.length);
+    };
+    while (filled < into.length) {
+      const bytes = this.#shift();
+      if (!bytes) break;
+      const rest = take(bytes);
+      if (rest.length === 0) continue;
+      this.#waiting.unshift(rest);
+      this.#size += rest.length;
+    }
+    await this.#until(() => filled === into.length, take);
+    return filled;
+  }
+
+  /**
+   * Has a reader take what comes until there is enough, or the end.
+   * @throws BlockError when nothing more comes before.
+   */
+  async #until(enough: () => boolean, take: Reader['take']): Promise<void> {
+    if (enough() || this.#ended) return;
+    if (this.#failure) throw this.#failure;
+    await new Promise<void>((resolve) => {
+      const done = (): void => {
+        clearTimeout(this.#timer);
+        this.#timer = undefined;
+        this.#reader = undefined;
         resolve();
       };
-      if (this.#patience === 0) return;
-      timer = setTimeout(() => {
-        this.#fail(this.#words.silent(this.received));
-        this.#stream.destroy();
-      }, this.#patience);
+      this.#reader = {
+        done,
+        take(bytes) {
+          const rest = take(bytes);
+          if (enough()) done();
+          return rest;
+        },
+      };
+      // Silence counts only while somebody waits.
+      if (this.#patience > 0) this.#timer = setTimeout(() => this.#giveUp(), this.#patience);
     });
+    if (!enough() && this.#failure) throw this.#failure;
+  }
+
+  #giveUp(): void {
+    this.fail(this.#words.silent(this.received));
+    this.#stream.destroy();
   }
 }
