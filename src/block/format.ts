@@ -138,6 +138,8 @@ export interface FormatDriver<O extends OptionTable = OptionTable, C extends Opt
   readonly plain?: boolean;
   /** The guest's bytes have fixed places in the file: two programs can write without knowing of each other. */
   readonly sharesFile?: boolean;
+  /** An image can be made with no bytes at all, grows from there, and reads as zeroes where nothing was written. */
+  readonly growsFromEmpty?: boolean;
   /** `create` reserves space itself, so that the protocol's option `preallocation` is for it, not for the empty file. */
   readonly preallocates?: boolean;
   /** True if an image with these create options has no guest size of its own. */

@@ -187,6 +187,7 @@ class Conversion {
   async grow(stream: ByteStream): Promise<ConvertResult | undefined> {
     const fresh = await checkNewTarget(this.#context, this.#request, 1);
     const { compress, sparseSize = DEFAULT_SPARSE_SIZE, target: named } = this.#request;
+    if (fresh.image.format.driver?.growsFromEmpty !== true) return undefined;
     if (isPiped(this.#context, named) || fresh.backingFile !== undefined) return undefined;
     if (isPreallocated(fresh.options.format)) return undefined;
     const target = await this.#create(fresh, 0);

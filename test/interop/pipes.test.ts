@@ -80,6 +80,34 @@ describeWithOracle('pipes', () => {
     expect(existsSync(join(cwd, 'out'))).toBe(false);
   });
 
+  // A target that cannot grow from nothing was tried all the same, and holes of LUKS were taken for zeroes.
+  it.each([
+    ['raw', ''],
+    ['qcow2', ''],
+    ['qcow2', '-c'],
+    ['qed', ''],
+    ['vdi', ''],
+    ['vhdx', ''],
+    ['vpc', '-o subformat=fixed,force_size=on'],
+    ['vmdk', ''],
+    ['vmdk', '-c -o subformat=streamOptimized'],
+    ['parallels', ''],
+    ['qcow', ''],
+    ['qcow', '-c'],
+  ])('become images of the format %s %s, with a raw disk coming in', async (format, options) => {
+    await works(`cat disk.raw | qimg convert -f raw -O ${format} ${options} - out`);
+    await same(format, 'out');
+  });
+
+  it('become encrypted images, whose holes are no zeroes', async () => {
+    const secret = '--object secret,id=s,data=abc';
+    await works(`cat disk.raw | qimg convert -f raw ${secret} -O luks -o key-secret=s,iter-time=10 - out`);
+    const described = 'driver=luks,key-secret=s,file.filename=out';
+    const text = await real(`compare ${secret} --image-opts driver=raw,file.filename=disk.raw ${described}`, cwd);
+    expect(text).toContain('Images are identical');
+    rmSync(join(cwd, 'out'));
+  });
+
   it('say what is made in a temporary file', async () => {
     for (const [format, options] of [
       ['qcow2', '-c'],

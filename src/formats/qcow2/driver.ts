@@ -40,6 +40,7 @@ export const qcow2: FormatDriver = {
   createOptions,
   amendOptions,
   compresses: true,
+  growsFromEmpty: true,
   unknownBackingFormat: (format) => `Parameter 'backing-fmt' does not accept value '${format}'`,
   open,
   create,

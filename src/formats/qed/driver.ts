@@ -40,6 +40,7 @@ export const qed: FormatDriver = {
   probe,
   openOptions: {},
   createOptions,
+  growsFromEmpty: true,
   unknownBackingFormat: (format) => `Parameter 'backing-fmt' does not accept value '${format}'`,
   open,
   create,

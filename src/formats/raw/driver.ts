@@ -141,6 +141,7 @@ export const raw: FormatDriver = {
   name: 'raw',
   plain: true,
   sharesFile: true,
+  growsFromEmpty: true,
   probe: () => 1,
   openOptions,
   createOptions,
