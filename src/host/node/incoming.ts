@@ -125,7 +125,7 @@ export class Incoming {
    */
   async #until(enough: () => boolean, take: Reader['take']): Promise<void> {
     if (enough() || this.#ended) return;
-    if (this.#failure) throw this.#failure;
+    this.#throwFailure();
     await new Promise<void>((resolve) => {
       const done = (): void => {
         clearTimeout(this.#timer);
@@ -144,7 +144,11 @@ export class Incoming {
       // Silence counts only while somebody waits.
       if (this.#patience > 0) this.#timer = setTimeout(() => this.#giveUp(), this.#patience);
     });
-    if (!enough() && this.#failure) throw this.#failure;
+    if (!enough()) this.#throwFailure();
+  }
+
+  #throwFailure(): void {
+    if (this.#failure) throw this.#failure;
   }
 
   #giveUp(): void {

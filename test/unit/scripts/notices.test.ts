@@ -1,8 +1,13 @@
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { afterEach, describe, expect, it } from 'vitest';
-import { noticesOf } from '../../../scripts/lib/notices.mjs';
+
+const script = pathToFileURL(join(import.meta.dirname, '../../../scripts/lib/notices.mjs')).href;
+const { noticesOf } = (await import(script)) as {
+  readonly noticesOf: (root: string, modules: Iterable<string>) => string;
+};
 
 const made: string[] = [];
 afterEach(() => {
@@ -38,7 +43,11 @@ describe('notices of licences', () => {
     const text = noticesOf(root, [...MODULES, inner]);
     expect(text.split('\n').filter((line) => line !== '' && !line.startsWith('='))).toEqual([
       'This program contains the following packages.',
-      ...['@a/b 3.0.0', 'of b', 'and more', 'small 1.2.3', 'of small'],
+      '@a/b 3.0.0',
+      'of b',
+      'and more',
+      'small 1.2.3',
+      'of small',
     ]);
   });
 
