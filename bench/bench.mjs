@@ -21,6 +21,8 @@ import { report } from './report.mjs';
 import { coding } from './rows/coding.mjs';
 import { copy, otherFormats, reflinks, shapes } from './rows/copy.mjs';
 import { metadata, scattered } from './rows/metadata.mjs';
+import { served } from './rows/served.mjs';
+import { ssh } from './rows/ssh.mjs';
 import { start } from './rows/start.mjs';
 import { runRow } from './run.mjs';
 import { simulated } from './rows/simulated.mjs';
@@ -110,10 +112,12 @@ const groups = /** @type {const} */ ({
   copy,
   coding,
   metadata,
+  ssh,
   reflink: reflinks,
   shapes,
   formats: otherFormats,
   scattered,
+  served,
   growth: growths,
   simulated,
 });
@@ -159,13 +163,15 @@ async function runOne(
 ) {
   if ('latency' in row) return simulate(row, group);
   let place;
+  let own = row;
   try {
     place = places.on('on' in row ? row.on : undefined);
+    if ('sftp' in row) own = (await places.ssh()).row(row, programs.at(-1)?.path ?? '', place.cwd);
   } catch (error) {
     return { kind: 'row', group, name: row.name, sides: {}, skipped: error.message };
   }
   const how = { group, programs, place, runs, seconds };
-  return 'amounts' in row ? runGrowth(row, how) : runRow(row, how);
+  return 'amounts' in own ? runGrowth(own, how) : runRow(own, how);
 }
 
 /** Makes the inputs of rows in the temporary directory. */
@@ -205,8 +211,7 @@ async function main() {
   const machine = describeMachine(programs, places.root);
   for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM', 'SIGHUP'])) {
     process.once(signal, () => {
-      places.close();
-      process.kill(process.pid, signal);
+      void places.close().then(() => process.kill(process.pid, signal));
     });
   }
   /** @type {Result[]} */
@@ -223,7 +228,7 @@ async function main() {
       if (options.json) keep({ ...about, seconds: secondsSince(begin), results }, options.json);
     }
   } finally {
-    places.close();
+    await places.close();
   }
   const seconds = secondsSince(begin);
   const missed = results.flatMap((result) =>

@@ -164,6 +164,8 @@ export function inputs({ cwd, real, size }) {
     'disk.luks': () => fromRaw('disk.luks', '-o', 'key-secret=key,iter-time=10', ...SECRET),
     'disk.encrypted.qcow2': () => fromRaw('disk.encrypted.qcow2', '-o', ENCRYPTION, ...SECRET),
     'extended.qcow2': () => fromRaw('extended.qcow2', '-o', 'extended_l2=on,cluster_size=128k'),
+    'empty.raw': () => image('create', '-q', '-f', 'raw', 'empty.raw', `${size}M`),
+    'empty.qcow2': () => image('create', '-q', '-f', 'qcow2', 'empty.qcow2', `${size}M`),
     'noise.raw': () => writeNoise(file('noise.raw'), size),
     'part.raw'() {
       need('disk.raw');

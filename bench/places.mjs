@@ -3,6 +3,7 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import { inputs } from './inputs.mjs';
+import { SshServer } from './ssh.mjs';
 
 /**
  * A directory with the images in it.
@@ -30,6 +31,8 @@ export class Places {
   #size;
   /** @readonly */
   #keep;
+  /** @type {Promise<SshServer> | undefined} */
+  #ssh;
 
   /**
    * @param {object} where
@@ -68,8 +71,18 @@ export class Places {
     return place;
   }
 
+  /** A server of SSH for the files of all places. */
+  ssh() {
+    this.#ssh ??= SshServer.start(path.join(this.#root, 'ssh'));
+    return this.#ssh;
+  }
+
   /** Removes everything that is not to be kept. */
-  close() {
+  async close() {
+    await this.#ssh?.then(
+      (server) => server.stop(),
+      () => undefined,
+    );
     for (const kind of this.#known.keys()) {
       if (!kind) continue;
       spawnSync('umount', [path.join(this.#root, kind)], { stdio: 'inherit' });

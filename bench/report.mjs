@@ -15,6 +15,7 @@ const TITLES = {
   copy: 'Copying',
   coding: 'Coding',
   metadata: 'Checking, mapping, comparing, changing',
+  ssh: 'Servers of SSH',
   reflink: 'File systems that share extents',
   shapes: 'Unusual images',
   formats: 'Other formats',

@@ -3,6 +3,7 @@ import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import { measure } from './measure.mjs';
+import { uriIn, whileServed } from './served.mjs';
 
 /** @typedef {import('./types.ts').Row} Row */
 /** @typedef {import('./types.ts').Program} Program */
@@ -48,9 +49,17 @@ function verify(/** @type {Row} */ row, /** @type {string} */ real, /** @type {s
   }
 }
 
+/** What is measured of a program. */
+function commandOf(/** @type {Row} */ row, /** @type {Program} */ program, /** @type {string} */ cwd) {
+  if (program.side === 'real' && row.other) return row.other;
+  if (!row.served) return [program.path, ...row.argv];
+  return row.argv.map((word) => (word === 'URI' ? uriIn(cwd) : word));
+}
+
 /** One run of one program. */
 async function once(/** @type {Lane} */ lane, /** @type {Row} */ row, /** @type {string} */ cwd) {
-  const result = await measure(lane.command, cwd);
+  const run = () => measure(lane.command, cwd);
+  const result = await (row.served && lane.of ? whileServed(lane.of, row.served, cwd, run) : run());
   const accepted = lane.of ? [0, ...(row.accept ?? [])] : [0];
   if (accepted.includes(result.status)) return result;
   throw new RowError(`${text(lane.command)}: exit code ${result.status}: ${result.stderr.trim()}`);
@@ -116,7 +125,7 @@ export async function runRow(row, { group, programs, place, runs, seconds }) {
   const lane = (command, of) => ({ figures: { wall: [], cpu: [] }, command, ...(of ? { of } : {}) });
   const real = /** @type {Program} */ (programs.find(({ side }) => side === 'real')).path;
   const sides = programs.map(
-    (program) => /** @type {const} */ ([program.side, lane([program.path, ...row.argv], program)]),
+    (program) => /** @type {const} */ ([program.side, lane(commandOf(row, program, cwd), program)]),
   );
   const empty = programs.flatMap(({ side, empty: command }) =>
     command && row.goal?.of === 'empty' ? [/** @type {const} */ ([side, lane(command)])] : [],

@@ -20,6 +20,15 @@ export interface Row {
   readonly name: string;
   /** Arguments for either program. */
   readonly argv: readonly string[];
+  /**
+   * An image that either program serves while `argv` runs, which is the whole command of a client then; in it, `URI` is where
+   * that is. Only the client is measured.
+   */
+  readonly served?: { readonly image: string; readonly format: string; readonly writable?: boolean };
+  /** It works on files of a server of SSH, and this is the command of `sftp` that does the same, for lack of a real program that can. */
+  readonly sftp?: 'get' | 'put';
+  /** What takes the real program's place. */
+  readonly other?: readonly string[];
   /** Files that it reads (`inputs.mjs` makes them). */
   readonly needs?: readonly string[];
   /** Inputs that it changes, as [input, name of the copy]. */

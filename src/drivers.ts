@@ -18,7 +18,13 @@ import { hasFooterCookie, probe as probeVpc } from './formats/vpc/probe.ts';
 const FORMATS: readonly FormatEntry[] = [
   { name: 'bochs', probe: probeBochs, load: async () => (await import('./formats/bochs/driver.ts')).bochs },
   { name: 'cloop', probe: probeCloop, load: async () => (await import('./formats/cloop/driver.ts')).cloop },
-  { name: 'dmg', probe: probeDmg, isTail: hasTrailer, load: async () => (await import('./formats/dmg/driver.ts')).dmg },
+  {
+    name: 'dmg',
+    probe: probeDmg,
+    isTail: hasTrailer,
+    load: async () => (await import('./formats/dmg/driver.ts')).dmg,
+    inspector: async () => (await import('./formats/dmg/inspector.ts')).inspect,
+  },
   {
     name: 'luks',
     probe: probeLuks,

@@ -8,7 +8,7 @@ import type { NamedObject, ObjectStore } from './block/objects.ts';
 import type { SecretStore, Services } from './block/services.ts';
 import { drivers } from './drivers.ts';
 import { type NodeServicesOptions, nodeServices } from './host/node/host.ts';
-import { callersPipes, type InputStream, type OutputStream } from './host/node/pipes.ts';
+import { callersPipes, type InputStream, type NodeWritable, type OutputStream } from './host/node/pipes.ts';
 import { MapSecretStore } from './host/shared/secrets.ts';
 import { ImageLibrary, type RunSettings } from './operations/library.ts';
 import type { MapExtent } from './operations/map.ts';
@@ -16,7 +16,14 @@ import type { ImageInput, MapRequest, OpenSettings } from './operations/requests
 import type { RequestOf, ResultOf, Verb } from './operations/verbs.ts';
 
 export * from './index.ts';
-export { type InputStream, MapSecretStore, type NodeServicesOptions, nodeServices, type OutputStream };
+export {
+  type InputStream,
+  MapSecretStore,
+  type NodeServicesOptions,
+  nodeServices,
+  type NodeWritable,
+  type OutputStream,
+};
 
 /** How an operation runs under Node. */
 export interface NodeSettings extends RunSettings {

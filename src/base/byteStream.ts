@@ -33,6 +33,21 @@ export async function readFully(stream: ByteStream, into: Uint8Array): Promise<n
   return done;
 }
 
+/** A stream that may give so many bytes. @param refused the error for one that has more. */
+export function boundedStream(stream: ByteStream, most: number, refused: () => Error): ByteStream {
+  if (most === Number.POSITIVE_INFINITY) return stream;
+  let left = most;
+  return {
+    async read(into) {
+      const count = await stream.read(into);
+      left -= count;
+      if (left < 0) throw refused();
+      return count;
+    },
+    close: () => stream.close(),
+  };
+}
+
 /** Bytes of a stream that can be looked at before they are taken. */
 export class PeekableStream implements ByteStream {
   readonly #stream: ByteStream;

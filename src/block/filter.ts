@@ -1,4 +1,6 @@
 /** Filters: drivers that stand between an image and what is below it. */
+import type { ByteStream } from '../base/byteStream.ts';
+import type { FileCompression } from '../codec/codec.ts';
 import type { OptionTree } from '../options/tree.ts';
 import type { SpoolStorage } from '../storage/forward.ts';
 import type { Storage, StorageDriver } from '../storage/storage.ts';
@@ -24,6 +26,8 @@ export interface FilterContext {
   readonly services: Services;
   /** The node of that name, if one is open. */
   readonly findNode: (name: string) => Storage | ImageNode | undefined;
+  /** Decodes what is below; what may come out of it is bounded (`Services.limits`). */
+  expand(method: FileCompression, input: ByteStream): Promise<ByteStream>;
   /** Makes a spool, and tells the user that one is needed; absent where there is no place for any. */
   readonly spool: { spool?(): Promise<SpoolStorage> };
   /** What is in the image may be found out by its beginning, as where no format is given. */

@@ -22,6 +22,8 @@ export interface ResourceLimits {
   readonly reportLines: number;
   /** Bytes that one operation may get out of compressed data. */
   readonly decompressedBytes: number;
+  /** Bytes that temporary files hold at a time (`Services.spool`). */
+  readonly spoolBytes: number;
   /** Seconds that may be spent on looking at an image (check, info, map, measure, lists of snapshots). */
   readonly seconds: number;
   /**
@@ -41,6 +43,7 @@ export const DEFAULT_LIMITS: ResourceLimits = {
   summedZeroes: 4294967296,
   reportLines: 100000,
   decompressedBytes: Number.POSITIVE_INFINITY,
+  spoolBytes: 68719476736,
   seconds: Number.POSITIVE_INFINITY,
   strict: false,
 };
@@ -55,6 +58,7 @@ export const UNTRUSTED_LIMITS: ResourceLimits = {
   summedZeroes: 268435456,
   reportLines: 1000,
   decompressedBytes: 1099511627776,
+  spoolBytes: 17179869184,
   seconds: 10,
   strict: true,
 };

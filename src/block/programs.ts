@@ -16,6 +16,11 @@ export interface ProgramEnd {
 export interface RunningProgram extends ByteStreams {
   /** Resolves when it has ended; never rejects. */
   readonly ended: Promise<ProgramEnd>;
+  /**
+   * Nobody needs it just now: until something is written again, this process ends without waiting for it. Resolves after so many
+   * milliseconds, if the process is still there.
+   */
+  linger(milliseconds: number): Promise<void>;
 }
 
 /** Starts programs. They do not get what the user's terminal sends, and end when this process does. */

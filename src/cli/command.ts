@@ -43,6 +43,7 @@ export type Executor<V extends Verb> = (
 interface Shown {
   readonly json?: boolean | undefined;
   readonly quiet?: boolean;
+  readonly spoolLimit?: number | undefined;
 }
 
 /** What reads the values of some options, as soon as they come. */
@@ -146,6 +147,7 @@ export class Session {
     const view: View = {
       json: how.json === true,
       quiet: how.quiet === true,
+      spoolLimit: how.spoolLimit,
       untrusted: this.#untrusted,
       progress,
       secrets: this.#objects ?? noSecrets,

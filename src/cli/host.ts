@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { basename } from 'node:path';
 import type { DriverRegistry } from '../block/graph/registry.ts';
+import type { NodeServicesOptions } from '../host/node/host.ts';
 import { otherRuntime } from '../host/node/runtime.ts';
 import type { OperationContext } from '../operations/context.ts';
 import { programHint } from './hints.ts';
@@ -18,6 +19,11 @@ const SEQUENTIAL: readonly Job['verb'][] = ['create', 'resize', 'snapshot', 'bit
 /** The program was called by the name of the real one. */
 const isCompatible = (): boolean => (process.env['QIMG_CALLED_AS'] ?? basename(process.argv0)) === 'qemu-img';
 
+/** What the user bounds. */
+function limitsOf({ spoolLimit }: View): Pick<NodeServicesOptions, 'limits'> {
+  return spoolLimit === undefined ? {} : { limits: { spoolBytes: spoolLimit } };
+}
+
 async function contextFor(verb: Job['verb'], view: View, err: (text: string) => void): Promise<OperationContext> {
   const [drivers, { nodeServices }, { allowManyRequests }, { permissiveGate }, pipes] = await Promise.all([
     allDrivers(),
@@ -29,7 +35,7 @@ async function contextFor(verb: Job['verb'], view: View, err: (text: string) => 
   allowManyRequests();
   const context: OperationContext = {
     drivers,
-    services: nodeServices({ secrets: view.secrets, objects: view.objects, ...pipes }),
+    services: nodeServices({ secrets: view.secrets, objects: view.objects, ...pipes, ...limitsOf(view) }),
     gate: permissiveGate,
     packed: isCompatible(),
     // The line begins with 0 when the command says so.

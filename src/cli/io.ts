@@ -10,6 +10,8 @@ import type { Progress } from './progress.ts';
 export interface View {
   readonly json: boolean;
   readonly quiet: boolean;
+  /** Bytes that temporary files may hold, if that is said. */
+  readonly spoolLimit?: number | undefined;
   /** Images come from somebody else. */
   readonly untrusted: boolean;
   readonly progress: Progress;

@@ -1,5 +1,5 @@
 /** A codec that gives so much and no more. */
-import { BlockError } from '../base/error.ts';
+import { BlockError, unsupported } from '../base/error.ts';
 import type { CodecPort } from './codec.ts';
 
 /**
@@ -25,5 +25,17 @@ export function boundedCodec(codec: CodecPort, most: number): CodecPort {
       return codec.decompressBatch(how, pieces);
     },
     compressBatch: (how, input, unit, limit) => codec.compressBatch(how, input, unit, limit),
+    async expand(method, input) {
+      if (!codec.expand) throw unsupported(`What is compressed with ${method} cannot be read here`);
+      const stream = await codec.expand(method, input);
+      return {
+        async read(into) {
+          const count = await stream.read(into);
+          spend(count);
+          return count;
+        },
+        close: () => stream.close(),
+      };
+    },
   };
 }

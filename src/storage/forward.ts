@@ -121,6 +121,16 @@ export class ForwardStorage implements StorageDriver {
       at += await this.#part(from, part);
     }
     if (offset + into.length === this.#size && this.#position === this.#size) await this.#end();
+    this.#goOn(offset + into.length);
+  }
+
+  /** Whoever reads in order finds the next piece ready: what was read is written meanwhile. */
+  #goOn(end: number): void {
+    if (this.#source.once || end !== this.#position || end === this.#size) return;
+    // A failure is told to whoever reads there.
+    void this.#inTurn(async () => {
+      if (this.#stream && this.#position === end) await this.#advance(Math.min(this.#size, end + PIECE));
+    }).catch(() => undefined);
   }
 
   /** Reads some of the bytes at `offset`, one at least. */

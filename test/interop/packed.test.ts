@@ -11,9 +11,11 @@ import { ours, ourProgram, peakMemory, real, run, words } from '../support/progr
 import { because } from '../support/skip.ts';
 
 const MiB = 1048576;
-/** The full matrix has an image of 256 MiB. */
-const SIZE = (process.env['QIMG_FULL_MATRIX'] === undefined ? 12 : 256) * MiB;
-const FORMATS = ['raw', 'qcow2', 'vmdk', 'vdi', 'vpc', 'vhdx', 'parallels', 'qed', 'qcow'];
+/** The full matrix has all formats, and an image of 256 MiB. */
+const IS_FULL = process.env['QIMG_FULL_MATRIX'] !== undefined;
+const SIZE = (IS_FULL ? 256 : 4) * MiB;
+const ALL = ['raw', 'qcow2', 'vmdk', 'vdi', 'vpc', 'vhdx', 'parallels', 'qed', 'qcow'];
+const FORMATS = IS_FULL ? ALL : ['raw', 'qcow2', 'vhdx'];
 const PROGRAMS = ['gzip', 'xz', 'zstd', 'bzip2'] as const;
 const LACK = lackOf(['xz', 'zstd', 'bzip2', 'gzip', 'tar', 'zip'], 'xz-utils zstd bzip2 gzip tar zip');
 
@@ -28,15 +30,11 @@ describeWithOracle('what is in other files', () => {
       // Programs have all that real disks have: code, text, and zeroes between.
       const content = Buffer.alloc(SIZE);
       const program = readFileSync(process.execPath);
-      for (let at = 0; at < SIZE; at += 4 * MiB)
-        program.copy(
-          content,
-          at,
-          (at * 3) % (program.length - 3 * MiB),
-          ((at * 3) % (program.length - 3 * MiB)) + 3 * MiB,
-        );
+      for (let at = 0; at < SIZE; at += 2 * MiB)
+        program.copy(content, at, (at * 3) % (program.length - MiB), ((at * 3) % (program.length - MiB)) + MiB);
       into('disk.raw', content);
-      for (const format of FORMATS.slice(1)) await real(`convert -O ${format} disk.raw disk.${format}`, cwd);
+      for (const format of new Set([...FORMATS.slice(1), 'vdi']))
+        await real(`convert -O ${format} disk.raw disk.${format}`, cwd);
       await real('convert -O vmdk -o subformat=streamOptimized disk.raw stream.vmdk', cwd);
     });
 
@@ -53,7 +51,7 @@ describeWithOracle('what is in other files', () => {
       it.each(FORMATS)('has images of the format %s in it', async (format) => {
         into('packed', packedBy(program, from(`disk.${format}`)));
         await same('packed');
-        if (format !== 'raw') await same('packed', `-f ${format}`);
+        if (format === 'qcow2') await same('packed', `-f ${format}`);
       });
 
       it('is looked at whole before a conversion succeeds', async () => {

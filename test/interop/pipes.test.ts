@@ -92,6 +92,12 @@ describeWithOracle('pipes', () => {
     }
   });
 
+  it('end where the temporary file would become too large', async () => {
+    const { stderr, code } = await shell('qimg convert -c -O qcow2 --spool-limit=1M disk.qcow2 - | wc -c');
+    expect(code).toBe(1);
+    expect(stderr).toContain('more than 1 MiB (its limit)');
+  });
+
   it('end quietly when nobody reads', async () => {
     const { stderr, code } = await shell('qimg convert -O raw disk.qcow2 - | head -c 1000 > /dev/null');
     expect({ code, stderr }).toEqual({ code: 141, stderr: '' });

@@ -1,5 +1,5 @@
 /**
- * The examples of README.md: its commands run in a fresh checkout as they are pasted, and every block of TypeScript
+ * The examples of README.md and docs/serve.md: the commands of the first run in a fresh checkout as they are pasted, and every block of TypeScript
  * compiles against the built package and runs. Each of these runs in a directory of its own with `disk.qcow2`,
  * `overlay.qcow2` on top of it, and `disk.raw`, all of 16 MiB.
  */
@@ -18,22 +18,33 @@ const root = join(dirname(fileURLToPath(import.meta.url)), '../..');
 const SIZE = 16 * 2 ** 20;
 
 interface Example {
-  readonly line: number;
+  /** Of which page, and where. */
+  readonly at: string;
   readonly code: string;
 }
 
-/** The blocks of the README in one language, with the line at which each starts. */
-function examples(language = 'ts|typescript'): Example[] {
-  const text = readFileSync(join(root, 'README.md'), 'utf8');
+/** The blocks of a page in one language, with the line at which each starts. */
+function blocks(page: string, language: string): Example[] {
+  const text = readFileSync(join(root, page), 'utf8');
   return [...text.matchAll(new RegExp(`^\`\`\`(?:${language})\\n(.*?)^\`\`\`$`, 'gms'))].map((match) => ({
-    line: text.slice(0, match.index).split('\n').length + 1,
+    at: `${page}:${text.slice(0, match.index).split('\n').length + 1}`,
     code: match[1] ?? '',
   }));
 }
 
+/** The programs that the pages show. */
+function examples(): Example[] {
+  return ['README.md', 'docs/serve.md'].flatMap((page) => blocks(page, 'ts|typescript'));
+}
+
+/** The name of an example's file. */
+function fileOf({ at }: Example): string {
+  return at.replaceAll(/\W/g, '-');
+}
+
 /** The commands of the README, but `npm test`: that is what runs here. */
 function commands(): string[] {
-  const lines = examples('sh').flatMap(({ code }) => code.trim().split('\n'));
+  const lines = blocks('README.md', 'sh').flatMap(({ code }) => code.trim().split('\n'));
   return lines.filter((line) => line !== 'npm test');
 }
 
@@ -78,7 +89,9 @@ describe('README examples', () => {
     mkdirSync(join(root, '.cache'), { recursive: true });
     sources = mkdtempSync(join(root, '.cache/readme-'));
     scratch = mkdtempSync(join(tmpdir(), 'qimg-readme-'));
-    for (const { line, code } of examples()) writeFileSync(join(sources, `line${line}.ts`), `${code}\nexport {};\n`);
+    for (const example of examples()) {
+      writeFileSync(join(sources, `${fileOf(example)}.ts`), `${example.code}\nexport {};\n`);
+    }
     const options = { extends: join(root, 'tsconfig.json'), include: ['*.ts'] };
     writeFileSync(join(sources, 'tsconfig.json'), JSON.stringify(options));
   }, 120_000);
@@ -100,17 +113,18 @@ describe('README examples', () => {
   });
 
   it('run', async () => {
-    for (const { line } of examples()) {
-      const program = join(sources, `line${line}.mjs`);
-      const bundle = await rolldown({ input: join(sources, `line${line}.ts`), external: /^[^./]/, logLevel: 'silent' });
+    for (const example of examples()) {
+      const file = fileOf(example);
+      const program = join(sources, `${file}.mjs`);
+      const bundle = await rolldown({ input: join(sources, `${file}.ts`), external: /^[^./]/, logLevel: 'silent' });
       await bundle.write({ file: program, format: 'esm' });
       await bundle.close();
-      const directory = join(scratch, `line${line}`);
+      const directory = join(scratch, file);
       mkdirSync(directory);
       await furnish(directory);
       const problem = await run(process.execPath, [program], { cwd: directory, timeout: 300_000 }).then(
         () => '',
-        (error: { readonly stderr?: string }) => `README.md:${line}: ${error.stderr ?? 'killed'}`,
+        (error: { readonly stderr?: string }) => `${example.at}: ${error.stderr ?? 'killed'}`,
       );
       expect(problem).toBe('');
     }

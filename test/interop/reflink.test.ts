@@ -15,7 +15,8 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { lackOf, lackOfMounts } from '../support/needs.ts';
 import { describeWithOracle, oracleProgram } from '../support/oracle.ts';
-import { must, ourProgram, ours, real, run, systemPath } from '../support/program.ts';
+import { systemPath } from '../support/otherPrograms.ts';
+import { must, ourProgram, ours, real, run } from '../support/program.ts';
 import { because } from '../support/skip.ts';
 
 const MiB = 1048576;

@@ -16,7 +16,8 @@ import {
 import { dirname, join } from 'node:path';
 import { lackOf } from './needs.ts';
 import type { Lack } from './skip.ts';
-import { must, systemPath } from './program.ts';
+import { systemPath } from './otherPrograms.ts';
+import { must } from './program.ts';
 
 /** Trees of ordinary programs, libraries and texts. */
 const SOURCES = ['/usr/share', '/usr/lib', '/usr/bin', '/usr/include'];

@@ -4,7 +4,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { listening } from './bridge.ts';
-import { systemPath } from './program.ts';
+import { systemPath } from './otherPrograms.ts';
 
 const PLAIN = [
   'listen=NO',

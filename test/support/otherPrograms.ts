@@ -2,7 +2,11 @@
 import { execFileSync } from 'node:child_process';
 import { accessSync, constants } from 'node:fs';
 import { join } from 'node:path';
-import { systemPath } from './program.ts';
+
+/** Directories of system programs such as mke2fs are not on everybody's path. */
+export const systemPath: Readonly<Record<string, string>> = {
+  PATH: `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin`,
+};
 
 /** True if the program is installed. */
 export function installed(program: string): boolean {

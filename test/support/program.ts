@@ -97,8 +97,3 @@ export async function peakMemory(line: string, cwd: string): Promise<number> {
     rmSync(report, { force: true });
   }
 }
-
-/** Directories of system programs such as mke2fs are not on everybody's path. */
-export const systemPath: Readonly<Record<string, string>> = {
-  PATH: `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin`,
-};

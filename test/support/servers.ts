@@ -1,7 +1,7 @@
 /** Servers that tests start on sockets of their own and stop afterwards. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { connect } from 'node:net';
-import { systemPath } from './program.ts';
+import { systemPath } from './otherPrograms.ts';
 
 const running = new Set<ChildProcess>();
 

@@ -123,7 +123,9 @@ export class SftpServer implements ProgramPort {
       peer.end();
     } else if (this.#script.all) this.#script.all(peer);
     else void this.#serve(peer);
-    return Object.assign(peer.connection, { ended: Promise.resolve(end) });
+    const linger = (milliseconds: number): Promise<void> =>
+      new Promise((resolve) => void setTimeout(resolve, milliseconds).unref());
+    return Object.assign(peer.connection, { ended: Promise.resolve(end), linger });
   }
 
   async #serve(peer: Peer): Promise<void> {

@@ -8,7 +8,7 @@ import { type AddressInfo, createServer, type Server } from 'node:net';
 import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import { lackOf } from './needs.ts';
-import { systemPath } from './program.ts';
+import { systemPath } from './otherPrograms.ts';
 import type { Lack } from './skip.ts';
 
 /** What is missing for these tests. */
@@ -37,6 +37,8 @@ export class Sshd {
   readonly #directory: string;
   readonly #listener: Server;
   readonly #children: Set<ChildProcess>;
+  /** The client whose connection others may use. */
+  #master: ChildProcess | undefined;
 
   private constructor(directory: string, listener: Server, children: Set<ChildProcess>) {
     this.#directory = directory;
@@ -87,7 +89,7 @@ export class Sshd {
   }
 
   /** A program that is ssh with nothing of the user's. */
-  #wrap(name: string, key: string, known: string): void {
+  #wrap(name: string, key: string, known: string, more: readonly string[] = []): void {
     const configuration = join(this.#directory, `${name}_config`);
     const lines = [
       `IdentityFile ${join(this.#directory, key)}`,
@@ -95,9 +97,26 @@ export class Sshd {
       'IdentityAgent none',
       `UserKnownHostsFile ${known}`,
       'GlobalKnownHostsFile /dev/null',
+      ...more,
     ];
     writeFileSync(configuration, `${lines.join('\n')}\n`);
     writeFileSync(join(this.#directory, name), `#!/bin/sh\nexec ssh -F '${configuration}' "$@"\n`, { mode: 0o755 });
+  }
+
+  /**
+   * Logs in once for many clients: those with the environment that this gives (OpenSSH's ssh_config: ControlMaster). They
+   * log in themselves when that connection has ended.
+   */
+  async share(): Promise<Readonly<Record<string, string>>> {
+    const path = join(this.#directory, 'master');
+    this.#wrap('shared', 'own', join(this.#directory, 'known_hosts'), [`ControlPath ${path}`]);
+    const { QIMG_SSH: program = '' } = this.environment('shared');
+    this.#master = spawn(program, ['-M', '-N', '-p', `${this.port}`, '127.0.0.1'], { stdio: 'ignore' });
+    while (!existsSync(path)) {
+      if (this.#master.exitCode !== null) throw new Error('ssh could not log in');
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    return this.environment('shared');
   }
 
   /** What stands in the client's list of hosts. */
@@ -110,8 +129,8 @@ export class Sshd {
     return `[127.0.0.1]:${this.port} ${publicKey(join(this.#directory, key))}`;
   }
 
-  /** The environment of a client; `stranger` has a key that the server does not know. */
-  environment(who: 'ssh' | 'stranger' = 'ssh'): Readonly<Record<string, string>> {
+  /** The environment of a client; `stranger` has a key that the server does not know, `shared` uses what {@link share} made. */
+  environment(who: 'ssh' | 'stranger' | 'shared' = 'ssh'): Readonly<Record<string, string>> {
     return { QIMG_SSH: join(this.#directory, who) };
   }
 
@@ -140,6 +159,8 @@ export class Sshd {
   /** Ends everything. */
   async stop(): Promise<void> {
     const closed = new Promise((resolve) => this.#listener.close(resolve));
+    // It may not have noticed yet.
+    this.#master?.kill();
     await this.kill();
     await closed;
   }

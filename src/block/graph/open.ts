@@ -236,14 +236,12 @@ async function openFormat(tree: OptionTree, file: FileNode, scope: Scope): Promi
  * before the file reaches that far.
  */
 function tellOfMissing({ context, writable, intent, mapOnly, whole }: Scope): { tellMissing?: (text: string) => void } {
-  if (whole) {
-    return {
-      tellMissing: (text) => {
-        throw new BlockError('io', text, { posix: { code: 'EIO', text } });
-      },
-    };
-  }
+  if (whole) return { tellMissing: refuseMissing };
   return writable || intent !== 'io' || mapOnly ? {} : { tellMissing: (text) => context.onWarning?.(text) };
+}
+
+function refuseMissing(text: string): never {
+  throw new BlockError('io', text, { posix: { code: 'EIO', text } });
 }
 
 async function openDriver(

@@ -5,6 +5,7 @@ import { PLAIN_PROTOCOL } from '../../options/filename.ts';
 import type { OptionTree } from '../../options/tree.ts';
 import { readAt } from '../../storage/storage.ts';
 import type { FilterChild, FilterContext, FilterDriver, FilterRole } from '../filter.ts';
+import { expandBelow } from './piped.ts';
 import { ImageNode, type Reopen } from '../node/node.ts';
 import { setAccess } from './bottom.ts';
 import { describeFilter } from './describe.ts';
@@ -58,6 +59,7 @@ export async function openFilter(
         services,
         findNode: (wanted) => scope.nodes?.get(wanted)?.node,
         readFile: (file) => contentOf(file, scope),
+        expand: (method, input) => expandBelow(services, method, input),
         spool: spoolFor(below.name, scope),
         probe: (head, filename) => drivers.probe(head, filename),
       },

@@ -24,10 +24,11 @@ export async function unpacked(
 ): Promise<ProtocolStorage | ImageNode> {
   let file = packed;
   let tree = described ?? null;
-  for (let depth = 0; depth < DEPTH; depth++) {
+  // Where somebody counts reads, or has them fail, none is added.
+  for (let depth = 0; depth < DEPTH && packed.debugEvent === undefined; depth++) {
     const head = await headOf(file);
-    const name = scope.context.drivers.container(head);
-    if (name === undefined) break;
+    const name = head && scope.context.drivers.container(head);
+    if (head === undefined || name === undefined) break;
     if (scope.writable) {
       throw new BlockError('read-only', `'${file.name}' is ${kindOfFile(head) ?? 'a container'}: it can only be read`);
     }
@@ -43,8 +44,13 @@ export async function unpacked(
   return file;
 }
 
-async function headOf(file: Storage): Promise<Uint8Array> {
+/** The first bytes of a file; undefined where they cannot be read, which whoever opens it says better. */
+async function headOf(file: Storage): Promise<Uint8Array | undefined> {
   const head = new Uint8Array(Math.min(PROBE_SIZE, file.size()));
-  await file.read(0, head);
-  return head;
+  try {
+    await file.read(0, head);
+    return head;
+  } catch {
+    return undefined;
+  }
 }

@@ -119,6 +119,13 @@ const syntax: CommandSyntax = {
       argument: 'WHEN',
       own: 'auto, always or never, TGT_FILE shares its blocks with the SRC_FILEs where the file system can (default: auto; never\n  under the name qemu-img)',
     },
+    {
+      id: 'spool-limit',
+      long: 'spool-limit',
+      exact: true,
+      argument: 'SIZE[bkKMGTPE]',
+      own: 'what temporary files may hold, where a pipe or an archive needs one (default: 64G)',
+    },
     { id: 'target-is-zero', long: 'target-is-zero', help: ['the target reads as zeroes already'] },
     // The real tool documents --compress but does not know it; here it works.
     { id: 'compress', short: 'c', long: 'compress', exact: true, help: ['write compressed data, if the format can'] },
@@ -228,6 +235,7 @@ export const command: Command = defineCommand(syntax, async (session, args) => {
     options: (text) => lists.add(text),
     'sparse-size': sparseValue,
     reflink: reflinkValue,
+    'spool-limit': (text) => sizeValue('spool limit', text),
     'rate-limit': (text) => sizeValue('rate limit', text),
     parallel: (text) => countValue('number of coroutines', text, 1n, 16n),
   });
@@ -267,5 +275,5 @@ export const command: Command = defineCommand(syntax, async (session, args) => {
     targetCache: cacheValue(given.text('target-cache')),
     forceShare: given.has('force-share'),
   };
-  return session.execute('convert', request, execute, { quiet });
+  return session.execute('convert', request, execute, { quiet, spoolLimit: given.values['spool-limit'] });
 });

@@ -3,7 +3,6 @@
  * where the archive lies far away; compressed ones go from the beginning to the end (`src/storage/forward.ts`). An archive with
  * one disk is opened as that disk. Nothing is ever unpacked to the names that an archive has.
  */
-import type { ByteStream } from '../../base/byteStream.ts';
 import { BlockError, invalidArgument, unsupported } from '../../base/error.ts';
 import type { FilterContext, FilterDriver, FilterStorage } from '../../block/filter.ts';
 import { filterValues } from '../../block/graph/openOptions.ts';
@@ -31,12 +30,7 @@ function contentOf(context: FilterContext, member: Member): FilterStorage {
   if (member.method === 'stored') {
     return member.sum === undefined ? new StoredMember(below, member) : new SummedMember(below, member, member.sum);
   }
-  const { codec } = context.services;
-  const expand = async (input: ByteStream): Promise<ByteStream> => {
-    if (codec.expand) return codec.expand('deflate-raw', input);
-    throw unsupported(`'${member.name}' in '${below.name}' is compressed, which cannot be read here`);
-  };
-  return new DeflatedMember(below, member, expand, context.spool);
+  return new DeflatedMember(below, member, (input) => context.expand('deflate-raw', input), context.spool);
 }
 
 async function open(

@@ -2,7 +2,7 @@
  * `gzip`, `xz`, `zstd`, `bzip2`: what is in a compressed file, as a storage to read. Where the file has blocks or frames, reading
  * can begin at each of them; else it goes from the beginning to the end (`src/storage/forward.ts`).
  */
-import { BlockError, unsupported } from '../../base/error.ts';
+import { BlockError } from '../../base/error.ts';
 import type { FilterContext, FilterDriver } from '../../block/filter.ts';
 import { filterValues } from '../../block/graph/openOptions.ts';
 import type { FileCompression } from '../../codec/codec.ts';
@@ -19,14 +19,10 @@ async function open(
   find: (file: Storage, expand: Expand) => Promise<Layout> | Layout,
   context: FilterContext,
 ): Promise<ForwardStorage> {
-  const { below, services, options } = context;
+  const { below, options } = context;
   if (!context.readOnly) throw new BlockError('read-only', `A file compressed with ${method} can only be read`);
   filterValues(method, {}, options);
-  const { codec } = services;
-  const expand: Expand = async (input) => {
-    if (!codec.expand) throw unsupported(`Files compressed with ${method} cannot be read here`);
-    return codec.expand(method, input);
-  };
+  const expand: Expand = (input) => context.expand(method, input);
   const layout = await find(below, expand);
   // Without a size that can be relied on everything has to be decoded to know it.
   const size = layout.size ?? (await countBytes(await layout.open(0)));

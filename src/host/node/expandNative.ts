@@ -3,7 +3,7 @@
  * be one: several times as fast as WebAssembly, and what is decoded next is ready when the last piece is written. Functions and
  * structures of their stable interfaces only ("zstd.h", "lzma/base.h").
  */
-import type { ByteStream } from '../../base/byteStream.ts';
+import { type ByteStream, readFully } from '../../base/byteStream.ts';
 import { BlockError } from '../../base/error.ts';
 import { damaged } from '../../codec/damaged.ts';
 import { addressOf, nativeLibrary } from './ffi.ts';
@@ -11,7 +11,7 @@ import { mayUseThreads } from './limits.ts';
 import type { NativeArgument, NativeFunction, NativePointer } from './native.ts';
 
 /** Compressed bytes that are read at a time. */
-const CHUNK = 262144;
+const CHUNK = 1048576;
 /** Memory that the decoder of one xz stream may take. */
 const XZ_MEMORY = 128 * 1024 * 1024;
 
@@ -152,7 +152,7 @@ class NativeStream implements ByteStream {
   async #read(into: Uint8Array): Promise<number> {
     while (!this.#ended) {
       if (this.#pending.length === 0 && !this.#inputEnded) {
-        const count = await this.#input.read(this.#chunk);
+        const count = await readFully(this.#input, this.#chunk);
         this.#pending = this.#chunk.subarray(0, count);
         this.#inputEnded = count === 0;
         this.#any ||= count > 0;

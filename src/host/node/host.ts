@@ -31,8 +31,6 @@ export interface NodeServicesOptions {
   readonly codec?: CodecPort;
   /** Streams for images called `-`. Default: that is a file's name. */
   readonly pipes?: PipePort;
-  /** Bytes that spool files may hold at a time. Default: 64 GiB. They are in `TMPDIR`, or `/var/tmp`. */
-  readonly spoolLimit?: number;
   readonly crypto?: Services['crypto'];
   /** Default: a store without secrets. */
   readonly secrets?: SecretStore;
@@ -94,7 +92,7 @@ function lazyCodec(workers: Workers): CodecPort {
 }
 
 /** Makes spools in the directory for temporary files, once one is needed. */
-function lazySpool(limit: number | undefined): SpoolPort {
+function lazySpool(limit: number): SpoolPort {
   let loading: Promise<SpoolPort> | undefined;
   return {
     async create() {
@@ -158,7 +156,7 @@ export function nodeServices(options: NodeServicesOptions = {}): Services {
     http: options.http ?? http,
     ftp: options.ftp ?? lazyFtp,
     codec: options.codec ?? lazyCodec(workers),
-    spool: lazySpool(options.spoolLimit),
+    spool: lazySpool(options.limits?.spoolBytes ?? DEFAULT_LIMITS.spoolBytes),
     ...(options.pipes ? { pipes: options.pipes } : {}),
     crypto,
     secrets: options.secrets ?? new MapSecretStore(),

@@ -112,7 +112,7 @@ function basic({ username, password }: Login): string {
 function sendable(headers: Readonly<Record<string, string>>): Record<string, string> {
   return Object.fromEntries(
     Object.entries(headers).map(([name, value]) => {
-      if (/(?!\t)\p{Cc}/u.test(value)) {
+      if (/[^\P{Cc}\t]/u.test(value)) {
         throw invalidArgument('A header cannot have more than one line, or characters that nobody can see');
       }
       return [name, Buffer.from(bytesOf(value)).toString('latin1')];

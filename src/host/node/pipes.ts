@@ -77,8 +77,17 @@ export const standardPipes: PipePort = {
 /** What a caller reads from: `ReadableStream` of the web, `Readable` of Node, and whatever else gives arrays of bytes. */
 export type InputStream = AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
 
+/** What is used of `Writable` of Node, whose types not every caller has. */
+export interface NodeWritable {
+  write(bytes: Uint8Array, done: (error?: Error | null) => void): boolean;
+  end(done: () => void): unknown;
+  on(event: 'error', listener: (error: Error) => void): unknown;
+  once(event: 'error', listener: (error: Error) => void): unknown;
+  destroy?(error: Error): unknown;
+}
+
 /** What a caller has written to: `WritableStream` of the web, or `Writable` of Node. */
-export type OutputStream = WritableStream<Uint8Array> | NodeJS.WritableStream;
+export type OutputStream = WritableStream<Uint8Array> | NodeWritable;
 
 async function nextOf(
   pieces: AsyncIterator<Uint8Array> | Iterator<Uint8Array>,
@@ -123,7 +132,7 @@ function webSink(stream: WritableStream<Uint8Array>): ByteSink {
   };
 }
 
-function nodeSink(stream: NodeJS.WritableStream): ByteSink {
+function nodeSink(stream: NodeWritable): ByteSink {
   return {
     write: (bytes) =>
       new Promise((resolve, reject) => stream.write(bytes.slice(), (error) => (error ? reject(error) : resolve()))),
@@ -134,8 +143,7 @@ function nodeSink(stream: NodeJS.WritableStream): ByteSink {
       }),
     abandon: () => {
       stream.on('error', () => undefined);
-      const own = stream as { destroy?(error: Error): void };
-      own.destroy?.(new BlockError('aborted', 'The image is not complete'));
+      stream.destroy?.(new BlockError('aborted', 'The image is not complete'));
     },
   };
 }

@@ -27,6 +27,12 @@ interface Reader {
   reject(error: BlockError): void;
 }
 
+/** What may keep a process from ending: streams of processes are sockets, which their types do not tell. */
+interface Holding {
+  ref?(): void;
+  unref?(): void;
+}
+
 /** {@link ProgramPort.start}. */
 export async function startProgram(name: string, args: readonly string[]): Promise<RunningProgram> {
   const path = process.env[`QIMG_${name.toUpperCase()}`] || name;
@@ -49,6 +55,7 @@ class NodeProgram implements RunningProgram {
   #reader: Reader | undefined;
   #finished = false;
   #closed = false;
+  #held = true;
   #failure: BlockError | undefined;
   #timer: NodeJS.Timeout | undefined;
 
@@ -88,6 +95,7 @@ class NodeProgram implements RunningProgram {
   async write(pieces: readonly Uint8Array[]): Promise<void> {
     if (this.#failure) throw this.#failure;
     const { stdin } = this.#child;
+    this.#hold(true);
     await new Promise<void>((resolve, reject) => {
       const done = (error?: Error | null): void => {
         if (!error) resolve();
@@ -106,9 +114,27 @@ class NodeProgram implements RunningProgram {
     this.#timer = setTimeout(() => this.#fail(systemError('ETIMEDOUT', undefined, {})), milliseconds);
   }
 
+  linger(milliseconds: number): Promise<void> {
+    this.#hold(false);
+    // A process that ends closes the program's input, which ends the program.
+    return new Promise((resolve) => void setTimeout(resolve, milliseconds).unref());
+  }
+
+  /** Whether the process waits for what the program does. */
+  #hold(held: boolean): void {
+    if (held === this.#held) return;
+    this.#held = held;
+    const { stdin, stdout, stderr } = this.#child;
+    for (const one of [this.#child, stdin, stdout, stderr] as readonly Holding[]) {
+      if (held) one.ref?.();
+      else one.unref?.();
+    }
+  }
+
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
+    this.#hold(true);
     this.#fail(systemError('ESHUTDOWN', undefined, {}));
     const child = this.#child;
     child.stdin.end();

@@ -1,14 +1,11 @@
 /** Spools in the directory for temporary files. */
 import { accessSync, constants } from 'node:fs';
-import { GiB } from '../../base/offset.ts';
 import { textOf } from '../../base/text.ts';
 import type { SpoolPort } from '../../block/spool.ts';
 import { spools } from '../shared/spool.ts';
 import { startDraft } from './draft.ts';
 import { libc } from './ffi.ts';
 import { NodeFiles } from './file.ts';
-
-const DEFAULT_LIMIT = 64 * GiB;
 
 /** `/tmp` is in memory on many systems; `/var/tmp` is not. */
 function folder(): string {
@@ -23,7 +20,7 @@ function folder(): string {
 }
 
 /** Spools that hold so many bytes together. */
-export function nodeSpools(limit: number = DEFAULT_LIMIT): SpoolPort {
+export function nodeSpools(limit: number): SpoolPort {
   return spools({
     limit,
     async begin() {

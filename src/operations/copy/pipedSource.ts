@@ -24,13 +24,13 @@ export async function pipedSource(
   sources: readonly ImageInput[],
 ): Promise<PipedSource | undefined> {
   const [source] = sources;
-  const { pipes, codec } = context.services;
+  const { pipes } = context.services;
   if (!source || sources.length > 1 || !pipes || !isPiped(context, source) || pipes.inputFile() !== undefined) {
     return undefined;
   }
   const format = imageFormat(source);
   const input = new PeekableStream(pipes.input(), 65536);
-  const stream = await expandPiped(codec, input, format !== PLAIN_FORMAT);
+  const stream = await expandPiped(context.services, input, format !== PLAIN_FORMAT);
   const found = format ?? context.drivers.probe(await stream.peek(PROBE_SIZE), '-') ?? PLAIN_FORMAT;
   const { noCreate, snapshot, bitmaps, backing, salvage, copyRange } = request;
   const special = noCreate || snapshot || bitmaps || backing?.filename || salvage || copyRange;

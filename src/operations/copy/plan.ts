@@ -12,6 +12,8 @@ export interface Segment {
   readonly offset?: number;
   /** The bytes have to be decoded. */
   readonly coded?: boolean;
+  /** They are plain bytes that are read through a filter. */
+  readonly filtered?: boolean;
 }
 
 /** One step of a copy, in the order of the target's offsets. */
@@ -179,7 +181,8 @@ export class Planner {
     const { storage, offset } = run;
     if (storage && offset !== undefined) {
       const coded = run.status?.special === true;
-      segments.push({ length, storage, offset: offset + (this.#at - this.#runStart), coded });
+      const filtered = !coded && run.status?.through !== undefined;
+      segments.push({ length, storage, offset: offset + (this.#at - this.#runStart), coded, filtered });
     } else segments.push({ length });
     this.#at += length;
   }

@@ -90,8 +90,8 @@ interface Unreadable {
 function* partsOf(segments: readonly Segment[]): Generator<Segment & { readonly at: number }> {
   let at = 0;
   for (const segment of segments) {
-    const { storage, offset: start = 0, length, coded } = segment;
-    const unit = coded === true && storage instanceof ImageNode ? (storage.allocationUnit ?? length) : length;
+    const { storage, offset: start = 0, length, filtered } = segment;
+    const unit = filtered !== true && storage instanceof ImageNode ? (storage.allocationUnit ?? length) : length;
     for (let done = 0; done < length; ) {
       const part = Math.min(length - done, unit - (unit < length ? (start + done) % unit : 0));
       yield { ...segment, length: part, offset: start + done, at };

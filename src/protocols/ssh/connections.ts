@@ -7,6 +7,9 @@ import type { Session } from './session.ts';
 /** Milliseconds that a session is kept without users: logging in takes longer than most of what is done. */
 const LINGER = 200;
 
+/** Users from which on another session is worth a login: one command has hardly as many files open. */
+const SHARED = 16;
+
 /** Sessions with one place. Servers have a limit for logins at the same time. */
 const MAX_SESSIONS = 4;
 
@@ -59,12 +62,13 @@ function usable({ lines }: Known): readonly Line[] {
   return [...lines];
 }
 
-/** A session with a place: one that nobody uses, a new one, or one with few users where there are many already. */
+/** A session with a place: the one with the fewest users, or a new one where all have many. */
 export async function lease(services: Services, place: Place): Promise<Lease> {
   const found = knownOf(services, place);
   const lines = usable(found);
   const least = lines.toSorted((a, b) => a.users - b.users)[0];
-  const line = least && (least.users === 0 || lines.length >= MAX_SESSIONS) ? least : newLine(services, place, found);
+  const line =
+    least && (least.users < SHARED || lines.length >= MAX_SESSIONS) ? least : newLine(services, place, found);
   line.users++;
   line.taken++;
   let released = false;
@@ -72,7 +76,7 @@ export async function lease(services: Services, place: Place): Promise<Lease> {
     if (released) return;
     released = true;
     line.users--;
-    if (line.users === 0) void retire(services, found, line);
+    if (line.users === 0) void retire(found, line);
   };
   try {
     return { session: await line.session, release };
@@ -99,9 +103,9 @@ async function settleLine(line: Line, lines: Set<Line>): Promise<void> {
 }
 
 /** Ends a session if nobody has needed it for a moment. */
-async function retire(services: Services, { lines }: Known, line: Line): Promise<void> {
+async function retire({ lines }: Known, line: Line): Promise<void> {
   const { taken } = line;
-  if (!line.ready?.failure) await services.wait(LINGER);
+  if (line.ready && !line.ready.failure) await line.ready.linger(LINGER);
   if (line.taken !== taken) return;
   lines.delete(line);
   line.ready?.close();

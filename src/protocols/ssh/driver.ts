@@ -9,26 +9,33 @@ import { type Lease, lease, settledOf, withSession } from './connections.ts';
 import { identityOf, kindOf, MODE, named, sshNames } from './names.ts';
 import { Open } from './numbers.ts';
 import { createOptions, type OpenOptions, openOptions } from './options.ts';
+import type { Settled } from './program.ts';
 import * as sftp from './sftp.ts';
 import { SshFile, SshStorage } from './storage.ts';
 
 async function open(context: ProtocolContext, options: OpenOptions): Promise<SshFile> {
   const given: OptionTree = context.given ?? (options as OptionTree);
   const address = addressOf(given);
+  // ssh says that meanwhile.
+  const settling = settledOf(context.services, address.place);
   const taken = await lease(context.services, address.place);
   try {
-    return await openWith(taken, address, context, given);
+    return await openWith(taken, address, context, { given, settling });
   } catch (error) {
     taken.release();
     throw error;
   }
 }
 
-async function openWith(taken: Lease, address: Address, context: ProtocolContext, given: OptionTree): Promise<SshFile> {
+async function openWith(
+  taken: Lease,
+  address: Address,
+  context: ProtocolContext,
+  { given, settling }: { readonly given: OptionTree; readonly settling: Promise<Settled> },
+): Promise<SshFile> {
   const { session } = taken;
   const { place, path } = address;
-  const { services, writable } = context;
-  const settling = settledOf(services, place);
+  const { writable } = context;
   const handle = await named('open', path, () =>
     sftp.open(session, path, writable ? Open.read | Open.write : Open.read),
   );

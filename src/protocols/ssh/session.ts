@@ -3,6 +3,7 @@ import { isPromise } from '../../base/async.ts';
 import { asBlockError, BlockError } from '../../base/error.ts';
 import { byteText } from '../../base/text.ts';
 import type { ByteStreams } from '../../block/net.ts';
+import type { RunningProgram } from '../../block/programs.ts';
 import { Extension, MAX_PACKET, SAFE_DATA, Type } from './numbers.ts';
 import { Content, invalidReply, packet, type Part } from './packets.ts';
 
@@ -62,7 +63,7 @@ export class Session {
   /** Names of the server's extensions. */
   readonly extensions: ReadonlySet<string>;
   limits: DataLimits = { read: SAFE_DATA, write: SAFE_DATA };
-  readonly #streams: ByteStreams;
+  readonly #streams: RunningProgram;
   readonly #lastWords: () => Promise<string | undefined>;
   readonly #pending = new Map<number, Waiting>();
   readonly #head = new Uint8Array(9);
@@ -77,7 +78,7 @@ export class Session {
   #failure: BlockError | undefined;
 
   private constructor(
-    streams: ByteStreams,
+    streams: RunningProgram,
     extensions: ReadonlySet<string>,
     lastWords: () => Promise<string | undefined>,
   ) {
@@ -91,7 +92,7 @@ export class Session {
    * @param lastWords what whoever carries the streams has to say when they have ended.
    * @throws BlockError if the server does not speak SFTP, kind `io` and code `EPIPE` if it says nothing at all.
    */
-  static async start(streams: ByteStreams, lastWords: () => Promise<string | undefined>): Promise<Session> {
+  static async start(streams: RunningProgram, lastWords: () => Promise<string | undefined>): Promise<Session> {
     streams.patience(START_PATIENCE);
     // Whoever does not take it has ended, which what is read tells better.
     streams.write([packet(Type.init, undefined, [[4, VERSION]])]).catch(() => undefined);
@@ -117,7 +118,8 @@ export class Session {
     streams.patience(0);
     const session = new Session(streams, extensions, lastWords);
     void session.#receive();
-    if (extensions.has(Extension.limits)) await session.#askLimits();
+    // Nobody waits for the answer, which is there before anything is open; if it is not, pieces are small.
+    if (extensions.has(Extension.limits)) session.#askLimits().catch(() => undefined);
     return session;
   }
 
@@ -167,6 +169,11 @@ export class Session {
 
   #check(): void {
     if (this.#failure) throw this.#failure;
+  }
+
+  /** Nobody needs it just now. See {@link RunningProgram.linger}. */
+  linger(milliseconds: number): Promise<void> {
+    return this.#streams.linger(milliseconds);
   }
 
   /** Hangs up. Nothing may be under way. */

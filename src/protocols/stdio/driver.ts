@@ -95,7 +95,7 @@ async function open(context: ProtocolContext, options: OptionValues<typeof openO
   const file = pipes.inputFile();
   const driver =
     file === undefined
-      ? await keep(await expandPiped(services.codec, new PeekableStream(pipes.input(), 65536), options.expand), context)
+      ? await keep(await expandPiped(services, new PeekableStream(pipes.input(), 65536), options.expand), context)
       : await services.files.open(file, { writable: false });
   return new (file === undefined ? PipedStorage : CheckedStorage)(driver, { name: '-', readOnly: true });
 }

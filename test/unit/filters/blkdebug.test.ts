@@ -16,6 +16,7 @@ async function over(options: OptionTree, file = ''): Promise<CheckedStorage> {
     readOnly: false,
     services: {} as Services,
     findNode: () => undefined,
+    expand: async (_, input) => input,
     spool: {},
     probe: () => undefined,
     readFile: async () => new TextEncoder().encode(file),

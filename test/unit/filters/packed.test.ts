@@ -88,6 +88,18 @@ describe('compressed images', () => {
     await plain.close();
   });
 
+  it('give no more than they may', async () => {
+    const services = portableServices({
+      files: (await over({ x: gzipSync(disk), 'x.zip': zipOf([{ name: 'a', content: disk, method: 8 }]) })).context
+        .services.files,
+      limits: { decompressedBytes: MiB - 1 },
+    });
+    const bounded = new ImageLibrary(drivers, services);
+    for (const source of ['x', 'x.zip']) {
+      await expect(bounded.convert({ source, target: 'out' })).rejects.toMatchObject({ kind: 'limit' });
+    }
+  });
+
   it('can only be read', async () => {
     const library = await over({ x: gzipSync(disk) });
     await expect(library.resize({ image: 'x', size: 2 * MiB })).rejects.toMatchObject({ kind: 'read-only' });

@@ -285,6 +285,18 @@ describe('rules of the format inspector of OpenStack', () => {
   });
 });
 
+describe('costs', () => {
+  it('DMG tables that would take more memory than is promised', async () => {
+    const dmg = (await samples()).find(({ name }) => name === 'dmg')?.bytes ?? new Uint8Array();
+    const view = new DataView(dmg.slice().buffer);
+    const trailer = Array.from({ length: 512 }, (_, i) => dmg.length - 1023 + i).find((at) => {
+      return at >= 0 && view.getUint32(at) === 0x6b6f6c79;
+    });
+    view.setBigUint64(trailer === undefined ? dmg.length - 512 + 0xe0 : trailer + 0xe0, 9_000_000n);
+    expect(await broken(new Uint8Array(view.buffer))).toHaveProperty('sizes');
+  });
+});
+
 describe('polyglots', () => {
   it.each(['CD001', 'BEA01'])('of qcow2 and a disc (%s)', async (name) => {
     const bytes = await image('qcow2');

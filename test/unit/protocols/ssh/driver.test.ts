@@ -437,11 +437,13 @@ describe('servers that are', () => {
   });
 });
 
-it('sessions are shared by many, and end when nobody needs them', async () => {
+it('sessions are shared: one for what a command opens, a few for many', async () => {
   const { server } = withFile();
-  const files = await Promise.all(Array.from({ length: 9 }, () => opened(server)));
+  const some = await Promise.all(Array.from({ length: 16 }, () => opened(server)));
+  expect(server.peers.length).toBe(1);
+  const more = await Promise.all(Array.from({ length: 99 }, () => opened(server)));
   expect(server.peers.length).toBe(4);
-  for (const file of files) await file.close();
+  for (const file of [...some, ...more]) await file.close();
   const again = await opened(server);
   await again.close();
   expect(server.peers.length).toBe(4);
