@@ -289,9 +289,9 @@ describe.concurrent('a server that does not behave', () => {
   let copies = 0;
 
   /** What a copy says that ends early, and leaves nothing behind. */
-  async function copied(turn: Parameters<typeof serving>[0], timeout = 10): Promise<string> {
+  async function copied(turn: Parameters<typeof serving>[0]): Promise<string> {
     const { url, close } = await serving(turn);
-    const image = `driver=raw,file.driver=http,file.url=${url},file.timeout=${timeout}`;
+    const image = `driver=raw,file.driver=http,file.url=${url},file.timeout=2`;
     const target = `bad${copies++}.qcow2`;
     const said = await refusal(`convert --image-opts -O qcow2 ${image} ${target}`);
     close();
@@ -302,7 +302,7 @@ describe.concurrent('a server that does not behave', () => {
   const FAILED = /qemu-img: error while reading at byte \d+: Input\/output error\n$/;
 
   it('that stalls', async () => {
-    const said = await copied((index) => index > 1, 2);
+    const said = await copied((index) => index > 1);
     expect(said).toMatch(/^qemu-img: curl: Operation timed out after 2000 milliseconds with 0 bytes received\n/);
     expect(said).toMatch(FAILED);
   });
