@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { rolldown } from 'rolldown';
 import { minifySync } from 'rolldown/utils';
 import { joinModules } from './joinModules.mjs';
+import { noticesOf } from './notices.mjs';
 
 /** Packages that stay outside: binaries of one platform, and codecs that few images or only old versions of Node need. */
 const EXTERNAL = [/^@koromix\//, /^@bokuweb\/zstd-wasm/, /^xz-decompress$/];
@@ -35,7 +36,15 @@ function bundlerOf(/** @type {string} */ root, /** @type {string} */ entry) {
   });
 }
 
-/** Bundles the program into one script, whose modules run when they are first used. */
+/**
+ * The paths of the modules in what a bundler made.
+ * @param {readonly (import('rolldown').OutputChunk | import('rolldown').OutputAsset)[]} output
+ */
+function modulesOf(output) {
+  return output.flatMap((part) => (part.type === 'chunk' ? part.moduleIds : []));
+}
+
+/** Bundles the program into one script, whose modules run when they are first used. Gives the paths of what is in it. */
 async function bundleProgram(/** @type {string} */ root, /** @type {string} */ file) {
   const bundle = await bundlerOf(root, 'src/cli/bin.ts');
   try {
@@ -49,16 +58,19 @@ async function bundleProgram(/** @type {string} */ root, /** @type {string} */ f
     const modules = output.flatMap((part) => (part.type === 'chunk' ? [part] : []));
     const entryFirst = modules.sort((a, b) => Number(b.isEntry) - Number(a.isEntry));
     writeFileSync(file, joinModules(entryFirst, smaller));
+    return modulesOf(output);
   } finally {
     await bundle.close();
   }
 }
 
-/** Bundles the worker into one module, all of which runs when a thread starts. */
+/** Bundles the worker into one module, all of which runs when a thread starts. Gives the paths of what is in it. */
 async function bundleWorker(/** @type {string} */ root, /** @type {string} */ entry, /** @type {string} */ file) {
   const bundle = await bundlerOf(root, entry);
   try {
-    await bundle.write({ file, format: 'esm', codeSplitting: false, minify: { ...SMALLER, mangle: false } });
+    const minify = { ...SMALLER, mangle: false };
+    const { output } = await bundle.write({ file, format: 'esm', codeSplitting: false, minify });
+    return modulesOf(output);
   } finally {
     await bundle.close();
   }
@@ -67,12 +79,13 @@ async function bundleWorker(/** @type {string} */ root, /** @type {string} */ en
 const [root, directory] = process.argv.slice(2);
 const worker = 'src/host/node/worker.ts';
 try {
-  await bundleProgram(root, join(directory, 'program.cjs'));
+  const modules = await bundleProgram(root, join(directory, 'program.cjs'));
   for (const name of ['start.cjs', 'keepCode.cjs']) {
     const text = readFileSync(join(root, 'scripts/lib', name), 'utf8');
     writeFileSync(join(directory, name), smaller(name, text));
   }
-  if (existsSync(join(root, worker))) await bundleWorker(root, worker, join(directory, 'worker.js'));
+  if (existsSync(join(root, worker))) modules.push(...(await bundleWorker(root, worker, join(directory, 'worker.js'))));
+  writeFileSync(join(directory, 'notices.txt'), noticesOf(root, modules));
 } catch (error) {
   console.error(error.message);
   process.exit(1);

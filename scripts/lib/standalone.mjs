@@ -14,6 +14,7 @@ import {
 } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { BUN_VERSION, fileOf, TARGETS, targetHere } from './bunTargets.mjs';
+import { noticesOf } from './notices.mjs';
 import { npmCi } from './npm.mjs';
 import { stagingDirectory } from './staging.mjs';
 
@@ -200,10 +201,14 @@ export async function buildStandalone(root, targets, { report = () => {}, empty 
     // The name of the file is in it: that of the first has to be the same as that of the others.
     const name = empty ? 'empty' : 'qimg';
     const first = join(staging, 'first', name);
-    await compile(here, first, []);
+    const metadata = join(staging, 'metadata.json');
+    await compile(here, first, [`--metafile=${metadata}`]);
+    const { inputs } = JSON.parse(readFileSync(metadata, 'utf8'));
+    const notices = noticesOf(root, Object.keys(inputs));
     const profiles = empty ? [] : await recordProfile(first, staging);
     const order = profiles.length > 0 ? [`--bytecode-order=${profiles.join(',')}`] : [];
     mkdirSync(join(root, 'dist/standalone'), { recursive: true });
+    if (!empty) writeFileSync(join(root, 'dist/standalone/qimg-notices.txt'), notices);
     const built = [];
     for (const target of targets) {
       const file = fileOf(name, target);

@@ -80,11 +80,14 @@ describe.skipIf(lack !== undefined)(`nginx${because(lack)}`, () => {
     });
 
     it('that are copied, compared and checked', async () => {
-      for (const name of ['disk.raw', 'disk.qcow2', 'packed.qcow2', 'disk.vmdk', 'top.qcow2', 'moved/disk.qcow2']) {
-        await ours(`convert -O raw ${plain}/${name} out.raw`, directory);
-        expect(await real('compare -f raw -F raw files/disk.raw out.raw', directory)).toBe('Images are identical.\n');
+      const copied = async (name: string, index: number): Promise<void> => {
+        const copy = `out${index}.raw`;
+        await ours(`convert -O raw ${plain}/${name} ${copy}`, directory);
+        expect(await real(`compare -f raw -F raw files/disk.raw ${copy}`, directory)).toBe('Images are identical.\n');
         await ours(`compare ${plain}/${name} files/disk.raw`, directory);
-      }
+      };
+      const names = ['disk.raw', 'disk.qcow2', 'packed.qcow2', 'disk.vmdk', 'top.qcow2', 'moved/disk.qcow2'];
+      await Promise.all(names.map(copied));
       expect(await ours(`check ${plain}/packed.qcow2`, directory)).toBe(
         await real('check files/packed.qcow2', directory),
       );
@@ -253,7 +256,8 @@ describe.skipIf(lack !== undefined)(`nginx${because(lack)}`, () => {
   });
 });
 
-describe('a server that does not behave', () => {
+// Nearly all of the time is waiting.
+describe.concurrent('a server that does not behave', () => {
   const file = new Uint8Array(5 << 20).map((_, at) => (at * 7) & 0xff);
 
   /** Sound, but for what `turn` does with the request of that number; it says true if it has answered. */
@@ -282,13 +286,16 @@ describe('a server that does not behave', () => {
     };
   }
 
+  let copies = 0;
+
   /** What a copy says that ends early, and leaves nothing behind. */
   async function copied(turn: Parameters<typeof serving>[0]): Promise<string> {
     const { url, close } = await serving(turn);
-    const image = `driver=raw,file.driver=http,file.url=${url},file.timeout=1`;
-    const said = await refusal(`convert --image-opts -O qcow2 ${image} bad.qcow2`);
+    const image = `driver=raw,file.driver=http,file.url=${url},file.timeout=2`;
+    const target = `bad${copies++}.qcow2`;
+    const said = await refusal(`convert --image-opts -O qcow2 ${image} ${target}`);
     close();
-    expect(() => readFileSync(join(directory, 'bad.qcow2'))).toThrow('ENOENT');
+    expect(() => readFileSync(join(directory, target))).toThrow('ENOENT');
     return said;
   }
 
@@ -296,7 +303,7 @@ describe('a server that does not behave', () => {
 
   it('that stalls', async () => {
     const said = await copied((index) => index > 1);
-    expect(said).toMatch(/^qemu-img: curl: Operation timed out after 1000 milliseconds with 0 bytes received\n/);
+    expect(said).toMatch(/^qemu-img: curl: Operation timed out after 2000 milliseconds with 0 bytes received\n/);
     expect(said).toMatch(FAILED);
   });
 
