@@ -2,6 +2,16 @@
 import type { BlockError } from '../base/error.ts';
 import { type AdviceWords, type Hint, wordHint } from '../base/hint.ts';
 
+/** The value of an option: a comma in it is written twice. Nobody's terminal gets commands from the names in an archive. */
+function optionValue(text: string): string {
+  return text.replaceAll(',', ',,').replaceAll(/\p{Cc}/gu, '?');
+}
+
+/** One word of a shell. */
+function inShell(text: string): string {
+  return `'${text.replaceAll("'", "'\\''")}'`;
+}
+
 const PROGRAM: AdviceWords = {
   shrink: () =>
     "Shrinking an image will delete all data beyond the shrunken image's end. Before performing such an operation, make " +
@@ -19,8 +29,10 @@ const PROGRAM: AdviceWords = {
   'remove-bitmap': () => 'Try block-dirty-bitmap-remove to delete this bitmap from disk',
   'skip-bitmaps': () => "Try --skip-broken-bitmaps, or use 'qemu-img bitmap --remove' to delete it",
   rebase: () => "You can use 'qemu-img rebase' instead.",
-  member: ({ driver, archive, member }) =>
-    `Choose one: --image-opts 'file.driver=${driver},file.member=${member},file.file.filename=${archive}' (-f raw takes the file as it is)`,
+  member: ({ driver, archive, member }) => {
+    const options = `file.driver=${driver},file.member=${optionValue(member)},file.file.filename=${optionValue(archive)}`;
+    return `Choose one: --image-opts ${inShell(options)} (-f raw takes the file as it is)`;
+  },
   first: ({ error }) => [`qemu-img: ${error.message}`, ...error.hints.map(programHint)].join('\n'),
   also: ({ message }) => `qemu-img: ${message}`,
 };

@@ -9,15 +9,16 @@ import { programHint } from './hints.ts';
 import type { CommandIo, Job, View } from './io.ts';
 import type { OutputStream } from './streams.ts';
 
+/** The program was called by the name of the real one. */
+const isCompatible = (): boolean => (process.env['QIMG_CALLED_AS'] ?? basename(process.argv0)) === 'qemu-img';
+
 async function allDrivers(): Promise<DriverRegistry> {
-  return (await import('../drivers.ts')).drivers;
+  const { drivers } = await import('../drivers.ts');
+  return isCompatible() ? drivers.compatible() : drivers;
 }
 
 /** Commands that do one thing after the other. */
 const SEQUENTIAL: readonly Job['verb'][] = ['create', 'resize', 'snapshot', 'bitmap'];
-
-/** The program was called by the name of the real one. */
-const isCompatible = (): boolean => (process.env['QIMG_CALLED_AS'] ?? basename(process.argv0)) === 'qemu-img';
 
 /** What the user bounds. */
 function limitsOf({ spoolLimit }: View): Pick<NodeServicesOptions, 'limits'> {

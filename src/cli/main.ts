@@ -44,10 +44,10 @@ const TRY_HELP = "Try 'qemu-img --help' for more information\n";
 const WIDTH = 78;
 
 /** The names of all drivers, in lines. */
-function driverLines(drivers: DriverRegistry, compatible: boolean): string {
+function driverLines(drivers: DriverRegistry): string {
   const lines: string[] = [];
   let line = ' ';
-  for (const name of drivers.names(!compatible)) {
+  for (const name of drivers.names()) {
     if (line.length + 1 + name.length > WIDTH) {
       lines.push(line);
       line = ' ';
@@ -85,7 +85,7 @@ Recognized commands (qemu-img COMMAND --help tells more about each):
 ${await commandLines(false)}${own}
 Supported image formats:
 
-${driverLines(await io.drivers(), io.compatible ?? false)}
+${driverLines(await io.drivers())}
 `;
 }
 

@@ -1,7 +1,7 @@
 /** A limit on the time of an operation, held where it cannot be passed by: at everything that reads. */
 import { BlockError } from '../../base/error.ts';
 import { secondsOf, type Services } from '../services.ts';
-import type { ProtocolStorage } from '../protocol.ts';
+import type { Storage } from '../../storage/storage.ts';
 
 /** Reads between two looks at the clock. */
 const READS = 16;
@@ -30,7 +30,7 @@ export class Deadline {
   }
 
   /** Has a storage look at the clock when it reads. It stays what it is: what is written and copied is not slowed down. */
-  watch(storage: ProtocolStorage): void {
+  watch(storage: Pick<Storage, 'read' | 'readPadded' | 'status'>): void {
     const read = storage.read.bind(storage);
     const readPadded = storage.readPadded.bind(storage);
     const status = storage.status.bind(storage);

@@ -108,9 +108,20 @@ const KINDS: readonly Kind[] = [
   {
     name: 'an OVF descriptor: the disks are in the files that it names',
     magic: magic(''),
-    fits: (head) => /^(<\?xml[^>]*>\s*(<!--[^]*?-->\s*)*)?<(\w+:)?envelope[\s>]/.test(textOf(head)),
+    fits: (head) => /^<(\w+:)?envelope[\s>]/.test(rootOf(textOf(head))),
   },
 ];
+
+/** XML from its first element on. */
+function rootOf(xml: string): string {
+  let rest = xml.startsWith('<?xml') ? xml.slice(xml.indexOf('>') + 1) : xml;
+  for (;;) {
+    rest = rest.trimStart();
+    const end = rest.startsWith('<!--') ? rest.indexOf('-->', 4) : -1;
+    if (end < 0) return rest;
+    rest = rest.slice(end + 3);
+  }
+}
 
 /** A tar archive, also an OVA package. */
 export function isTarFile(head: Uint8Array): boolean {

@@ -68,11 +68,16 @@ export class DriverRegistry {
     return this.filters.find((entry) => entry.contains?.(head))?.name;
   }
 
-  /** The names of all drivers, sorted. @param own those of containers and pipes, too, which the real tool has not. */
-  names(own = true): readonly string[] {
-    const filters = this.filters.filter(({ contains }) => own || contains === undefined);
-    const protocols = this.protocols.filter(({ prefixes }) => own || prefixes.length > 0);
-    return [...this.formats, ...protocols, ...filters].map(({ name }) => name).sort();
+  /** The names of all drivers, sorted. */
+  names(): readonly string[] {
+    return [...this.formats, ...this.protocols, ...this.filters].map(({ name }) => name).sort();
+  }
+
+  /** The same without what the real tool has not: containers and pipes. */
+  compatible(): DriverRegistry {
+    const protocols = this.protocols.filter(({ prefixes }) => prefixes.length > 0);
+    const filters = this.filters.filter(({ contains }) => contains === undefined);
+    return new DriverRegistry(this.formats, protocols, filters, this.#absent);
   }
 
   isFormat(name: string): boolean {

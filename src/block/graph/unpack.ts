@@ -36,6 +36,7 @@ export async function unpacked(
     tree = { driver: name, file: tree };
     try {
       file = await openFilter(name, tree, scope, { openChild: async () => below, reopen });
+      scope.context.deadline?.watch(file);
     } catch (error) {
       if (below !== packed) await closeQuietly(below);
       throw error;

@@ -69,17 +69,17 @@ async function packagedDisks(members: readonly Member[], choice: Choice): Promis
   if (!descriptor) return undefined;
   const text = new TextDecoder().decode(await beginning(descriptor, LONGEST_DESCRIPTOR, choice));
   const hrefs = new Map<string, string>();
-  for (const [tag] of text.matchAll(/<(?:\w+:)?File\b[^>]*>/g)) {
+  for (const [tag] of text.matchAll(/<(?:\w+:)?File\b[^<>]*>/g)) {
     const [id, href] = [attribute(tag, 'id'), attribute(tag, 'href')];
     if (id !== undefined && href !== undefined) hrefs.set(id, href);
   }
-  const found: Member[] = [];
-  for (const [tag] of text.matchAll(/<(?:\w+:)?Disk\b[^>]*>/g)) {
-    const href = hrefs.get(attribute(tag, 'fileRef') ?? '');
-    const member = members.findLast(({ name }) => name.replace(/^(\.\/)+/, '') === href);
-    if (member && !found.includes(member)) found.push(member);
+  const byName = new Map(members.map((member) => [member.name.replace(/^(\.\/)+/, ''), member]));
+  const found = new Set<Member>();
+  for (const [tag] of text.matchAll(/<(?:\w+:)?Disk\b[^<>]*>/g)) {
+    const member = byName.get(hrefs.get(attribute(tag, 'fileRef') ?? '') ?? '');
+    if (member) found.add(member);
   }
-  return found.length > 0 ? found : undefined;
+  return found.size > 0 ? [...found] : undefined;
 }
 
 /** Members that look like disks; those that are called like raw ones count if no others are there. */

@@ -10,11 +10,15 @@ import { type Member, type Piece, SEEKS } from './member.ts';
 const BLOCK = 512;
 /** Longest header of a header: names and sparse maps are in them. */
 const LONGEST_EXTRA = 16 * 1024 * 1024;
-/** Most members and most pieces of one that are kept. */
-const MOST = 1_000_000;
+/** Longest name in bytes: sixteen times what Linux can open. */
+const LONGEST_NAME = 65536;
+/** Most members, and most pieces of all of them, that are kept. */
+const MOST = 500_000;
+/** Longest line of a sparse map with a number in it. */
+const LONGEST_LINE = 32;
 
 /** What headers in front of a member say of it. */
-type Records = ReadonlyMap<string, string>;
+type Records = Pick<ReadonlyMap<string, string>, 'get'>;
 
 function damage(what: string): Error {
   return invalidImage(`The tar archive is damaged: ${what}`);
@@ -62,7 +66,7 @@ function recordsOf(bytes: Uint8Array, into: Map<string, string>): void {
     const value = record.slice(equals + 1);
     // Format 0.0 has these once for each piece.
     if (key === 'GNU.sparse.offset' || key === 'GNU.sparse.numbytes') sparse.push(value);
-    else into.set(key, value);
+    else if (key === 'size' || key === 'path' || key.startsWith('GNU.sparse.')) into.set(key, value);
     at += length;
   }
   if (sparse.length > 0) into.set('GNU.sparse.map', sparse.join(','));
@@ -87,15 +91,18 @@ function pairs(numbers: readonly string[]): Extent[] {
 
 /** Format 1.0: the map stands in front of the data, as lines with numbers, in whole blocks. */
 async function mapInFront(file: Storage, at: number, end: number): Promise<{ extents: Extent[]; length: number }> {
-  let lines = '';
+  const numbers: string[] = [];
+  let line = '';
   for (let read = at; ; read += BLOCK) {
-    if (read + BLOCK > end || read - at > LONGEST_EXTRA) throw damage('a sparse map');
-    lines += textOf(await readAt(file, read, BLOCK));
-    const numbers = lines.split('\n');
-    const count = wholeNumber(numbers[0]);
+    if (read + BLOCK > end || read - at > LONGEST_EXTRA || line.length > LONGEST_LINE) throw damage('a sparse map');
+    const lines = (line + textOf(await readAt(file, read, BLOCK))).split('\n');
     // The last element is not complete.
-    if (numbers.length - 1 < 1 + 2 * count) continue;
-    return { extents: pairs(numbers.slice(1, 1 + 2 * count)), length: read + BLOCK - at };
+    line = lines.pop() ?? '';
+    numbers.push(...lines);
+    if (numbers.length === 0) continue;
+    const wanted = 1 + 2 * wholeNumber(numbers[0]);
+    if (wanted > 1 + 2 * MOST) throw damage('a sparse map');
+    if (numbers.length >= wanted) return { extents: pairs(numbers.slice(1, wanted)), length: read + BLOCK - at };
   }
 }
 
@@ -143,6 +150,8 @@ class Walk {
   readonly #global: Map<string, string> = new Map<string, string>();
   #own: Map<string, string> = new Map<string, string>();
   readonly members: Member[] = [];
+  /** Members and their pieces. */
+  #kept = 0;
 
   constructor(file: Storage) {
     this.#file = file;
@@ -154,7 +163,6 @@ class Walk {
       const head = await readAt(this.#file, at, BLOCK);
       if (head.every((byte) => byte === 0)) return;
       if (!hasChecksum(head)) throw damage(`the header at ${at} has a wrong checksum`);
-      if (this.members.length > MOST) throw damage('it has too many members');
       at = await this.#member(head, at + BLOCK);
     }
     // Archives that were put together by hand may lack the blocks of zeroes; one that is cut off ends in a member.
@@ -163,7 +171,8 @@ class Walk {
   /** One member, whose data begin at `at`; returns where the next one begins. */
   async #member(head: Uint8Array, at: number): Promise<number> {
     const type = String.fromCharCode(head[156] as number);
-    const records: Records = new Map([...this.#global, ...this.#own]);
+    const [own, global] = [this.#own, this.#global];
+    const records: Records = { get: (key) => own.get(key) ?? global.get(key) };
     const stated = records.get('size');
     const stored = stated === undefined ? number(head, 124, 12) : wholeNumber(stated);
     if (type === 'S') return this.#oldSparse(head, at, stored, records);
@@ -171,18 +180,24 @@ class Walk {
     const next = Math.ceil(end / BLOCK) * BLOCK;
     if (end > this.#file.size()) throw damage('it is cut off');
     if (type === 'L' || type === 'x' || type === 'g' || type === 'K') {
-      if (stored > LONGEST_EXTRA) throw damage('a header is too long');
+      if (stored > (type === 'L' ? LONGEST_NAME : LONGEST_EXTRA)) throw damage('a header is too long');
       const bytes = await readAt(this.#file, at, stored);
       if (type === 'L') this.#own.set('path', text(bytes, 0, stored));
       else if (type !== 'K') recordsOf(bytes, type === 'g' ? this.#global : this.#own);
       return next;
     }
     this.#own = new Map();
-    if (FILES.has(type)) this.members.push(await this.#file0(nameOf(head, records), records, at, end));
+    if (FILES.has(type)) this.#keep(await this.#plain(nameOf(head, records), records, at, end));
     return next;
   }
 
-  async #file0(name: string, records: Records, at: number, end: number): Promise<Member> {
+  #keep(member: Member): void {
+    this.#kept += 1 + member.pieces.length;
+    if (this.#kept > 2 * MOST) throw damage('it has too many members');
+    this.members.push(member);
+  }
+
+  async #plain(name: string, records: Records, at: number, end: number): Promise<Member> {
     const real = records.get('GNU.sparse.realsize') ?? records.get('GNU.sparse.size');
     const inFront = records.get('GNU.sparse.major') === '1';
     const listed = records.get('GNU.sparse.map');
@@ -205,13 +220,14 @@ class Walk {
     const end = next + stored;
     if (end > this.#file.size()) throw damage('it is cut off');
     this.#own = new Map();
-    this.members.push({ name: nameOf(head, records), size, pieces: piecesOf(extents, next, end, size), ...SEEKS });
+    this.#keep({ name: nameOf(head, records), size, pieces: piecesOf(extents, next, end, size), ...SEEKS });
     return Math.ceil(end / BLOCK) * BLOCK;
   }
 }
 
 function nameOf(head: Uint8Array, records: Records): string {
   const long = records.get('GNU.sparse.name') ?? records.get('path');
+  if (long !== undefined && long.length > LONGEST_NAME) throw damage('a name is too long');
   if (long !== undefined) return long;
   const name = text(head, 0, 100);
   // Only POSIX archives have the rest of a long name there.

@@ -15,6 +15,8 @@ const EXTRA = 4;
 /** Bytes of content between two places where decoding may begin. */
 const STEP = MiB;
 const MOST_CONTENT = 64 * KiB;
+/** A member with nothing in it. */
+const SHORTEST = 28;
 
 /** Length of the member that begins with `head`, as BGZF states it; undefined if it is none. */
 function memberLength(head: Uint8Array): number | undefined {
@@ -38,7 +40,7 @@ async function members(file: Storage): Promise<{ size: number; starts: number[];
   let head = await readAt(file, 0, Math.min(HEAD, total));
   for (let at = 0; at < total; ) {
     const length = memberLength(head);
-    if (length === undefined || at + length > total) return undefined;
+    if (length === undefined || length < SHORTEST || at + length > total) return undefined;
     const next = at + length;
     const behind = await readAt(file, next - TRAILER, Math.min(TRAILER + HEAD, total - next + TRAILER));
     const content = littleEndian(behind).u32(0);

@@ -12,10 +12,18 @@ import type { Expand, Layout } from './layout.ts';
 const HEADER = 12;
 /** Longest index that is read into memory: two million blocks at least. */
 const LONGEST_INDEX = 32 * MiB;
+/** Bytes of content between two blocks at which decoding may begin. */
+const STEP = MiB;
+/** Most such blocks of a file: a terabyte of content and more. */
+const MOST_BLOCKS = 1_000_000;
+/** Most streams of a file. */
+const MOST_STREAMS = 100_000;
 
+/** A block at which decoding may begin. */
 interface Block {
   readonly place: number;
-  readonly content: number;
+  /** Where its content begins in that of the stream. */
+  readonly start: number;
 }
 
 /** One stream of a file. */
@@ -37,21 +45,15 @@ function number(bytes: Uint8Array, at: number): { value: number; next: number } 
   throw damaged('xz', 'the index is wrong');
 }
 
-/** Sizes of the blocks in an index, compressed and not (section 4). */
-function recordsOf(index: Uint8Array): (readonly [stored: number, content: number])[] {
-  const fields = littleEndian(index);
-  const end = index.length - 4;
-  if (index[0] !== 0 || crc32(index.subarray(0, end)) !== fields.u32(end)) throw damaged('xz', 'the index is wrong');
-  const count = number(index, 1);
-  const records: (readonly [number, number])[] = [];
-  let at = count.next;
-  for (let i = 0; i < count.value; i++) {
+/** Looks at the sizes of the blocks in an index: with the block header, but for the padding behind it, and of the content (section 4). */
+function forEachRecord(index: Uint8Array, look: (stored: number, content: number) => void): void {
+  let { value: count, next: at } = number(index, 1);
+  for (; count > 0; count--) {
     const stored = number(index, at);
     const content = number(index, stored.next);
-    records.push([stored.value, content.value]);
+    look(Math.ceil(stored.value / 4) * 4, content.value);
     at = content.next;
   }
-  return records;
 }
 
 /** The stream that ends at `end`. */
@@ -63,24 +65,33 @@ async function streamEndingAt(file: Storage, end: number): Promise<Stream> {
   const indexSize = (fields.u32(4) + 1) * 4;
   const indexPlace = end - HEADER - indexSize;
   if (indexPlace < HEADER || indexSize > LONGEST_INDEX) throw damaged('xz', 'the index is wrong');
-  const records = recordsOf(await readAt(file, indexPlace, indexSize));
-  const stored = records.reduce((sum, [size]) => sum + Math.ceil(size / 4) * 4, 0);
-  const place = indexPlace - stored - HEADER;
+  const index = await readAt(file, indexPlace, indexSize);
+  if (index[0] !== 0 || crc32(index.subarray(0, indexSize - 4)) !== littleEndian(index).u32(indexSize - 4)) {
+    throw damaged('xz', 'the index is wrong');
+  }
+  let at = indexPlace;
+  forEachRecord(index, (stored) => (at -= stored));
+  const place = at - HEADER;
   if (place < 0) throw damaged('xz', 'the index is wrong');
   const blocks: Block[] = [];
-  let at = place + HEADER;
   let content = 0;
-  for (const [size, length] of records) {
-    blocks.push({ place: at, content: length });
-    at += Math.ceil(size / 4) * 4;
+  let last = -STEP;
+  forEachRecord(index, (stored, length) => {
+    if (content - last >= STEP) {
+      blocks.push({ place: at, start: content });
+      last = content;
+    }
+    if (blocks.length > MOST_BLOCKS) throw damaged('xz', 'it has too many blocks');
+    at += stored;
     content += length;
-  }
+  });
   return { place, blocks, content };
 }
 
 /** All streams, from the end of the file to its beginning: only ends tell where the beginnings are. */
 async function streamsOf(file: Storage): Promise<Stream[]> {
   const streams: Stream[] = [];
+  let blocks = 0;
   for (let end = file.size(); end > 0; ) {
     // Between and behind streams there may be zeroes, four at a time.
     if (end < 2 * HEADER) throw damaged('xz', 'the file is cut off');
@@ -90,10 +101,12 @@ async function streamsOf(file: Storage): Promise<Stream[]> {
       continue;
     }
     const stream = await streamEndingAt(file, end);
-    streams.unshift(stream);
+    streams.push(stream);
+    blocks += stream.blocks.length;
+    if (streams.length > MOST_STREAMS || blocks > MOST_BLOCKS) throw damaged('xz', 'it has too many blocks');
     end = stream.place;
   }
-  return streams;
+  return streams.toReversed();
 }
 
 /** The rest of a stream from one of its blocks on, and all streams behind it. */
@@ -149,13 +162,11 @@ export async function xzLayout(file: Storage, expand: Expand): Promise<Layout> {
   const places: { readonly stream: number; readonly block: Block; readonly left: number }[] = [];
   let size = 0;
   for (const [stream, { blocks, content }] of streams.entries()) {
-    let left = content;
     for (const block of blocks) {
-      starts.push(size);
-      places.push({ stream, block, left });
-      size += block.content;
-      left -= block.content;
+      starts.push(size + block.start);
+      places.push({ stream, block, left: content - block.start });
     }
+    size += content;
   }
   const from = (stream: number): Promise<ByteStream> => expand(storageStream(file, streams[stream]?.place));
   return {

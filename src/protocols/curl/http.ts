@@ -335,7 +335,7 @@ class Link {
   #secretsFor(place: Address): Record<string, string> {
     const { address, login, cookie } = this.settings;
     const own = originOf(place) === originOf(address);
-    const who = own ? (login ?? place.login) : place.login;
+    const who = own ? (login ?? place.login ?? address.login) : place.login;
     const coded = who && btoa(String.fromCharCode(...bytesOf(`${who.username}:${who.password}`)));
     return {
       ...(coded === undefined ? {} : { authorization: `Basic ${coded}` }),

@@ -194,6 +194,50 @@ describe('tar archives', () => {
   });
 });
 
+describe('archives that want time and memory', () => {
+  const record = (line: string): string => {
+    for (let length = line.length + 2; ; length++) {
+      const whole = `${length} ${line}\n`;
+      if (whole.length === length) return whole;
+    }
+  };
+
+  // Each of these took minutes, or all of the memory.
+  it('do not get it for tags that never end', async () => {
+    const tags = Buffer.from('<File <ovf:Disk '.repeat(2 * 65536));
+    const other = { name: 'b.bin', content: disk };
+    expect((await contentOf(tarOf([{ name: 'x.ovf', content: tags }, other]))).equals(disk)).toBe(true);
+  });
+
+  it('do not get it for a sparse map with more pieces than there are', async () => {
+    const lines = ['GNU.sparse.major=1', 'GNU.sparse.minor=0', 'GNU.sparse.realsize=4096'].map(record).join('');
+    const pax = { name: 'pax', type: 'x', content: Buffer.from(lines) };
+    for (const map of [`900000000\n${'0\n'.repeat(MiB)}`, '1'.repeat(MiB)]) {
+      const { message } = await failureOf(tarOf([pax, { name: 'disk', content: Buffer.from(map) }]));
+      expect(message).toContain('a sparse map');
+    }
+  });
+
+  it('do not get it for names that nobody can have, nor for records that mean nothing', async () => {
+    const name = { name: '././@LongLink', type: 'L', content: Buffer.alloc(MiB, 'a') };
+    expect((await failureOf(tarOf([name, { name: 'disk', content: disk }]))).message).toContain('too long');
+    const lines = Array.from({ length: 20000 }, (_, index) => record(`key${index}=value`)).join('');
+    const members = Array.from({ length: 2000 }, (_, index) => ({ name: `m${index}`, content: new Uint8Array() }));
+    const archive = tarOf([
+      { name: 'pax', type: 'g', content: Buffer.from(lines) },
+      ...members,
+      { name: 'disk', content: disk },
+    ]);
+    expect((await contentOf(archive)).equals(disk)).toBe(true);
+  });
+
+  it('do not get it for members of bgzip without a length', async () => {
+    const file = bgzip(disk);
+    file.writeUInt16LE(0, 16);
+    expect((await contentOf(file)).equals(disk)).toBe(true);
+  });
+});
+
 describe('OVA packages', () => {
   const ovf = (...disks: readonly string[]): Buffer =>
     Buffer.from(
