@@ -149,8 +149,15 @@ export class Sshd {
     const gone = [...this.#children].map(
       (child) =>
         new Promise<void>((resolve) => {
+          // Some have ended by themselves.
+          if (child.exitCode !== null || child.signalCode !== null) return resolve();
           child.once('exit', () => resolve());
-          if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL');
+          try {
+            if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL');
+          } catch (error) {
+            if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+            resolve();
+          }
         }),
     );
     await Promise.all(gone);
