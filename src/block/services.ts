@@ -28,7 +28,7 @@ export function secondsOf(services: Pick<Services, 'now'>): number {
 export interface Services {
   readonly files: FilePort;
   /** Where files can be that are gone when the work is done; a name of the protocol of files. Absent: in the working directory. */
-  readonly temporaryFolder?: string;
+  temporaryFolder?(): string;
   /** Absent: this host cannot connect to anybody. */
   readonly net?: NetPort;
   /** Absent: this host cannot start programs. */

@@ -38,7 +38,6 @@ async function contextFor(verb: Job['verb'], view: View, err: (text: string) => 
     drivers,
     services: nodeServices({ secrets: view.secrets, objects: view.objects, ...pipes, ...limitsOf(view) }),
     gate: permissiveGate,
-    packed: isCompatible(),
     // The line begins with 0 when the command says so.
     onProgress: (done, total) => (done === 0 && total > 0 ? undefined : view.progress.update(done, total)),
     watched: () => view.progress.watched,

@@ -15,8 +15,6 @@ export interface GraphContext {
   readonly nodes?: NamedNodes;
   /** When what is read has to be read. Absent: whenever. */
   readonly deadline?: Deadline;
-  /** Compressed files and archives are what they are, as the real tool has it, and not what is in them. */
-  readonly packed?: boolean;
   /** Receives warnings for the user, without `warning: ` in front, and what can be done about it. */
   onWarning?(text: string, hint?: Hint): void;
   /**

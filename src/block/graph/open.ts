@@ -27,7 +27,7 @@ import { noAccess } from './permission.ts';
 import { noticeProbedRaw, probeFormat, startGuard } from './probing.ts';
 import { openProtocol } from './openProtocol.ts';
 import { treeOfName } from './reference.ts';
-import { unpacked } from './unpack.ts';
+import { type Unpacked, unpacked } from './unpack.ts';
 import { accessOf, closeQuietly, NO_DRIVER, noChild, notAChild, type Scope, type StillImages } from './scope.ts';
 
 /** What to open, and what for. */
@@ -98,7 +98,7 @@ export async function openRequest(context: GraphContext, request: OpenRequest): 
     nodes: context.nodes ?? new NamedNodes(),
     above: [],
     whole: request.whole ?? false,
-    unpack: (request.unpack ?? false) && !(context.packed ?? false),
+    unpack: (request.unpack ?? false) && context.drivers.hasContainers,
     ...(request.calledAs === undefined ? {} : { calledAs: request.calledAs }),
   });
 }
@@ -172,19 +172,21 @@ async function openLayer(tree: OptionTree, packed: FileNode, scope: Scope): Prom
   const given = driverName(tree);
   const isPlain = given !== undefined && ((await scope.context.drivers.format(given)).plain ?? false);
   const unpack = scope.unpack === true && !isPlain;
-  const file = unpack ? await unpacked(packed, tree['file'], scope, reopener(tree, scope, undefined)) : packed;
-  if (file === packed) return openFormat(tree, file, scope);
+  if (!unpack) return openFormat(tree, { file: packed }, scope);
+  const from = await unpacked(packed, tree['file'], scope, reopener(tree, scope, undefined));
+  const { file } = from;
+  if (file === packed) return openFormat(tree, from, scope);
   try {
-    return await openFormat(tree, file, scope);
+    return await openFormat(tree, from, scope);
   } catch (error) {
     await closeQuietly(file);
     throw error;
   }
 }
 
-async function openFormat(tree: OptionTree, file: FileNode, scope: Scope): Promise<ImageNode> {
+async function openFormat(tree: OptionTree, { file, head }: Unpacked, scope: Scope): Promise<ImageNode> {
   const given = driverName(tree);
-  const format = given ?? scope.probed ?? (await probeFormat(file, scope));
+  const format = given ?? scope.probed ?? (await probeFormat(file, scope, head));
   const guessedRaw = format === PLAIN_FORMAT && given === undefined && scope.writable;
   const driver = await scope.context.drivers.format(format);
   claimNodeName(tree, scope);

@@ -6,18 +6,23 @@ import { descriptorOfExtent, kindOfFile } from './notRaw.ts';
 import { PROBE_SIZE } from './registry.ts';
 import type { Scope } from './scope.ts';
 
-/** The format that the head of a file tells; raw where none does. */
-export async function probeFormat(file: Storage, scope: Scope): Promise<string> {
+/** The format that the head of a file tells; raw where none does. @param known the head, where it was read already. */
+export async function probeFormat(file: Storage, scope: Scope, known?: Uint8Array): Promise<string> {
+  const head = known ?? (await readHead(file));
+  const format = scope.context.drivers.probe(head, file.name);
+  if (format === undefined) warnOfOtherFile(head, file.name, scope);
+  return format ?? PLAIN_FORMAT;
+}
+
+async function readHead(file: Storage): Promise<Uint8Array> {
   const head = new Uint8Array(Math.min(PROBE_SIZE, file.size()));
   try {
     await file.read(0, head);
+    return head;
   } catch (thrown) {
     const error = asBlockError(thrown);
     throw error.reworded(`Could not read image for determining its format: ${error.strerror}`);
   }
-  const format = scope.context.drivers.probe(head, file.name);
-  if (format === undefined) warnOfOtherFile(head, file.name, scope);
-  return format ?? PLAIN_FORMAT;
 }
 
 /** Tells about files that are taken for raw disks, as in the real tool, but are probably not meant as such. */

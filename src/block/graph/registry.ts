@@ -63,6 +63,11 @@ export class DriverRegistry {
     return this.isFormat(name) || this.isProtocol(name) || this.isFilter(name);
   }
 
+  /** Compressed files and archives can be opened as what is in them. */
+  get hasContainers(): boolean {
+    return this.filters.some(({ contains }) => contains !== undefined);
+  }
+
   /** Name of the filter that reads what is in a file with that beginning; undefined if it is no container. */
   container(head: Uint8Array): string | undefined {
     return this.filters.find((entry) => entry.contains?.(head))?.name;
@@ -78,6 +83,11 @@ export class DriverRegistry {
     const protocols = this.protocols.filter(({ prefixes }) => prefixes.length > 0);
     const filters = this.filters.filter(({ contains }) => contains === undefined);
     return new DriverRegistry(this.formats, protocols, filters, this.#absent);
+  }
+
+  /** The same with one more protocol. */
+  withProtocol(entry: ProtocolEntry): DriverRegistry {
+    return new DriverRegistry(this.formats, [...this.protocols, entry], this.filters, this.#absent);
   }
 
   isFormat(name: string): boolean {

@@ -2,8 +2,8 @@
 import { BlockError } from '../../base/error.ts';
 import type { OptionTree } from '../../options/tree.ts';
 import type { Storage } from '../../storage/storage.ts';
-import type { ImageNode, Reopen } from '../node/node.ts';
-import type { ProtocolStorage } from '../protocol.ts';
+import type { Reopen } from '../node/node.ts';
+import type { FileNode } from './bottom.ts';
 import { kindOfFile } from './notRaw.ts';
 import { openFilter } from './openFilter.ts';
 import { PROBE_SIZE } from './registry.ts';
@@ -12,21 +12,29 @@ import { closeQuietly, type Scope } from './scope.ts';
 /** Containers in each other: a compressed archive, and one level for whoever compresses twice. */
 const DEPTH = 3;
 
+/** What an image is opened from. */
+export interface Unpacked {
+  readonly file: FileNode;
+  /** Its first bytes, where they were read. */
+  readonly head?: Uint8Array | undefined;
+}
+
 /**
  * What is in a file, as long as that is a container; the file itself if it is none. Whatever is made is closed by closing the
  * result; the file is the caller's until then.
  */
 export async function unpacked(
-  packed: ProtocolStorage | ImageNode,
+  packed: FileNode,
   described: OptionTree[string] | undefined,
   scope: Scope,
   reopen: Reopen,
-): Promise<ProtocolStorage | ImageNode> {
+): Promise<Unpacked> {
+  // Where somebody counts reads, or has them fail, none is added.
+  if (packed.debugEvent) return { file: packed };
   let file = packed;
   let tree = described ?? null;
-  // Where somebody counts reads, or has them fail, none is added.
-  for (let depth = 0; depth < DEPTH && packed.debugEvent === undefined; depth++) {
-    const head = await headOf(file);
+  let head = await headOf(file);
+  for (let depth = 0; depth < DEPTH; depth++) {
     const name = head && scope.context.drivers.container(head);
     if (head === undefined || name === undefined) break;
     if (scope.writable) {
@@ -41,8 +49,9 @@ export async function unpacked(
       if (below !== packed) await closeQuietly(below);
       throw error;
     }
+    head = await headOf(file);
   }
-  return file;
+  return { file, head };
 }
 
 /** The first bytes of a file; undefined where they cannot be read, which whoever opens it says better. */

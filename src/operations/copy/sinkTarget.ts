@@ -5,7 +5,6 @@ import { throwIfStopped } from '../../base/inflight.ts';
 import { alignUp, MiB, SECTOR } from '../../base/offset.ts';
 import { verifyBelow } from '../../block/graph/bottom.ts';
 import { openImage } from '../../block/graph/open.ts';
-import { DriverRegistry } from '../../block/graph/registry.ts';
 import type { ImageNode } from '../../block/node/node.ts';
 import type { ProtocolDriver } from '../../block/protocol.ts';
 import { PIPE_NAME } from '../../options/filename.ts';
@@ -45,13 +44,8 @@ async function imageOn(context: OperationContext, storage: StorageDriver, reques
     open: async () => new CheckedStorage(storage, { name: PIPE_NAME, readOnly: false }),
     create: async (_, __, options) => storage.truncate?.(Number(options['size'] ?? 0), 'off'),
   };
-  const { formats, protocols, filters } = context.drivers;
-  const drivers = new DriverRegistry(
-    formats,
-    [...protocols, { name: PLACE, prefixes: [PLACE], load: async () => driver }],
-    filters,
-  );
-  const inner = { ...context, drivers };
+  const entry = { name: PLACE, prefixes: [PLACE], load: async () => driver };
+  const inner = { ...context, drivers: context.drivers.withProtocol(entry) };
   const at = `${PLACE}:`;
   await writeImage(inner, { filename: PIPE_NAME, at }, request.image, request.options, {});
   return openImage(inner, {
