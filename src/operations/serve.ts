@@ -75,7 +75,8 @@ export async function serve(context: OperationContext, request: ServeRequest): P
       },
     };
   } catch (error) {
-    await closeEach(backwards(opened)).catch(() => undefined);
+    // What was opened last is closed first.
+    await closeEach(opened.toReversed()).catch(() => undefined);
     throw error;
   }
 }
@@ -104,11 +105,6 @@ function checked(request: ServeRequest): readonly ExportRequest[] {
   wholeNumber('number of clients', shared, 0, MAX_COUNT);
   wholeNumber('handshake limit', handshakeLimit, 0, MAX_COUNT / 1000);
   return wanted;
-}
-
-/** What was opened last is closed first. (`toReversed` is younger than some of the platforms.) */
-function backwards<T>(list: readonly T[]): readonly T[] {
-  return list.map((_, index) => list[list.length - 1 - index] as T);
 }
 
 /** The TLS credentials of an id. */
@@ -163,7 +159,7 @@ async function overlayOf(
 ): Promise<ImageNode> {
   const { services } = context;
   try {
-    const folder = services.temporaryFolder;
+    const folder = services.temporaryFolder?.();
     const name = `${folder === undefined ? '' : `${folder}/`}qimg-overlay`;
     const protocol = await protocolOfName(context, name);
     if (!protocol.names) throw unsupported('There are no temporary files here');
@@ -209,7 +205,7 @@ async function untilEnd(
   if (signal?.aborted) stop();
   try {
     const flushes = exports.filter(({ writable }) => writable).map(({ node }) => ({ close: () => node.flush() }));
-    await closeEach([{ close: () => running.done }, ...flushes, ...backwards(opened)]);
+    await closeEach([{ close: () => running.done }, ...flushes, ...opened.toReversed()]);
   } finally {
     signal?.removeEventListener('abort', stop);
   }

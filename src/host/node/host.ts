@@ -17,6 +17,7 @@ import { now, wait, zoneOffset } from '../shared/time.ts';
 import { nodeCrypto } from './crypto.ts';
 import { NodeFiles } from './file.ts';
 import { AlignedBufferPool } from './fileBuffers.ts';
+import { temporaryFolder } from './fileNames.ts';
 import type { NodeHttp } from './http.ts';
 import { soon } from './limits.ts';
 import type { WorkerPool } from './pool.ts';
@@ -150,7 +151,7 @@ export function nodeServices(options: NodeServicesOptions = {}): Services {
   const http = new LazyHttp();
   return {
     files: options.files ?? new NodeFiles(),
-    temporaryFolder: process.env['TMPDIR'] || '/var/tmp',
+    temporaryFolder,
     net: options.net ?? lazyNet,
     programs: options.programs ?? lazyPrograms,
     http: options.http ?? http,
