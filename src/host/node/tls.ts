@@ -1,11 +1,17 @@
 /** TLS over a socket that is connected already. */
 import type { Socket } from 'node:net';
-import { checkServerIdentity, connect, type ConnectionOptions, type TLSSocket } from 'node:tls';
+import {
+  checkServerIdentity,
+  connect,
+  type ConnectionOptions,
+  type SecureContextOptions,
+  type TLSSocket,
+} from 'node:tls';
 import { BlockError, unsupported } from '../../base/error.ts';
 import type { Connection, TlsSettings } from '../../block/net.ts';
 import { type Secure, SocketConnection } from './connection.ts';
 import { otherRuntime } from './runtime.ts';
-import { loadCredentials, type LoadedCredentials, readFile } from './tlsCredentials.ts';
+import { loadCredentials, type LoadedCredentials, type LoadedServerCredentials, readFile } from './tlsCredentials.ts';
 import { versionsOf } from './tlsPriority.ts';
 
 /** Milliseconds that each step of the handshake may take. */
@@ -40,6 +46,7 @@ export async function secureConnection(socket: Socket, settings: TlsSettings): P
     ...versionsOf(credentials.priority),
     ...(hostname === undefined || /^[\d.:]*$/.test(hostname) ? {} : { servername: hostname }),
     ...waysOf(loaded),
+    ...(loaded.type === 'tls-creds-psk' ? keyOf(loaded) : {}),
   };
   const connection = new SocketConnection(() => connect(options), once);
   const secured = connection.socket as TLSSocket;
@@ -64,19 +71,15 @@ export async function secureConnection(socket: Socket, settings: TlsSettings): P
 }
 
 /** What is encrypted is not encrypted once more. */
-const once: Secure = () => Promise.reject(new BlockError('internal', 'The connection is encrypted already'));
+export const once: Secure = () => Promise.reject(new BlockError('internal', 'The connection is encrypted already'));
 
-/** What each kind of credentials means to OpenSSL. */
-function waysOf(loaded: LoadedCredentials): ConnectionOptions {
+/** What each kind of credentials means to OpenSSL, on either side; how one finds a key that both sides have is for that side. */
+export function waysOf(loaded: LoadedCredentials | LoadedServerCredentials): SecureContextOptions {
   switch (loaded.type) {
     case 'tls-creds-psk':
       // BoringSSL, which Bun has in place of OpenSSL, knows no such ciphers.
       if (otherRuntime()) throw unsupported('tls-creds-psk cannot be used here: take tls-creds-x509');
-      return {
-        ciphers: 'PSK:TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256:@SECLEVEL=0',
-        pskCallback: () => ({ psk: loaded.key, identity: loaded.username }),
-        checkServerIdentity: () => undefined,
-      };
+      return { ciphers: 'PSK:TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256:@SECLEVEL=0' };
     case 'tls-creds-anon':
       // OpenSSL has no ciphers without any authentication that GnuTLS would take.
       throw unsupported('tls-creds-anon cannot be used here: take tls-creds-x509');
@@ -90,6 +93,10 @@ function waysOf(loaded: LoadedCredentials): ConnectionOptions {
       };
     }
   }
+}
+
+function keyOf({ key, username }: Extract<LoadedCredentials, { readonly username: string }>): ConnectionOptions {
+  return { pskCallback: () => ({ psk: key, identity: username }), checkServerIdentity: () => undefined };
 }
 
 function verify(socket: TLSSocket, hostname: string | undefined): void {

@@ -1,11 +1,11 @@
 /** TLS for those who have connected to this process. */
 import type { Socket } from 'node:net';
-import { createServer, type TlsOptions, type TLSSocket } from 'node:tls';
-import { BlockError, unsupported } from '../../base/error.ts';
+import { createServer, type TLSSocket } from 'node:tls';
+import { BlockError } from '../../base/error.ts';
 import type { Connection, TlsSettings } from '../../block/net.ts';
-import { type Secure, SocketConnection } from './connection.ts';
-import { otherRuntime } from './runtime.ts';
-import { loadServerCredentials, type LoadedServerCredentials, readFile } from './tlsCredentials.ts';
+import { SocketConnection } from './connection.ts';
+import { once, waysOf } from './tls.ts';
+import { loadServerCredentials, readFile } from './tlsCredentials.ts';
 import { versionsOf } from './tlsPriority.ts';
 
 /** Milliseconds that the handshake may take. */
@@ -19,6 +19,9 @@ export async function secureClient(socket: Socket, settings: TlsSettings): Promi
   const server = createServer({
     ...versionsOf(credentials.priority),
     ...waysOf(loaded),
+    ...(loaded.type === 'tls-creds-psk'
+      ? { pskCallback: (_: unknown, name: string) => loaded.keys.get(name) ?? null }
+      : {}),
     handshakeTimeout: PATIENCE,
     requestCert: asks,
     rejectUnauthorized: asks,
@@ -38,33 +41,4 @@ export async function secureClient(socket: Socket, settings: TlsSettings): Promi
     socket.once('close', failed);
     server.emit('connection', socket);
   });
-}
-
-/** What is encrypted is not encrypted once more. */
-const once: Secure = () => Promise.reject(new BlockError('internal', 'The connection is encrypted already'));
-
-/** What each kind of credentials means to OpenSSL. */
-function waysOf(loaded: LoadedServerCredentials): TlsOptions {
-  switch (loaded.type) {
-    case 'tls-creds-psk':
-      // BoringSSL, which Bun has in place of OpenSSL, knows no such ciphers.
-      if (otherRuntime()) throw unsupported('tls-creds-psk cannot be used here: take tls-creds-x509');
-      return {
-        ciphers: 'PSK:TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256:@SECLEVEL=0',
-        pskCallback: (_, name) => loaded.keys.get(name) ?? null,
-      };
-    case 'tls-creds-anon':
-      // OpenSSL has no ciphers without any authentication that GnuTLS would take.
-      throw unsupported('tls-creds-anon cannot be used here: take tls-creds-x509');
-    default: {
-      const { ca, crl, cert, key, passphrase } = loaded;
-      return {
-        ca,
-        cert,
-        key,
-        ...(crl === undefined ? {} : { crl }),
-        ...(passphrase === undefined ? {} : { passphrase }),
-      };
-    }
-  }
 }
