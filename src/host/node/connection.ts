@@ -4,18 +4,11 @@ import type { MaybePromise } from '../../base/async.ts';
 import { asBlockError, BlockError } from '../../base/error.ts';
 import { systemError } from '../../base/posix.ts';
 import type { Connection, TlsSettings } from '../../block/net.ts';
+import { Demand } from './demand.ts';
 import { nodeError } from './fileErrors.ts';
 
 /** Where bytes go that nobody waits for yet: enough for many small answers, little to copy of a long one. */
 const SPARE = 16384;
-
-/** Somebody who waits for bytes. */
-interface Reader {
-  readonly into: Uint8Array;
-  filled: number;
-  resolve(count: number): void;
-  reject(error: BlockError): void;
-}
 
 /**
  * A connection over a socket. What somebody waits for goes from the kernel into that very buffer, if it is long; nothing is
@@ -27,9 +20,7 @@ export class SocketConnection implements Connection {
   readonly #spare = new Uint8Array(SPARE);
   /** What has come and was not taken yet. */
   #left: Uint8Array = new Uint8Array();
-  #reader: Reader | undefined;
-  #ended = false;
-  #failure: BlockError | undefined;
+  readonly #demand = new Demand();
 
   /**
    * @param make makes the socket, which reads as it is told by what it gets, or else says what has come.
@@ -42,36 +33,36 @@ export class SocketConnection implements Connection {
     this.socket.on('data', (bytes: Uint8Array) => {
       if (!this.#take(bytes)) this.socket.pause();
     });
-    this.socket.on('error', (error) => this.#fail(asBlockError(nodeError(error, undefined, {}))));
-    this.socket.on('end', () => this.#finish());
-    this.socket.on('close', () => this.#finish());
+    this.socket.on('error', (error) => this.#demand.fail(asBlockError(nodeError(error, undefined, {}))));
+    this.socket.on('end', () => this.#demand.finish());
+    this.socket.on('close', () => this.#demand.finish());
     this.socket.on('timeout', () => {
-      this.#fail(systemError('ETIMEDOUT', undefined, {}));
+      this.#demand.fail(systemError('ETIMEDOUT', undefined, {}));
       this.socket.destroy();
     });
   }
 
   read(into: Uint8Array): MaybePromise<number> {
-    if (this.#reader) throw new BlockError('internal', 'two reads at the same time');
+    const demand = this.#demand;
+    demand.checkFree();
     const kept = Math.min(this.#left.length, into.length);
     into.set(this.#left.subarray(0, kept));
     this.#left = this.#left.subarray(kept);
-    if (kept === into.length || (this.#ended && !this.#failure)) return kept;
-    if (this.#failure) throw this.#failure;
-    const waiting = new Promise<number>((resolve, reject) => {
-      this.#reader = { into, filled: kept, resolve, reject };
-    });
+    if (kept === into.length || (demand.ended && !demand.failure)) return kept;
+    if (demand.failure) throw demand.failure;
+    const waiting = demand.wait(into, kept);
     this.socket.resume();
     return waiting;
   }
 
   async write(pieces: readonly Uint8Array[]): Promise<void> {
     const { socket } = this;
-    if (this.#failure) throw this.#failure;
+    const { failure } = this.#demand;
+    if (failure) throw failure;
     await new Promise<void>((resolve, reject) => {
       const done = (error?: Error | null): void => {
         if (!error) resolve();
-        else reject(this.#failure ?? asBlockError(nodeError(error, undefined, {})));
+        else reject(this.#demand.failure ?? asBlockError(nodeError(error, undefined, {})));
       };
       socket.cork();
       for (const [index, piece] of pieces.entries())
@@ -91,7 +82,7 @@ export class SocketConnection implements Connection {
   }
 
   close(): void {
-    this.#failure ??= systemError('ESHUTDOWN', undefined, {});
+    this.#demand.refuse(systemError('ESHUTDOWN', undefined, {}));
     if (this.socket.destroyed) return;
     this.socket.end(() => this.socket.destroy());
     // Whoever does not take what is left keeps nobody waiting.
@@ -101,49 +92,21 @@ export class SocketConnection implements Connection {
 
   /** Where the next bytes go. */
   #room(): Uint8Array {
-    const reader = this.#reader;
-    if (!reader || reader.into.length - reader.filled < SPARE) return this.#spare;
-    return reader.into.subarray(reader.filled);
+    const { room } = this.#demand;
+    return !room || room.length < SPARE ? this.#spare : room;
   }
 
   /** Takes what has come into the buffer that was given last; false: no more for now. */
   #arrived(count: number, buffer: Uint8Array): boolean {
     if (buffer === this.#spare) return this.#take(this.#spare.subarray(0, count));
-    if (this.#reader) this.#reader.filled += count;
-    this.#check();
+    this.#demand.advance(count);
     return true;
   }
 
   /** Takes what has come somewhere else; false: no more for now. */
   #take(bytes: Uint8Array): boolean {
-    const reader = this.#reader;
-    const taken = reader ? Math.min(bytes.length, reader.into.length - reader.filled) : 0;
-    reader?.into.set(bytes.subarray(0, taken), reader.filled);
-    if (reader) reader.filled += taken;
-    this.#left = bytes.subarray(taken);
-    this.#check();
+    this.#left = bytes.subarray(this.#demand.put(bytes));
     return this.#left.length === 0;
-  }
-
-  /** Tells whoever waits when there is all that he waits for. */
-  #check(): void {
-    const reader = this.#reader;
-    if (!reader || reader.filled < reader.into.length) return;
-    this.#reader = undefined;
-    reader.resolve(reader.filled);
-  }
-
-  #finish(): void {
-    this.#ended = true;
-    const reader = this.#reader;
-    this.#reader = undefined;
-    if (this.#failure) reader?.reject(this.#failure);
-    else reader?.resolve(reader.filled);
-  }
-
-  #fail(error: BlockError): void {
-    this.#failure ??= error;
-    this.#finish();
   }
 }
 

@@ -1,10 +1,11 @@
 /** The port of programs: processes of Node, whose standard streams are ours. */
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import type { MaybePromise } from '../../base/async.ts';
-import { asBlockError, BlockError } from '../../base/error.ts';
+import { asBlockError, type BlockError } from '../../base/error.ts';
 import { systemError } from '../../base/posix.ts';
 import { textOf } from '../../base/text.ts';
 import type { ProgramEnd, RunningProgram } from '../../block/programs.ts';
+import { Demand } from './demand.ts';
 import { nodeError } from './fileErrors.ts';
 
 /** Most bytes of a complaint that are kept. */
@@ -18,14 +19,6 @@ const GRACE = 2000;
 
 /** Milliseconds after its end in which what it wrote may still come: programs that it has started keep its streams open. */
 const REST = 200;
-
-/** Somebody who waits for bytes. */
-interface Reader {
-  readonly into: Uint8Array;
-  filled: number;
-  resolve(count: number): void;
-  reject(error: BlockError): void;
-}
 
 /** What may keep a process from ending: streams of processes are sockets, which their types do not tell. */
 interface Holding {
@@ -52,11 +45,9 @@ class NodeProgram implements RunningProgram {
   readonly #left: Uint8Array[] = [];
   #kept = 0;
   #complaint: Uint8Array = new Uint8Array();
-  #reader: Reader | undefined;
-  #finished = false;
+  readonly #demand = new Demand();
   #closed = false;
   #held = true;
-  #failure: BlockError | undefined;
   #timer: NodeJS.Timeout | undefined;
 
   constructor(child: ChildProcessWithoutNullStreams) {
@@ -74,32 +65,33 @@ class NodeProgram implements RunningProgram {
   }
 
   read(into: Uint8Array): MaybePromise<number> {
-    if (this.#reader) throw new BlockError('internal', 'two reads at the same time');
-    const reader: Reader = { into, filled: 0, resolve: () => undefined, reject: () => undefined };
-    while (reader.filled < into.length && this.#left[0]) {
+    const demand = this.#demand;
+    demand.checkFree();
+    let filled = 0;
+    while (filled < into.length && this.#left[0]) {
       const piece = this.#left[0];
-      const taken = fill(reader, piece);
-      this.#kept -= taken;
-      if (taken === piece.length) this.#left.shift();
-      else this.#left[0] = piece.subarray(taken);
+      const taken = piece.subarray(0, into.length - filled);
+      into.set(taken, filled);
+      filled += taken.length;
+      if (taken.length === piece.length) this.#left.shift();
+      else this.#left[0] = piece.subarray(taken.length);
     }
+    this.#kept -= filled;
     if (this.#kept < KEPT) this.#child.stdout.resume();
-    if (reader.filled === into.length) return reader.filled;
-    if (this.#failure) throw this.#failure;
-    if (this.#finished) return reader.filled;
-    return new Promise((resolve, reject) => {
-      this.#reader = Object.assign(reader, { resolve, reject });
-    });
+    if (filled === into.length) return filled;
+    if (demand.failure) throw demand.failure;
+    return demand.ended ? filled : demand.wait(into, filled);
   }
 
   async write(pieces: readonly Uint8Array[]): Promise<void> {
-    if (this.#failure) throw this.#failure;
+    const { failure } = this.#demand;
+    if (failure) throw failure;
     const { stdin } = this.#child;
     this.#hold(true);
     await new Promise<void>((resolve, reject) => {
       const done = (error?: Error | null): void => {
         if (!error) resolve();
-        else reject(this.#failure ?? asBlockError(nodeError(error, undefined, {})));
+        else reject(this.#demand.failure ?? asBlockError(nodeError(error, undefined, {})));
       };
       stdin.cork();
       for (const [index, piece] of pieces.entries()) stdin.write(piece, index === pieces.length - 1 ? done : undefined);
@@ -110,7 +102,7 @@ class NodeProgram implements RunningProgram {
   patience(milliseconds: number): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    if (milliseconds === 0 || this.#finished) return;
+    if (milliseconds === 0 || this.#demand.ended) return;
     this.#timer = setTimeout(() => this.#fail(systemError('ETIMEDOUT', undefined, {})), milliseconds);
   }
 
@@ -163,38 +155,20 @@ class NodeProgram implements RunningProgram {
   #take(bytes: Uint8Array): void {
     this.#timer?.refresh();
     if (this.#closed) return;
-    const reader = this.#reader;
-    const taken = reader ? fill(reader, bytes) : 0;
-    if (taken < bytes.length) {
-      this.#left.push(bytes.subarray(taken));
-      this.#kept += bytes.length - taken;
-      if (this.#kept >= KEPT) this.#child.stdout.pause();
-    }
-    if (!reader || reader.filled < reader.into.length) return;
-    this.#reader = undefined;
-    reader.resolve(reader.filled);
+    const rest = bytes.subarray(this.#demand.put(bytes));
+    if (rest.length === 0) return;
+    this.#left.push(rest);
+    this.#kept += rest.length;
+    if (this.#kept >= KEPT) this.#child.stdout.pause();
   }
 
   #finish(): void {
-    this.#finished = true;
     this.patience(0);
-    const reader = this.#reader;
-    this.#reader = undefined;
-    if (this.#failure) reader?.reject(this.#failure);
-    else reader?.resolve(reader.filled);
+    this.#demand.finish();
   }
 
   #fail(error: BlockError): void {
-    this.#failure ??= error;
+    this.#demand.refuse(error);
     this.#finish();
   }
-}
-
-/** Moves bytes to whoever waits for them; gives how many. */
-function fill(reader: Reader, bytes: Uint8Array): number {
-  const { into, filled } = reader;
-  const taken = Math.min(bytes.length, into.length - filled);
-  into.set(taken === bytes.length ? bytes : bytes.subarray(0, taken), filled);
-  reader.filled += taken;
-  return taken;
 }
