@@ -10,7 +10,7 @@ import { authority } from '../support/authority.ts';
 import { examplesOf } from '../support/examples.ts';
 import { lackOf } from '../support/needs.ts';
 import { describeWithOracle, oracleProgram } from '../support/oracle.ts';
-import { must, ours, ourProgram, real, run, words } from '../support/program.ts';
+import { must, ours, ourProgram, real, run, saidByBoth, words } from '../support/program.ts';
 import { serve, stopServers } from '../support/servers.ts';
 import { because } from '../support/skip.ts';
 import { onlyNode } from '../support/standalone.ts';
@@ -32,15 +32,7 @@ async function qemuNbd(socket: string, ...args: readonly string[]): Promise<void
   await serve(oracleProgram('qemu-nbd'), ['-t', '-e', '8', '-k', `${directory}/${socket}`, ...args], socket, directory);
 }
 
-/** What both programs say, which has to be the same. */
-async function sameOf(line: string): Promise<string> {
-  const [mine, theirs] = [
-    await run(ourProgram(), words(line), { cwd: directory }),
-    await run(oracleProgram('qemu-img'), words(line), { cwd: directory }),
-  ];
-  expect(mine).toEqual(theirs);
-  return mine.stdout + mine.stderr;
-}
+const sameOf = (line: string): Promise<string> => saidByBoth(line, directory);
 
 describeWithOracle('qemu-nbd', () => {
   const source = new Uint8Array(700 * KiB).map((_, index) => (index < 300 * KiB ? (index * 7) & 0xff : 0));

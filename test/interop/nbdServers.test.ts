@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openImage } from '../../src/node.ts';
 import { lackOf } from '../support/needs.ts';
 import { describeWithOracle, oracleProgram, oracleStorageDaemon } from '../support/oracle.ts';
-import { must, ours, ourProgram, real, run, words } from '../support/program.ts';
+import { must, ours, ourProgram, real, run, saidByBoth, words } from '../support/program.ts';
 import { serve, stopServers } from '../support/servers.ts';
 import { because } from '../support/skip.ts';
 
@@ -28,15 +28,7 @@ afterAll(async () => {
   rmSync(directory, { recursive: true, force: true });
 });
 
-/** What both programs say, which has to be the same. */
-async function sameOf(line: string): Promise<string> {
-  const [mine, theirs] = [
-    await run(ourProgram(), words(line), { cwd: directory }),
-    await run(oracleProgram('qemu-img'), words(line), { cwd: directory }),
-  ];
-  expect(mine).toEqual(theirs);
-  return mine.stdout + mine.stderr;
-}
+const sameOf = (line: string): Promise<string> => saidByBoth(line, directory);
 
 describeWithOracle('qemu-storage-daemon', () => {
   it('serves an image with bitmaps to several clients that write', async () => {

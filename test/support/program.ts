@@ -97,3 +97,13 @@ export async function peakMemory(line: string, cwd: string): Promise<number> {
     rmSync(report, { force: true });
   }
 }
+
+/** What both programs say, which has to be the same. */
+export async function saidByBoth(line: string, cwd: string): Promise<string> {
+  const [mine, theirs] = [
+    await run(ourProgram(), words(line), { cwd }),
+    await run(oracleProgram('qemu-img'), words(line), { cwd }),
+  ];
+  expect(mine).toEqual(theirs);
+  return mine.stdout + mine.stderr;
+}
