@@ -33,14 +33,28 @@ function isLz4(head: Uint8Array): boolean {
   return (flags & 0xc2) === 0x40 && block >= 0x40 && (block & 0x8f) === 0;
 }
 
+function hasMagic(head: Uint8Array, [offset, bytes]: Magic): boolean {
+  return bytes.every((byte, at) => head[offset + at] === byte);
+}
+
 /** APPNOTE.TXT 4.3.7: the version needed is one of those that exist, flags have no bit that is not in use. */
-function isZip(head: Uint8Array): boolean {
+function isZipMember(head: Uint8Array): boolean {
   const version = byteAt(head, 4);
   return version >= 0 && version <= 63 && byteAt(head, 5) <= 20 && (byteAt(head, 7) & 0xc0) === 0;
 }
 
-/** POSIX `ustar` and its predecessors: the sum of all bytes, its own field taken as blanks. */
-function isTar(head: Uint8Array): boolean {
+/** Beginnings of zip archives: of a member, of an empty archive, of a part of several (APPNOTE.TXT 4.3.7, 4.3.16, 8.5.3). */
+const ZIP_MEMBER: Magic = [0, [0x50, 0x4b, 3, 4]];
+const ZIP_EMPTY: Magic = [0, [0x50, 0x4b, 5, 6, 0, 0, 0, 0, 0, 0]];
+const ZIP_SPLIT: Magic = [0, [0x50, 0x4b, 7, 8, 0x50, 0x4b, 3, 4]];
+
+/** A zip archive. */
+export function isZipFile(head: Uint8Array): boolean {
+  return (hasMagic(head, ZIP_MEMBER) && isZipMember(head)) || hasMagic(head, ZIP_EMPTY) || hasMagic(head, ZIP_SPLIT);
+}
+
+/** A tar archive, also an OVA package. POSIX `ustar` and its predecessors: the sum of all bytes, its own field taken as blanks. */
+export function isTarFile(head: Uint8Array): boolean {
   if (head.length < 512) return false;
   const field = String.fromCharCode(...head.subarray(148, 156));
   const [, digits] = /^[ \0]*([0-7]{1,8})[ \0]*$/.exec(field) ?? [];
@@ -53,7 +67,9 @@ function isTar(head: Uint8Array): boolean {
 /** The first name in the archive is that of an OVF descriptor, as the OVF specification demands. */
 function isOva(head: Uint8Array): boolean {
   const end = head.indexOf(0);
-  return isTar(head) && /\.ovf$/i.test(String.fromCharCode(...head.subarray(0, Math.min(100, end < 0 ? 100 : end))));
+  return (
+    isTarFile(head) && /\.ovf$/i.test(String.fromCharCode(...head.subarray(0, Math.min(100, end < 0 ? 100 : end))))
+  );
 }
 
 /** The beginning as lower-case text, without a byte order mark and blanks. */
@@ -67,7 +83,7 @@ function textOf(head: Uint8Array): string {
 /** Kinds of files by their magic; the first that fits counts. */
 const KINDS: readonly Kind[] = [
   { name: 'an OVA package (a tar archive with disk images in it)', magic: magic('', 0), fits: isOva },
-  { name: 'a tar archive', magic: magic('', 0), fits: isTar },
+  { name: 'a tar archive', magic: magic('', 0), fits: isTarFile },
   { name: 'compressed with gzip', magic: magic(''), fits: isGzipFile },
   { name: 'compressed with xz', magic: magic(''), fits: isXzFile },
   { name: 'compressed with zstd', magic: magic(''), fits: isZstdFile },
@@ -75,9 +91,7 @@ const KINDS: readonly Kind[] = [
   { name: 'compressed with lz4', magic: [0, [0x04, 0x22, 0x4d, 0x18]], fits: isLz4 },
   { name: 'compressed with lzip', magic: [0, [0x4c, 0x5a, 0x49, 0x50, 1]] },
   { name: 'compressed with lzop', magic: [0, [0x89, 0x4c, 0x5a, 0x4f, 0, 0x0d, 0x0a, 0x1a, 0x0a]] },
-  { name: 'a zip archive', magic: [0, [0x50, 0x4b, 3, 4]], fits: isZip },
-  { name: 'a zip archive', magic: [0, [0x50, 0x4b, 5, 6, 0, 0, 0, 0, 0, 0]] },
-  { name: 'a zip archive', magic: [0, [0x50, 0x4b, 7, 8, 0x50, 0x4b, 3, 4]] },
+  { name: 'a zip archive', magic: magic(''), fits: isZipFile },
   { name: 'a 7z archive', magic: [0, [0x37, 0x7a, 0xbc, 0xaf, 0x27, 0x1c, 0]] },
   { name: 'a RAR archive', magic: [0, [0x52, 0x61, 0x72, 0x21, 0x1a, 7, 0]] },
   { name: 'a RAR archive', magic: [0, [0x52, 0x61, 0x72, 0x21, 0x1a, 7, 1, 0]] },
@@ -112,9 +126,10 @@ const KINDS: readonly Kind[] = [
   },
 ];
 
-/** XML from its first element on. */
+/** XML without its declaration and the comments behind that. */
 function rootOf(xml: string): string {
-  let rest = xml.startsWith('<?xml') ? xml.slice(xml.indexOf('>') + 1) : xml;
+  if (!xml.startsWith('<?xml')) return xml;
+  let rest = xml.slice(xml.indexOf('>') + 1);
   for (;;) {
     rest = rest.trimStart();
     const end = rest.startsWith('<!--') ? rest.indexOf('-->', 4) : -1;
@@ -123,25 +138,12 @@ function rootOf(xml: string): string {
   }
 }
 
-/** A tar archive, also an OVA package. */
-export function isTarFile(head: Uint8Array): boolean {
-  return isTar(head);
-}
-
-/** APPNOTE.TXT. */
-export function isZipFile(head: Uint8Array): boolean {
-  return kindOfFile(head) === 'a zip archive';
-}
-
 /**
  * What a file is that nothing recognised as a disk image; undefined if it may well be a raw disk.
  * @param head the first bytes, 512 at least where the file has them.
  */
 export function kindOfFile(head: Uint8Array): string | undefined {
-  return KINDS.find(({ magic: [offset, bytes], fits }) => {
-    if (!bytes.every((byte, at) => head[offset + at] === byte)) return false;
-    return fits ? fits(head) : true;
-  })?.name;
+  return KINDS.find(({ magic: beginning, fits }) => hasMagic(head, beginning) && (fits?.(head) ?? true))?.name;
 }
 
 /** Extents of VMDK images that hold plain bytes: `x-flat.vmdk`, `x-f001.vmdk`. */

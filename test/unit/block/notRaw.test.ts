@@ -93,6 +93,7 @@ describe('files that are no raw disks', () => {
     ['a frame that ends behind the head', head('502a4d18 ffffffff')],
     ['a tar header with another sum', tar('disk.img', 'ustar\x0000').fill(1, 0, 1)],
     ['text', text('<xml/>')],
+    ['a comment and an envelope, without a declaration of XML', text('<!-- a --><Envelope>')],
     // Which took for ever: comments can be divided in many ways.
     ['XML with many comments', text(`<?xml?>${'<!---->'.repeat(200)}x`)],
   ])('are not seen in %s', (_, bytes) => {
